@@ -1,0 +1,3 @@
+//! Hefu: the sidecar that brings the two halves of a payment together, verification and outcome.
+//!
+//! `ARCHITECTURE.md` has the bird's-eye view, the life of a payment and the promises.
