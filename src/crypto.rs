@@ -1,0 +1,4 @@
+//! Keyed fingerprints and sealed payloads, named by mechanism. Pure: keys are handed in as bytes.
+
+pub mod fingerprint;
+pub mod seal;

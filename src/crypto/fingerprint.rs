@@ -1,0 +1,149 @@
+//! Fingerprints: HMAC-SHA-256 over a canonical writing of a tuple of elements.
+//!
+//! A plain hash of a card or phone number can be undone by trying all of them, so the hash is keyed (PCI DSS 4.0,
+//! requirement 3.5.1.1) and covers the whole tuple.
+
+use crate::domain::element::{Element, ElementSet, Elements};
+use crate::domain::id::{Fingerprint, KeyId};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::fmt;
+
+/// The fewest bytes that a fingerprint key may have.
+pub const KEY_BYTES_MIN: usize = 32;
+
+/// The key is shorter than [`KEY_BYTES_MIN`].
+#[derive(Debug, thiserror::Error)]
+#[error("a fingerprint key needs at least {KEY_BYTES_MIN} bytes")]
+pub struct ShortKey;
+
+/// Makes fingerprints under one key.
+#[derive(Clone)]
+pub struct Fingerprinter {
+    id: KeyId,
+    keyed: Hmac<Sha256>,
+}
+
+impl fmt::Debug for Fingerprinter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprinter({})", self.id.0)
+    }
+}
+
+impl Fingerprinter {
+    /// A fingerprinter under `key`, whose fingerprints carry `id`.
+    ///
+    /// # Errors
+    /// [`ShortKey`] below [`KEY_BYTES_MIN`] bytes.
+    pub fn new(id: KeyId, key: &[u8]) -> Result<Self, ShortKey> {
+        if key.len() < KEY_BYTES_MIN {
+            return Err(ShortKey);
+        }
+        let keyed = Hmac::new_from_slice(key).map_err(|_| ShortKey)?;
+        Ok(Self { id, keyed })
+    }
+
+    /// The fingerprint of the elements in `set`; `None` where one of them is absent, or must never be kept.
+    ///
+    /// The set is part of what is hashed, so that a tuple of three never equals a tuple of four.
+    pub fn tuple(&self, elements: &Elements, set: ElementSet) -> Option<Fingerprint> {
+        let mut mac = self.keyed.clone();
+        mac.update(b"tuple");
+        for element in set.iter() {
+            let (qualifier, value) = match element {
+                Element::Name => ("", elements.name.as_ref()?.expose()),
+                Element::IdNumber => {
+                    let id = elements.id_number.as_ref()?;
+                    (id.kind().as_str(), id.expose())
+                }
+                Element::Pan => ("", elements.pan.as_ref()?.expose()),
+                Element::Phone => ("", elements.phone.as_ref()?.expose()),
+                // CVV2 and expiry are not even fingerprinted; the others are not read from messages.
+                Element::Cvv2
+                | Element::Expiry
+                | Element::AccountLevel
+                | Element::FaceImage
+                | Element::BusinessName
+                | Element::CreditCode => return None,
+            };
+            for part in [element.as_str(), qualifier, value] {
+                update(&mut mac, part.as_bytes());
+            }
+        }
+        Some(self.finish(mac))
+    }
+
+    /// The fingerprint of a single text under a domain of its own, such as a card number for `same card`.
+    pub fn text(&self, domain: &str, value: &str) -> Fingerprint {
+        let mut mac = self.keyed.clone();
+        update(&mut mac, domain.as_bytes());
+        update(&mut mac, value.as_bytes());
+        self.finish(mac)
+    }
+
+    fn finish(&self, mac: Hmac<Sha256>) -> Fingerprint {
+        Fingerprint { key: self.id, digest: mac.finalize().into_bytes().into() }
+    }
+}
+
+/// Feeds a part with its length, so that no two sequences of parts write alike.
+fn update(mac: &mut Hmac<Sha256>, part: &[u8]) {
+    mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+    mac.update(part);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::element::CardSecret;
+    use crate::domain::identity::{IdNumber, IdType};
+    use crate::domain::pan::{AccountKind, Pan};
+    use crate::domain::person::{Mobile, Name};
+
+    fn elements() -> Elements {
+        Elements {
+            name: Name::parse("张三").ok(),
+            id_number: IdNumber::parse("11010519491231002X", IdType::ResidentId).ok(),
+            pan: Pan::parse("6200000000000005", AccountKind::Debit).ok(),
+            phone: Mobile::parse("13800000000").ok(),
+            cvv2: CardSecret::cvv2("123").ok(),
+            expiry: None,
+        }
+    }
+
+    fn key(byte: u8) -> Fingerprinter {
+        Fingerprinter::new(KeyId(1), &[byte; 32]).unwrap()
+    }
+
+    const FOUR: [Element; 4] = [Element::Name, Element::IdNumber, Element::Pan, Element::Phone];
+
+    #[test]
+    fn a_tuple_has_one_fingerprint_per_key_and_set() {
+        let four: ElementSet = FOUR.into_iter().collect();
+        let three = four.difference(ElementSet::EMPTY.with(Element::Phone));
+        let elements = elements();
+        assert_eq!(key(1).tuple(&elements, four), key(1).tuple(&elements.clone(), four));
+        assert_ne!(key(1).tuple(&elements, four), key(2).tuple(&elements, four));
+        assert_ne!(key(1).tuple(&elements, four), key(1).tuple(&elements, three));
+        let other = Elements { phone: Mobile::parse("13800000001").ok(), ..elements.clone() };
+        assert_ne!(key(1).tuple(&elements, four), key(1).tuple(&other, four));
+        assert_eq!(key(1).tuple(&elements, three), key(1).tuple(&other, three));
+    }
+
+    #[test]
+    fn card_secrets_have_no_fingerprint() {
+        let set = ElementSet::EMPTY.with(Element::Pan).with(Element::Cvv2);
+        assert_eq!(key(1).tuple(&elements(), set), None);
+    }
+
+    #[test]
+    fn a_missing_element_has_no_fingerprint() {
+        let nobody = Elements::default();
+        assert_eq!(key(1).tuple(&nobody, ElementSet::EMPTY.with(Element::Pan)), None);
+    }
+
+    #[test]
+    fn short_keys_are_refused() {
+        assert!(Fingerprinter::new(KeyId(1), &[0; 31]).is_err());
+    }
+}

@@ -1,0 +1,12 @@
+//! The values that every layer speaks in: plain data, no serialization, no clock, no I/O.
+
+pub mod answer;
+pub mod clock;
+pub mod element;
+pub mod id;
+pub mod identity;
+pub mod money;
+pub mod outcome;
+pub mod pan;
+pub mod payment;
+pub mod person;

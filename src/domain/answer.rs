@@ -1,0 +1,65 @@
+//! What a provider says to an inquiry.
+
+use crate::domain::element::ElementSet;
+
+/// The normalised answer to one inquiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// All elements belong together.
+    Match,
+    /// They belong together but for a difference that the provider tolerates (a rare character, say).
+    CloseMatch,
+    /// They do not; the elements at fault where the provider tells, else the empty set.
+    NoMatch(ElementSet),
+    /// The source has no such record.
+    NoRecord,
+    /// The question cannot be answered: bank or card not supported, no phone on file, card state.
+    NotPossible,
+    /// Asked too often.
+    Limited,
+    /// An element's format was refused.
+    Invalid,
+    /// A technical failure: nothing was learned.
+    Unavailable,
+}
+
+impl Answer {
+    /// The word used in headers and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::CloseMatch => "close_match",
+            Self::NoMatch(_) => "no_match",
+            Self::NoRecord => "no_record",
+            Self::NotPossible => "not_possible",
+            Self::Limited => "limited",
+            Self::Invalid => "invalid",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// Reads the configuration word; a `no_match` names no elements yet.
+    pub fn from_word(word: &str) -> Option<Self> {
+        const ALL: [Answer; 8] = [
+            Answer::Match,
+            Answer::CloseMatch,
+            Answer::NoMatch(ElementSet::EMPTY),
+            Answer::NoRecord,
+            Answer::NotPossible,
+            Answer::Limited,
+            Answer::Invalid,
+            Answer::Unavailable,
+        ];
+        ALL.into_iter().find(|answer| answer.as_str() == word)
+    }
+
+    /// Whether another provider may be asked after this one: only where nothing was learned about the tuple.
+    pub const fn may_move_on(self) -> bool {
+        match self {
+            Self::Unavailable | Self::NotPossible | Self::NoRecord => true,
+            Self::Match | Self::CloseMatch | Self::NoMatch(_) | Self::Limited | Self::Invalid => {
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Names and identifiers: of channels, providers, payments, orders, agreements.
+
+use crate::domain::clock::Timestamp;
+use std::{fmt, sync::Arc};
+
+/// Defines a cheap-to-clone name that configuration fixes.
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// `name` as it stands in configuration.
+            pub fn new(name: &str) -> Self {
+                Self(name.into())
+            }
+
+            /// The name.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "`{}`", self.0)
+            }
+        }
+    };
+}
+
+name! {
+    /// Who moves the money.
+    ChannelName
+}
+name! {
+    /// Who answers verification inquiries.
+    ProviderName
+}
+name! {
+    /// The house through which an answer or a payment came.
+    Road
+}
+name! {
+    /// An issuing bank, by the digits that begin its card numbers.
+    Bank
+}
+
+/// What a bind yields and later debits quote, as the channel writes it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AgreementId(pub Arc<str>);
+
+/// The fields that name one order at its channel, joined by `|` in the profile's order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId(pub Arc<str>);
+
+/// The core's merchant at the channel.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MerchantId(pub Arc<str>);
+
+/// The id of one payment in Hefu: a ULID (48 bits of milliseconds, 80 random bits), written in Crockford's base 32.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PaymentId(u128);
+
+const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+impl PaymentId {
+    /// An id for `now` from `random` bits, of which the low 80 are used.
+    pub fn new(now: Timestamp, random: u128) -> Self {
+        let time = u128::from(now.as_millis()) & ((1 << 48) - 1);
+        Self(time << 80 | random & ((1 << 80) - 1))
+    }
+
+    /// Reads the written form of 26 characters.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != 26 || text.as_bytes().first()? > &b'7' {
+            return None;
+        }
+        text.bytes()
+            .try_fold(0_u128, |id, byte| {
+                let digit = CROCKFORD.iter().position(|c| *c == byte.to_ascii_uppercase())?;
+                Some(id << 5 | u128::try_from(digit).ok()?)
+            })
+            .map(Self)
+    }
+}
+
+impl fmt::Display for PaymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [b'0'; 26];
+        let mut rest = self.0;
+        for slot in text.iter_mut().rev() {
+            let digit = usize::try_from(rest & 31).unwrap_or_default();
+            *slot = CROCKFORD.get(digit).copied().unwrap_or(b'0');
+            rest >>= 5;
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for PaymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Which fingerprint key made a fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub u16);
+
+/// A keyed fingerprint (HMAC-SHA-256) of a tuple of elements: the only form in which elements are remembered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint {
+    /// The key it was made with.
+    pub key: KeyId,
+    /// The digest.
+    pub digest: [u8; 32],
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.key.0)?;
+        self.digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Fingerprint {
+    /// Reads the written form `key:hex`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (key, hex) = text.split_once(':')?;
+        let mut digest = [0; 32];
+        if hex.len() != 64 || !hex.is_ascii() {
+            return None;
+        }
+        for (slot, pair) in digest.iter_mut().zip(hex.as_bytes().chunks(2)) {
+            *slot = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self { key: KeyId(key.parse().ok()?), digest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn payment_ids_read_back_and_sort_by_time(ms in 0_u64..1 << 48, random: u128) {
+            let id = PaymentId::new(Timestamp::from_millis(ms), random);
+            prop_assert_eq!(PaymentId::parse(&id.to_string()), Some(id));
+            let later = PaymentId::new(Timestamp::from_millis(ms + 1), 0);
+            prop_assert!(ms + 1 == 1 << 48 || id < later);
+        }
+
+        #[test]
+        fn fingerprints_read_back(key: u16, digest: [u8; 32]) {
+            let fingerprint = Fingerprint { key: KeyId(key), digest };
+            prop_assert_eq!(Fingerprint::parse(&fingerprint.to_string()), Some(fingerprint));
+        }
+    }
+
+    #[test]
+    fn what_is_no_payment_id_is_refused() {
+        for text in [
+            "",
+            "01J9Z",
+            "81J9ZZZZZZZZZZZZZZZZZZZZZZ",
+            "01J9ZUZZZZZZZZZZZZZZZZZZZZ",
+            "張張張張張張張張張",
+        ] {
+            assert_eq!(PaymentId::parse(text), None, "`{text}`");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Decisions: facts and policy in, a decision out. Pure and total; the only place where a [`Permit`] is made.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod facts;
+pub mod reason;
+
+use crate::domain::answer::Answer;
+use crate::domain::element::{Element, ElementSet};
+use crate::domain::payment::{Mode, Scenario, Standing};
+pub use facts::{Basis, Facts, Verification};
+pub use reason::Reason;
+use std::collections::BTreeMap;
+
+/// The right to forward one message. It cannot be copied, and only [`decide`] makes one.
+#[derive(Debug)]
+pub struct Permit(());
+
+/// What a rule does to a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Forward.
+    Permit,
+    /// Forward, and tell the core why one might not.
+    Annotate,
+    /// Do not forward.
+    Refuse,
+}
+
+impl Effect {
+    /// The word used in configuration, headers and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permit => "permit",
+            Self::Annotate => "annotate",
+            Self::Refuse => "refuse",
+        }
+    }
+
+    /// Reads the configuration word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Permit, Self::Annotate, Self::Refuse]
+            .into_iter()
+            .find(|effect| effect.as_str() == word)
+    }
+}
+
+/// What is done with one message, and why.
+#[derive(Debug)]
+pub struct Decision {
+    permit: Option<Permit>,
+    effect: Effect,
+    reasons: Vec<Reason>,
+}
+
+impl Decision {
+    /// What is done.
+    pub const fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    /// Why, in order of precedence; empty for a plain permit.
+    pub fn reasons(&self) -> &[Reason] {
+        &self.reasons
+    }
+
+    /// The permit, or the reasons for which there is none.
+    ///
+    /// # Errors
+    /// The reasons of a refusal.
+    pub fn into_permit(self) -> Result<Permit, Vec<Reason>> {
+        self.permit.ok_or(self.reasons)
+    }
+}
+
+/// What policy asks of one scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScenarioPolicy {
+    /// The elements without which a message cannot be verified.
+    pub required: ElementSet,
+    /// What is done where the message carries fewer.
+    pub missing: Effect,
+    /// `close_match`.
+    pub close_match: Effect,
+    /// `no_match`.
+    pub no_match: Effect,
+    /// `no_record`.
+    pub no_record: Effect,
+    /// `not_possible`, also where no provider can answer for this card.
+    pub not_possible: Effect,
+    /// `limited`.
+    pub limited: Effect,
+    /// `invalid`.
+    pub invalid: Effect,
+    /// `unavailable`: nobody could be asked, or nobody answered in time.
+    pub unavailable: Effect,
+    /// The channel's elements are sealed, and nothing was told beside the message.
+    pub sealed: Effect,
+}
+
+/// What policy asks of agreements that debits quote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgreementPolicy {
+    /// One that Hefu never saw.
+    pub unknown: Effect,
+    /// One whose elements an outcome contradicted.
+    pub contradicted: Effect,
+    /// One that was unbound, superseded, or declared invalid.
+    pub closed: Effect,
+}
+
+/// The risk team's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// By scenario; one that is absent is judged by [`ScenarioPolicy::default`].
+    pub scenarios: BTreeMap<Scenario, ScenarioPolicy>,
+    /// Debits by agreement.
+    pub agreements: AgreementPolicy,
+}
+
+impl Default for ScenarioPolicy {
+    fn default() -> Self {
+        Self {
+            required: [Element::Name, Element::IdNumber, Element::Pan].into_iter().collect(),
+            missing: Effect::Refuse,
+            close_match: Effect::Annotate,
+            no_match: Effect::Refuse,
+            no_record: Effect::Refuse,
+            not_possible: Effect::Annotate,
+            limited: Effect::Refuse,
+            invalid: Effect::Refuse,
+            unavailable: Effect::Refuse,
+            sealed: Effect::Annotate,
+        }
+    }
+}
+
+impl Default for AgreementPolicy {
+    fn default() -> Self {
+        Self { unknown: Effect::Annotate, contradicted: Effect::Refuse, closed: Effect::Refuse }
+    }
+}
+
+impl ScenarioPolicy {
+    /// The defaults for `scenario`: money coming in may lack elements, money going out needs no document.
+    pub fn for_scenario(scenario: Scenario) -> Self {
+        let name_and_pan = ElementSet::EMPTY.with(Element::Name).with(Element::Pan);
+        match scenario {
+            Scenario::Debit | Scenario::Pay => {
+                Self { missing: Effect::Annotate, ..Self::default() }
+            }
+            Scenario::Withdraw | Scenario::Payout => {
+                Self { required: name_and_pan, ..Self::default() }
+            }
+            Scenario::Bind
+            | Scenario::Verify
+            | Scenario::Sms
+            | Scenario::Unbind
+            | Scenario::Refund
+            | Scenario::Void
+            | Scenario::Query
+            | Scenario::Notify
+            | Scenario::Other => Self::default(),
+        }
+    }
+
+    const fn on_answer(&self, answer: Answer) -> Effect {
+        match answer {
+            Answer::Match => Effect::Permit,
+            Answer::CloseMatch => self.close_match,
+            Answer::NoMatch(_) => self.no_match,
+            Answer::NoRecord => self.no_record,
+            Answer::NotPossible => self.not_possible,
+            Answer::Limited => self.limited,
+            Answer::Invalid => self.invalid,
+            Answer::Unavailable => self.unavailable,
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let judged = Scenario::ALL.into_iter().filter(|scenario| scenario.is_verified());
+        Self {
+            scenarios: judged
+                .map(|scenario| (scenario, ScenarioPolicy::for_scenario(scenario)))
+                .collect(),
+            agreements: AgreementPolicy::default(),
+        }
+    }
+}
+
+/// The elements that a verification of a message asks about: all of the usual four that it carries.
+///
+/// `None` where those do not hold what policy requires.
+pub fn set_to_verify(
+    policy: &Policy,
+    scenario: Scenario,
+    carried: ElementSet,
+) -> Option<ElementSet> {
+    const USUAL: ElementSet = ElementSet::EMPTY
+        .with(Element::Name)
+        .with(Element::IdNumber)
+        .with(Element::Pan)
+        .with(Element::Phone);
+    let set = carried.intersection(USUAL);
+    let required = policy.scenarios.get(&scenario).map_or(USUAL, |settings| settings.required);
+    set.is_superset(required).then_some(set)
+}
+
+/// Decides. `observe` turns every refusal into an annotation with the same reasons.
+pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
+    let (mut effect, mut reasons) = judge(policy, facts);
+    if facts.held && facts.scenario.stops_at_hold() {
+        effect = Effect::Refuse;
+        reasons.insert(0, Reason::Held);
+    }
+    if facts.asserted {
+        effect = effect.max(Effect::Annotate);
+        reasons.push(Reason::Asserted);
+    }
+    if facts.mode == Mode::Observe {
+        effect = effect.min(Effect::Annotate);
+    }
+    let permit = (effect != Effect::Refuse).then_some(Permit(()));
+    Decision { permit, effect, reasons }
+}
+
+fn judge(policy: &Policy, facts: &Facts) -> (Effect, Vec<Reason>) {
+    let fallback = ScenarioPolicy::for_scenario(facts.scenario);
+    let settings = policy.scenarios.get(&facts.scenario).unwrap_or(&fallback);
+    let (effect, reason) = match facts.basis {
+        Basis::Passing | Basis::ConfirmsPermitted => return (Effect::Permit, Vec::new()),
+        Basis::Unlisted => (Effect::Refuse, Reason::Unlisted),
+        Basis::Ambiguous => (Effect::Refuse, Reason::Ambiguous),
+        Basis::Unreadable => (Effect::Refuse, Reason::Unreadable),
+        Basis::Sealed => (settings.sealed, Reason::Sealed),
+        Basis::Incomplete => (settings.missing, Reason::ElementsMissing),
+        Basis::ConfirmsUnseen => (Effect::Annotate, Reason::FirstStepUnseen),
+        Basis::Verified(Verification::Answered(Answer::Match)) => {
+            return (Effect::Permit, Vec::new());
+        }
+        Basis::Verified(Verification::Answered(answer)) => {
+            (settings.on_answer(answer), Reason::from_answer(answer))
+        }
+        Basis::Verified(Verification::NotAsked) => (settings.unavailable, Reason::NotAsked),
+        Basis::Verified(Verification::NobodyCan) => (settings.not_possible, Reason::NobodyCan),
+        Basis::Agreement(Standing::Good) => return (Effect::Permit, Vec::new()),
+        Basis::Agreement(Standing::Unknown) => {
+            (policy.agreements.unknown, Reason::AgreementUnknown)
+        }
+        Basis::Agreement(Standing::Contradicted) => {
+            (policy.agreements.contradicted, Reason::AgreementContradicted)
+        }
+        Basis::Agreement(Standing::Closed) => (policy.agreements.closed, Reason::AgreementClosed),
+    };
+    (effect, vec![reason])
+}
+
+#[cfg(test)]
+mod tests;

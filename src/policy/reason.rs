@@ -1,0 +1,239 @@
+//! Reasons: a public contract. Cores map them, customer service reads them.
+
+use crate::domain::answer::Answer;
+
+/// Why a message was annotated or refused, in order of precedence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The tuple or agreement waits until a contradiction is settled.
+    Held,
+    /// The message can be read in two ways.
+    Ambiguous,
+    /// The message cannot be read.
+    Unreadable,
+    /// The profile does not list the message.
+    Unlisted,
+    /// The elements are sealed to the channel and were not told.
+    Sealed,
+    /// Elements that policy requires are missing.
+    ElementsMissing,
+    /// Verification says that the elements do not belong together.
+    NoMatch,
+    /// Verification says that they nearly match.
+    CloseMatch,
+    /// The source has no record.
+    NoRecord,
+    /// The provider cannot answer for this card or bank.
+    NotPossible,
+    /// Asked too often.
+    Limited,
+    /// The provider refused an element's format.
+    Invalid,
+    /// No provider answered in time.
+    Unavailable,
+    /// Nobody was asked.
+    NotAsked,
+    /// No provider is configured for these elements.
+    NobodyCan,
+    /// The agreement was never seen.
+    AgreementUnknown,
+    /// The agreement's elements were contradicted.
+    AgreementContradicted,
+    /// The agreement is closed.
+    AgreementClosed,
+    /// The first step of the bind was not seen.
+    FirstStepUnseen,
+    /// The elements were told beside the message.
+    Asserted,
+}
+
+/// What the refused may do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// A stable code.
+    pub code: &'static str,
+    /// In English.
+    pub en: &'static str,
+    /// In Chinese.
+    pub zh: &'static str,
+}
+
+impl Reason {
+    /// Every reason, in order of precedence.
+    pub const ALL: [Self; 20] = [
+        Self::Held,
+        Self::Ambiguous,
+        Self::Unreadable,
+        Self::Unlisted,
+        Self::Sealed,
+        Self::ElementsMissing,
+        Self::NoMatch,
+        Self::CloseMatch,
+        Self::NoRecord,
+        Self::NotPossible,
+        Self::Limited,
+        Self::Invalid,
+        Self::Unavailable,
+        Self::NotAsked,
+        Self::NobodyCan,
+        Self::AgreementUnknown,
+        Self::AgreementContradicted,
+        Self::AgreementClosed,
+        Self::FirstStepUnseen,
+        Self::Asserted,
+    ];
+
+    /// The reason that an answer other than a match gives.
+    pub const fn from_answer(answer: Answer) -> Self {
+        match answer {
+            Answer::Match | Answer::CloseMatch => Self::CloseMatch,
+            Answer::NoMatch(_) => Self::NoMatch,
+            Answer::NoRecord => Self::NoRecord,
+            Answer::NotPossible => Self::NotPossible,
+            Answer::Limited => Self::Limited,
+            Answer::Invalid => Self::Invalid,
+            Answer::Unavailable => Self::Unavailable,
+        }
+    }
+
+    /// The word used in headers, refusals and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Ambiguous => "ambiguous",
+            Self::Unreadable => "unreadable",
+            Self::Unlisted => "unlisted",
+            Self::Sealed => "sealed",
+            Self::ElementsMissing => "elements_missing",
+            Self::NoMatch => "no_match",
+            Self::CloseMatch => "close_match",
+            Self::NoRecord => "no_record",
+            Self::NotPossible => "not_possible",
+            Self::Limited => "limited",
+            Self::Invalid => "invalid",
+            Self::Unavailable => "unavailable",
+            Self::NotAsked => "not_asked",
+            Self::NobodyCan => "nobody_can",
+            Self::AgreementUnknown => "agreement_unknown",
+            Self::AgreementContradicted => "agreement_contradicted",
+            Self::AgreementClosed => "agreement_closed",
+            Self::FirstStepUnseen => "first_step_unseen",
+            Self::Asserted => "asserted",
+        }
+    }
+
+    /// The HTTP status of a refusal for this reason: `403`, `422` for what cannot be read, `503` for what may pass later.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Ambiguous | Self::Unreadable => 422,
+            Self::Unavailable | Self::NotAsked | Self::Limited => 503,
+            Self::Held
+            | Self::Unlisted
+            | Self::Sealed
+            | Self::ElementsMissing
+            | Self::NoMatch
+            | Self::CloseMatch
+            | Self::NoRecord
+            | Self::NotPossible
+            | Self::Invalid
+            | Self::NobodyCan
+            | Self::AgreementUnknown
+            | Self::AgreementContradicted
+            | Self::AgreementClosed
+            | Self::FirstStepUnseen
+            | Self::Asserted => 403,
+        }
+    }
+
+    /// The title of a refusal for this reason.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Held => "Held until a contradiction is settled",
+            Self::Ambiguous => "The message can be read in two ways",
+            Self::Unreadable => "The message cannot be read",
+            Self::Unlisted => "The message is not listed in the channel's profile",
+            Self::Sealed => "The elements are sealed and were not told",
+            Self::ElementsMissing => "Elements are missing",
+            Self::NoMatch => "Verification does not match",
+            Self::CloseMatch => "Verification matches only nearly",
+            Self::NoRecord => "The source has no such record",
+            Self::NotPossible => "The card cannot be verified",
+            Self::Limited => "Verified too often",
+            Self::Invalid => "An element has a wrong format",
+            Self::Unavailable | Self::NotAsked => "Cannot be verified now",
+            Self::NobodyCan => "No provider verifies these elements",
+            Self::AgreementUnknown => "The agreement is unknown",
+            Self::AgreementContradicted => "The agreement's elements were contradicted",
+            Self::AgreementClosed => "The agreement is closed",
+            Self::FirstStepUnseen => "The first step of the bind was not seen",
+            Self::Asserted => "The elements were told beside the message",
+        }
+    }
+
+    /// The ways out of a refusal for this reason: words that a core can act on.
+    pub const fn ways_out(self) -> &'static [&'static str] {
+        match self {
+            Self::Held | Self::AgreementContradicted => &["rebind", "verify", "release"],
+            Self::NoMatch | Self::CloseMatch | Self::NoRecord => &["rebind", "verify"],
+            Self::AgreementClosed | Self::AgreementUnknown | Self::FirstStepUnseen => &["rebind"],
+            Self::Limited | Self::Unavailable | Self::NotAsked => &["retry"],
+            Self::Sealed | Self::Asserted => &["tell_elements"],
+            Self::Ambiguous
+            | Self::Unreadable
+            | Self::Unlisted
+            | Self::ElementsMissing
+            | Self::NotPossible
+            | Self::Invalid
+            | Self::NobodyCan => &["correct"],
+        }
+    }
+
+    /// What to tell whoever was refused.
+    pub const fn hint(self) -> Hint {
+        let (code, en, zh) = match self {
+            Self::NoMatch | Self::CloseMatch | Self::Held | Self::AgreementContradicted => (
+                "use_bank_reserved_phone",
+                "Use the phone number reserved with the bank, or bind the card again.",
+                "请使用银行预留手机号，或重新绑卡。",
+            ),
+            Self::NoRecord | Self::NotPossible | Self::NobodyCan => {
+                ("use_another_card", "Use another card.", "请更换银行卡。")
+            }
+            Self::Limited => (
+                "try_tomorrow",
+                "Too many attempts; try again tomorrow.",
+                "验证次数过多，请明日再试。",
+            ),
+            Self::Unavailable | Self::NotAsked => ("try_later", "Try again later.", "请稍后再试。"),
+            Self::AgreementUnknown | Self::AgreementClosed | Self::FirstStepUnseen => {
+                ("bind_again", "Bind the card again.", "请重新绑卡。")
+            }
+            Self::ElementsMissing | Self::Invalid => {
+                ("complete_elements", "Complete or correct the details.", "请补充或更正信息。")
+            }
+            Self::Sealed | Self::Asserted => (
+                "tell_elements",
+                "The core must tell the elements in `Hefu-Elements`.",
+                "请由支付核心在 Hefu-Elements 中提供要素。",
+            ),
+            Self::Ambiguous | Self::Unreadable | Self::Unlisted => {
+                ("correct_message", "The core must correct the message.", "请支付核心更正报文。")
+            }
+        };
+        Hint { code, en, zh }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_distinct_and_in_order() {
+        let mut words: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert!(Reason::ALL.is_sorted());
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Reason::ALL.len());
+    }
+}

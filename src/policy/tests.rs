@@ -1,0 +1,151 @@
+//! The table of decisions is their specification.
+
+use super::*;
+
+fn check(scenario: Scenario, mode: Mode, basis: Basis, expected: &str) {
+    let facts = Facts { scenario, mode, basis, asserted: false, held: false };
+    assert_eq!(show(&decide(&Policy::default(), &facts)), expected, "{facts:?}");
+}
+
+fn show(decision: &Decision) -> String {
+    let reasons: Vec<_> = decision.reasons().iter().map(|reason| reason.as_str()).collect();
+    format!("{} {}", decision.effect().as_str(), reasons.join(" ")).trim().to_owned()
+}
+
+const fn answered(answer: Answer) -> Basis {
+    Basis::Verified(Verification::Answered(answer))
+}
+
+#[test]
+fn an_answer_decides_what_carries_elements() {
+    use Mode::{Enforce, Observe};
+    use Scenario::{Bind, Debit, Payout};
+    check(Bind, Enforce, answered(Answer::Match), "permit");
+    check(Bind, Enforce, answered(Answer::CloseMatch), "annotate close_match");
+    check(Bind, Enforce, answered(Answer::NoMatch(ElementSet::EMPTY)), "refuse no_match");
+    check(Debit, Enforce, answered(Answer::NoRecord), "refuse no_record");
+    check(Debit, Enforce, answered(Answer::NotPossible), "annotate not_possible");
+    check(Payout, Enforce, answered(Answer::Unavailable), "refuse unavailable");
+    check(Bind, Observe, answered(Answer::NoMatch(ElementSet::EMPTY)), "annotate no_match");
+    check(Bind, Enforce, Basis::Verified(Verification::NotAsked), "refuse not_asked");
+    check(Bind, Observe, Basis::Verified(Verification::NotAsked), "annotate not_asked");
+    check(Bind, Enforce, Basis::Verified(Verification::NobodyCan), "annotate nobody_can");
+    check(Bind, Enforce, Basis::Incomplete, "refuse elements_missing");
+    check(Debit, Enforce, Basis::Incomplete, "annotate elements_missing");
+    check(Bind, Enforce, Basis::Sealed, "annotate sealed");
+}
+
+#[test]
+fn an_agreement_decides_what_quotes_one() {
+    use Mode::Enforce;
+    use Scenario::Debit;
+    check(Debit, Enforce, Basis::Agreement(Standing::Good), "permit");
+    check(Debit, Enforce, Basis::Agreement(Standing::Unknown), "annotate agreement_unknown");
+    check(
+        Debit,
+        Enforce,
+        Basis::Agreement(Standing::Contradicted),
+        "refuse agreement_contradicted",
+    );
+    check(Debit, Enforce, Basis::Agreement(Standing::Closed), "refuse agreement_closed");
+    check(Debit, Mode::Observe, Basis::Agreement(Standing::Closed), "annotate agreement_closed");
+}
+
+#[test]
+fn what_cannot_be_judged_is_refused_in_enforce_and_marked_in_observe() {
+    for (basis, reason) in [
+        (Basis::Unlisted, "unlisted"),
+        (Basis::Ambiguous, "ambiguous"),
+        (Basis::Unreadable, "unreadable"),
+    ] {
+        check(Scenario::Other, Mode::Enforce, basis, &format!("refuse {reason}"));
+        check(Scenario::Other, Mode::Observe, basis, &format!("annotate {reason}"));
+    }
+}
+
+#[test]
+fn what_must_never_be_refused_is_not() {
+    for scenario in Scenario::ALL.into_iter().filter(|scenario| !scenario.is_verified()) {
+        for held in [false, true] {
+            let facts = Facts {
+                scenario,
+                mode: Mode::Enforce,
+                basis: Basis::Passing,
+                asserted: false,
+                held,
+            };
+            assert_eq!(show(&decide(&Policy::default(), &facts)), "permit", "{facts:?}");
+        }
+    }
+}
+
+#[test]
+fn a_hold_stops_money_coming_in_and_nothing_else() {
+    for scenario in Scenario::ALL {
+        let basis = answered(Answer::Match);
+        let facts = Facts { scenario, mode: Mode::Enforce, basis, asserted: false, held: true };
+        let expected = if matches!(scenario, Scenario::Debit | Scenario::Pay) {
+            "refuse held"
+        } else {
+            "permit"
+        };
+        assert_eq!(show(&decide(&Policy::default(), &facts)), expected, "{facts:?}");
+    }
+}
+
+#[test]
+fn only_a_refusal_has_no_permit() {
+    for mode in [Mode::Observe, Mode::Enforce] {
+        for basis in
+            [Basis::Passing, Basis::Unlisted, answered(Answer::Match), answered(Answer::NoRecord)]
+        {
+            let facts = Facts { scenario: Scenario::Bind, mode, basis, asserted: true, held: true };
+            let decision = decide(&Policy::default(), &facts);
+            assert_eq!(
+                decision.effect() == Effect::Refuse,
+                decision.into_permit().is_err(),
+                "{facts:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn asserted_elements_are_always_shown() {
+    let facts = Facts {
+        scenario: Scenario::Bind,
+        mode: Mode::Enforce,
+        basis: answered(Answer::Match),
+        asserted: true,
+        held: false,
+    };
+    assert_eq!(show(&decide(&Policy::default(), &facts)), "annotate asserted");
+}
+
+#[test]
+fn a_set_is_verified_whole_or_not_at_all() {
+    let policy = Policy::default();
+    let set = |words: &[&str]| {
+        words.iter().filter_map(|word| Element::from_word(word)).collect::<ElementSet>()
+    };
+    let check = |scenario, carried: &[&str], expected: Option<&[&str]>| {
+        assert_eq!(
+            set_to_verify(&policy, scenario, set(carried)),
+            expected.map(set),
+            "{carried:?}"
+        );
+    };
+    check(
+        Scenario::Bind,
+        &["name", "id_number", "pan", "phone"],
+        Some(&["name", "id_number", "pan", "phone"]),
+    );
+    check(
+        Scenario::Bind,
+        &["name", "id_number", "pan", "cvv2"],
+        Some(&["name", "id_number", "pan"]),
+    );
+    check(Scenario::Bind, &["name", "pan", "phone"], None);
+    check(Scenario::Payout, &["name", "pan"], Some(&["name", "pan"]));
+    check(Scenario::Debit, &["pan"], None);
+}
