@@ -1,0 +1,166 @@
+//! A channel's profile, checked: where its messages keep their fields. Made by `config` from files.
+
+use crate::crypto::seal::OpeningKey;
+use crate::domain::element::{Element, ElementSet};
+use crate::domain::id::{ChannelName, Road};
+use crate::domain::identity::IdType;
+use crate::domain::money::Unit;
+use crate::domain::pan::AccountKind;
+use crate::domain::payment::Scenario;
+use crate::message::charset::Charset;
+use crate::message::codes::CodeMap;
+use crate::message::path::Path;
+use std::collections::BTreeMap;
+
+/// Everything that Hefu knows of one channel's messages.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The house that it belongs to, for affinity and contradiction.
+    pub road: Option<Road>,
+    /// Which requests are its messages.
+    pub routes: Vec<RouteRule>,
+    /// How requests are written.
+    pub request: Body,
+    /// How answers are written.
+    pub answer: Body,
+    /// Its messages; the first that matches counts.
+    pub messages: Vec<Message>,
+    /// Its code maps, by name.
+    pub codes: BTreeMap<String, CodeMap>,
+}
+
+/// Requests that belong to a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteRule {
+    /// The host, in lower case; any where absent.
+    pub host: Option<String>,
+    /// What the canonical path begins with, in lower case.
+    pub path: String,
+}
+
+/// How a body is written.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// Its format.
+    pub format: Format,
+    /// Its charset.
+    pub charset: Charset,
+    /// The media types that carry it, in lower case without parameters; any where empty.
+    pub content_types: Vec<String>,
+    /// Fields that hold wrapped content, opened in this order. The path is absent for the whole body.
+    pub unwrap: Vec<Unwrap>,
+}
+
+/// The outermost format of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `k=v&k=v` without percent encoding; a value in braces may hold `&`.
+    Pairs,
+    /// JSON (RFC 8259).
+    Json,
+    /// A single text, to be unwrapped.
+    Text,
+}
+
+/// A field with wrapped content.
+#[derive(Clone, Debug)]
+pub struct Unwrap {
+    /// The field; the whole body where absent.
+    pub at: Option<Path>,
+    /// What to do, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One step of unwrapping.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Base64 (RFC 4648 section 4).
+    Base64,
+    /// Hexadecimal.
+    Hex,
+    /// `{k=v&k=v}`.
+    BraceForm,
+    /// JSON.
+    Json,
+    /// Blocks sealed with the sender's private RSA key; without a key the content stays sealed.
+    OpenBlocks(Option<OpeningKey>),
+}
+
+/// One kind of message.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// What it is for.
+    pub scenario: Scenario,
+    /// The canonical path that it comes on, in lower case; any of the channel's where absent.
+    pub path: Option<String>,
+    /// Fields and the values that they must have.
+    pub when: Vec<(Path, Vec<String>)>,
+    /// The fields that name the order.
+    pub order: Vec<Path>,
+    /// The field that names the core's merchant.
+    pub merchant: Option<Path>,
+    /// The amount and its unit.
+    pub amount: Option<(Path, Unit)>,
+    /// Where its elements are.
+    pub elements: Vec<(Element, Path)>,
+    /// Which document the identity number is of; a resident's where absent.
+    pub id_type: Option<Coded<IdType>>,
+    /// Which kind the account is; a debit card where absent.
+    pub account_kind: Option<Coded<AccountKind>>,
+    /// Elements that are sealed to the channel where a field is present.
+    pub sealed: Vec<(Path, ElementSet)>,
+    /// The agreement that it quotes.
+    pub agreement: Option<Path>,
+    /// Which elements its success proves, of those that it carries.
+    pub checks: ElementSet,
+    /// A first step: under which key its tuple waits for the next.
+    pub remember: Vec<Path>,
+    /// A later step: under which key it finds what the first left.
+    pub recall: Vec<Path>,
+    /// What its success yields.
+    pub yields: Option<Yields>,
+    /// Whether its success closes the agreement that it quotes.
+    pub closes_agreement: bool,
+    /// How its answer is read; an answer that is not read leaves the outcome unknown.
+    pub outcome: Option<OutcomeRule>,
+}
+
+/// A field whose codes stand for values.
+#[derive(Clone, Debug)]
+pub struct Coded<T> {
+    /// The field.
+    pub at: Path,
+    /// The value of each code.
+    pub values: BTreeMap<String, T>,
+}
+
+/// The agreement that a bind's success yields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Yields {
+    /// Where the answer tells it.
+    pub agreement: Path,
+    /// Whether it closes the earlier agreements of the same card and merchant.
+    pub closes_same_card: bool,
+}
+
+/// How the outcome is read from an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutcomeRule {
+    /// An outer layer that must succeed first; where it does not, its own outcome counts.
+    pub outer: Option<Layer>,
+    /// The layer that holds the outcome.
+    pub layer: Layer,
+}
+
+/// One layer of result codes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// The field with the code.
+    pub code: Path,
+    /// The code map, a key of [`Profile::codes`].
+    pub map: String,
+}
