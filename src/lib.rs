@@ -5,4 +5,8 @@
 pub mod crypto;
 pub mod domain;
 pub mod message;
+pub mod metrics;
 pub mod policy;
+pub mod reconcile;
+pub mod route;
+pub mod store;

@@ -4,5 +4,12 @@
 
 pub mod charset;
 pub mod codes;
+pub mod extract;
+pub mod form;
+pub mod json;
+pub mod node;
+pub mod outcome;
 pub mod path;
 pub mod profile;
+pub mod told;
+pub mod unwrap;

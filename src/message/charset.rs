@@ -54,7 +54,7 @@ mod tests {
         check("UTF-8", "张三".as_bytes(), Some("张三"));
         check("GBK", b"\xD5\xC5\xC8\xFD", Some("张三"));
         check("gb2312", b"\xD5\xC5", Some("张"));
-        check("GB18030", b"\x82\x35\x87\x38", Some("㼆"));
+        check("GB18030", b"\x82\x32\x8D\x37", Some("㼆"));
         check("UTF-8", b"\xD5\xC5", None);
         check("GBK", b"\xD5", None);
         check("UTF-8", b"\xEF\xBB\xBFx", None);

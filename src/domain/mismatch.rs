@@ -1,0 +1,57 @@
+//! Mismatches: the two halves of a payment differ.
+
+use crate::domain::element::ElementSet;
+
+/// How the halves differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MismatchKind {
+    /// Verification matched, and the channel says that the elements do not.
+    MatchThenNoMatch,
+    /// Verification did not match, and the channel, which checks the same elements, succeeded.
+    NoMatchThenSuccess,
+    /// Nothing comparable was verified, and the channel says that the elements do not match.
+    UnverifiedThenNoMatch,
+    /// The outcome is overdue.
+    MissingOutcome,
+    /// The payment succeeded and was undone.
+    ReversedAfterSuccess,
+    /// The channel reports another amount.
+    AmountDiffers,
+    /// A higher arrival turned one final outcome into another.
+    OutcomeFlipped,
+}
+
+impl MismatchKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::MatchThenNoMatch,
+        Self::NoMatchThenSuccess,
+        Self::UnverifiedThenNoMatch,
+        Self::MissingOutcome,
+        Self::ReversedAfterSuccess,
+        Self::AmountDiffers,
+        Self::OutcomeFlipped,
+    ];
+
+    /// The word used in headers, metrics and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MatchThenNoMatch => "match_then_no_match",
+            Self::NoMatchThenSuccess => "no_match_then_success",
+            Self::UnverifiedThenNoMatch => "unverified_then_no_match",
+            Self::MissingOutcome => "missing_outcome",
+            Self::ReversedAfterSuccess => "reversed_after_success",
+            Self::AmountDiffers => "amount_differs",
+            Self::OutcomeFlipped => "outcome_flipped",
+        }
+    }
+}
+
+/// A difference, and the elements on which it rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// How the halves differ.
+    pub kind: MismatchKind,
+    /// On which elements.
+    pub elements: ElementSet,
+}

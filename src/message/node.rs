@@ -1,0 +1,223 @@
+//! A message as a tree of texts, and the strict look-up that ambiguity cannot slip through.
+
+use crate::message::path::Path;
+use std::borrow::Cow;
+
+/// The most entries in one message; parsers stop there.
+pub const ENTRIES_MAX: usize = 4096;
+
+/// Part of a message. Numbers and booleans are the text that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node<'a> {
+    /// A text, number or boolean.
+    Text(Cow<'a, str>),
+    /// JSON's `null`: read as absent.
+    Null,
+    /// Entries in the order written; keys may repeat.
+    Map(Vec<(Cow<'a, str>, Node<'a>)>),
+    /// A list.
+    List(Vec<Node<'a>>),
+    /// Sealed content that we have no key to.
+    Sealed,
+}
+
+/// Why a message cannot be judged as one thing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Two readers could read it differently.
+    #[error("{what} at `{at}`")]
+    Ambiguous {
+        /// The field, as the profile names it.
+        at: String,
+        /// What is ambiguous.
+        what: &'static str,
+    },
+    /// It is not what the profile says.
+    #[error("{what} at `{at}`")]
+    Unreadable {
+        /// The field, as the profile names it.
+        at: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+impl ReadError {
+    /// An ambiguity at `at`.
+    pub fn ambiguous(at: impl ToString, what: &'static str) -> Self {
+        Self::Ambiguous { at: at.to_string(), what }
+    }
+
+    /// A fault at `at`.
+    pub fn unreadable(at: impl ToString, what: &'static str) -> Self {
+        Self::Unreadable { at: at.to_string(), what }
+    }
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<'n> {
+    /// A text, which may be empty.
+    Text(&'n str),
+    /// Nothing, or `null`.
+    Absent,
+    /// It lies in sealed content.
+    Sealed,
+}
+
+impl<'n> Found<'n> {
+    /// The text, where there is one that is not empty.
+    pub fn text(self) -> Option<&'n str> {
+        match self {
+            Self::Text(text) if !text.is_empty() => Some(text),
+            Self::Text(_) | Self::Absent | Self::Sealed => None,
+        }
+    }
+}
+
+impl<'a> Node<'a> {
+    /// The text at `path`.
+    ///
+    /// # Errors
+    /// [`ReadError::Ambiguous`] where a key on the way repeats, or has a twin that some reader takes for it (another
+    /// case, spaces around it, an index in brackets), and where a list has more members than the one that is named.
+    pub fn find(&self, path: &Path) -> Result<Found<'_>, ReadError> {
+        let mut node = self;
+        for key in path.keys() {
+            node = match node {
+                Node::Map(entries) => match entry(entries, key) {
+                    Ok(Some(found)) => found,
+                    Ok(None) => return Ok(Found::Absent),
+                    Err(what) => return Err(ReadError::ambiguous(path, what)),
+                },
+                Node::List(members) => match (key.parse::<usize>(), members.as_slice()) {
+                    (Ok(0), [only]) => only,
+                    (Ok(_), []) => return Ok(Found::Absent),
+                    (Ok(_), _) => return Err(ReadError::ambiguous(path, "more than one row")),
+                    (Err(_), _) => {
+                        return Err(ReadError::unreadable(path, "a list where keys were expected"));
+                    }
+                },
+                Node::Sealed => return Ok(Found::Sealed),
+                Node::Null => return Ok(Found::Absent),
+                Node::Text(text) if text.is_empty() => return Ok(Found::Absent),
+                Node::Text(_) => {
+                    return Err(ReadError::unreadable(path, "a text where keys were expected"));
+                }
+            };
+        }
+        match node {
+            Node::Text(text) => Ok(Found::Text(text)),
+            Node::Null => Ok(Found::Absent),
+            Node::Sealed => Ok(Found::Sealed),
+            Node::Map(_) | Node::List(_) => {
+                Err(ReadError::unreadable(path, "content where a text was expected"))
+            }
+        }
+    }
+
+    /// The node at `path`, to be replaced by what it wraps; `None` where it is absent.
+    pub(crate) fn slot(&mut self, path: &Path) -> Result<Option<&mut Node<'a>>, ReadError> {
+        let mut node = self;
+        for key in path.keys() {
+            let Node::Map(entries) = node else {
+                return Ok(None);
+            };
+            let at = match position(entries, key) {
+                Ok(Some(at)) => at,
+                Ok(None) => return Ok(None),
+                Err(what) => return Err(ReadError::ambiguous(path, what)),
+            };
+            match entries.get_mut(at) {
+                Some((_, found)) => node = found,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(node))
+    }
+}
+
+fn entry<'n, 'a>(
+    entries: &'n [(Cow<'a, str>, Node<'a>)],
+    key: &str,
+) -> Result<Option<&'n Node<'a>>, &'static str> {
+    let at = position(entries, key)?;
+    Ok(at.and_then(|at| entries.get(at)).map(|(_, node)| node))
+}
+
+/// Where `key` stands, if it stands there once and has no twin.
+fn position(
+    entries: &[(Cow<'_, str>, Node<'_>)],
+    key: &str,
+) -> Result<Option<usize>, &'static str> {
+    let mut found = None;
+    for (at, (written, _)) in entries.iter().enumerate() {
+        if written == key {
+            if found.replace(at).is_some() {
+                return Err("a repeated key");
+            }
+        } else if is_twin(written, key) {
+            return Err("a key that some readers take for another");
+        }
+    }
+    Ok(found)
+}
+
+/// Whether some reader takes `written` for `key`: another case (Go's JSON), spaces around it or an index in brackets
+/// (PHP, qs), a dot or space for an underscore (PHP).
+fn is_twin(written: &str, key: &str) -> bool {
+    // Every twin is at least as long as the key, which settles nearly all comparisons.
+    if written.len() < key.len() {
+        return false;
+    }
+    let bare = written.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    let bare = bare.split_once('[').map_or(bare, |(head, _)| head);
+    bare.len() == key.len()
+        && bare
+            .bytes()
+            .zip(key.bytes())
+            .all(|(a, b)| a.eq_ignore_ascii_case(&b) || (b == b'_' && matches!(a, b'.' | b' ')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::form;
+    use encoding_rs::UTF_8;
+
+    fn check(body: &str, path: &str, expected: Result<Option<&str>, &str>) {
+        let node = form::parse(body.as_bytes(), UTF_8).unwrap();
+        let found = node.find(&Path::parse(path).unwrap());
+        let found = found.as_ref().map(|found| found.text()).map_err(|error| match error {
+            ReadError::Ambiguous { what, .. } | ReadError::Unreadable { what, .. } => *what,
+        });
+        assert_eq!(found, expected, "{body}");
+    }
+
+    #[test]
+    fn twins_of_a_watched_key_are_ambiguous() {
+        check("a=1&amount=5", "amount", Ok(Some("5")));
+        check("a=1", "amount", Ok(None));
+        check("amount=", "amount", Ok(None));
+        check("amount=1&amount=1", "amount", Err("a repeated key"));
+        for twin in [
+            "AMOUNT=9",
+            "Amount=9",
+            "amount%5B%5D=9",
+            "+amount=9",
+            "amount%20=9",
+            "amount%5B0%5D=9",
+            "amount%00=9",
+        ] {
+            check(
+                &format!("amount=1&{twin}"),
+                "amount",
+                Err("a key that some readers take for another"),
+            );
+            check(twin, "amount", Err("a key that some readers take for another"));
+        }
+        check("txn.amt=1", "txn_amt", Err("a key that some readers take for another"));
+        check("a=1&a=2&amount=5", "amount", Ok(Some("5")));
+        check("amounts=1&amount=5", "amount", Ok(Some("5")));
+    }
+}

@@ -1,0 +1,160 @@
+//! Unwrapping: from the bytes of a body to the tree that a profile describes.
+
+use crate::message::charset::{self, Charset};
+use crate::message::form;
+use crate::message::json;
+use crate::message::node::{Node, ReadError};
+use crate::message::profile::{Body, Format, Step, Unwrap};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use encoding_rs::Encoding;
+use std::borrow::Cow;
+
+/// Reads a body as `layout` says; `content_type` is the header's value, where there is one.
+///
+/// # Errors
+/// [`ReadError`] where the body is not so written, or could be read in two ways.
+pub fn read<'a>(
+    layout: &Body,
+    content_type: Option<&str>,
+    body: &'a [u8],
+) -> Result<Node<'a>, ReadError> {
+    let encoding = declared(&layout.charset, layout.format, content_type, body)?;
+    let mut node = match layout.format {
+        Format::Form => form::parse(body, encoding)?,
+        Format::Pairs => match decode(encoding, body)? {
+            Cow::Borrowed(text) => form::parse_pairs(text)?,
+            Cow::Owned(text) => owned(form::parse_pairs(&text)?),
+        },
+        Format::Json => match decode(encoding, body)? {
+            Cow::Borrowed(text) => json::parse(text)?,
+            Cow::Owned(text) => owned(json::parse(&text)?),
+        },
+        Format::Text => Node::Text(decode(encoding, body)?),
+    };
+    for wrapped in &layout.unwrap {
+        open(&mut node, wrapped, encoding)?;
+    }
+    Ok(node)
+}
+
+fn decode<'a>(encoding: &'static Encoding, body: &'a [u8]) -> Result<Cow<'a, str>, ReadError> {
+    charset::decode(encoding, body)
+        .ok_or_else(|| ReadError::unreadable("body", "text outside the declared charset"))
+}
+
+/// The charset that the header and the body's own field declare; they must agree where both do.
+fn declared(
+    charset: &Charset,
+    format: Format,
+    content_type: Option<&str>,
+    body: &[u8],
+) -> Result<&'static Encoding, ReadError> {
+    let known = |label: &str| {
+        charset::by_label(label)
+            .ok_or_else(|| ReadError::unreadable("charset", "an unsupported charset"))
+    };
+    let mut labels = content_type
+        .into_iter()
+        .flat_map(|value| value.split(';').skip(1))
+        .filter_map(|parameter| {
+            let (name, label) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("charset").then_some(label)
+        });
+    let header = labels.next().map(known).transpose()?;
+    if labels.next().is_some() {
+        return Err(ReadError::ambiguous("charset", "a repeated charset"));
+    }
+    let field = charset.field.as_ref().and_then(|path| path.keys().next());
+    let field = match (format, field) {
+        (Format::Form | Format::Pairs, Some(name)) => {
+            form::peek(body, name).map(known).transpose()?
+        }
+        (Format::Form | Format::Pairs | Format::Json | Format::Text, _) => None,
+    };
+    match (header, field) {
+        (Some(header), Some(field)) if header != field => {
+            Err(ReadError::ambiguous("charset", "contradictory charsets"))
+        }
+        (header, field) => Ok(field.or(header).unwrap_or(charset.default)),
+    }
+}
+
+fn open(
+    node: &mut Node<'_>,
+    wrapped: &Unwrap,
+    encoding: &'static Encoding,
+) -> Result<(), ReadError> {
+    let name = || wrapped.at.as_ref().map_or_else(|| "body".to_owned(), ToString::to_string);
+    let slot = match &wrapped.at {
+        Some(path) => node.slot(path)?,
+        None => Some(node),
+    };
+    let Some(slot) = slot else { return Ok(()) };
+    let text = match slot {
+        Node::Text(text) if !text.is_empty() => text,
+        Node::Text(_) | Node::Null | Node::Sealed => return Ok(()),
+        Node::Map(_) | Node::List(_) => {
+            return Err(ReadError::unreadable(name(), "content where a text was expected"));
+        }
+    };
+    let mut bytes = text.as_bytes().to_vec();
+    let mut in_wire_charset = false;
+    for step in &wrapped.steps {
+        let fault = |what| ReadError::unreadable(name(), what);
+        match step {
+            Step::Base64 => {
+                bytes = STANDARD.decode(&bytes).map_err(|_| fault("not base64"))?;
+                in_wire_charset = true;
+            }
+            Step::Hex => {
+                bytes = hex::decode(&bytes).map_err(|_| fault("not hexadecimal"))?;
+                in_wire_charset = true;
+            }
+            Step::OpenBlocks(None) => {
+                *slot = Node::Sealed;
+                return Ok(());
+            }
+            Step::OpenBlocks(Some(key)) => {
+                bytes = key
+                    .open_blocks(&bytes)
+                    .map_err(|_| fault("does not open under the configured key"))?;
+            }
+            Step::BraceForm | Step::Json => {
+                let charset = if in_wire_charset { encoding } else { encoding_rs::UTF_8 };
+                let text = charset::decode(charset, &bytes)
+                    .ok_or_else(|| fault("text outside the declared charset"))?;
+                let parsed = match step {
+                    Step::Json => json::parse(&text)?,
+                    _ => brace_form(&text).ok_or_else(|| fault("not `{k=v&k=v}`"))??,
+                };
+                *slot = owned(parsed);
+                return Ok(());
+            }
+        }
+    }
+    let text = charset::decode(encoding, &bytes)
+        .ok_or_else(|| ReadError::unreadable(name(), "text outside the declared charset"))?;
+    *slot = Node::Text(Cow::Owned(text.into_owned()));
+    Ok(())
+}
+
+fn brace_form(text: &str) -> Option<Result<Node<'_>, ReadError>> {
+    text.strip_prefix('{')?.strip_suffix('}').map(form::parse_pairs)
+}
+
+/// The same tree, owning its texts.
+fn owned<'b>(node: Node<'_>) -> Node<'b> {
+    match node {
+        Node::Text(text) => Node::Text(Cow::Owned(text.into_owned())),
+        Node::Null => Node::Null,
+        Node::Sealed => Node::Sealed,
+        Node::List(members) => Node::List(members.into_iter().map(owned).collect()),
+        Node::Map(entries) => Node::Map(
+            entries
+                .into_iter()
+                .map(|(key, node)| (Cow::Owned(key.into_owned()), owned(node)))
+                .collect(),
+        ),
+    }
+}

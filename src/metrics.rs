@@ -1,0 +1,290 @@
+//! Every metric, as typed events. No method takes text from a message, so no element can become a label.
+
+use crate::domain::answer::Answer;
+use crate::domain::element::ElementSet;
+use crate::domain::id::{ChannelName, ProviderName};
+use crate::domain::mismatch::Mismatch;
+use crate::domain::outcome::{Arrival, Outcome};
+use crate::domain::payment::{Mode, Scenario};
+use crate::policy::Effect;
+use prometheus::{
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+use std::time::Duration;
+
+/// From 20 µs on: overhead is measured in tens of microseconds, providers in tens of milliseconds.
+const SECONDS: [f64; 16] = [
+    0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1,
+    0.25, 1.0, 3.0, 10.0,
+];
+
+/// How an evidence look-up ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvidenceUse {
+    /// Fresh evidence for exactly these elements.
+    Hit,
+    /// None: a provider must be asked.
+    Miss,
+    /// None, and another message is asking the same question already.
+    Coalesced,
+}
+
+/// The metrics of one process.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    payments: IntCounterVec,
+    uninspected: IntCounterVec,
+    framing: IntCounterVec,
+    verifications: IntCounterVec,
+    verification_seconds: HistogramVec,
+    evidence: IntCounterVec,
+    outcomes: IntCounterVec,
+    mismatches: IntCounterVec,
+    holds_open: IntGaugeVec,
+    holds_paused: IntCounterVec,
+    expectations_open: IntGaugeVec,
+    unmapped: IntCounterVec,
+    unlisted: IntCounterVec,
+    overhead: HistogramVec,
+    provider_up: IntGaugeVec,
+    reload: IntGauge,
+}
+
+/// The metrics could not be registered or written.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics could not be registered or written")]
+pub struct MetricsError(#[from] prometheus::Error);
+
+impl Metrics {
+    /// Registers every metric on a registry of its own.
+    ///
+    /// # Errors
+    /// [`MetricsError`] where a name is taken, which would be a defect of this file.
+    pub fn new() -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        let counter =
+            |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, MetricsError> {
+                let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(counter.clone()))?;
+                Ok(counter)
+            };
+        let gauge =
+            |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, MetricsError> {
+                let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(gauge.clone()))?;
+                Ok(gauge)
+            };
+        let seconds =
+            |name: &str, help: &str, labels: &[&str]| -> Result<HistogramVec, MetricsError> {
+                let histogram = HistogramVec::new(
+                    HistogramOpts::new(name, help).buckets(SECONDS.to_vec()),
+                    labels,
+                )?;
+                registry.register(Box::new(histogram.clone()))?;
+                Ok(histogram)
+            };
+        let reload = IntGauge::new(
+            "hefu_config_last_reload_successful",
+            "Whether the last load of the configuration succeeded.",
+        )?;
+        registry.register(Box::new(reload.clone()))?;
+        let build =
+            GaugeVec::new(Opts::new("hefu_build_info", "The running version."), &["version"])?;
+        registry.register(Box::new(build.clone()))?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        reload.set(1);
+        Ok(Self {
+            payments: counter(
+                "hefu_payments_total",
+                "Messages judged on inspected routes.",
+                &["channel", "scenario", "decision", "mode"],
+            )?,
+            uninspected: counter(
+                "hefu_uninspected_total",
+                "Requests streamed through without a look.",
+                &["listener"],
+            )?,
+            framing: counter(
+                "hefu_framing_refusals_total",
+                "Requests refused before they were judged.",
+                &["status"],
+            )?,
+            verifications: counter(
+                "hefu_verifications_total",
+                "Inquiries answered.",
+                &["provider", "elements", "answer"],
+            )?,
+            verification_seconds: seconds(
+                "hefu_verification_seconds",
+                "Time that providers take to answer.",
+                &["provider"],
+            )?,
+            evidence: counter("hefu_evidence_total", "Look-ups of evidence.", &["result"])?,
+            outcomes: counter(
+                "hefu_outcomes_total",
+                "Outcomes that channels reported.",
+                &["channel", "outcome", "arrival"],
+            )?,
+            mismatches: counter(
+                "hefu_mismatches_total",
+                "Payments whose halves differ.",
+                &["channel", "provider", "kind", "elements"],
+            )?,
+            holds_open: gauge("hefu_holds_open", "Holds that stand.", &["channel"])?,
+            holds_paused: counter(
+                "hefu_holds_paused",
+                "Holds and contradictions not made because of the rate.",
+                &["channel", "bank"],
+            )?,
+            expectations_open: gauge(
+                "hefu_expectations_open",
+                "Payments whose outcome is owed.",
+                &["channel"],
+            )?,
+            unmapped: counter(
+                "hefu_unmapped_codes_total",
+                "Result codes that the code map does not know.",
+                &["channel"],
+            )?,
+            unlisted: counter(
+                "hefu_unlisted_total",
+                "Messages that the profile does not list.",
+                &["channel"],
+            )?,
+            overhead: seconds(
+                "hefu_overhead_seconds",
+                "Time in Hefu, without channel and provider.",
+                &["channel"],
+            )?,
+            provider_up: gauge(
+                "hefu_provider_up",
+                "Whether the provider's last answer was more than a technical failure.",
+                &["provider"],
+            )?,
+            reload,
+            registry,
+        })
+    }
+
+    /// A message was judged.
+    pub fn on_decision(
+        &self,
+        channel: &ChannelName,
+        scenario: Scenario,
+        effect: Effect,
+        mode: Mode,
+    ) {
+        self.payments
+            .with_label_values(&[
+                channel.as_str(),
+                scenario.as_str(),
+                effect.as_str(),
+                mode.as_str(),
+            ])
+            .inc();
+    }
+
+    /// A request was streamed through on the listener `listener`.
+    pub fn on_uninspected(&self, listener: &'static str) {
+        self.uninspected.with_label_values(&[listener]).inc();
+    }
+
+    /// A request was refused with `status` before it was judged.
+    pub fn on_framing_refusal(&self, status: u16) {
+        self.framing.with_label_values(&[&status.to_string()]).inc();
+    }
+
+    /// A provider answered, or failed to.
+    pub fn on_answer(
+        &self,
+        provider: &ProviderName,
+        elements: ElementSet,
+        answer: Answer,
+        took: Duration,
+    ) {
+        let elements = elements.to_string();
+        self.verifications
+            .with_label_values(&[provider.as_str(), &elements, answer.as_str()])
+            .inc();
+        self.verification_seconds
+            .with_label_values(&[provider.as_str()])
+            .observe(took.as_secs_f64());
+        self.provider_up
+            .with_label_values(&[provider.as_str()])
+            .set(i64::from(answer != Answer::Unavailable));
+    }
+
+    /// Evidence was looked up.
+    pub fn on_evidence(&self, result: EvidenceUse) {
+        let result = match result {
+            EvidenceUse::Hit => "hit",
+            EvidenceUse::Miss => "miss",
+            EvidenceUse::Coalesced => "coalesced",
+        };
+        self.evidence.with_label_values(&[result]).inc();
+    }
+
+    /// A channel reported an outcome.
+    pub fn on_outcome(&self, channel: &ChannelName, outcome: Outcome, arrival: Arrival) {
+        self.outcomes
+            .with_label_values(&[channel.as_str(), outcome.as_str(), arrival.as_str()])
+            .inc();
+        if outcome == Outcome::Unmapped {
+            self.unmapped.with_label_values(&[channel.as_str()]).inc();
+        }
+    }
+
+    /// The halves of a payment differ; `witness` is the configured name of who verified, where anybody did.
+    pub fn on_mismatch(&self, channel: &ChannelName, witness: Option<&str>, mismatch: Mismatch) {
+        let elements = mismatch.elements.to_string();
+        let labels =
+            [channel.as_str(), witness.unwrap_or("none"), mismatch.kind.as_str(), &elements];
+        self.mismatches.with_label_values(&labels).inc();
+    }
+
+    /// So many holds stand at `channel`.
+    pub fn set_holds_open(&self, channel: &ChannelName, count: usize) {
+        self.holds_open
+            .with_label_values(&[channel.as_str()])
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A hold was not made because `channel` and `bank` (a configured name) had too many within the hour.
+    pub fn on_hold_paused(&self, channel: &ChannelName, bank: Option<&str>) {
+        self.holds_paused.with_label_values(&[channel.as_str(), bank.unwrap_or("unknown")]).inc();
+    }
+
+    /// So many outcomes are owed by `channel`.
+    pub fn set_expectations_open(&self, channel: &ChannelName, count: usize) {
+        self.expectations_open
+            .with_label_values(&[channel.as_str()])
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A message was not listed.
+    pub fn on_unlisted(&self, channel: &ChannelName) {
+        self.unlisted.with_label_values(&[channel.as_str()]).inc();
+    }
+
+    /// An exchange spent `overhead` in Hefu itself.
+    pub fn on_overhead(&self, channel: &ChannelName, overhead: Duration) {
+        self.overhead.with_label_values(&[channel.as_str()]).observe(overhead.as_secs_f64());
+    }
+
+    /// The configuration was loaded anew, or was bad and the old one stays.
+    pub fn on_reload(&self, successful: bool) {
+        self.reload.set(i64::from(successful));
+    }
+
+    /// The text exposition (version 0.0.4).
+    ///
+    /// # Errors
+    /// [`MetricsError`] where the encoder fails.
+    pub fn render(&self) -> Result<Vec<u8>, MetricsError> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}

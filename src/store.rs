@@ -1,0 +1,183 @@
+//! What Hefu remembers, behind traits by aggregate: fingerprints and answers, never an element.
+
+pub mod memory;
+
+use crate::domain::answer::Answer;
+use crate::domain::clock::Timestamp;
+use crate::domain::element::ElementSet;
+use crate::domain::id::{
+    AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId, PaymentId, ProviderName, Road,
+};
+use crate::domain::mismatch::Mismatch;
+use crate::domain::money::Fen;
+use crate::domain::outcome::{Arrival, Outcome};
+use crate::domain::payment::{Mode, Scenario};
+use crate::policy::{Effect, Reason};
+use crate::reconcile::hold::{Hold, HoldKey};
+use std::time::Duration;
+
+/// Who said it: a provider that was asked, or a channel in answer to the core's own message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// A verification provider.
+    Provider(ProviderName),
+    /// A channel, at no charge.
+    Channel(ChannelName),
+}
+
+impl Witness {
+    /// The configured name.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Provider(name) => name.as_str(),
+            Self::Channel(name) => name.as_str(),
+        }
+    }
+}
+
+/// An answer that was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// What was answered.
+    pub answer: Answer,
+    /// About which elements.
+    pub elements: ElementSet,
+    /// By whom.
+    pub witness: Witness,
+    /// Through which house.
+    pub road: Option<Road>,
+    /// When.
+    pub at: Timestamp,
+    /// Until when it may be used.
+    pub until: Timestamp,
+}
+
+/// Evidence by tuple.
+pub trait EvidenceStore: Send + Sync {
+    /// Evidence for exactly this tuple that is valid at `now` and not contradicted for `channel` or its road.
+    fn evidence(
+        &self,
+        tuple: &Fingerprint,
+        channel: &ChannelName,
+        road: Option<&Road>,
+        now: Timestamp,
+    ) -> Option<Evidence>;
+    /// Keeps evidence; a newer answer supersedes an older one and its contradictions.
+    fn put_evidence(&self, tuple: Fingerprint, evidence: Evidence);
+    /// An outcome of `channel` contradicts the evidence for that channel and its road.
+    fn contradict(&self, tuple: &Fingerprint, channel: &ChannelName, road: Option<&Road>);
+}
+
+/// An agreement between a payer and a merchant at a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreement {
+    /// The core's merchant.
+    pub merchant: Option<MerchantId>,
+    /// The tuple that was bound, and of which elements, where we saw it.
+    pub tuple: Option<(Fingerprint, ElementSet)>,
+    /// The card that was bound.
+    pub card: Option<Fingerprint>,
+    /// The issuing bank.
+    pub bank: Option<Bank>,
+    /// What was verified at the bind, where we verified.
+    pub verified: Option<Evidence>,
+    /// Whether its elements were verified at its bind, by us or by the channel's own check.
+    pub good: bool,
+    /// Whether it was unbound, superseded, or declared invalid.
+    pub closed: bool,
+    /// When it was made or learned.
+    pub at: Timestamp,
+}
+
+/// Agreements, and what waits between the steps of a bind.
+pub trait AgreementStore: Send + Sync {
+    /// The agreement `id` at `channel`.
+    fn agreement(&self, channel: &ChannelName, id: &AgreementId) -> Option<Agreement>;
+    /// Keeps an agreement; where `closes_same_card`, earlier ones of its card and merchant at the channel close.
+    fn put_agreement(
+        &self,
+        channel: &ChannelName,
+        id: AgreementId,
+        agreement: Agreement,
+        closes_same_card: bool,
+    );
+    /// Closes an agreement.
+    fn close_agreement(&self, channel: &ChannelName, id: &AgreementId);
+    /// Keeps what the first step of a bind found, until `until`.
+    fn remember(&self, channel: &ChannelName, key: String, bind: Agreement, until: Timestamp);
+    /// What the first step left under `key`, if it is still kept at `now`.
+    fn recall(&self, channel: &ChannelName, key: &str, now: Timestamp) -> Option<Agreement>;
+}
+
+/// Holds.
+pub trait HoldStore: Send + Sync {
+    /// The hold on `key` that stands at `now`.
+    fn hold(&self, key: &HoldKey, now: Timestamp) -> Option<Hold>;
+    /// Makes a hold unless one stands, or `channel` and `bank` had `per_hour` new ones within the hour; says whether it was made.
+    fn make_hold(&self, hold: Hold, bank: Option<&Bank>, per_hour: usize) -> bool;
+    /// Ends a hold; says whether there was one.
+    fn release(&self, key: &HoldKey) -> Option<Hold>;
+    /// The holds that stand at `now`, oldest first.
+    fn holds(&self, now: Timestamp) -> Vec<Hold>;
+}
+
+/// What became of one message, kept for `explain`.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its id.
+    pub payment: PaymentId,
+    /// When it was judged.
+    pub at: Timestamp,
+    /// The channel.
+    pub channel: ChannelName,
+    /// What it was for.
+    pub scenario: Scenario,
+    /// The order, as the channel names it.
+    pub order: Option<OrderId>,
+    /// The amount.
+    pub amount: Option<Fen>,
+    /// The elements that it carried.
+    pub carried: ElementSet,
+    /// Whether the decision bound.
+    pub mode: Mode,
+    /// What was done.
+    pub effect: Effect,
+    /// Why.
+    pub reasons: Vec<Reason>,
+    /// What verification rested on.
+    pub verified: Option<Evidence>,
+    /// Whether that was asked for this message.
+    pub asked_now: bool,
+    /// From the complete request to the decision, providers included.
+    pub judged_in: Duration,
+    /// What the channel reported, and its code.
+    pub outcome: Option<(Outcome, Option<String>, Arrival)>,
+    /// How the halves differ.
+    pub mismatch: Option<Mismatch>,
+}
+
+/// Records of payments, and which of them are still owed an outcome.
+pub trait PaymentStore: Send + Sync {
+    /// Keeps a record; the oldest go where there is no room.
+    fn put_record(&self, record: Record);
+    /// Completes a record.
+    fn complete(
+        &self,
+        payment: PaymentId,
+        outcome: (Outcome, Option<String>, Arrival),
+        mismatch: Option<Mismatch>,
+    );
+    /// The record of `payment`.
+    fn record(&self, payment: PaymentId) -> Option<Record>;
+    /// A forwarded payment whose outcome is owed.
+    fn expect(&self, channel: &ChannelName, payment: PaymentId);
+    /// Its outcome came.
+    fn close_expectation(&self, channel: &ChannelName, payment: PaymentId);
+    /// How many outcomes `channel` owes.
+    fn expectations(&self, channel: &ChannelName) -> usize;
+}
+
+/// Everything together, for those who compose.
+pub trait Store: EvidenceStore + AgreementStore + HoldStore + PaymentStore {}
+
+impl<T: EvidenceStore + AgreementStore + HoldStore + PaymentStore> Store for T {}

@@ -1,0 +1,255 @@
+//! The store in memory: bounded, sharded, gone with the process.
+
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, PaymentId, Road};
+use crate::domain::mismatch::Mismatch;
+use crate::domain::outcome::{Arrival, Outcome};
+use crate::reconcile::hold::{Brake, Hold, HoldKey};
+use crate::store::{
+    Agreement, AgreementStore, Evidence, EvidenceStore, HoldStore, PaymentStore, Record,
+};
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use std::collections::{HashSet, VecDeque};
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Tuples with evidence; beyond it the evidence of some other tuple goes, which costs an inquiry and nothing else.
+    pub evidence: usize,
+    /// Agreements and waiting binds, each; beyond it new ones are not kept and stay unknown.
+    pub agreements: usize,
+    /// Holds; beyond it none is made.
+    pub holds: usize,
+    /// Records for `explain`; beyond it the oldest goes.
+    pub records: usize,
+    /// Open expectations by channel; beyond it the count stands still.
+    pub expectations: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            evidence: 1_000_000,
+            agreements: 1_000_000,
+            holds: 100_000,
+            records: 100_000,
+            expectations: 1_000_000,
+        }
+    }
+}
+
+type CardKey = (ChannelName, Option<MerchantId>, Fingerprint);
+
+/// The store.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    limits: Limits,
+    evidence: DashMap<Fingerprint, Kept>,
+    agreements: DashMap<(ChannelName, AgreementId), Agreement>,
+    by_card: DashMap<CardKey, Vec<AgreementId>>,
+    waiting: DashMap<(ChannelName, String), (Agreement, Timestamp)>,
+    holds: DashMap<HoldKey, Hold>,
+    brakes: DashMap<(ChannelName, Option<Bank>), Brake>,
+    records: DashMap<PaymentId, Record>,
+    record_order: Mutex<VecDeque<PaymentId>>,
+    expected: DashMap<ChannelName, HashSet<PaymentId>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    evidence: Evidence,
+    contradicted_channels: Vec<ChannelName>,
+    contradicted_roads: Vec<Road>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+}
+
+/// Whether `key` may be put: it is there already, or there is room.
+fn has_room<K: Eq + Hash, V>(map: &DashMap<K, V>, key: &K, most: usize) -> bool {
+    map.len() < most || map.contains_key(key)
+}
+
+impl EvidenceStore for MemoryStore {
+    fn evidence(
+        &self,
+        tuple: &Fingerprint,
+        channel: &ChannelName,
+        road: Option<&Road>,
+        now: Timestamp,
+    ) -> Option<Evidence> {
+        let kept = self.evidence.get(tuple)?;
+        let contradicted = kept.contradicted_channels.contains(channel)
+            || road.is_some_and(|road| kept.contradicted_roads.contains(road));
+        (now < kept.evidence.until && !contradicted).then(|| kept.evidence.clone())
+    }
+
+    fn put_evidence(&self, tuple: Fingerprint, evidence: Evidence) {
+        if !has_room(&self.evidence, &tuple, self.limits.evidence) {
+            let victim = self.evidence.iter().next().map(|entry| *entry.key());
+            if let Some(victim) = victim {
+                self.evidence.remove(&victim);
+            }
+        }
+        let kept =
+            Kept { evidence, contradicted_channels: Vec::new(), contradicted_roads: Vec::new() };
+        self.evidence.insert(tuple, kept);
+    }
+
+    fn contradict(&self, tuple: &Fingerprint, channel: &ChannelName, road: Option<&Road>) {
+        if let Some(mut kept) = self.evidence.get_mut(tuple) {
+            if !kept.contradicted_channels.contains(channel) {
+                kept.contradicted_channels.push(channel.clone());
+            }
+            if let Some(road) = road
+                && !kept.contradicted_roads.contains(road)
+            {
+                kept.contradicted_roads.push(road.clone());
+            }
+        }
+    }
+}
+
+impl AgreementStore for MemoryStore {
+    fn agreement(&self, channel: &ChannelName, id: &AgreementId) -> Option<Agreement> {
+        self.agreements.get(&(channel.clone(), id.clone())).map(|agreement| agreement.clone())
+    }
+
+    fn put_agreement(
+        &self,
+        channel: &ChannelName,
+        id: AgreementId,
+        agreement: Agreement,
+        closes_same_card: bool,
+    ) {
+        let key = (channel.clone(), id.clone());
+        if !has_room(&self.agreements, &key, self.limits.agreements) {
+            return;
+        }
+        if let Some(card) = agreement.card {
+            let card = (channel.clone(), agreement.merchant.clone(), card);
+            let mut earlier = self.by_card.entry(card).or_default();
+            if closes_same_card {
+                let superseded = std::mem::take(&mut *earlier);
+                for id in superseded.into_iter().filter(|earlier| *earlier != id) {
+                    self.close_agreement(channel, &id);
+                }
+            }
+            if !earlier.contains(&id) {
+                earlier.push(id);
+            }
+        }
+        self.agreements.insert(key, agreement);
+    }
+
+    fn close_agreement(&self, channel: &ChannelName, id: &AgreementId) {
+        if let Some(mut agreement) = self.agreements.get_mut(&(channel.clone(), id.clone())) {
+            agreement.closed = true;
+        }
+    }
+
+    fn remember(&self, channel: &ChannelName, key: String, bind: Agreement, until: Timestamp) {
+        let key = (channel.clone(), key);
+        if !has_room(&self.waiting, &key, self.limits.agreements) {
+            // What waits beyond its time makes room; `bind.at` is now.
+            self.waiting.retain(|_, (_, until)| bind.at < *until);
+        }
+        if has_room(&self.waiting, &key, self.limits.agreements) {
+            self.waiting.insert(key, (bind, until));
+        }
+    }
+
+    fn recall(&self, channel: &ChannelName, key: &str, now: Timestamp) -> Option<Agreement> {
+        let waiting = self.waiting.get(&(channel.clone(), key.to_owned()))?;
+        let (bind, until) = waiting.value();
+        (now < *until).then(|| bind.clone())
+    }
+}
+
+impl HoldStore for MemoryStore {
+    fn hold(&self, key: &HoldKey, now: Timestamp) -> Option<Hold> {
+        self.holds.get(key).filter(|hold| now < hold.until).map(|hold| hold.clone())
+    }
+
+    fn make_hold(&self, hold: Hold, bank: Option<&Bank>, per_hour: usize) -> bool {
+        if !has_room(&self.holds, &hold.key, self.limits.holds) {
+            return false;
+        }
+        match self.holds.entry(hold.key.clone()) {
+            Entry::Occupied(standing) if hold.since < standing.get().until => false,
+            entry => {
+                let brake = (hold.channel.clone(), bank.cloned());
+                let admits = self.brakes.entry(brake).or_default().admits(per_hour, hold.since);
+                if admits {
+                    entry.insert(hold);
+                }
+                admits
+            }
+        }
+    }
+
+    fn release(&self, key: &HoldKey) -> Option<Hold> {
+        self.holds.remove(key).map(|(_, hold)| hold)
+    }
+
+    fn holds(&self, now: Timestamp) -> Vec<Hold> {
+        let standing = self.holds.iter().filter(|hold| now < hold.until);
+        let mut holds: Vec<_> = standing.map(|hold| hold.clone()).collect();
+        holds.sort_by(|a, b| (a.since, &a.key).cmp(&(b.since, &b.key)));
+        holds
+    }
+}
+
+impl PaymentStore for MemoryStore {
+    fn put_record(&self, record: Record) {
+        let mut order = self.record_order.lock().unwrap_or_else(PoisonError::into_inner);
+        if order.len() >= self.limits.records
+            && let Some(oldest) = order.pop_front()
+        {
+            self.records.remove(&oldest);
+        }
+        order.push_back(record.payment);
+        drop(order);
+        self.records.insert(record.payment, record);
+    }
+
+    fn complete(
+        &self,
+        payment: PaymentId,
+        outcome: (Outcome, Option<String>, Arrival),
+        mismatch: Option<Mismatch>,
+    ) {
+        if let Some(mut record) = self.records.get_mut(&payment) {
+            record.outcome = Some(outcome);
+            record.mismatch = mismatch;
+        }
+    }
+
+    fn record(&self, payment: PaymentId) -> Option<Record> {
+        self.records.get(&payment).map(|record| record.clone())
+    }
+
+    fn expect(&self, channel: &ChannelName, payment: PaymentId) {
+        let mut expected = self.expected.entry(channel.clone()).or_default();
+        if expected.len() < self.limits.expectations {
+            expected.insert(payment);
+        }
+    }
+
+    fn close_expectation(&self, channel: &ChannelName, payment: PaymentId) {
+        if let Some(mut expected) = self.expected.get_mut(channel) {
+            expected.remove(&payment);
+        }
+    }
+
+    fn expectations(&self, channel: &ChannelName) -> usize {
+        self.expected.get(channel).map_or(0, |expected| expected.len())
+    }
+}
