@@ -7,6 +7,8 @@ pub mod domain;
 pub mod message;
 pub mod metrics;
 pub mod policy;
+pub mod provider;
 pub mod reconcile;
 pub mod route;
+pub mod service;
 pub mod store;

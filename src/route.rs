@@ -18,7 +18,11 @@ pub struct Candidate {
 /// The positions of those in `candidates` that can answer `set` for `kind`, in the order in which to ask them.
 ///
 /// Without a card in the set, the kind of account does not matter.
-pub fn plan(candidates: &[Candidate], set: ElementSet, kind: Option<AccountKind>) -> Vec<usize> {
+pub fn plan<'a>(
+    candidates: impl IntoIterator<Item = &'a Candidate>,
+    set: ElementSet,
+    kind: Option<AccountKind>,
+) -> Vec<usize> {
     let able = |candidate: &Candidate| {
         candidate.sets.contains(&set)
             && kind.is_none_or(|kind| {
@@ -26,7 +30,7 @@ pub fn plan(candidates: &[Candidate], set: ElementSet, kind: Option<AccountKind>
             })
     };
     let mut order: Vec<(u32, usize)> = candidates
-        .iter()
+        .into_iter()
         .enumerate()
         .filter(|(_, candidate)| able(candidate))
         .map(|(at, candidate)| (candidate.priority, at))

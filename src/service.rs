@@ -1,0 +1,133 @@
+//! Use cases: judge a message before it is forwarded, settle it with what the channel said. Sees traits, not adapters.
+
+pub mod agreements;
+pub mod annotate;
+pub mod explain;
+pub mod judge;
+pub mod refusal;
+pub mod settle;
+pub mod verify;
+
+use crate::crypto::fingerprint::Fingerprinter;
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::id::{ChannelName, PaymentId};
+use crate::message::profile::Profile;
+use crate::metrics::Metrics;
+use crate::policy::Policy;
+use crate::provider::Provider;
+use crate::route::Candidate;
+use crate::store::Store;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use verify::Flights;
+
+/// How far a channel's decisions bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// Nobody is asked and nothing is refused.
+    Observe,
+    /// Decisions bind for this percentage of orders (0 to 100), chosen by order so that retries fare alike.
+    Enforce(u8),
+}
+
+/// A channel, as the service sees it.
+#[derive(Debug)]
+pub struct Channel {
+    /// Its profile.
+    pub profile: Profile,
+    /// How far its decisions bind.
+    pub binding: Binding,
+    /// Whether answers come on a connection that only the channel can answer on: TLS, or loopback.
+    pub answers_are_believed: bool,
+}
+
+impl Channel {
+    /// Its name.
+    pub const fn name(&self) -> &ChannelName {
+        &self.profile.channel
+    }
+}
+
+/// How long things are kept and waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a match may be reused.
+    pub match_valid_for: Duration,
+    /// How long any other answer may be reused: short, so that nobody is locked out by an old mistake.
+    pub other_valid_for: Duration,
+    /// How long all providers together may take for one message.
+    pub inquiry_deadline: Duration,
+    /// How long a hold stands at most.
+    pub hold_for: Duration,
+    /// How many holds one channel and bank may make in any hour.
+    pub holds_per_hour: usize,
+    /// How long the first step of a bind waits for the next.
+    pub bind_waits_for: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            match_valid_for: Duration::from_hours(90 * 24),
+            other_valid_for: Duration::from_mins(10),
+            inquiry_deadline: Duration::from_secs(3),
+            hold_for: Duration::from_hours(7 * 24),
+            holds_per_hour: 100,
+            bind_waits_for: Duration::from_mins(30),
+        }
+    }
+}
+
+/// A provider and what the plan knows of it.
+#[derive(Clone)]
+pub struct Entry {
+    /// Who is asked.
+    pub provider: Arc<dyn Provider>,
+    /// What it can answer.
+    pub candidate: Candidate,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({})", self.provider.name())
+    }
+}
+
+/// What the service is composed of.
+pub struct Service {
+    /// The risk team's settings.
+    pub policy: Policy,
+    /// Times and counts.
+    pub settings: Settings,
+    /// Who can be asked.
+    pub providers: Vec<Entry>,
+    /// Makes the only form in which elements are remembered.
+    pub fingerprinter: Fingerprinter,
+    /// What is remembered.
+    pub store: Arc<dyn Store>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bits for ids.
+    pub entropy: fn() -> u128,
+    /// Questions that are being asked now.
+    pub flights: Flights,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("providers", &self.providers).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn new_id(&self, now: Timestamp) -> PaymentId {
+        PaymentId::new(now, (self.entropy)())
+    }
+}

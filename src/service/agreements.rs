@@ -1,0 +1,87 @@
+//! Agreements that were bound before Hefu came: imported, with elements fingerprinted as they are read.
+
+use crate::domain::element::{Element, ElementSet, Elements};
+use crate::domain::id::{AgreementId, Bank, ChannelName, MerchantId};
+use crate::domain::identity::{IdNumber, IdType};
+use crate::domain::pan::{AccountKind, Pan};
+use crate::domain::person::{Mobile, Name};
+use crate::service::Service;
+use crate::store::Agreement;
+
+/// One agreement as a file tells it.
+#[derive(Clone, Default)]
+pub struct Told {
+    /// The agreement's id at the channel.
+    pub agreement: String,
+    /// The core's merchant.
+    pub merchant: Option<String>,
+    /// The holder's name.
+    pub name: Option<String>,
+    /// The resident identity number.
+    pub id_number: Option<String>,
+    /// The card number.
+    pub pan: Option<String>,
+    /// The mobile phone.
+    pub phone: Option<String>,
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Told(…)")
+    }
+}
+
+/// Why a line is not imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// There is no agreement id.
+    #[error("the agreement id is empty")]
+    NoAgreement,
+    /// An element is not valid.
+    #[error(transparent)]
+    Element(#[from] crate::domain::element::InvalidElement),
+}
+
+impl Service {
+    /// Imports one agreement as good: it was verified when it was bound, outside Hefu.
+    ///
+    /// # Errors
+    /// [`ImportError`]; nothing is kept then.
+    pub fn import(&self, channel: &ChannelName, told: &Told) -> Result<(), ImportError> {
+        let id = told.agreement.trim();
+        if id.is_empty() {
+            return Err(ImportError::NoAgreement);
+        }
+        let given = |text: &Option<String>| {
+            text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        let elements = Elements {
+            name: given(&told.name).map(|text| Name::parse(&text)).transpose()?,
+            id_number: given(&told.id_number)
+                .map(|text| IdNumber::parse(&text, IdType::ResidentId))
+                .transpose()?,
+            pan: given(&told.pan).map(|text| Pan::parse(&text, AccountKind::Debit)).transpose()?,
+            phone: given(&told.phone).map(|text| Mobile::parse(&text)).transpose()?,
+            cvv2: None,
+            expiry: None,
+        };
+        let set = elements.set();
+        let whole = set.contains(Element::Pan) && set != ElementSet::EMPTY.with(Element::Pan);
+        let agreement = Agreement {
+            merchant: given(&told.merchant).map(|text| MerchantId(text.into())),
+            tuple: self
+                .fingerprinter
+                .tuple(&elements, set)
+                .filter(|_| whole)
+                .map(|tuple| (tuple, set)),
+            card: elements.pan.as_ref().map(|pan| self.fingerprinter.text("card", pan.expose())),
+            bank: elements.pan.as_ref().map(|pan| Bank::new(pan.bin())),
+            verified: None,
+            good: true,
+            closed: false,
+            at: self.now(),
+        };
+        self.store.put_agreement(channel, AgreementId(id.into()), agreement, false);
+        Ok(())
+    }
+}

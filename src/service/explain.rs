@@ -1,0 +1,72 @@
+//! Why a payment was decided as it was, in words for customer service.
+
+use crate::domain::outcome::Outcome;
+use crate::policy::Effect;
+use crate::store::Record;
+
+/// A payment's story in two languages; without element values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Story {
+    /// In English.
+    pub en: String,
+    /// In Chinese.
+    pub zh: String,
+}
+
+/// Tells the story of `record`.
+pub fn story(record: &Record) -> Story {
+    let reasons: Vec<_> = record.reasons.iter().map(|reason| reason.title()).collect();
+    let reasons =
+        if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
+    let hint = record.reasons.first().map(|reason| reason.hint());
+    let (en, zh) = match record.effect {
+        Effect::Permit => ("The payment was forwarded to the channel", "该笔交易已转发至通道"),
+        Effect::Annotate => (
+            "The payment was forwarded to the channel with a remark",
+            "该笔交易已转发至通道，并附有提示",
+        ),
+        Effect::Refuse => (
+            "The payment was refused and never sent to the channel",
+            "该笔交易已被拒绝，未发送至通道",
+        ),
+    };
+    let (mut en, mut zh) = (format!("{en}{reasons}."), format!("{zh}。"));
+    if let Some(evidence) = &record.verified {
+        let (answer, who) = (evidence.answer.as_str(), evidence.witness.as_str());
+        en.push_str(&format!(" Verification by `{who}` of {}: {answer}.", evidence.elements));
+        zh.push_str(&format!("鉴权渠道 {who} 的结果：{answer}。"));
+    }
+    if let Some((outcome, code, _)) = &record.outcome {
+        let code = code.as_deref().unwrap_or("-");
+        let (outcome_en, outcome_zh) = outcome_words(*outcome);
+        en.push_str(&format!(" The channel said: {outcome_en} (code {code})."));
+        zh.push_str(&format!("通道返回：{outcome_zh}（代码 {code}）。"));
+    }
+    if let Some(mismatch) = record.mismatch {
+        en.push_str(&format!(
+            " The halves differ: {}, on {}.",
+            mismatch.kind.as_str(),
+            mismatch.elements
+        ));
+        zh.push_str("鉴权与扣款结果不一致，以扣款结果为准。");
+    }
+    let no_match = matches!(record.outcome, Some((Outcome::NoMatch(_), _, _)));
+    let hint = hint.or_else(|| no_match.then(|| crate::policy::Reason::NoMatch.hint()));
+    if let Some(hint) = hint {
+        en.push_str(&format!(" {}", hint.en));
+        zh.push_str(hint.zh);
+    }
+    Story { en, zh }
+}
+
+const fn outcome_words(outcome: Outcome) -> (&'static str, &'static str) {
+    match outcome {
+        Outcome::Accepted => ("accepted, the result is still to come", "已受理，结果待确认"),
+        Outcome::Succeeded => ("succeeded", "成功"),
+        Outcome::NoMatch(_) => ("the elements do not match", "要素不符"),
+        Outcome::Declined(_) => ("declined", "已拒绝"),
+        Outcome::Unknown => ("unknown, it must be queried", "状态未知，需查询"),
+        Outcome::Reversed => ("reversed", "已冲正"),
+        Outcome::Unmapped => ("a code that is not mapped", "未识别的返回码"),
+    }
+}

@@ -1,0 +1,27 @@
+//! A refusal, as the service means it; the edge writes it.
+
+use crate::domain::element::ElementSet;
+use crate::domain::id::PaymentId;
+use crate::policy::Reason;
+
+/// Why a message is not forwarded. Nothing of it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The message's id.
+    pub payment: PaymentId,
+    /// The HTTP status: 403, 415, 422 or 503.
+    pub status: u16,
+    /// Why, in order of precedence; never empty.
+    pub reasons: Vec<Reason>,
+    /// The elements at fault, where they are known.
+    pub elements: ElementSet,
+    /// What is wrong with the message, where it cannot be read: a path of the profile, never a value.
+    pub detail: Option<String>,
+}
+
+impl Refusal {
+    /// The reason that comes first.
+    pub fn first_reason(&self) -> Reason {
+        self.reasons.first().copied().unwrap_or(Reason::Unreadable)
+    }
+}

@@ -1,0 +1,290 @@
+//! Settling: what the channel said is read, compared with what was verified, and acted upon.
+
+use crate::domain::answer::Answer;
+use crate::domain::element::ElementSet;
+use crate::domain::mismatch::{Mismatch, MismatchKind};
+use crate::domain::outcome::{Arrival, Decline, Outcome};
+use crate::domain::payment::Scenario;
+use crate::message::outcome::{self, Reading};
+use crate::reconcile::hold::{Hold, HoldKey};
+use crate::reconcile::{self, Expected, Finding, Verified};
+use crate::service::Service;
+use crate::service::annotate::{self, Annotations};
+use crate::service::judge::Pending;
+use crate::store::{Agreement, Evidence, Witness};
+
+/// What became of a message after its permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reported<'a> {
+    /// The channel answered.
+    Answer {
+        /// The HTTP status.
+        status: u16,
+        /// `Content-Type`.
+        content_type: Option<&'a str>,
+        /// The body.
+        body: &'a [u8],
+    },
+    /// It may have reached the channel, and nothing can be read.
+    InDoubt,
+    /// Nothing was sent.
+    NotSent,
+}
+
+impl Service {
+    /// Settles a message and says what the core is told beside the answer.
+    pub fn settle(&self, pending: Pending, reported: Reported<'_>) -> Annotations {
+        let reading = match reported {
+            Reported::NotSent => {
+                self.store.close_expectation(pending.channel.name(), pending.payment);
+                self.metrics.set_expectations_open(
+                    pending.channel.name(),
+                    self.store.expectations(pending.channel.name()),
+                );
+                return annotate::judged(&pending);
+            }
+            Reported::InDoubt => Reading::UNKNOWN,
+            Reported::Answer { status, content_type, body } => {
+                read(&pending, status, content_type, body)
+            }
+        };
+        if !has_outcome(&pending) {
+            return annotate::judged(&pending);
+        }
+        let finding = self.compare(&pending, reading.outcome);
+        let mismatch = match finding {
+            Finding::Differ(mismatch) => Some(mismatch),
+            Finding::Agree | Finding::Silent => None,
+        };
+        self.count(&pending, &reading, mismatch);
+        self.react(&pending, &reading);
+        self.store.complete(
+            pending.payment,
+            (reading.outcome, reading.code.clone(), Arrival::Sync),
+            mismatch,
+        );
+        annotate::settled(&pending, &reading, mismatch)
+    }
+
+    fn compare(&self, pending: &Pending, outcome: Outcome) -> Finding {
+        if !pending.scenario.is_verified() {
+            return Finding::Silent;
+        }
+        let verified = pending.known.verified.as_ref();
+        let verified = verified
+            .map(|evidence| Verified { answer: evidence.answer, elements: evidence.elements });
+        reconcile::compare(&Expected { verified, checks: pending.checks }, outcome)
+    }
+
+    fn count(&self, pending: &Pending, reading: &Reading, mismatch: Option<Mismatch>) {
+        let channel = pending.channel.name();
+        self.metrics.on_outcome(channel, reading.outcome, Arrival::Sync);
+        if let Some(mismatch) = mismatch {
+            let witness = pending
+                .known
+                .verified
+                .as_ref()
+                .filter(|_| mismatch.kind != MismatchKind::UnverifiedThenNoMatch);
+            self.metrics.on_mismatch(
+                channel,
+                witness.map(|evidence| evidence.witness.as_str()),
+                mismatch,
+            );
+        }
+        if pending.scenario.moves_money() && !reading.outcome.is_open() {
+            self.store.close_expectation(channel, pending.payment);
+            self.metrics.set_expectations_open(channel, self.store.expectations(channel));
+        }
+    }
+
+    /// What an outcome sets in motion.
+    fn react(&self, pending: &Pending, reading: &Reading) {
+        let believed = pending.channel.answers_are_believed;
+        match reading.outcome {
+            Outcome::NoMatch(suspects) if believed => {
+                if pending.scenario == Scenario::Verify {
+                    self.learn_from_verify(pending, Answer::NoMatch(told(suspects.set(), pending)));
+                } else {
+                    self.contradict(pending);
+                }
+            }
+            Outcome::Declined(Decline::AgreementInvalid) if believed => self.close(pending),
+            Outcome::Succeeded => self.on_success(pending, reading),
+            Outcome::Accepted => self.remember(pending, reading),
+            Outcome::NoMatch(_)
+            | Outcome::Declined(_)
+            | Outcome::Unknown
+            | Outcome::Reversed
+            | Outcome::Unmapped => (),
+        }
+    }
+
+    fn on_success(&self, pending: &Pending, reading: &Reading) {
+        match pending.scenario {
+            Scenario::Verify => self.learn_from_verify(pending, Answer::Match),
+            Scenario::Unbind => self.close(pending),
+            Scenario::Bind => self.remember(pending, reading),
+            Scenario::Debit | Scenario::Pay => {
+                // A success settles what was held, where it proves the elements or the agreement.
+                if let Some((tuple, set)) = pending.known.tuple
+                    && pending.agreement.is_none()
+                    && pending.checks.is_superset(set)
+                {
+                    self.end_hold(&HoldKey::Tuple(tuple));
+                }
+                if let Some(id) = &pending.agreement {
+                    self.end_hold(&HoldKey::Agreement(pending.channel.name().clone(), id.clone()));
+                }
+            }
+            Scenario::Withdraw
+            | Scenario::Payout
+            | Scenario::Sms
+            | Scenario::Refund
+            | Scenario::Void
+            | Scenario::Query
+            | Scenario::Notify
+            | Scenario::Other => (),
+        }
+    }
+
+    /// A bind went through a step: its tuple waits for the next one, or it yields an agreement.
+    fn remember(&self, pending: &Pending, reading: &Reading) {
+        if pending.scenario != Scenario::Bind {
+            return;
+        }
+        let (channel, known, now) = (pending.channel.name(), &pending.known, self.now());
+        let matched =
+            known.verified.as_ref().is_some_and(|evidence| evidence.answer == Answer::Match);
+        let bind = Agreement {
+            merchant: known.merchant.clone(),
+            tuple: known.tuple,
+            card: known.card,
+            bank: known.bank.clone(),
+            verified: known.verified.clone(),
+            good: matched || known.channel_checked || !pending.checks.is_empty(),
+            closed: false,
+            at: now,
+        };
+        if let Some(key) = &pending.remember {
+            self.store.remember(
+                channel,
+                key.clone(),
+                bind.clone(),
+                now.plus(self.settings.bind_waits_for),
+            );
+        }
+        let Some(id) = &reading.agreement else { return };
+        let closes = self
+            .message(pending)
+            .and_then(|message| message.yields.as_ref())
+            .is_some_and(|yields| yields.closes_same_card);
+        self.store.put_agreement(channel, id.clone(), bind, closes);
+        if let Some((tuple, _)) = known.tuple {
+            self.end_hold(&HoldKey::Tuple(tuple));
+        }
+    }
+
+    fn learn_from_verify(&self, pending: &Pending, answer: Answer) {
+        let Some((tuple, elements)) = pending.known.tuple else { return };
+        let now = self.now();
+        let valid_for = if answer == Answer::Match {
+            self.settings.match_valid_for
+        } else {
+            self.settings.other_valid_for
+        };
+        self.learn(
+            tuple,
+            Evidence {
+                answer,
+                elements,
+                witness: Witness::Channel(pending.channel.name().clone()),
+                road: pending.channel.profile.road.clone(),
+                at: now,
+                until: now.plus(valid_for),
+            },
+        );
+    }
+
+    fn close(&self, pending: &Pending) {
+        let closes = pending.scenario != Scenario::Unbind
+            || self.message(pending).is_some_and(|message| message.closes_agreement);
+        if let Some(id) = pending.agreement.as_ref().filter(|_| closes) {
+            self.store.close_agreement(pending.channel.name(), id);
+        }
+    }
+
+    /// The debit outcome prevails: evidence loses its worth here, and the next debit waits; unless the brake is on.
+    fn contradict(&self, pending: &Pending) {
+        let (channel, now) = (pending.channel.name(), self.now());
+        let key = match (&pending.agreement, pending.known.tuple) {
+            (Some(id), _) => HoldKey::Agreement(channel.clone(), id.clone()),
+            (None, Some((tuple, _))) => HoldKey::Tuple(tuple),
+            (None, None) => return,
+        };
+        let hold = Hold {
+            key,
+            channel: channel.clone(),
+            payment: pending.payment,
+            since: now,
+            until: now.plus(self.settings.hold_for),
+        };
+        let standing = self.store.hold(&hold.key, now).is_some();
+        if !standing
+            && !self.store.make_hold(
+                hold,
+                pending.known.bank.as_ref(),
+                self.settings.holds_per_hour,
+            )
+        {
+            self.metrics.on_hold_paused(channel, None);
+            tracing::warn!(channel = channel.as_str(), payment.id = %pending.payment, "holds are paused: too many within the hour");
+            return;
+        }
+        if let Some((tuple, _)) = pending.known.tuple {
+            self.store.contradict(&tuple, channel, pending.channel.profile.road.as_ref());
+        }
+        let open = self.store.holds(now).iter().filter(|hold| hold.channel == *channel).count();
+        self.metrics.set_holds_open(channel, open);
+    }
+
+    fn message<'p>(&self, pending: &'p Pending) -> Option<&'p crate::message::profile::Message> {
+        pending.message.and_then(|at| pending.channel.profile.messages.get(at))
+    }
+}
+
+/// Whether the answers of this message are read: those that say nothing of the first half wait for a later reader.
+fn has_outcome(pending: &Pending) -> bool {
+    match pending.scenario {
+        Scenario::Debit
+        | Scenario::Pay
+        | Scenario::Withdraw
+        | Scenario::Payout
+        | Scenario::Bind
+        | Scenario::Verify
+        | Scenario::Unbind => pending.message.is_some(),
+        Scenario::Sms
+        | Scenario::Refund
+        | Scenario::Void
+        | Scenario::Query
+        | Scenario::Notify
+        | Scenario::Other => false,
+    }
+}
+
+fn read(pending: &Pending, status: u16, content_type: Option<&str>, body: &[u8]) -> Reading {
+    let profile = &pending.channel.profile;
+    let message = pending.message.and_then(|at| profile.messages.get(at));
+    match message {
+        Some(message) if (200..300).contains(&status) => {
+            outcome::read(profile, message, content_type, body)
+        }
+        Some(_) | None => Reading::UNKNOWN,
+    }
+}
+
+/// The elements that a channel's `no_match` names, of those that were verified; none where it names all.
+fn told(suspects: ElementSet, pending: &Pending) -> ElementSet {
+    let verified = pending.known.tuple.map_or(ElementSet::EMPTY, |(_, set)| set);
+    let told = suspects.intersection(verified);
+    if told == verified { ElementSet::EMPTY } else { told }
+}

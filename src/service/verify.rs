@@ -1,0 +1,196 @@
+//! Gathering evidence: what is known already, then providers in turn, one inquiry at a time for one question.
+
+use crate::domain::answer::Answer;
+use crate::domain::element::{ElementSet, Elements};
+use crate::domain::id::Fingerprint;
+use crate::metrics::EvidenceUse;
+use crate::provider::{Inquiry, Provider};
+use crate::reconcile::hold::HoldKey;
+use crate::route;
+use crate::service::{Channel, Service};
+use crate::store::{Evidence, Witness};
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// Questions that are being asked now, so that one tuple is asked about once.
+pub type Flights = Arc<DashMap<Fingerprint, watch::Receiver<Option<Evidence>>>>;
+
+/// What gathering yields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gathered {
+    /// Evidence that was kept, or that arrived now.
+    Evidence {
+        /// The evidence.
+        evidence: Evidence,
+        /// Whether it was asked for this message.
+        asked_now: bool,
+    },
+    /// Nobody answered in time.
+    NoAnswer,
+    /// No configured provider can answer this set for this kind of account.
+    NobodyCan,
+    /// There is none, and the mode forbids asking.
+    NotAsked,
+}
+
+/// The question that a message raises.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// The channel that the message goes to.
+    pub channel: &'a Channel,
+    /// Its elements.
+    pub elements: &'a Elements,
+    /// Which of them are to be verified.
+    pub set: ElementSet,
+    /// Their fingerprint.
+    pub tuple: Fingerprint,
+    /// Whether providers may be asked.
+    pub may_ask: bool,
+}
+
+impl Service {
+    /// Evidence for `question`, within the deadline.
+    ///
+    /// The asking is a task of its own: neither a core that hangs up nor the deadline loses an answer that is paid for.
+    pub(crate) async fn gather(self: &Arc<Self>, question: &Question<'_>) -> Gathered {
+        let road = question.channel.profile.road.as_ref();
+        let kept = self.store.evidence(&question.tuple, question.channel.name(), road, self.now());
+        if let Some(evidence) = kept {
+            self.metrics.on_evidence(EvidenceUse::Hit);
+            return Gathered::Evidence { evidence, asked_now: false };
+        }
+        if !question.may_ask {
+            self.metrics.on_evidence(EvidenceUse::Miss);
+            return Gathered::NotAsked;
+        }
+        let kind = question.elements.pan.as_ref().map(|pan| pan.kind());
+        let order =
+            route::plan(self.providers.iter().map(|entry| &entry.candidate), question.set, kind);
+        let providers: Vec<_> = order
+            .into_iter()
+            .filter_map(|at| self.providers.get(at))
+            .map(|entry| entry.provider.clone())
+            .collect();
+        if providers.is_empty() {
+            return Gathered::NobodyCan;
+        }
+        let mut flight = self.board(question, providers);
+        let landed =
+            timeout(self.settings.inquiry_deadline, flight.wait_for(Option::is_some)).await;
+        match landed {
+            Ok(Ok(evidence)) => evidence.clone().map_or(Gathered::NoAnswer, |evidence| {
+                Gathered::Evidence { evidence, asked_now: true }
+            }),
+            Ok(Err(_)) | Err(_) => Gathered::NoAnswer,
+        }
+    }
+
+    /// Joins the flight that asks this question, or starts it.
+    fn board(
+        self: &Arc<Self>,
+        question: &Question<'_>,
+        providers: Vec<Arc<dyn Provider>>,
+    ) -> watch::Receiver<Option<Evidence>> {
+        let vacant = match self.flights.entry(question.tuple) {
+            Entry::Occupied(flight) => {
+                self.metrics.on_evidence(EvidenceUse::Coalesced);
+                return flight.get().clone();
+            }
+            Entry::Vacant(vacant) => vacant,
+        };
+        self.metrics.on_evidence(EvidenceUse::Miss);
+        let (sender, receiver) = watch::channel(None);
+        vacant.insert(receiver.clone());
+        let landing = Landing { flights: self.flights.clone(), tuple: question.tuple };
+        let inquiry = Inquiry {
+            id: self.new_id(self.now()),
+            elements: question.elements.restricted(question.set),
+            set: question.set,
+        };
+        let service = self.clone();
+        tokio::spawn(async move {
+            let tuple = landing.tuple;
+            let asked =
+                timeout(service.settings.inquiry_deadline, service.ask(&providers, &inquiry));
+            if let Ok(Some(evidence)) = asked.await {
+                service.learn(tuple, evidence.clone());
+                sender.send_replace(Some(evidence));
+            }
+            drop(landing);
+        });
+        receiver
+    }
+
+    /// Asks providers in turn until one has learned something; the most telling answer counts.
+    async fn ask(&self, providers: &[Arc<dyn Provider>], inquiry: &Inquiry) -> Option<Evidence> {
+        let mut best: Option<Evidence> = None;
+        for provider in providers {
+            let sent = Instant::now();
+            let reply = provider.ask(inquiry, self.now()).await;
+            self.metrics.on_answer(provider.name(), inquiry.set, reply.answer, sent.elapsed());
+            if reply.answer == Answer::Unavailable {
+                continue;
+            }
+            let now = self.now();
+            let valid_for = match reply.answer {
+                Answer::Match => self.settings.match_valid_for,
+                Answer::CloseMatch
+                | Answer::NoMatch(_)
+                | Answer::NoRecord
+                | Answer::NotPossible
+                | Answer::Limited
+                | Answer::Invalid
+                | Answer::Unavailable => self.settings.other_valid_for,
+            };
+            best = Some(Evidence {
+                answer: reply.answer,
+                elements: inquiry.set,
+                witness: Witness::Provider(provider.name().clone()),
+                road: provider.road().cloned(),
+                at: now,
+                until: now.plus(valid_for),
+            });
+            if !reply.answer.may_move_on() {
+                break;
+            }
+        }
+        best
+    }
+
+    /// Keeps evidence; a match settles what was held on its tuple.
+    pub(crate) fn learn(&self, tuple: Fingerprint, evidence: Evidence) {
+        let matched = evidence.answer == Answer::Match;
+        self.store.put_evidence(tuple, evidence);
+        if matched {
+            self.end_hold(&HoldKey::Tuple(tuple));
+        }
+    }
+
+    /// Ends a hold, if one stands.
+    pub(crate) fn end_hold(&self, key: &HoldKey) -> bool {
+        let Some(hold) = self.store.release(key) else { return false };
+        let open = self
+            .store
+            .holds(self.now())
+            .iter()
+            .filter(|other| other.channel == hold.channel)
+            .count();
+        self.metrics.set_holds_open(&hold.channel, open);
+        true
+    }
+}
+
+/// Clears the flight when the asking ends, however it ends.
+struct Landing {
+    flights: Flights,
+    tuple: Fingerprint,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.flights.remove(&self.tuple);
+    }
+}
