@@ -210,7 +210,12 @@ pub fn overrides(head: &Head) -> bool {
 fn version_error(raw: &[u8]) -> Framing {
     let line = raw.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    if version.starts_with(b"HTTP/") { Framing::NotImplemented } else { Framing::Syntax }
+    let is_ours = version == b"HTTP/1.0" || version == b"HTTP/1.1";
+    if version.starts_with(b"HTTP/") && !is_ours {
+        Framing::NotImplemented
+    } else {
+        Framing::Syntax
+    }
 }
 
 fn check_method(name: &str) -> Result<Method, Framing> {

@@ -318,7 +318,7 @@ mod tests {
         expect![[r#"
             HTTP/1.1 503 Service Unavailable
             Content-Type: application/problem+json
-            Content-Length: 119
+            Content-Length: 118
             Retry-After: 1
             Hefu-Decision: refuse;reason=store_lost
             Connection: close

@@ -110,7 +110,7 @@ fn other_protocols_are_not_implemented() {
 
 #[test]
 fn a_request_names_one_host() {
-    let host = |fields, expected| check("GET /a HTTP/1.1", fields, expected);
+    let host = |fields: &str, expected: &str| check("GET /a HTTP/1.1", fields, expected);
     host("Host: bank.example:8443\r\n", OK);
     host("Host: [::1]:80\r\n", OK);
     host("", "Host");

@@ -1,0 +1,23 @@
+//! The edge over real sockets: raw peers on both sides, so that every byte is seen.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+#[path = "gateway/bodies.rs"]
+mod bodies;
+#[path = "gateway/channel.rs"]
+mod channel;
+#[path = "gateway/connections.rs"]
+mod connections;
+#[path = "gateway/peers.rs"]
+mod peers;
+#[path = "gateway/refusals.rs"]
+mod refusals;
+#[path = "gateway/streams.rs"]
+mod streams;
+#[path = "gateway/tls.rs"]
+mod tls;

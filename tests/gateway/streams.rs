@@ -1,0 +1,108 @@
+//! What is not inspected streams through, both ways, and not twice.
+
+use crate::peers::{Peer, Reply, World, channel, ok, plan, soon};
+use hefu::proxy::upstream::OnDoubt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_is_not_buffered() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let world = plan(&[listener.local_addr().unwrap()]).serve().await;
+    let mut core = world.core().await;
+    core.send("POST /file/x HTTP/1.1\r\nHost: bank\r\nHefu-Account: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n").await;
+    let (mut bank, _) = soon(listener.accept()).await.unwrap();
+    let mut seen = Vec::new();
+    // The channel has the first half before the core sends the second.
+    while !seen.windows(4).any(|window| window == b"half") {
+        assert!(soon(bank.read_buf(&mut seen)).await.unwrap() > 0);
+    }
+    core.send("4\r\nmore\r\n0\r\n\r\n").await;
+    while !seen.ends_with(b"0\r\n\r\n") {
+        assert!(soon(bank.read_buf(&mut seen)).await.unwrap() > 0);
+    }
+    let text = String::from_utf8(seen).unwrap().to_ascii_lowercase();
+    assert!(
+        text.starts_with("post /file/x http/1.1\r\n")
+            && text.contains("more")
+            && !text.contains("hefu-"),
+        "{text}"
+    );
+    // And the core has the first half of the answer before the channel sends the second.
+    bank.write_all(b"HTTP/1.1 200 OK\r\nHefu-Outcome: succeeded\r\nContent-Length: 8\r\n\r\nhalf")
+        .await
+        .unwrap();
+    let mut got = Vec::new();
+    while !got.ends_with(b"half") {
+        assert!(soon(core.stream.read_buf(&mut got)).await.unwrap() > 0);
+    }
+    assert!(!String::from_utf8(got).unwrap().to_ascii_lowercase().contains("hefu-"));
+    bank.write_all(b"more").await.unwrap();
+    let mut rest = [0; 4];
+    soon(core.stream.read_exact(&mut rest)).await.unwrap();
+    assert_eq!((&rest, world.judged()), (b"more", 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_serves_both_kinds_in_turn() {
+    let bank = channel(|number| ok(&format!("answer {number}"))).await;
+    let world = World::with(&bank).await;
+    let mut core = world.core().await;
+    let file = "POST /file/x HTTP/1.1\r\nHost: bank\r\nContent-Length: 4\r\n\r\nbody";
+    let pay = "POST /pay/x HTTP/1.1\r\nHost: bank\r\nContent-Length: 4\r\n\r\nbody";
+    for (number, request) in [file, pay, file, file, pay].into_iter().enumerate() {
+        core.send(request).await;
+        assert_eq!(core.answer().await.text(), format!("answer {number}"));
+    }
+    core.send([pay, file, pay].concat()).await;
+    for number in 5..8 {
+        assert_eq!(core.answer().await.text(), format!("answer {number}"));
+    }
+    assert_eq!((world.judged(), bank.messages().len()), (4, 8));
+    assert!(bank.messages().iter().all(|message| message.body == b"body"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streamed_request_is_sent_once_whatever_the_method() {
+    for method in ["GET", "PUT", "POST"] {
+        let bank = channel(|number| if number == 0 { ok("done") } else { Reply::Close }).await;
+        let world = World::with(&bank).await;
+        let request =
+            format!("{method} /file/x HTTP/1.1\r\nHost: bank\r\nContent-Length: 4\r\n\r\nbody");
+        assert_eq!(world.ask(&request).await.status(), 200);
+        assert_eq!(world.ask(&request).await.status(), 504, "{method}");
+        assert_eq!((bank.messages().len(), bank.connections()), (2, 1), "{method}");
+    }
+    let bank = channel(|_| Reply::Close).await;
+    let mut plan = plan(&[bank.address]);
+    plan.settings.on_doubt = OnDoubt::Close;
+    let world = plan.serve().await;
+    let mut core = world.core().await;
+    core.send("GET /file/x HTTP/1.1\r\nHost: bank\r\n\r\n").await;
+    assert!(core.is_closed().await);
+    assert_eq!(bank.messages().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_address_is_tried_while_nothing_was_sent() {
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let bank = channel(|_| ok("done")).await;
+    let request = "GET /file/x HTTP/1.1\r\nHost: bank\r\n\r\n";
+    let world = plan(&[dead, bank.address]).serve().await;
+    assert_eq!(world.ask(request).await.text(), "done");
+    let world = plan(&[dead]).serve().await;
+    let answer = world.ask(request).await;
+    assert_eq!((answer.status(), answer.text().contains(r#""forwarded":false"#)), (503, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notification_streams_to_the_core() {
+    let core = channel(|_| ok("success")).await;
+    let world = World::with(&core).await;
+    let mut bank = Peer::connect(world.notify).await;
+    bank.send("POST /file/x HTTP/1.1\r\nHost: bank\r\nContent-Length: 4\r\n\r\nbody").await;
+    assert_eq!(
+        (bank.answer().await.text(), core.messages()[0].body.as_slice()),
+        ("success", b"body".as_slice())
+    );
+}

@@ -1,0 +1,150 @@
+//! TLS and mutual TLS towards a channel: verified before a byte is sent, or not sent.
+
+use crate::peers::{Channel, Plan, Seen, ok, plan, post, talk};
+use hefu::proxy::upstream::{Invalid, ServerName, TlsSettings, Upstream};
+use openssl::asn1::Asn1Time;
+use openssl::bn::BigNum;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::ssl::{Ssl, SslAcceptor, SslMethod, SslVerifyMode};
+use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
+use openssl::x509::{X509, X509Name};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_openssl::SslStream;
+
+struct Identity {
+    certificate: X509,
+    key: PKey<Private>,
+}
+
+fn identity(name: &str, signer: Option<&Identity>) -> Identity {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+    let mut subject = X509Name::builder().unwrap();
+    subject.append_entry_by_text("CN", name).unwrap();
+    let subject = subject.build();
+    let mut builder = X509::builder().unwrap();
+    builder.set_version(2).unwrap();
+    // The same serial for all: the pool's key must not rest on it.
+    builder.set_serial_number(&BigNum::from_u32(1).unwrap().to_asn1_integer().unwrap()).unwrap();
+    builder.set_subject_name(&subject).unwrap();
+    builder
+        .set_issuer_name(signer.map_or(&*subject, |signer| signer.certificate.subject_name()))
+        .unwrap();
+    builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+    builder.set_pubkey(&key).unwrap();
+    if signer.is_none() {
+        builder.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
+    }
+    let context = builder.x509v3_context(signer.map(|signer| &*signer.certificate), None);
+    let names = SubjectAlternativeName::new().dns(name).build(&context).unwrap();
+    builder.append_extension(names).unwrap();
+    builder.sign(signer.map_or(&key, |signer| &signer.key), MessageDigest::sha256()).unwrap();
+    Identity { certificate: builder.build(), key }
+}
+
+fn write(folder: &Path, name: &str, identity: &Identity) -> (PathBuf, PathBuf) {
+    let (certificate, key) =
+        (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
+    std::fs::write(&certificate, identity.certificate.to_pem().unwrap()).unwrap();
+    std::fs::write(&key, identity.key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+    (certificate, key)
+}
+
+/// A channel that asks for a certificate of `authority`.
+async fn channel(identity: &Identity, authority: &Identity) -> Channel {
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
+    acceptor.set_certificate(&identity.certificate).unwrap();
+    acceptor.set_private_key(&identity.key).unwrap();
+    acceptor.cert_store_mut().add_cert(authority.certificate.clone()).unwrap();
+    acceptor.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+    let acceptor = acceptor.build();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (seen, arrived): (Arc<Mutex<Seen>>, Arc<Notify>) = Default::default();
+    let channel = Channel { address, seen: Arc::clone(&seen), arrived: Arc::clone(&arrived) };
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = SslStream::new(Ssl::new(acceptor.context()).unwrap(), stream).unwrap();
+            let (seen, arrived) = (Arc::clone(&seen), Arc::clone(&arrived));
+            tokio::spawn(async move {
+                if Pin::new(&mut stream).accept().await.is_ok() {
+                    talk(stream, 0, seen, arrived, Arc::new(|_| ok("done"))).await;
+                }
+            });
+        }
+    });
+    channel
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_are_verified_before_a_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let (authority, other) = (identity("authority", None), identity("other", None));
+    let (authority_file, _) = write(folder.path(), "authority", &authority);
+    let (other_file, _) = write(folder.path(), "other", &other);
+    let ours = write(folder.path(), "ours", &identity("ours", Some(&authority)));
+    let strangers = write(folder.path(), "strangers", &identity("strangers", Some(&other)));
+    let bank = channel(&identity("bank.example", Some(&authority)), &authority).await;
+    let with = |name: &str, ca: &Path, client: Option<&(PathBuf, PathBuf)>| -> Plan {
+        let mut plan = plan(&[bank.address]);
+        let server_name = ServerName::new(name).unwrap();
+        plan.settings.tls = Some(TlsSettings {
+            server_name,
+            ca_file: Some(ca.to_owned()),
+            client: client.cloned(),
+        });
+        plan
+    };
+    let world = with("bank.example", &authority_file, Some(&ours)).serve().await;
+    for path in ["/pay/x", "/file/x"] {
+        let request =
+            format!("POST {path} HTTP/1.1\r\nHost: bank\r\nContent-Length: 4\r\n\r\nbody");
+        assert_eq!(world.ask(request).await.text(), "done");
+    }
+    assert_eq!(bank.messages().len(), 2);
+    for (what, plan) in [
+        ("another authority", with("bank.example", &other_file, Some(&ours))),
+        ("another name", with("evil.example", &authority_file, Some(&ours))),
+    ] {
+        let world = plan.serve().await;
+        assert_eq!(world.ask(post(b"body")).await.status(), 503, "{what}");
+        assert_eq!(world.settled(), ["NotSent"], "{what}");
+    }
+    for (what, client) in [("no certificate", None), ("a stranger's certificate", Some(&strangers))]
+    {
+        // In TLS 1.3 the channel refuses our certificate only after our first bytes may have left.
+        let status = with("bank.example", &authority_file, client)
+            .serve()
+            .await
+            .ask(post(b"body"))
+            .await
+            .status();
+        assert!(matches!(status, 503 | 504), "{what}");
+    }
+    assert_eq!(bank.messages().len(), 2);
+}
+
+#[test]
+fn what_cannot_be_verified_is_no_setting() {
+    assert!(ServerName::new("").is_none() && ServerName::new(" ").is_none());
+    let mut settings = plan(&["127.0.0.1:1".parse().unwrap()]).settings;
+    let mut tls =
+        TlsSettings { server_name: ServerName::new("bank").unwrap(), ca_file: None, client: None };
+    tls.ca_file = Some("/nowhere.pem".into());
+    settings.tls = Some(tls.clone());
+    assert!(matches!(Upstream::new(settings.clone()), Err(Invalid::File(..))));
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    tls.ca_file = Some(empty.path().to_owned());
+    settings.tls = Some(tls);
+    assert!(matches!(Upstream::new(settings.clone()), Err(Invalid::Pem(_))));
+    settings.addresses.clear();
+    assert!(matches!(Upstream::new(settings), Err(Invalid::NoAddress(_))));
+}
