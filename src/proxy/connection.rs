@@ -160,17 +160,19 @@ impl<G: Gate> Edge<G> {
             return Err(Unread::Refused(Kind::Framing(Framing::Override)));
         }
         let max = self.limits.body_bytes;
-        if matches!(head.length, Length::Fixed(length) if usize::try_from(length).is_ok_and(|length| length <= wire.ahead.len().min(max)))
-        {
-            // It came with the head: no deadline to keep.
-            return Ok(Body::from(head.length).collect(wire, max).await?.body);
-        }
+        let mut body = Body::from(head.length);
+        let told = if let Length::Fixed(length) = head.length {
+            usize::try_from(length).ok()
+        } else {
+            Some(0)
+        };
+        let fits = told.is_some_and(|told| told <= max);
         let reading = async {
-            let invited = !matches!(head.length, Length::Fixed(length) if usize::try_from(length).is_ok_and(|length| length > max));
-            if head.expects_continue && invited && wire.ahead.is_empty() {
+            // Nobody is invited to send what will be refused, or what is already coming.
+            if head.expects_continue && fits && wire.ahead.is_empty() {
                 wire.write(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| Broken::Gone)?;
             }
-            Body::from(head.length).collect(wire, max).await
+            body.collect(wire, max).await
         };
         match tokio::time::timeout(self.limits.body, reading).await {
             Err(_) => Err(Unread::Refused(Kind::Slow)),

@@ -107,28 +107,12 @@ impl Body {
     ) -> Result<bool, Broken> {
         let before = out.len();
         loop {
-            let done = match self {
-                Self::Fixed(left) => {
-                    let now = usize::try_from(*left).unwrap_or(usize::MAX).min(wire.ahead.len());
-                    out.extend_from_slice(&wire.ahead.split_to(now));
-                    *left -= u64::try_from(now).unwrap_or(*left);
-                    *left == 0
-                }
-                Self::Chunked(chunked) => {
-                    chunked.read(&mut wire.ahead, out).map_err(Broken::Malformed)?
-                }
-                Self::UntilClose => {
-                    out.extend_from_slice(&wire.ahead.split());
-                    false
-                }
-            };
+            let done = self.take(&mut wire.ahead, out)?;
             if done || out.len() > before {
                 return Ok(done);
             }
-            match (wire.fill().await, &self) {
-                (Ok(0), Self::UntilClose) => return Ok(true),
-                (Ok(0) | Err(_), _) => return Err(Broken::Gone),
-                (Ok(_), _) => {}
+            if self.ends_with(wire).await? {
+                return Ok(true);
             }
         }
     }
@@ -151,14 +135,41 @@ impl Body {
         }
         let mut body = BytesMut::new();
         loop {
-            let done = self.read(wire, &mut body).await?;
+            let done = self.take(&mut wire.ahead, &mut body)?;
+            // A chunk's size tells that it is too large before its first byte came.
             let declared = if let Self::Chunked(chunked) = self { chunked.declared() } else { 0 };
             if body.len() + declared > max {
                 return Ok(Collected { body: body.freeze(), is_whole: false });
             }
-            if done {
+            if done || self.ends_with(wire).await? {
                 return Ok(Collected { body: body.freeze(), is_whole: true });
             }
+        }
+    }
+
+    /// Moves what was read ahead, and says whether the body is complete.
+    fn take(&mut self, ahead: &mut BytesMut, out: &mut BytesMut) -> Result<bool, Broken> {
+        match self {
+            Self::Fixed(left) => {
+                let now = usize::try_from(*left).unwrap_or(usize::MAX).min(ahead.len());
+                out.extend_from_slice(&ahead.split_to(now));
+                *left -= u64::try_from(now).unwrap_or(*left);
+                Ok(*left == 0)
+            }
+            Self::Chunked(chunked) => chunked.read(ahead, out).map_err(Broken::Malformed),
+            Self::UntilClose => {
+                out.extend_from_slice(&ahead.split());
+                Ok(false)
+            }
+        }
+    }
+
+    /// Reads on; whether that ended the body.
+    async fn ends_with(&self, wire: &mut Wire) -> Result<bool, Broken> {
+        match (wire.fill().await, self) {
+            (Ok(0), Self::UntilClose) => Ok(true),
+            (Ok(0) | Err(_), _) => Err(Broken::Gone),
+            (Ok(_), _) => Ok(false),
         }
     }
 }

@@ -296,6 +296,8 @@ async fn before_the_permit_a_core_that_is_gone_sends_nothing() {
     core.send(post(b"body")).await;
     soon(world.gate.judging.notified()).await;
     drop(core);
+    // Once another connection was served, the system has told of the close.
+    assert_eq!(world.ask("GET /other HTTP/1.1\r\nHost: bank\r\n\r\n").await.status(), 404);
     hold.notify_one();
     soon(world.gate.settling.notified()).await;
     assert_eq!((world.settled(), bank.connections()), (vec!["NotSent".to_owned()], 0));
