@@ -12,6 +12,7 @@ mod exchange;
 mod forward;
 pub mod gate;
 pub mod head;
+mod lent;
 pub mod path;
 pub mod refuse;
 mod streamed;
@@ -66,7 +67,7 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
             write: Duration::from_secs(30),
-            streamed: Duration::from_secs(600),
+            streamed: Duration::from_mins(10),
         }
     }
 }

@@ -1,11 +1,5 @@
 //! The edge over real sockets: raw peers on both sides, so that every byte is seen.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 #[path = "gateway/bodies.rs"]
 mod bodies;

@@ -29,8 +29,8 @@ impl AnswerHead {
             fields.append(name, HeaderValue::from_bytes(field.value).ok()?);
         }
         let names = head::connection_names(&fields);
-        let named = |token: &str| names.iter().any(|name| name == token);
-        let keep_alive = !named("close") && (response.version == Some(1) || named("keep-alive"));
+        let says = |token: &str| names.iter().any(|name| name == token);
+        let keep_alive = !says("close") && (response.version == Some(1) || says("keep-alive"));
         (status >= 100).then_some(Self { status, raw, fields, keep_alive })
     }
 

@@ -83,6 +83,11 @@ impl Chunked {
         }
     }
 
+    /// Whether the body is complete.
+    pub(super) const fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
     /// What is left of the current chunk: a size may be declared that no body within the limit can hold.
     pub(super) const fn declared(&self) -> usize {
         match self.state {

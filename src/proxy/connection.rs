@@ -5,6 +5,7 @@ use super::exchange::{Answer, Exchanged, TooLarge};
 use super::forward::{self, Ending};
 use super::gate::{Gate, InDoubt, Inspected, Reported, Route, Side};
 use super::head::{self, Framing, Head, Length};
+use super::lent::Lent;
 use super::refuse::{Kind, Problem};
 use super::upstream::{OnDoubt, Upstream};
 use super::wire::{Body, Broken, Wire};
@@ -51,10 +52,10 @@ impl<G: Gate> Edge<G> {
     /// Serves one request; yields the connection where another may follow.
     async fn serve_one(&self, side: Side, mut wire: Wire) -> Option<Wire> {
         let read = match self.read_head(&mut wire).await {
-            Ok(raw) => self
-                .check(side, &raw)
-                .map(|head| (raw, head))
-                .map_err(|why| Unread::Refused(Kind::Framing(why))),
+            Ok(raw) => match check(side, &raw) {
+                Ok(head) => Ok((raw, head)),
+                Err(framing) => Err(Unread::Refused(Kind::Framing(framing))),
+            },
             Err(unread) => Err(unread),
         };
         let (raw, head) = match read {
@@ -63,7 +64,7 @@ impl<G: Gate> Edge<G> {
         };
         match self.gate.route(side, &head.host, &head.path) {
             Route::Inspected(upstream) => self.inspect(side, wire, &upstream, (&raw, &head)).await,
-            Route::Streamed(upstream) => self.stream(wire, upstream, (&raw, &head)).await,
+            Route::Streamed(upstream) => self.stream(side, wire, upstream, (&raw, &head)).await,
             Route::Unknown => {
                 self.refuse(side, wire, Unread::Refused(Kind::NoRoute), has_body(&head)).await
             }
@@ -83,15 +84,6 @@ impl<G: Gate> Edge<G> {
             Ok(read) => Ok(read?),
             Err(_) => Err(Unread::Refused(Kind::Slow)),
         }
-    }
-
-    fn check(&self, side: Side, raw: &[u8]) -> Result<Head, Framing> {
-        let head = head::check_head(raw)?;
-        // A channel that speaks in our name would be believed by the core.
-        if side == Side::Notify && head.fields.keys().any(|name| head::is_reserved(name.as_str())) {
-            return Err(Framing::Reserved);
-        }
-        Ok(head)
     }
 
     /// Reads the body whole, asks the gate, and only with a permit forwards.
@@ -302,22 +294,25 @@ impl<G: Gate> Edge<G> {
         head.keep_alive && !*self.drain.borrow()
     }
 
-    /// Hands the connection to Pingora's proxy for one request.
+    /// Lends the connection to Pingora's proxy for one request.
     async fn stream(
         &self,
+        side: Side,
         wire: Wire,
         upstream: Arc<Upstream>,
         (raw, head): (&Bytes, &Head),
     ) -> Option<Wire> {
-        let Wire { stream, mut ahead } = wire;
-        // Pingora gets this request's bytes only; what it would read of the next one could not be had back.
-        let own = match head.length {
-            Length::Fixed(length) => usize::try_from(length).unwrap_or(usize::MAX).min(ahead.len()),
-            Length::Chunked => ahead.len(),
-        };
+        let Wire { stream, ahead } = wire;
+        let mut lent = Lent::new(stream, head.length);
         let mut prefix = BytesMut::from(raw.clone());
-        prefix.unsplit(ahead.split_to(own));
-        let mut session = ServerSession::new_http1(stream);
+        match lent.take_own(ahead) {
+            Ok(own) => prefix.unsplit(own),
+            Err(framing) => {
+                let unread = Unread::Refused(Kind::Framing(framing));
+                return self.refuse(side, lent.into_wire(), unread, true).await;
+            }
+        }
+        let mut session = ServerSession::new_http1(Box::new(lent));
         session.set_pipelined_prefix(prefix);
         session.set_connection_user_context(Some(Box::new(upstream)));
         session.set_read_timeout(Some(self.limits.body));
@@ -325,8 +320,18 @@ impl<G: Gate> Edge<G> {
         let streaming = self.streamed.process_new_http(session, &self.drain);
         let (stream, _) =
             tokio::time::timeout(self.limits.streamed, streaming).await.ok()??.consume();
-        Some(Wire { stream, ahead })
+        stream.into_any().downcast::<Lent>().ok().map(|lent| lent.into_wire())
     }
+}
+
+/// Judges the head's bytes.
+fn check(side: Side, raw: &[u8]) -> Result<Head, Framing> {
+    let head = head::check_head(raw)?;
+    // A channel that speaks in our name would be believed by the core.
+    if side == Side::Notify && head.fields.keys().any(|name| head::is_reserved(name.as_str())) {
+        return Err(Framing::Reserved);
+    }
+    Ok(head)
 }
 
 fn has_body(head: &Head) -> bool {

@@ -73,7 +73,7 @@ impl Connector {
     /// The future must be driven to its end once begun: the money may move whether or not the core still waits.
     pub(super) async fn exchange(
         &self,
-        permit: Permit,
+        _permit: Permit,
         upstream: &Upstream,
         message: &[u8],
         to_head: bool,
@@ -81,7 +81,6 @@ impl Connector {
         let Some(Connected { wire, key }) = self.connect(upstream).await else {
             return Exchanged::NotSent;
         };
-        drop(permit);
         // From here on nothing is tried again, whatever happens.
         let settings = upstream.settings();
         let conversing = converse(wire, message, to_head, settings.answer_bytes_max);

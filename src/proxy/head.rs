@@ -95,10 +95,9 @@ pub fn check_head(raw: &[u8]) -> Result<Head, Framing> {
     let mut request = httparse::Request::new(&mut parsed);
     match request.parse(raw) {
         Ok(httparse::Status::Complete(end)) if end == raw.len() && !raw.starts_with(b"\r\n") => {}
-        Ok(_) => return Err(Framing::Syntax),
         Err(httparse::Error::TooManyHeaders) => return Err(Framing::TooLarge),
         Err(httparse::Error::Version) => return Err(version_error(raw)),
-        Err(_) => return Err(Framing::Syntax),
+        Ok(_) | Err(_) => return Err(Framing::Syntax),
     }
     let method = check_method(request.method.unwrap_or_default())?;
     let is_http11 = request.version == Some(1);

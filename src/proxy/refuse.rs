@@ -315,7 +315,7 @@ mod tests {
             HeaderValue::from_static("refuse;reason=store_lost"),
         )];
         let head = String::from_utf8(problem.to_bytes(false, false).to_vec()).unwrap();
-        expect![[r#"
+        expect![[r"
             HTTP/1.1 503 Service Unavailable
             Content-Type: application/problem+json
             Content-Length: 118
@@ -323,7 +323,7 @@ mod tests {
             Hefu-Decision: refuse;reason=store_lost
             Connection: close
 
-        "#]]
+        "]]
         .assert_eq(&head.replace("\r\n", "\n"));
     }
 }

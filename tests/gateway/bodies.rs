@@ -21,7 +21,7 @@ fn chunked(body: &[u8], size: usize) -> Vec<u8> {
     request
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_body_arrives_unchanged() {
     let bank = channel(|_| ok("done")).await;
     let world = World::with(&bank).await;
@@ -51,7 +51,7 @@ async fn a_body_arrives_unchanged() {
     assert_eq!((bank.messages().len(), bank.connections()), (sent, 1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_body_over_the_limit_connects_nowhere() {
     let bank = channel(|_| ok("done")).await;
     let world = World::with(&bank).await;
@@ -70,7 +70,7 @@ async fn a_body_over_the_limit_connects_nowhere() {
     assert_eq!((bank.connections(), world.judged()), (0, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_core_that_waits_is_invited_once() {
     let bank = channel(|_| ok("done")).await;
     let world = World::with(&bank).await;
@@ -87,7 +87,7 @@ async fn a_core_that_waits_is_invited_once() {
     assert_eq!((seen.body.as_slice(), seen.field("expect")), (b"body".as_slice(), None));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn trailers_are_dropped() {
     let bank = channel(|_| ok("done")).await;
     let world = World::with(&bank).await;

@@ -13,7 +13,7 @@ async fn dead() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_request_is_sent_once_whatever_the_method() {
     for method in ["POST", "PUT", "GET", "DELETE", "OPTIONS"] {
         // The first answer leaves a kept connection; on it the channel reads the second request and closes.
@@ -34,7 +34,7 @@ async fn a_request_is_sent_once_whatever_the_method() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_doubt_may_be_a_closed_connection() {
     let bank = channel(|_| Reply::Close).await;
     let mut plan = plan(&[bank.address]);
@@ -46,7 +46,7 @@ async fn a_doubt_may_be_a_closed_connection() {
     assert_eq!(bank.messages().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_connection_that_the_channel_closed_is_not_used() {
     let bank =
         channel(|_| Reply::Last(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())).await;
@@ -59,7 +59,7 @@ async fn a_connection_that_the_channel_closed_is_not_used() {
     assert!(bank.messages().len() <= 20);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn garbage_is_in_doubt_and_ends_the_connection() {
     let head = |rest: &str| format!("HTTP/1.1 200 OK\r\n{rest}");
     let storm = "HTTP/1.1 102 Processing\r\n\r\n".repeat(40) + &head("Content-Length: 0\r\n\r\n");
@@ -91,7 +91,7 @@ async fn garbage_is_in_doubt_and_ends_the_connection() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_truncated_answer_is_in_doubt() {
     for truncated in [
         "HTTP/1.1 200",
@@ -106,7 +106,7 @@ async fn a_truncated_answer_is_in_doubt() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_late_answer_is_in_doubt() {
     let bank = channel(|_| Reply::Silence).await;
     let mut plan = plan(&[bank.address]);
@@ -116,7 +116,7 @@ async fn a_late_answer_is_in_doubt() {
     assert_eq!((world.settled(), bank.messages().len()), (vec!["InDoubt(Late)".to_owned()], 1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn every_lawful_answer_arrives_whole() {
     let fine = "HTTP/1.1 200 Fine\r\nx-OdD: 1\r\nHefu-Outcome: succeeded\r\n";
     for (answer, connections) in [
@@ -161,7 +161,7 @@ async fn every_lawful_answer_arrives_whole() {
     assert_eq!((got.text(), got.field("content-length")), ("ok", Some("2")), "until close");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn bytes_after_an_answer_are_not_believed() {
     let bank = channel(|_| Reply::Answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil".to_vec())).await;
     let world = World::with(&bank).await;
@@ -174,7 +174,7 @@ async fn bytes_after_an_answer_are_not_believed() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn answers_without_a_body() {
     let bank = channel(|number| match number {
         0 => Reply::Answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n".to_vec()),
@@ -199,7 +199,7 @@ async fn answers_without_a_body() {
     assert_eq!((bank.connections(), bank.messages()[1].field("content-length")), (1, None));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_answer_over_the_limit_is_streamed_on() {
     let body = "x".repeat(300 * 1024);
     let by_length = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
@@ -239,7 +239,7 @@ async fn an_answer_over_the_limit_is_streamed_on() {
     assert_eq!((answer.body.len(), answer.field("transfer-encoding")), (300 * 1024, None));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn the_next_address_gets_the_same_bytes_once() {
     let bank = channel(|_| ok("done")).await;
     let world = plan(&[dead().await, bank.address]).serve().await;
@@ -258,7 +258,7 @@ async fn the_next_address_gets_the_same_bytes_once() {
     assert_eq!((first.messages().len(), second.connections()), (1, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_reaches_nobody_was_not_sent() {
     let world = plan(&[dead().await, dead().await]).serve().await;
     let answer = world.ask(post(b"body")).await;
@@ -267,7 +267,7 @@ async fn what_reaches_nobody_was_not_sent() {
     assert_eq!(world.settled(), ["NotSent"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn once_permitted_an_exchange_is_finished_without_the_core() {
     let told = Arc::new(Notify::new());
     let wait = Arc::clone(&told);
@@ -285,7 +285,7 @@ async fn once_permitted_an_exchange_is_finished_without_the_core() {
     assert_eq!(world.settled(), ["200 2"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn before_the_permit_a_core_that_is_gone_sends_nothing() {
     let hold = Arc::new(Notify::new());
     let bank = channel(|_| ok("done")).await;

@@ -2,7 +2,7 @@
 
 use crate::peers::{Peer, World, channel, ok, plan, post, soon};
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn pipelined_requests_are_judged_each_and_answered_in_order() {
     let bank = channel(|number| ok(&format!("answer {number}"))).await;
     let world = World::with(&bank).await;
@@ -27,7 +27,7 @@ async fn pipelined_requests_are_judged_each_and_answered_in_order() {
     assert_eq!((judged[2].as_slice(), bank.connections()), (b"body 1".as_slice(), 1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_request_may_come_byte_by_byte() {
     let bank = channel(|_| ok("done")).await;
     let world = World::with(&bank).await;
@@ -39,7 +39,7 @@ async fn a_request_may_come_byte_by_byte() {
     assert_eq!(bank.messages()[0].body, b"body");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_connection_ends_as_the_core_wishes() {
     let bank = channel(|_| ok("done")).await;
     let world = World::with(&bank).await;
@@ -63,7 +63,7 @@ async fn a_connection_ends_as_the_core_wishes() {
     assert_eq!(bank.connections(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn draining_loses_no_request() {
     let bank = channel(|_| ok("done")).await;
     let world = World::with(&bank).await;
@@ -90,7 +90,7 @@ async fn draining_loses_no_request() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn connections_have_a_limit() {
     let bank = channel(|_| ok("done")).await;
     let mut plan = plan(&[bank.address]);

@@ -17,15 +17,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
 /// No test waits longer than this for anything.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("this takes too long")
 }
 
 /// What a channel does with a request that it has read.
 #[derive(Clone)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// Answers and keeps the connection.
     Answer(Vec<u8>),
     /// Answers and closes.
@@ -38,7 +38,7 @@ pub enum Reply {
     Silence,
 }
 
-pub fn ok(body: &str) -> Reply {
+pub(crate) fn ok(body: &str) -> Reply {
     Reply::Answer(
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes(),
     )
@@ -46,57 +46,52 @@ pub fn ok(body: &str) -> Reply {
 
 /// One message, as it came over the wire.
 #[derive(Clone, Debug, Default)]
-pub struct Message {
-    pub connection: usize,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Message {
+    pub(crate) connection: usize,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Message {
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
         fields.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.head.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
 
 /// Everything that reached a channel.
 #[derive(Default)]
-pub struct Seen {
-    pub connections: usize,
-    pub bytes: usize,
-    pub messages: Vec<Message>,
+pub(crate) struct Seen {
+    pub(crate) connections: usize,
+    pub(crate) messages: Vec<Message>,
 }
 
-pub struct Channel {
-    pub address: SocketAddr,
-    pub seen: Arc<Mutex<Seen>>,
-    pub arrived: Arc<Notify>,
+pub(crate) struct Channel {
+    pub(crate) address: SocketAddr,
+    pub(crate) seen: Arc<Mutex<Seen>>,
+    pub(crate) arrived: Arc<Notify>,
 }
 
 impl Channel {
-    pub fn messages(&self) -> Vec<Message> {
+    pub(crate) fn messages(&self) -> Vec<Message> {
         self.seen.lock().unwrap().messages.clone()
     }
 
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.seen.lock().unwrap().connections
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.seen.lock().unwrap().bytes
     }
 }
 
 /// A channel that replies by the number of the request, from 0.
-pub async fn channel(reply: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Channel {
+pub(crate) async fn channel(reply: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Channel {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (seen, arrived): (Arc<Mutex<Seen>>, Arc<Notify>) = Default::default();
@@ -121,7 +116,7 @@ pub async fn channel(reply: impl Fn(usize) -> Reply + Send + Sync + 'static) -> 
     channel
 }
 
-pub async fn talk<S, F>(
+pub(crate) async fn talk<S, F>(
     stream: S,
     connection: usize,
     seen: Arc<Mutex<Seen>>,
@@ -136,11 +131,7 @@ pub async fn talk<S, F>(
         let message = peer.message(false).await;
         let number = {
             let mut seen = seen.lock().unwrap();
-            let Some(mut message) = message else {
-                seen.bytes += peer.ahead.len();
-                return;
-            };
-            seen.bytes += message.head.len() + message.body.len();
+            let Some(mut message) = message else { return };
             message.connection = connection;
             seen.messages.push(message);
             seen.messages.len() - 1
@@ -160,20 +151,20 @@ pub async fn talk<S, F>(
 }
 
 /// One end of a connection, speaking raw HTTP/1.1.
-pub struct Peer<S> {
-    pub stream: S,
-    pub ahead: Vec<u8>,
+pub(crate) struct Peer<S> {
+    pub(crate) stream: S,
+    pub(crate) ahead: Vec<u8>,
 }
 
 impl Peer<TcpStream> {
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(address).await.unwrap(), ahead: Vec::new() }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     /// Sends; a peer that closed meanwhile is no failure here.
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref()).await;
         let _ = self.stream.flush().await;
     }
@@ -183,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 
     /// The next message; `None` where the connection ends before it is whole.
-    pub async fn message(&mut self, to_head: bool) -> Option<Message> {
+    pub(crate) async fn message(&mut self, to_head: bool) -> Option<Message> {
         let end = loop {
             if let Some(at) = self.ahead.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at + 4;
@@ -238,12 +229,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 
     /// An answer that must come.
-    pub async fn answer(&mut self) -> Message {
+    pub(crate) async fn answer(&mut self) -> Message {
         soon(self.message(false)).await.expect("no answer")
     }
 
     /// Whether the connection ends with nothing more to read.
-    pub async fn is_closed(&mut self) -> bool {
+    pub(crate) async fn is_closed(&mut self) -> bool {
         soon(async { while self.fill().await {} }).await;
         self.ahead.is_empty()
     }
@@ -251,22 +242,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 
 /// What the gate is to say.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Judgement {
+pub(crate) enum Judgement {
     Permit,
     Refuse,
 }
 
 /// Permits or refuses everything under `/pay`, streams `/file`, and remembers.
-pub struct Judge {
-    pub upstream: Arc<Upstream>,
-    pub judgement: Judgement,
+pub(crate) struct Judge {
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) judgement: Judgement,
     /// Judging waits for it, where it is set.
-    pub hold: Option<Arc<Notify>>,
-    pub judging: Notify,
-    pub judged: Mutex<Vec<(String, Vec<u8>)>>,
-    pub settled: Mutex<Vec<String>>,
-    pub settling: Notify,
-    pub refused: Mutex<Vec<u16>>,
+    pub(crate) hold: Option<Arc<Notify>>,
+    pub(crate) judging: Notify,
+    pub(crate) judged: Mutex<Vec<(String, Vec<u8>)>>,
+    pub(crate) settled: Mutex<Vec<String>>,
+    pub(crate) settling: Notify,
+    pub(crate) refused: Mutex<Vec<u16>>,
 }
 
 fn permit() -> Permit {
@@ -326,22 +317,22 @@ impl Gate for Judge {
 }
 
 /// A served edge.
-pub struct World {
-    pub address: SocketAddr,
-    pub notify: SocketAddr,
-    pub gate: Arc<Judge>,
-    pub drain: watch::Sender<bool>,
-    pub served: tokio::task::JoinHandle<()>,
+pub(crate) struct World {
+    pub(crate) address: SocketAddr,
+    pub(crate) notify: SocketAddr,
+    pub(crate) gate: Arc<Judge>,
+    pub(crate) drain: watch::Sender<bool>,
+    pub(crate) served: tokio::task::JoinHandle<()>,
 }
 
-pub struct Plan {
-    pub settings: Settings,
-    pub limits: Limits,
-    pub judgement: Judgement,
-    pub hold: Option<Arc<Notify>>,
+pub(crate) struct Plan {
+    pub(crate) settings: Settings,
+    pub(crate) limits: Limits,
+    pub(crate) judgement: Judgement,
+    pub(crate) hold: Option<Arc<Notify>>,
 }
 
-pub fn plan(addresses: &[SocketAddr]) -> Plan {
+pub(crate) fn plan(addresses: &[SocketAddr]) -> Plan {
     let settings = Settings {
         name: "bank".into(),
         addresses: addresses.iter().map(ToString::to_string).collect(),
@@ -357,7 +348,7 @@ pub fn plan(addresses: &[SocketAddr]) -> Plan {
 }
 
 impl Plan {
-    pub async fn serve(self) -> World {
+    pub(crate) async fn serve(self) -> World {
         let gate = Arc::new(Judge {
             upstream: Arc::new(Upstream::new(self.settings).unwrap()),
             judgement: self.judgement,
@@ -381,32 +372,32 @@ impl Plan {
 
 impl World {
     /// A world with one channel.
-    pub async fn with(channel: &Channel) -> Self {
+    pub(crate) async fn with(channel: &Channel) -> Self {
         plan(&[channel.address]).serve().await
     }
 
-    pub async fn core(&self) -> Peer<TcpStream> {
+    pub(crate) async fn core(&self) -> Peer<TcpStream> {
         Peer::connect(self.address).await
     }
 
     /// One request on a connection of its own.
-    pub async fn ask(&self, request: impl AsRef<[u8]>) -> Message {
+    pub(crate) async fn ask(&self, request: impl AsRef<[u8]>) -> Message {
         let mut core = self.core().await;
         soon(core.send(request)).await;
         core.answer().await
     }
 
-    pub fn settled(&self) -> Vec<String> {
+    pub(crate) fn settled(&self) -> Vec<String> {
         self.gate.settled.lock().unwrap().clone()
     }
 
-    pub fn judged(&self) -> usize {
+    pub(crate) fn judged(&self) -> usize {
         self.gate.judged.lock().unwrap().len()
     }
 }
 
 /// A POST to the inspected route.
-pub fn post(body: &[u8]) -> Vec<u8> {
+pub(crate) fn post(body: &[u8]) -> Vec<u8> {
     let mut request =
         format!("POST /pay/x HTTP/1.1\r\nHost: bank\r\nContent-Length: {}\r\n\r\n", body.len())
             .into_bytes();

@@ -2,10 +2,12 @@
 
 use crate::peers::{Peer, Reply, World, channel, ok, plan, soon};
 use hefu::proxy::upstream::OnDoubt;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_upload_is_not_buffered() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let world = plan(&[listener.local_addr().unwrap()]).serve().await;
@@ -43,7 +45,7 @@ async fn an_upload_is_not_buffered() {
     assert_eq!((&rest, world.judged()), (b"more", 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_connection_serves_both_kinds_in_turn() {
     let bank = channel(|number| ok(&format!("answer {number}"))).await;
     let world = World::with(&bank).await;
@@ -62,7 +64,7 @@ async fn a_connection_serves_both_kinds_in_turn() {
     assert!(bank.messages().iter().all(|message| message.body == b"body"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_streamed_request_is_sent_once_whatever_the_method() {
     for method in ["GET", "PUT", "POST"] {
         let bank = channel(|number| if number == 0 { ok("done") } else { Reply::Close }).await;
@@ -83,7 +85,7 @@ async fn a_streamed_request_is_sent_once_whatever_the_method() {
     assert_eq!(bank.messages().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn the_next_address_is_tried_while_nothing_was_sent() {
     let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let bank = channel(|_| ok("done")).await;
@@ -95,7 +97,7 @@ async fn the_next_address_is_tried_while_nothing_was_sent() {
     assert_eq!((answer.status(), answer.text().contains(r#""forwarded":false"#)), (503, true));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_notification_streams_to_the_core() {
     let core = channel(|_| ok("success")).await;
     let world = World::with(&core).await;
@@ -105,4 +107,45 @@ async fn a_notification_streams_to_the_core() {
         (bank.answer().await.text(), core.messages()[0].body.as_slice()),
         ("success", b"body".as_slice())
     );
+}
+
+#[tokio::test]
+async fn what_follows_a_streamed_request_is_judged() {
+    let told = Arc::new(Notify::new());
+    let wait = Arc::clone(&told);
+    let bank = channel(move |number| match number {
+        0 => Reply::Wait(
+            Arc::clone(&wait),
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst".to_vec(),
+        ),
+        _ => ok("later"),
+    })
+    .await;
+    let world = World::with(&bank).await;
+    let mut core = world.core().await;
+    let file = "POST /file/x HTTP/1.1\r\nHost: bank\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
+    let pay = "POST /pay/x HTTP/1.1\r\nHost: bank\r\nContent-Length: 4\r\n\r\nbody";
+    core.send(file).await;
+    soon(bank.arrived.notified()).await;
+    // Both while the channel works on the first and together with another streamed one.
+    core.send([pay, file, pay, "GET /file//x HTTP/1.1\r\nHost: bank\r\n\r\n"].concat()).await;
+    world.ask("GET /other HTTP/1.1\r\nHost: bank\r\n\r\n").await;
+    told.notify_one();
+    assert_eq!(core.answer().await.text(), "first");
+    for _ in 0..3 {
+        assert_eq!(core.answer().await.text(), "later");
+    }
+    assert_eq!(core.answer().await.status(), 400);
+    assert!(core.is_closed().await);
+    assert_eq!((world.judged(), bank.messages().len()), (2, 4));
+    assert!(bank.messages().iter().all(|message| message.body == b"body"));
+}
+
+#[tokio::test]
+async fn a_streamed_body_has_one_reading() {
+    let bank = channel(|_| ok("done")).await;
+    let world = World::with(&bank).await;
+    let head = "POST /file/x HTTP/1.1\r\nHost: bank\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let answer = world.ask(format!("{head}4\nbody\r\n0\r\n\r\n")).await;
+    assert_eq!((answer.status(), bank.connections()), (400, 0));
 }

@@ -84,7 +84,7 @@ async fn channel(identity: &Identity, authority: &Identity) -> Channel {
     channel
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn both_sides_are_verified_before_a_byte() {
     let folder = tempfile::tempdir().unwrap();
     let (authority, other) = (identity("authority", None), identity("other", None));
