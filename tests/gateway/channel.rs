@@ -63,7 +63,7 @@ async fn a_connection_that_the_channel_closed_is_not_used() {
 async fn garbage_is_in_doubt_and_ends_the_connection() {
     let head = |rest: &str| format!("HTTP/1.1 200 OK\r\n{rest}");
     let storm = "HTTP/1.1 102 Processing\r\n\r\n".repeat(40) + &head("Content-Length: 0\r\n\r\n");
-    for garbage in [
+    let table = [
         "<html>hello</html>\r\n\r\n".to_owned(),
         "HTTP/1.1 200 OK\nContent-Length: 2\n\nok".to_owned(),
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n".to_owned(),
@@ -75,20 +75,20 @@ async fn garbage_is_in_doubt_and_ends_the_connection() {
         storm,
         "HTTP/1.1 102 Processing\r\nX: \0\r\n\r\n".to_owned(),
         format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "y".repeat(70_000)),
-    ] {
-        let bytes = garbage.clone().into_bytes();
-        let bank = channel(move |_| Reply::Answer(bytes.clone())).await;
-        let world = World::with(&bank).await;
-        for connection in 1..=2 {
-            assert_eq!(world.ask(post(b"body")).await.status(), 504, "{garbage:.60}");
-            assert_eq!(
-                (bank.messages().len(), bank.connections()),
-                (connection, connection),
-                "{garbage:.60}"
-            );
-        }
-        assert_eq!(world.settled(), ["InDoubt(Garbled)", "InDoubt(Garbled)"], "{garbage:.60}");
+    ];
+    let replies = table.clone();
+    let bank = channel(move |number| Reply::Answer(replies[number].clone().into_bytes())).await;
+    let world = World::with(&bank).await;
+    for (number, garbage) in table.iter().enumerate() {
+        assert_eq!(world.ask(post(b"body")).await.status(), 504, "{garbage:.60}");
+        // Each message came once, and each on a connection of its own.
+        assert_eq!(
+            (bank.messages().len(), bank.connections()),
+            (number + 1, number + 1),
+            "{garbage:.60}"
+        );
     }
+    assert_eq!(world.settled(), vec!["InDoubt(Garbled)"; table.len()]);
 }
 
 #[tokio::test]
