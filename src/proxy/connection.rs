@@ -3,14 +3,14 @@
 use super::Edge;
 use super::exchange::{Answer, Exchanged, TooLarge};
 use super::forward::{self, Ending};
-use super::gate::{Gate, InDoubt, Inspected, Reported, Route, Side};
+use super::gate::{Annotations, Gate, InDoubt, Inspected, Permitted, Reported, Route, Side};
 use super::head::{self, Framing, Head, Length};
 use super::lent::Lent;
 use super::refuse::{Kind, Problem};
 use super::upstream::{OnDoubt, Upstream};
 use super::wire::{Body, Broken, Wire};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Method};
+use http::Method;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
@@ -101,15 +101,20 @@ impl<G: Gate> Edge<G> {
         let (method, query) = (&head.method, head.query.as_deref());
         let request =
             Inspected { side, method, path: &head.path, query, headers: &head.fields, body: &body };
-        let (permit, pending) = match self.gate.judge(upstream, &request).await {
-            Ok(permitted) => permitted,
-            Err(problem) => return self.answer_problem(wire, head, &problem).await,
-        };
+        let Permitted { permit, pending, annotations } =
+            match self.gate.judge(upstream, &request).await {
+                Ok(permitted) => permitted,
+                Err(mut problem) => {
+                    problem.annotations = to_core(side == Side::Core, problem.annotations);
+                    return self.answer_problem(wire, head, &problem).await;
+                }
+            };
         if wire.is_gone() {
             self.gate.settle(pending, Reported::NotSent).await;
             return None;
         }
-        let message = forward::request(head, raw, &body);
+        let message =
+            forward::request(head, raw, &body, &to_core(side == Side::Notify, annotations));
         let is_head = head.method == Method::HEAD;
         match self.connector.exchange(permit, upstream, &message, is_head).await {
             Exchanged::Answer(answer) => {
@@ -120,14 +125,17 @@ impl<G: Gate> Edge<G> {
                 } else {
                     Reported::Answer { status, headers, body }
                 };
-                let annotations = self.gate.settle(pending, reported).await;
+                let annotations =
+                    to_core(side == Side::Core, self.gate.settle(pending, reported).await);
                 self.relay(wire, head, &answer, &annotations).await
             }
             Exchanged::TooLarge(answer) => {
-                let annotations = self
-                    .gate
-                    .settle(pending, Reported::Unread { status: answer.head.status })
-                    .await;
+                let annotations = to_core(
+                    side == Side::Core,
+                    self.gate
+                        .settle(pending, Reported::Unread { status: answer.head.status })
+                        .await,
+                );
                 let relaying = self.relay_on(wire, head, *answer, &annotations);
                 tokio::time::timeout(upstream.settings().answer_timeout, relaying)
                     .await
@@ -135,12 +143,16 @@ impl<G: Gate> Edge<G> {
                     .flatten()
             }
             Exchanged::InDoubt(doubt) => {
-                let annotations = self.gate.settle(pending, Reported::InDoubt(doubt)).await;
+                let annotations = to_core(
+                    side == Side::Core,
+                    self.gate.settle(pending, Reported::InDoubt(doubt)).await,
+                );
                 self.in_doubt(wire, head, upstream, (doubt, annotations)).await
             }
             Exchanged::NotSent => {
                 let mut problem = Problem::new(Kind::Unavailable);
-                problem.annotations = self.gate.settle(pending, Reported::NotSent).await;
+                problem.annotations =
+                    to_core(side == Side::Core, self.gate.settle(pending, Reported::NotSent).await);
                 self.gate.refused(side, problem.kind);
                 self.answer_problem(wire, head, &problem).await
             }
@@ -180,7 +192,7 @@ impl<G: Gate> Edge<G> {
         wire: Wire,
         head: &Head,
         answer: &Answer,
-        annotations: &[(HeaderName, HeaderValue)],
+        annotations: &Annotations,
     ) -> Option<Wire> {
         let bodiless = head.method == Method::HEAD || matches!(answer.head.status, 204 | 304);
         let told = answer.head.fields.get_all("content-length").iter().count() == 1;
@@ -199,7 +211,7 @@ impl<G: Gate> Edge<G> {
         mut wire: Wire,
         head: &Head,
         answer: TooLarge,
-        annotations: &[(HeaderName, HeaderValue)],
+        annotations: &Annotations,
     ) -> Option<Wire> {
         let TooLarge { head: answer_head, begun, mut rest, wire: mut channel } = answer;
         let ending = match rest {
@@ -235,7 +247,7 @@ impl<G: Gate> Edge<G> {
         wire: Wire,
         head: &Head,
         upstream: &Upstream,
-        (doubt, annotations): (InDoubt, Vec<(HeaderName, HeaderValue)>),
+        (doubt, annotations): (InDoubt, Annotations),
     ) -> Option<Wire> {
         tracing::warn!(upstream = upstream.name(), ?doubt, "a message is in doubt");
         match upstream.settings().on_doubt {
@@ -322,6 +334,11 @@ impl<G: Gate> Edge<G> {
             tokio::time::timeout(self.limits.streamed, streaming).await.ok()??.consume();
         stream.into_any().downcast::<Lent>().ok().map(|lent| lent.into_wire())
     }
+}
+
+/// Nothing of ours reaches a channel.
+fn to_core(goes_to_core: bool, annotations: Annotations) -> Annotations {
+    if goes_to_core { annotations } else { Annotations::new() }
 }
 
 /// Judges the head's bytes.

@@ -1,10 +1,11 @@
 //! The bytes that leave: heads are rewritten line by line from the raw ones, so that order and letter case stay.
 
 use super::answer::AnswerHead;
+use super::gate::Annotations;
 use super::head::{self, Head, Length};
 use super::refuse::put_fields;
 use bytes::{BufMut, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 
 /// How the core learns where the answer's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub(super) enum Ending {
     Close,
 }
 
-/// The request as it goes to the channel, head and body in one piece. A chunked body leaves with a length.
-pub(super) fn request(head: &Head, raw: &[u8], body: &[u8]) -> BytesMut {
+/// The request as it goes on, head and body in one piece. A chunked body leaves with a length.
+pub(super) fn request(head: &Head, raw: &[u8], body: &[u8], annotations: &Annotations) -> BytesMut {
     let mut out = BytesMut::with_capacity(raw.len() + 32 + body.len());
     out.put_slice(head.method.as_str().as_bytes());
     out.put_u8(b' ');
@@ -37,6 +38,7 @@ pub(super) fn request(head: &Head, raw: &[u8], body: &[u8]) -> BytesMut {
     if head.length == Length::Chunked {
         put_length(&mut out, body.len());
     }
+    put_fields(&mut out, annotations);
     out.put_slice(b"\r\n");
     out.put_slice(body);
     out
@@ -45,7 +47,7 @@ pub(super) fn request(head: &Head, raw: &[u8], body: &[u8]) -> BytesMut {
 /// The head of the channel's answer as it goes to the core.
 pub(super) fn answer(
     answer: &AnswerHead,
-    annotations: &[(HeaderName, HeaderValue)],
+    annotations: &Annotations,
     ending: Ending,
     connection: Option<&str>,
 ) -> BytesMut {
@@ -120,7 +122,8 @@ mod tests {
 
     fn request_of(raw: &str, expected: Expect) {
         let raw = raw.replace('\n', "\r\n");
-        let out = request(&check_head(raw.as_bytes()).unwrap(), raw.as_bytes(), b"body");
+        let out =
+            request(&check_head(raw.as_bytes()).unwrap(), raw.as_bytes(), b"body", &Vec::new());
         expected.assert_eq(&String::from_utf8(out.to_vec()).unwrap().replace("\r\n", "\n"));
     }
 
@@ -162,7 +165,7 @@ mod tests {
         let raw = "HTTP/1.0 200 Fine so far\r\nserver: x\r\nContent-Length: 4\r\nHEFU-Decision: permit\r\nSet-Cookie: a\r\nset-cookie: b\r\nConnection: close\r\n\r\n";
         let head = AnswerHead::read(raw.into()).unwrap();
         let annotations =
-            [(HeaderName::from_static("hefu-outcome"), HeaderValue::from_static("accepted"))];
+            vec![(HeaderName::from_static("hefu-outcome"), HeaderValue::from_static("accepted"))];
         let out = answer(&head, &annotations, Ending::AsTold, Some("close"));
         expect![[r"
             HTTP/1.1 200 Fine so far

@@ -45,6 +45,20 @@ pub struct Inspected<'a> {
     pub body: &'a Bytes,
 }
 
+/// Fields of ours.
+pub type Annotations = Vec<(HeaderName, HeaderValue)>;
+
+/// A message that may be forwarded.
+#[derive(Debug)]
+pub struct Permitted<P> {
+    /// The right to forward it.
+    pub permit: Permit,
+    /// What is remembered until the answer.
+    pub pending: P,
+    /// What the core is told beside a notification. Nothing of ours reaches a channel: the edge drops them elsewhere.
+    pub annotations: Annotations,
+}
+
 /// Why a message that may have left has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InDoubt {
@@ -97,15 +111,11 @@ pub trait Gate: Send + Sync + 'static {
         &self,
         upstream: &Upstream,
         request: &Inspected<'_>,
-    ) -> Result<(Permit, Self::Pending), Box<Problem>>;
+    ) -> Result<Permitted<Self::Pending>, Box<Problem>>;
 
     /// Takes note of what came of a permitted message, before the core hears of it. It is called once for each permit.
-    /// Yields the annotations of the answer.
-    async fn settle(
-        &self,
-        pending: Self::Pending,
-        reported: Reported<'_>,
-    ) -> Vec<(HeaderName, HeaderValue)>;
+    /// Yields the annotations of the answer to the core; those of an answer to a channel are dropped.
+    async fn settle(&self, pending: Self::Pending, reported: Reported<'_>) -> Annotations;
 
     /// The edge itself answered, for metrics.
     fn refused(&self, side: Side, kind: Kind) {

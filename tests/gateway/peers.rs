@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use hefu::domain::payment::{Mode, Scenario};
 use hefu::policy::{self, Basis, Facts, Permit, Policy};
-use hefu::proxy::gate::{Gate, Inspected, Reported, Route, Side};
+use hefu::proxy::gate::{Gate, Inspected, Permitted, Reported, Route, Side};
 use hefu::proxy::refuse::{Kind, Problem};
 use hefu::proxy::upstream::{OnDoubt, Settings, Upstream};
 use hefu::proxy::{Edge, Limits};
@@ -282,14 +282,20 @@ impl Gate for Judge {
         &self,
         _: &Upstream,
         request: &Inspected<'_>,
-    ) -> Result<(Permit, ()), Box<Problem>> {
+    ) -> Result<Permitted<()>, Box<Problem>> {
         self.judging.notify_one();
         if let Some(hold) = &self.hold {
             hold.notified().await;
         }
         self.judged.lock().unwrap().push((request.path.to_owned(), request.body.to_vec()));
         match self.judgement {
-            Judgement::Permit => Ok((permit(), ())),
+            Judgement::Permit => {
+                let annotations = vec![(
+                    HeaderName::from_static("hefu-payment"),
+                    HeaderValue::from_static("\"1\""),
+                )];
+                Ok(Permitted { permit: permit(), pending: (), annotations })
+            }
             Judgement::Refuse => {
                 let mut problem = Problem::new(Kind::Refused);
                 problem.annotations = vec![(

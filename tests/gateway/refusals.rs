@@ -139,5 +139,7 @@ async fn a_channel_must_not_speak_in_our_name() {
     assert_eq!(core.connections(), 0);
     let mut bank = Peer::connect(world.notify).await;
     bank.send(post(b"body")).await;
-    assert_eq!(bank.answer().await.text(), "success");
+    let answer = bank.answer().await;
+    assert_eq!((answer.text(), answer.head.to_lowercase().contains("hefu-")), ("success", false));
+    assert_eq!(core.messages()[0].field("hefu-payment"), Some("\"1\""), "only the core is told");
 }
