@@ -35,7 +35,7 @@ pub(crate) fn settled(
     let mut outcome = Field::token(reading.outcome.as_str());
     match reading.outcome {
         Outcome::NoMatch(suspects) => {
-            outcome = outcome.with("suspects", string(&suspects.set().to_string()))
+            outcome = outcome.with("suspects", string(&suspects.set().to_string()));
         }
         Outcome::Declined(decline) => outcome = outcome.with("reason", token(decline.as_str())),
         Outcome::Accepted

@@ -3,7 +3,9 @@
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{Element, ElementSet};
-use crate::domain::id::{AgreementId, Bank, Fingerprint, MerchantId, OrderId, PaymentId};
+use crate::domain::id::{
+    AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId, PaymentId,
+};
 use crate::domain::payment::{Mode, Scenario, Standing};
 use crate::message::extract::{self, ExtractError, Extracted, Request};
 use crate::message::node::ReadError;
@@ -199,7 +201,7 @@ impl Service {
             return (Basis::Passing, known);
         }
         if let Some(id) = &payment.agreement {
-            let (standing, agreement) = self.standing(channel, id);
+            let (standing, agreement) = self.standing(channel.name(), id);
             if let Some(agreement) = agreement {
                 known.tuple = agreement.tuple;
                 known.card = agreement.card;
@@ -289,11 +291,15 @@ impl Service {
         }
     }
 
-    fn standing(&self, channel: &Channel, id: &AgreementId) -> (Standing, Option<Agreement>) {
-        let Some(agreement) = self.store.agreement(channel.name(), id) else {
+    pub(crate) fn standing(
+        &self,
+        channel: &ChannelName,
+        id: &AgreementId,
+    ) -> (Standing, Option<Agreement>) {
+        let Some(agreement) = self.store.agreement(channel, id) else {
             return (Standing::Unknown, None);
         };
-        let key = HoldKey::Agreement(channel.name().clone(), id.clone());
+        let key = HoldKey::Agreement(channel.clone(), id.clone());
         let standing = if agreement.closed {
             Standing::Closed
         } else if self.store.hold(&key, self.now()).is_some() {
