@@ -1,3 +1,5 @@
 //! Hefu: the sidecar that brings the two halves of a payment together, verification and outcome.
 //!
 //! `ARCHITECTURE.md` has the bird's-eye view, the life of a payment and the promises.
+
+pub mod sim;
