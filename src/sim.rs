@@ -43,7 +43,9 @@ use self::{
     channel::{Hub, Running, serve},
     core::{Core, CoreKeys},
     keys::Key,
-    providers::{Provider, aliyun::Aliyun, operator::Operator3, tencent::Tencent, unionpay72::UnionPay72},
+    providers::{
+        Provider, aliyun::Aliyun, operator::Operator3, tencent::Tencent, unionpay72::UnionPay72,
+    },
     record::Log,
 };
 
@@ -67,7 +69,14 @@ pub struct Settings {
 impl Settings {
     /// The demo's settings.
     pub fn new(seed: u64, dir: PathBuf) -> Self {
-        Self { seed, people: 4000, drift: Drift::default(), late_mismatches: 0, provider_faults: 8, dir }
+        Self {
+            seed,
+            people: 4000,
+            drift: Drift::default(),
+            late_mismatches: 0,
+            provider_faults: 8,
+            dir,
+        }
     }
 }
 
@@ -103,7 +112,10 @@ pub struct Simulation {
 
 impl std::fmt::Debug for Simulation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Simulation").field("endpoints", &self.endpoints).field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("Simulation")
+            .field("endpoints", &self.endpoints)
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,8 +141,16 @@ impl Simulation {
         });
         let keys = Keys::new()?;
         let credentials = credentials(settings.seed);
-        let unionpay = unionpay::UnionPay::new(Arc::clone(&hub), Arc::clone(&keys.unionpay_channel), Arc::clone(&keys.unionpay_core))?;
-        let baofoo = baofoo::Baofoo::new(Arc::clone(&hub), Arc::clone(&keys.baofoo_channel), Arc::clone(&keys.baofoo_core));
+        let unionpay = unionpay::UnionPay::new(
+            Arc::clone(&hub),
+            Arc::clone(&keys.unionpay_channel),
+            Arc::clone(&keys.unionpay_core),
+        )?;
+        let baofoo = baofoo::Baofoo::new(
+            Arc::clone(&hub),
+            Arc::clone(&keys.baofoo_channel),
+            Arc::clone(&keys.baofoo_core),
+        );
         let dir = new_dir(&settings.dir)?;
         let mut simulation = Self {
             unionpay: Running::new(unionpay, Arc::clone(&hub)),
@@ -150,7 +170,8 @@ impl Simulation {
 
     async fn listen(&mut self) -> Result<(), SimError> {
         let secret = |name: &str| self.credentials.get(name).cloned().unwrap_or_default();
-        let tencent = Tencent { secret_id: secret("tencent-id"), secret_key: secret("tencent-secret") };
+        let tencent =
+            Tencent { secret_id: secret("tencent-id"), secret_key: secret("tencent-secret") };
         let aliyun = Aliyun { key_id: secret("aliyun-id"), key_secret: secret("aliyun-secret") };
         let operator = Operator3 { appcode: secret("operator3-appcode") };
         let unionpay72 = UnionPay72 {
@@ -185,10 +206,17 @@ impl Simulation {
             ("unionpay72-buyer.key.pem", keys.unionpay72_buyer.private_pem()?),
             ("unionpay72-provider.pem", keys.unionpay72_provider.public_pem()?),
         ];
-        files.extend(self.credentials.iter().map(|(name, secret)| (*name, secret.clone().into_bytes())));
+        files.extend(
+            self.credentials.iter().map(|(name, secret)| (*name, secret.clone().into_bytes())),
+        );
         for (name, bytes) in files {
             let path = self.dir.join(name);
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?.write_all(&bytes)?;
+            fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)?
+                .write_all(&bytes)?;
             self.key_files.insert(name, path);
         }
         Ok(())
@@ -218,7 +246,12 @@ impl Simulation {
     }
 
     /// Runs the core's traffic at `rate` messages a second until `stop`, then lets what is under way end.
-    pub async fn drive(&self, target: Target, rate: u32, stop: impl Future<Output = ()> + Send) -> Result<(), SimError> {
+    pub async fn drive(
+        &self,
+        target: Target,
+        rate: u32,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<(), SimError> {
         let keys = CoreKeys {
             unionpay_own: Arc::clone(&self.keys.unionpay_core),
             unionpay_channel: Arc::clone(&self.keys.unionpay_channel),

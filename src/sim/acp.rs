@@ -11,7 +11,10 @@ use crate::sim::{
 
 /// What is signed: the hex SHA-256 of the decoded pairs, sorted, `signature` left out, in the message's charset.
 fn digest(fields: &Fields, charset: &'static Encoding) -> Option<String> {
-    let pairs = fields.iter().filter(|(key, _)| *key != "signature").map(|(key, value)| format!("{key}={value}"));
+    let pairs = fields
+        .iter()
+        .filter(|(key, _)| *key != "signature")
+        .map(|(key, value)| format!("{key}={value}"));
     Some(sha256_hex(&encode(&pairs.collect::<Vec<_>>().join("&"), charset)?))
 }
 
@@ -24,11 +27,16 @@ pub(super) fn sign(fields: &mut Fields, charset: &'static Encoding, key: &Key) -
 
 /// Whether `signature` is the key's over the other pairs.
 pub(super) fn verify(fields: &Fields, charset: &'static Encoding, key: &Key) -> bool {
-    digest(fields, charset).is_some_and(|digest| key.verify(digest.as_bytes(), field(fields, "signature")))
+    digest(fields, charset)
+        .is_some_and(|digest| key.verify(digest.as_bytes(), field(fields, "signature")))
 }
 
 /// `customerInfo`: base64 of `{k=v&k=v}`.
-pub(super) fn wrap_customer(told: &Tuple, sms_code: Option<&str>, charset: &'static Encoding) -> Option<String> {
+pub(super) fn wrap_customer(
+    told: &Tuple,
+    sms_code: Option<&str>,
+    charset: &'static Encoding,
+) -> Option<String> {
     let mut pairs = vec![];
     if let Some(id_number) = &told.id_number {
         pairs.push(format!("certifTp=01&certifId={id_number}"));
@@ -47,7 +55,11 @@ pub(super) fn elements(fields: &Fields, charset: &'static Encoding) -> Option<Tu
         let text = decode(&STANDARD.decode(wrapped).ok()?, charset)?;
         let inner = text.strip_prefix('{')?.strip_suffix('}')?;
         let value = |key: &str| {
-            inner.split('&').filter_map(|pair| pair.split_once('=')).find(|(k, _)| *k == key).map(|(_, v)| v.to_owned())
+            inner
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .find(|(k, _)| *k == key)
+                .map(|(_, v)| v.to_owned())
         };
         tuple.name = value("customerNm");
         tuple.id_number = value("certifId");

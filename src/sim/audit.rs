@@ -40,6 +40,8 @@ pub struct Count {
 pub struct ChannelAudit {
     /// Messages that the core sent.
     pub sent: u64,
+    /// The same by scenario.
+    pub scenarios: BTreeMap<&'static str, u64>,
     /// Messages that Hefu answered with a problem.
     pub refused: u64,
     /// Messages without an answer from the channel: no answer at all, or a status other than 200.
@@ -71,8 +73,8 @@ pub struct Audit {
     pub channels: BTreeMap<&'static str, ChannelAudit>,
     /// Requests on the plain upstream that were answered.
     pub uninspected: u64,
-    /// Authentic inquiries, by provider.
-    pub inquiries: BTreeMap<&'static str, u64>,
+    /// Authentic inquiries, by provider and the answer's own code.
+    pub inquiries: BTreeMap<(&'static str, String), u64>,
     /// Those that the provider bills.
     pub billable: BTreeMap<&'static str, u64>,
     /// Inquiries that a provider turned away: bad authentication, or not readable.
@@ -88,14 +90,17 @@ impl Audit {
 
 /// Reads the books.
 pub(super) fn audit(log: &Log) -> Audit {
-    let (at_channels, at_providers, at_core) = (log.channels().clone(), log.providers().clone(), log.core().clone());
+    let (at_channels, at_providers, at_core) =
+        (log.channels().clone(), log.providers().clone(), log.core().clone());
     let mut audit = Audit {
-        uninspected: count(at_core.iter().filter(|e| e.channel == Channel::Plain && e.signed == Some(true))),
+        uninspected: count(
+            at_core.iter().filter(|e| e.channel == Channel::Plain && e.signed == Some(true)),
+        ),
         inquiries_turned_away: count(at_providers.iter().filter(|e| !e.authentic)),
         ..Audit::default()
     };
     for inquiry in at_providers.iter().filter(|e| e.authentic) {
-        *audit.inquiries.entry(inquiry.provider).or_default() += 1;
+        *audit.inquiries.entry((inquiry.provider, inquiry.answer.clone())).or_default() += 1;
         *audit.billable.entry(inquiry.provider).or_default() += u64::from(inquiry.billable);
     }
     for channel in [Channel::UnionPay, Channel::Baofoo] {
@@ -115,8 +120,13 @@ const UNVERIFIED: &str = "unverified_then_no_match";
 
 /// Signatures, bytes, duplicates and headers of one channel.
 fn transport(at_channels: &[AtChannel], core: &[&AtCore], channel: Channel) -> ChannelAudit {
+    let mut scenarios = BTreeMap::new();
+    for entry in core {
+        *scenarios.entry(entry.scenario).or_default() += 1;
+    }
     let received: Vec<_> = at_channels.iter().filter(|e| e.channel == channel).collect();
-    let answered: Vec<_> = core.iter().filter(|e| e.status == Some(200) && e.problem.is_none()).collect();
+    let answered: Vec<_> =
+        core.iter().filter(|e| e.status == Some(200) && e.problem.is_none()).collect();
     let sent: HashSet<Digest> = core.iter().map(|e| e.sent).collect();
     let mut answers: HashMap<Digest, HashSet<Digest>> = HashMap::new();
     for entry in &received {
@@ -128,11 +138,14 @@ fn transport(at_channels: &[AtChannel], core: &[&AtCore], channel: Channel) -> C
         answers.get(&e.sent).is_some_and(|given| e.received.is_none_or(|got| !given.contains(&got)))
     }));
     let mut seen = HashSet::new();
-    let twice = received.iter().filter(|e| e.signed && !is_query(&e.txn) && !seen.insert((&e.order, &e.txn)));
+    let twice = received
+        .iter()
+        .filter(|e| e.signed && !is_query(&e.txn) && !seen.insert((&e.order, &e.txn)));
     let duplicates = count(twice);
     let told: HashSet<_> = received.iter().filter(|e| is_query(&e.txn)).map(|e| &e.order).collect();
     ChannelAudit {
         sent: count(core.iter()),
+        scenarios,
         refused: count(core.iter().filter(|e| e.problem.is_some())),
         lost: count(core.iter().filter(|e| e.status != Some(200) && e.problem.is_none())),
         received: count(received.iter()),
@@ -141,14 +154,22 @@ fn transport(at_channels: &[AtChannel], core: &[&AtCore], channel: Channel) -> C
         bytes_changed: strange.max(missing) + replaced,
         duplicates,
         hefu_headers: count(received.iter().filter(|e| e.hefu_headers > 0)),
-        open: count(received.iter().filter(|e| e.verdict.pending && !is_query(&e.txn) && !told.contains(&e.order))),
+        open: count(
+            received
+                .iter()
+                .filter(|e| e.verdict.pending && !is_query(&e.txn) && !told.contains(&e.order)),
+        ),
         connections: count(received.iter().map(|e| e.connection).collect::<HashSet<_>>().iter()),
         ..ChannelAudit::default()
     }
 }
 
 /// The kind of mismatch of each order that has one.
-fn truth<'a>(at_channels: &'a [AtChannel], at_providers: &[AtProvider], channel: Channel) -> HashMap<&'a str, &'static str> {
+fn truth<'a>(
+    at_channels: &'a [AtChannel],
+    at_providers: &[AtProvider],
+    channel: Channel,
+) -> HashMap<&'a str, &'static str> {
     let mut evidence = Evidence::default();
     for inquiry in at_providers.iter().filter(|e| e.matched) {
         evidence.add(inquiry.seq, inquiry.tuple.clone());
@@ -156,7 +177,9 @@ fn truth<'a>(at_channels: &'a [AtChannel], at_providers: &[AtProvider], channel:
     let mut binds = HashMap::new();
     let mut originals: HashMap<&str, &AtChannel> = HashMap::new();
     for entry in at_channels.iter().filter(|e| e.signed) {
-        if entry.verdict.proved && matches!((entry.channel, entry.txn.as_str()), (Channel::UnionPay, "72/01" | "72/10")) {
+        if entry.verdict.proved
+            && matches!((entry.channel, entry.txn.as_str()), (Channel::UnionPay, "72/01" | "72/10"))
+        {
             evidence.add(entry.seq, entry.tuple.clone());
         }
         if let (true, Some(agreement)) = (entry.verdict.proved, entry.agreement.as_deref()) {
@@ -167,12 +190,23 @@ fn truth<'a>(at_channels: &'a [AtChannel], at_providers: &[AtProvider], channel:
         }
     }
     let mut truth: HashMap<&str, &'static str> = HashMap::new();
-    for entry in at_channels.iter().filter(|e| e.signed && e.channel == channel && !e.verdict.said.is_empty()) {
+    for entry in at_channels
+        .iter()
+        .filter(|e| e.signed && e.channel == channel && !e.verdict.said.is_empty())
+    {
         let Some(original) = originals.get(entry.order.as_str()) else { continue };
-        let bind = original.agreement.as_deref().and_then(|agreement| binds.get(agreement)).filter(|_| original.txn == "16");
+        let bind = original
+            .agreement
+            .as_deref()
+            .and_then(|agreement| binds.get(agreement))
+            .filter(|_| original.txn == "16");
         let proved_at_bind = bind.is_some_and(|bind| meets(&bind.tuple, &entry.verdict.said));
         let checked = bind.unwrap_or(original);
-        let kind = if proved_at_bind || evidence.covers(checked, &entry.verdict.said) { MATCHED } else { UNVERIFIED };
+        let kind = if proved_at_bind || evidence.covers(checked, &entry.verdict.said) {
+            MATCHED
+        } else {
+            UNVERIFIED
+        };
         let known = truth.entry(&entry.order).or_insert(kind);
         if kind == MATCHED {
             *known = MATCHED;
@@ -193,12 +227,18 @@ fn said<'a>(core: &[&'a AtCore]) -> HashSet<(&'a str, &'a str)> {
     said
 }
 
-fn compare(truth: &HashMap<&str, &'static str>, said: &HashSet<(&str, &str)>, kind: &'static str) -> Count {
+fn compare(
+    truth: &HashMap<&str, &'static str>,
+    said: &HashSet<(&str, &str)>,
+    kind: &'static str,
+) -> Count {
     let truly = truth.iter().filter(|(_, k)| **k == kind);
     Count {
         truly: count(truly.clone()),
         found: count(truly.filter(|(order, _)| said.contains(&(**order, kind)))),
-        falsely: count(said.iter().filter(|(order, k)| *k == kind && truth.get(order) != Some(&kind))),
+        falsely: count(
+            said.iter().filter(|(order, k)| *k == kind && truth.get(order) != Some(&kind)),
+        ),
     }
 }
 
@@ -218,7 +258,9 @@ impl Evidence {
     fn covers(&self, message: &AtChannel, named: &[Element]) -> bool {
         let keys = [&message.tuple.pan, &message.tuple.phone, &message.tuple.id_number];
         let known = keys.into_iter().flatten().filter_map(|key| self.0.get(key)).flatten();
-        known.into_iter().any(|(seq, tuple)| *seq < message.seq && tuple.is_within(&message.tuple) && meets(tuple, named))
+        known.into_iter().any(|(seq, tuple)| {
+            *seq < message.seq && tuple.is_within(&message.tuple) && meets(tuple, named)
+        })
     }
 }
 
@@ -241,7 +283,12 @@ mod tests {
     use crate::sim::record::Verdict;
 
     fn tuple(phone: &str) -> Tuple {
-        Tuple { name: Some("甲".into()), id_number: Some("1".into()), pan: Some("62".into()), phone: Some(phone.into()) }
+        Tuple {
+            name: Some("甲".into()),
+            id_number: Some("1".into()),
+            pan: Some("62".into()),
+            phone: Some(phone.into()),
+        }
     }
 
     fn at_channel(seq: u64, txn: &str, phone: &str, said: &[Element]) -> AtChannel {
@@ -266,7 +313,6 @@ mod tests {
         AtCore {
             channel: Channel::UnionPay,
             order: "o".into(),
-            txn: "11/02".into(),
             scenario: "debit",
             sent: [1; 32],
             received: Some([2; 32]),
@@ -279,10 +325,21 @@ mod tests {
 
     #[test]
     fn the_halves_are_judged_by_what_was_known_before() {
-        let check = |known: Option<(u64, Tuple)>, header: &str, matched: (u64, u64, u64), unverified: (u64, u64, u64)| {
+        let check = |known: Option<(u64, Tuple)>,
+                     header: &str,
+                     matched: (u64, u64, u64),
+                     unverified: (u64, u64, u64)| {
             let log = Log::default();
             if let Some((seq, tuple)) = known {
-                let inquiry = AtProvider { seq, provider: "p", authentic: true, tuple, answer: "0".into(), matched: true, billable: true };
+                let inquiry = AtProvider {
+                    seq,
+                    provider: "p",
+                    authentic: true,
+                    tuple,
+                    answer: "0".into(),
+                    matched: true,
+                    billable: true,
+                };
                 log.providers().push(inquiry);
             }
             log.channels().push(at_channel(5, "11/02", "13", &[Element::Name, Element::Phone]));
@@ -290,8 +347,14 @@ mod tests {
             let audit = audit(&log);
             let channel = audit.channels.get("unionpay").unwrap();
             let three = |count: Count| (count.truly, count.found, count.falsely);
-            assert_eq!((three(channel.match_then_no_match), three(channel.unverified_then_no_match)), (matched, unverified));
-            assert_eq!((channel.bytes_changed, channel.signature_failures, channel.duplicates), (0, 0, 0));
+            assert_eq!(
+                (three(channel.match_then_no_match), three(channel.unverified_then_no_match)),
+                (matched, unverified)
+            );
+            assert_eq!(
+                (channel.bytes_changed, channel.signature_failures, channel.duplicates),
+                (0, 0, 0)
+            );
         };
         check(Some((3, tuple("13"))), "match_then_no_match;provider=\"p\"", (1, 1, 0), (0, 0, 0));
         check(Some((3, tuple("13"))), "", (1, 0, 0), (0, 0, 0));
@@ -303,19 +366,28 @@ mod tests {
 
     #[test]
     fn what_a_proxy_may_not_do_is_counted() {
-        let check = |edit: fn(&mut AtChannel, &mut AtCore), twice: bool, expected: (u64, u64, u64, u64)| {
-            let log = Log::default();
-            let (mut channel, mut core) = (at_channel(5, "11/02", "13", &[]), at_core(""));
-            edit(&mut channel, &mut core);
-            log.channels().push(channel.clone());
-            if twice {
-                log.channels().push(channel);
-            }
-            log.core().push(core);
-            let audit = audit(&log);
-            let found = audit.channels.get("unionpay").unwrap();
-            assert_eq!((found.bytes_changed, found.signature_failures, found.duplicates, found.hefu_headers), expected);
-        };
+        let check =
+            |edit: fn(&mut AtChannel, &mut AtCore), twice: bool, expected: (u64, u64, u64, u64)| {
+                let log = Log::default();
+                let (mut channel, mut core) = (at_channel(5, "11/02", "13", &[]), at_core(""));
+                edit(&mut channel, &mut core);
+                log.channels().push(channel.clone());
+                if twice {
+                    log.channels().push(channel);
+                }
+                log.core().push(core);
+                let audit = audit(&log);
+                let found = audit.channels.get("unionpay").unwrap();
+                assert_eq!(
+                    (
+                        found.bytes_changed,
+                        found.signature_failures,
+                        found.duplicates,
+                        found.hefu_headers
+                    ),
+                    expected
+                );
+            };
         check(|_, _| {}, false, (0, 0, 0, 0));
         check(|_, _| {}, true, (0, 0, 1, 0));
         check(|at, _| at.received = [9; 32], false, (1, 0, 0, 0));

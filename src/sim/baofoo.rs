@@ -70,7 +70,9 @@ impl Baofoo {
                 verdict
             }
             "12" => {
-                let Some(tuple) = lock(&self.books).waiting.remove(&order) else { return code("BF00134") };
+                let Some(tuple) = lock(&self.books).waiting.remove(&order) else {
+                    return code("BF00134");
+                };
                 answer.tuple = tuple;
                 self.bind(answer, reply)
             }
@@ -83,13 +85,17 @@ impl Baofoo {
             }
             "03" => {
                 let pan = text(inner, "acc_no");
-                let Some(found) = lock(&self.books).by_pan.get(&pan).cloned() else { return code("BF00134") };
+                let Some(found) = lock(&self.books).by_pan.get(&pan).cloned() else {
+                    return code("BF00134");
+                };
                 reply.insert("bind_id".into(), found.clone().into());
                 answer.agreement = Some(found);
                 code("0000")
             }
             "15" => {
-                let bound = lock(&self.books).bound.contains_key(answer.agreement.as_deref().unwrap_or_default());
+                let bound = lock(&self.books)
+                    .bound
+                    .contains_key(answer.agreement.as_deref().unwrap_or_default());
                 reply.insert("business_no".into(), format!("BN{order}").into());
                 code(if bound { "0000" } else { "BF00134" })
             }
@@ -104,7 +110,8 @@ impl Baofoo {
         let pan = answer.tuple.pan.clone().unwrap_or_default();
         let mut books = lock(&self.books);
         books.binds += 1;
-        let bind_id = format!("{:018}", dice(self.hub.seed, &["bind", &books.binds.to_string()]) / 100);
+        let bind_id =
+            format!("{:018}", dice(self.hub.seed, &["bind", &books.binds.to_string()]) / 100);
         if let Some(old) = books.by_pan.insert(pan.clone(), bind_id.clone()) {
             books.bound.remove(&old);
         }
@@ -120,7 +127,8 @@ impl Baofoo {
 
     /// A debit by agreement: the bank looks at what the agreement says against what it knows today.
     fn pay(&self, answer: &mut Answer, inner: &Value, reply: &mut Map<String, Value>) -> Verdict {
-        let bound = lock(&self.books).bound.get(answer.agreement.as_deref().unwrap_or_default()).cloned();
+        let bound =
+            lock(&self.books).bound.get(answer.agreement.as_deref().unwrap_or_default()).cloned();
         let Some(tuple) = bound else { return code("BF00134") };
         let order = text(inner, "trans_id");
         let amount = text(inner, "txn_amt").parse().unwrap_or_default();
@@ -158,7 +166,12 @@ impl Baofoo {
             Finding::State(CardState::Expired) => ("BF00102", &[]),
             Finding::State(CardState::Lost) => ("BF00141", &[]),
             Finding::State(_) => ("BF00327", &[]),
-            Finding::NoBalance if dice(self.hub.seed, &[tuple.pan.as_deref().unwrap_or_default()]).is_multiple_of(2) => ("BF00103", &[]),
+            Finding::NoBalance
+                if dice(self.hub.seed, &[tuple.pan.as_deref().unwrap_or_default()])
+                    .is_multiple_of(2) =>
+            {
+                ("BF00103", &[])
+            }
             Finding::NoBalance => ("BF00342", &[]),
             Finding::Mismatch => match wrong.as_slice() {
                 [Element::Pan, ..] => ("BF00344", &[Element::Pan]),
@@ -168,14 +181,28 @@ impl Baofoo {
                 _ => ("BF00101", &[Element::Name, Element::IdNumber]),
             },
         };
-        Verdict { code: code.into(), said: said.to_vec(), wrong, proved: finding == Finding::Right, pending: false }
+        Verdict {
+            code: code.into(),
+            said: said.to_vec(),
+            wrong,
+            proved: finding == Finding::Right,
+            pending: false,
+        }
     }
 
     fn payment(&self, answer: &mut Answer, inner: &Value) -> Value {
         answer.order = format!("{}|{}", text(inner, "member_id"), text(inner, "trans_id"));
         answer.agreement = inner.get("bind_id").and_then(Value::as_str).map(str::to_owned);
         let mut reply = Map::new();
-        for key in ["member_id", "terminal_id", "trans_id", "trans_serial_no", "trade_date", "biz_type", "additional_info"] {
+        for key in [
+            "member_id",
+            "terminal_id",
+            "trans_id",
+            "trans_serial_no",
+            "trade_date",
+            "biz_type",
+            "additional_info",
+        ] {
             if let Some(value) = inner.get(key) {
                 reply.insert(key.into(), value.clone());
             }
@@ -188,7 +215,9 @@ impl Baofoo {
 
     /// One payout row. Its creation is only ever received; its end is told by the query.
     fn payout(&self, answer: &mut Answer, inner: &Value, member: &str) -> Value {
-        let row = inner.pointer("/trans_content/trans_reqDatas/0/trans_reqData/0").unwrap_or(&Value::Null);
+        let row = inner
+            .pointer("/trans_content/trans_reqDatas/0/trans_reqData/0")
+            .unwrap_or(&Value::Null);
         let number = text(row, "trans_no");
         answer.order = format!("{member}|{number}");
         let head = json!({"return_code": "0000", "return_msg": "代付请求交易成功"});
@@ -208,7 +237,10 @@ impl Baofoo {
             let state = end.as_ref().map_or("0", |end| if end.code == "0000" { "1" } else { "-1" });
             if let Some(back) = back.as_object_mut() {
                 back.insert("state".into(), state.into());
-                back.insert("trans_remark".into(), end.as_ref().map_or("", |end| words(&end.code)).into());
+                back.insert(
+                    "trans_remark".into(),
+                    end.as_ref().map_or("", |end| words(&end.code)).into(),
+                );
             }
             // The query says that the money did not arrive, and no code says why: it names no element.
             answer.verdict = code("0000");
@@ -232,8 +264,12 @@ impl Gateway for Baofoo {
         };
         answer.signed = inner.is_some();
         let reply = match (&inner, path) {
-            (Some(inner), PAYMENT) if field(&outer, "txn_type") == "0431" => self.payment(&mut answer, inner),
-            (Some(inner), PAYOUT | PAYOUT_QUERY) => self.payout(&mut answer, inner, field(&outer, "member_id")),
+            (Some(inner), PAYMENT) if field(&outer, "txn_type") == "0431" => {
+                self.payment(&mut answer, inner)
+            }
+            (Some(inner), PAYOUT | PAYOUT_QUERY) => {
+                self.payout(&mut answer, inner, field(&outer, "member_id"))
+            }
             _ => {
                 answer.verdict = code("BF00100");
                 json!({"resp_code": "BF00100", "resp_msg": words("BF00100")})

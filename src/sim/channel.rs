@@ -131,7 +131,11 @@ pub(super) enum Finding {
 }
 
 /// Asks the issuing bank: the elements first, then the state, then the balance.
-pub(super) fn ask_bank<'a>(hub: &'a Hub, told: &Tuple, debit_fen: u64) -> (Finding, Vec<Element>, Option<&'a Card>) {
+pub(super) fn ask_bank<'a>(
+    hub: &'a Hub,
+    told: &Tuple,
+    debit_fen: u64,
+) -> (Finding, Vec<Element>, Option<&'a Card>) {
     let Some(card) = told.pan.as_deref().and_then(|pan| hub.world.card(pan)) else {
         return (Finding::Mismatch, vec![Element::Pan], None);
     };

@@ -70,7 +70,6 @@ pub(super) struct Message {
     pub(super) channel: Channel,
     pub(super) path: &'static str,
     pub(super) order: String,
-    pub(super) txn: String,
     pub(super) scenario: &'static str,
     pub(super) content_type: &'static str,
     pub(super) body: Vec<u8>,
@@ -87,10 +86,23 @@ pub(super) enum Reply<T> {
 }
 
 impl Core {
-    pub(super) fn new(hub: Arc<Hub>, keys: CoreKeys, target: Target) -> Result<Self, reqwest::Error> {
-        let client = Client::builder().no_proxy().http1_only().timeout(Duration::from_secs(20)).build()?;
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        keys: CoreKeys,
+        target: Target,
+    ) -> Result<Self, reqwest::Error> {
+        let client =
+            Client::builder().no_proxy().http1_only().timeout(Duration::from_secs(20)).build()?;
         let run = hub.log.tick();
-        Ok(Self { hub, keys, client, target, waiting: Mutex::new(Some(VecDeque::new())), started: AtomicU64::new(0), run })
+        Ok(Self {
+            hub,
+            keys,
+            client,
+            target,
+            waiting: Mutex::new(Some(VecDeque::new())),
+            started: AtomicU64::new(0),
+            run,
+        })
     }
 
     /// Sends `rate` messages a second until `stop`, then lets what is under way end.
@@ -128,7 +140,8 @@ impl Core {
     }
 
     async fn journey(self: Arc<Self>, number: u64) {
-        let mut rng = ChaCha8Rng::seed_from_u64(dice(self.hub.seed, &["journey", &number.to_string()]));
+        let mut rng =
+            ChaCha8Rng::seed_from_u64(dice(self.hub.seed, &["journey", &number.to_string()]));
         let count = self.hub.world.cards.len().max(1);
         let index = usize::try_from(number).unwrap_or_default() % count;
         let Some(card) = self.hub.world.cards.get(index) else { return };
@@ -142,7 +155,11 @@ impl Core {
     }
 
     /// Sends one message, checks the answer and keeps the exchange.
-    async fn exchange<T>(&self, message: Message, open: impl FnOnce(&[u8]) -> Option<T>) -> Reply<T> {
+    async fn exchange<T>(
+        &self,
+        message: Message,
+        open: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Reply<T> {
         let base = match message.channel {
             Channel::UnionPay => &self.target.unionpay,
             Channel::Baofoo => &self.target.baofoo,
@@ -151,7 +168,6 @@ impl Core {
         let mut entry = AtCore {
             channel: message.channel,
             order: message.order,
-            txn: message.txn,
             scenario: message.scenario,
             sent: openssl::sha::sha256(&message.body),
             received: None,
@@ -161,16 +177,28 @@ impl Core {
             problem: None,
         };
         let url = format!("{}{}", base.as_str().trim_end_matches('/'), message.path);
-        let request = if message.channel == Channel::Plain { self.client.get(url) } else { self.client.post(url).body(message.body) };
+        let request = if message.channel == Channel::Plain {
+            self.client.get(url)
+        } else {
+            self.client.post(url).body(message.body)
+        };
         let sent = request.header(CONTENT_TYPE, message.content_type).send().await;
         let mut reply = Reply::Lost;
         if let Ok(response) = sent {
             entry.status = Some(response.status().as_u16());
             let headers = response.headers();
-            let problem = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
+            let problem = headers
+                .get(CONTENT_TYPE)
+                .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
             let hefu = headers.iter().filter(|(name, _)| name.as_str().starts_with("hefu-"));
-            entry.headers =
-                hefu.map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
+            entry.headers = hefu
+                .map(|(name, value)| {
+                    (
+                        name.as_str().to_owned(),
+                        String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                    )
+                })
+                .collect();
             if let Ok(bytes) = response.bytes().await {
                 if problem {
                     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -223,7 +251,6 @@ impl Journey<'_> {
             channel: Channel::Plain,
             path: "/ping",
             order: String::new(),
-            txn: "ping".into(),
             scenario: "other",
             content_type: "text/plain",
             body: vec![],

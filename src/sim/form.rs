@@ -45,7 +45,9 @@ fn unescape(raw: &[u8], charset: &'static Encoding) -> Option<String> {
 
 /// The text that the bytes spell, if they are valid in the charset.
 pub(super) fn decode(bytes: &[u8], charset: &'static Encoding) -> Option<String> {
-    charset.decode_without_bom_handling_and_without_replacement(bytes).map(std::borrow::Cow::into_owned)
+    charset
+        .decode_without_bom_handling_and_without_replacement(bytes)
+        .map(std::borrow::Cow::into_owned)
 }
 
 /// The text's bytes, if the charset carries all of its characters.
@@ -59,7 +61,9 @@ pub(super) fn escape(bytes: &[u8], plus: bool) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' => text.push(char::from(*byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' => {
+                text.push(char::from(*byte))
+            }
             b' ' if plus => text.push('+'),
             other => {
                 let _ = write!(text, "%{other:02X}");
@@ -75,7 +79,9 @@ pub(super) fn write<'a>(
     charset: &'static Encoding,
     plus: bool,
 ) -> Option<Vec<u8>> {
-    let pairs = pairs.into_iter().map(|(key, value)| Some(format!("{key}={}", escape(&encode(value, charset)?, plus))));
+    let pairs = pairs
+        .into_iter()
+        .map(|(key, value)| Some(format!("{key}={}", escape(&encode(value, charset)?, plus))));
     Some(pairs.collect::<Option<Vec<_>>>()?.join("&").into_bytes())
 }
 

@@ -98,7 +98,9 @@ impl Key {
 /// HMAC-SHA256.
 pub(super) fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     PKey::hmac(key)
-        .and_then(|key| Signer::new(MessageDigest::sha256(), &key)?.sign_oneshot_to_vec(text.as_bytes()))
+        .and_then(|key| {
+            Signer::new(MessageDigest::sha256(), &key)?.sign_oneshot_to_vec(text.as_bytes())
+        })
         .unwrap_or_default()
 }
 

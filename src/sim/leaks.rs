@@ -55,7 +55,8 @@ impl LeakScanner {
                 }
             }
         }
-        let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).build(patterns.keys())?;
+        let automaton =
+            AhoCorasick::builder().match_kind(MatchKind::Standard).build(patterns.keys())?;
         Ok(Self { automaton, kinds: patterns.into_values().collect() })
     }
 
@@ -63,7 +64,8 @@ impl LeakScanner {
     pub fn scan(&self, bytes: &[u8]) -> Vec<Leak> {
         let leaks = self.automaton.find_overlapping_iter(bytes).filter_map(|hit| {
             let (element, form) = *self.kinds.get(hit.pattern().as_usize())?;
-            let inside_number = element == "phone" && form == "plain" && is_inside_number(bytes, hit.range());
+            let inside_number =
+                element == "phone" && form == "plain" && is_inside_number(bytes, hit.range());
             (!inside_number).then_some(Leak { element, form, at: hit.start() })
         });
         leaks.collect()
@@ -102,7 +104,11 @@ fn forms(value: &str) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Base64 at three alignments, hex in both cases, and percent-encoding in both cases where it differs from the plain bytes.
-fn spell(forms: &mut Vec<(&'static str, Vec<u8>)>, bytes: &[u8], [base64, hex, percent]: [&'static str; 3]) {
+fn spell(
+    forms: &mut Vec<(&'static str, Vec<u8>)>,
+    bytes: &[u8],
+    [base64, hex, percent]: [&'static str; 3],
+) {
     for (before, tainted) in [(0, 0), (1, 2), (2, 3)] {
         let mut shifted = vec![0; before];
         shifted.extend_from_slice(bytes);
@@ -138,17 +144,36 @@ mod tests {
             for (element, value) in card.values() {
                 for shift in 0..3 {
                     let around = format!("{}{value}zz", "x".repeat(shift));
-                    assert!(!scanner.scan(STANDARD.encode(&around).as_bytes()).is_empty(), "base64 {element:?}");
-                    assert!(!scanner.scan(hex::encode(&around).as_bytes()).is_empty(), "hex {element:?}");
-                    assert!(!scanner.scan(hex::encode_upper(&around).as_bytes()).is_empty(), "hex {element:?}");
+                    assert!(
+                        !scanner.scan(STANDARD.encode(&around).as_bytes()).is_empty(),
+                        "base64 {element:?}"
+                    );
+                    assert!(
+                        !scanner.scan(hex::encode(&around).as_bytes()).is_empty(),
+                        "hex {element:?}"
+                    );
+                    assert!(
+                        !scanner.scan(hex::encode_upper(&around).as_bytes()).is_empty(),
+                        "hex {element:?}"
+                    );
                     assert!(!scanner.scan(around.as_bytes()).is_empty(), "plain {element:?}");
-                    assert!(!scanner.scan(escape(around.as_bytes(), true).as_bytes()).is_empty(), "percent {element:?}");
+                    assert!(
+                        !scanner.scan(escape(around.as_bytes(), true).as_bytes()).is_empty(),
+                        "percent {element:?}"
+                    );
                     let Some(gbk) = encode(&around, GBK) else { continue };
-                    assert!(!scanner.scan(escape(&gbk, true).as_bytes()).is_empty(), "percent gbk {element:?}");
-                    assert!(value.chars().count() < 3 || !scanner.scan(&gbk).is_empty(), "gbk {element:?}");
+                    assert!(
+                        !scanner.scan(escape(&gbk, true).as_bytes()).is_empty(),
+                        "percent gbk {element:?}"
+                    );
+                    assert!(
+                        value.chars().count() < 3 || !scanner.scan(&gbk).is_empty(),
+                        "gbk {element:?}"
+                    );
                 }
             }
-            let (bin, last) = (card.pan.get(..6).unwrap(), card.pan.get(card.pan.len() - 4..).unwrap());
+            let (bin, last) =
+                (card.pan.get(..6).unwrap(), card.pan.get(card.pan.len() - 4..).unwrap());
             for masked in [format!("{bin}******{last}"), format!("{bin}{last}")] {
                 assert_eq!(scanner.scan(masked.as_bytes()), vec![]);
             }
@@ -161,7 +186,8 @@ mod tests {
         let world = World::new(7, 50, Drift::default());
         let scanner = LeakScanner::new(world.cards.iter()).unwrap();
         let phone = world.cards[0].operator_phone();
-        let check = |text: String, leaks: usize| assert_eq!(scanner.scan(text.as_bytes()).len(), leaks);
+        let check =
+            |text: String, leaks: usize| assert_eq!(scanner.scan(text.as_bytes()).len(), leaks);
         check(format!("tel:{phone}."), 1);
         check(format!("+86{phone}"), 1);
         check(format!("17{phone}"), 0);

@@ -66,7 +66,10 @@ impl Request {
     pub(super) fn canonical(&self, signed: &str, lowercase_values: bool) -> String {
         let headers = signed.split(';').map(|name| {
             let value = self.header(name);
-            format!("{name}:{}\n", if lowercase_values { value.to_lowercase() } else { value.to_owned() })
+            format!(
+                "{name}:{}\n",
+                if lowercase_values { value.to_lowercase() } else { value.to_owned() }
+            )
         });
         let mut query: Vec<_> = self.query.split('&').filter(|pair| !pair.is_empty()).collect();
         query.sort_unstable();
@@ -108,14 +111,18 @@ pub(super) struct Provider<P> {
 
 impl<P: Protocol> Provider<P> {
     /// Starts the server.
-    pub(super) async fn serve(protocol: P, hub: Arc<Hub>) -> io::Result<(SocketAddr, JoinHandle<()>)> {
+    pub(super) async fn serve(
+        protocol: P,
+        hub: Arc<Hub>,
+    ) -> io::Result<(SocketAddr, JoinHandle<()>)> {
         let provider = Arc::new(Self { protocol, hub, asked: Mutex::default() });
         serve(Router::new().fallback(handle::<P>).with_state(provider)).await
     }
 
     /// A number for this inquiry that does not depend on what others ask.
     fn roll(&self, tuple: &Tuple) -> u64 {
-        let values = [Element::Name, Element::IdNumber, Element::Pan, Element::Phone].map(|e| tuple.get(e).unwrap_or_default());
+        let values = [Element::Name, Element::IdNumber, Element::Pan, Element::Phone]
+            .map(|e| tuple.get(e).unwrap_or_default());
         let who = dice(self.hub.seed, &values);
         let mut asked = lock(&self.asked);
         let times = asked.entry(who).and_modify(|times| *times += 1).or_insert(0);
@@ -128,11 +135,16 @@ impl<P: Protocol> Provider<P> {
         let Some(lag) = P::LAG_DAYS else {
             let holder = tuple.phone.as_deref().and_then(|phone| world.phone_holder(phone));
             let same = |held: &crate::sim::world::Facts| {
-                Some(&held.name) == tuple.name.as_ref() && Some(&held.id_number) == tuple.id_number.as_ref()
+                Some(&held.name) == tuple.name.as_ref()
+                    && Some(&held.id_number) == tuple.id_number.as_ref()
             };
-            return holder.map_or(Said::NoRecord, |card| if same(card.at_copy(0)) { Said::Match } else { Said::NoMatch });
+            return holder.map_or(Said::NoRecord, |card| {
+                if same(card.at_copy(0)) { Said::Match } else { Said::NoMatch }
+            });
         };
-        let Some(card) = tuple.pan.as_deref().and_then(|pan| world.card(pan)) else { return Said::NoRecord };
+        let Some(card) = tuple.pan.as_deref().and_then(|pan| world.card(pan)) else {
+            return Said::NoRecord;
+        };
         let mut wrong = card.at_copy(lag).differing(tuple);
         if P::MIXED && tuple.phone.as_deref() == Some(card.operator_phone()) {
             wrong.retain(|element| *element != Element::Phone);
@@ -147,8 +159,18 @@ impl<P: Protocol> Provider<P> {
     }
 }
 
-async fn handle<P: Protocol>(State(provider): State<Arc<Provider<P>>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let request = Request { path: uri.path().into(), query: uri.query().unwrap_or_default().into(), headers, body };
+async fn handle<P: Protocol>(
+    State(provider): State<Arc<Provider<P>>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let request = Request {
+        path: uri.path().into(),
+        query: uri.query().unwrap_or_default().into(),
+        headers,
+        body,
+    };
     let read = provider.protocol.read(&request);
     let authentic = read.is_ok();
     let (tuple, said, reply) = match read {
@@ -160,7 +182,12 @@ async fn handle<P: Protocol>(State(provider): State<Arc<Provider<P>>>, uri: Uri,
             tokio::time::sleep(if fault && kind == 0 { HANGS } else { latency }).await;
             let said = if fault { Said::Busy } else { provider.look_up(&tuple) };
             let reply = if fault && kind == 1 {
-                Reply { status: 500, body: "internal error".into(), code: "500".into(), billable: false }
+                Reply {
+                    status: 500,
+                    body: "internal error".into(),
+                    code: "500".into(),
+                    billable: false,
+                }
             } else {
                 provider.protocol.write(&request, said)
             };
@@ -179,3 +206,6 @@ async fn handle<P: Protocol>(State(provider): State<Arc<Provider<P>>>, uri: Uri,
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(header::CONTENT_TYPE, "application/json;charset=utf-8")], reply.body).into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,7 +80,6 @@ pub(super) struct AtProvider {
 pub(super) struct AtCore {
     pub(super) channel: Channel,
     pub(super) order: String,
-    pub(super) txn: String,
     pub(super) scenario: &'static str,
     pub(super) sent: Digest,
     /// The answer's bytes, when there was an answer that came from the channel.

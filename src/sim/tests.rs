@@ -29,34 +29,72 @@ async fn a_direct_run_is_clean_and_speaks_every_message() {
     println!("{audit:#?}");
     let seen: BTreeSet<_> = simulation.hub.log.channels().iter().map(|e| e.txn.clone()).collect();
     let expected = [
-        "00/00", "01", "01/01", "02", "03", "04/00", "11", "11/02", "12", "12/00", "15", "16", "31", "31/00", "72/01", "72/10", "72/11",
-        "74/04", "77/02", "BF0040001", "BF0040002",
+        "00/00",
+        "01",
+        "01/01",
+        "02",
+        "03",
+        "04/00",
+        "11",
+        "11/02",
+        "12",
+        "12/00",
+        "15",
+        "16",
+        "31",
+        "31/00",
+        "72/01",
+        "72/10",
+        "72/11",
+        "74/04",
+        "77/02",
+        "BF0040001",
+        "BF0040002",
     ];
     assert_eq!(seen, expected.map(str::to_owned).into());
     for (name, channel) in &audit.channels {
         assert_eq!(
-            (channel.signature_failures, channel.bytes_changed, channel.duplicates, channel.hefu_headers, channel.lost),
+            (
+                channel.signature_failures,
+                channel.bytes_changed,
+                channel.duplicates,
+                channel.hefu_headers,
+                channel.lost
+            ),
             (0, 0, 0, 0, 0),
             "{name}"
         );
         assert!(channel.received == channel.sent && channel.refused == 0, "{name}");
-        assert!(channel.match_then_no_match.truly + channel.unverified_then_no_match.truly > 20, "{name}");
+        assert!(
+            channel.match_then_no_match.truly + channel.unverified_then_no_match.truly > 20,
+            "{name}"
+        );
     }
     let share = |name: &str| audit.channels[name].sent * 100 / audit.sum(|c| c.sent);
     assert!((52..=68).contains(&share("unionpay")), "{}", share("unionpay"));
     assert!(audit.uninspected > 0);
-    assert!(audit.channels["baofoo"].match_then_no_match.truly > 10, "movers contradict their binds");
+    assert!(
+        audit.channels["baofoo"].match_then_no_match.truly > 10,
+        "movers contradict their binds"
+    );
     assert!(simulation.leak_scanner().unwrap().scan(b"nothing of anybody").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn late_mismatches_are_told_by_the_query() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings { late_mismatches: 1000, people: 600, ..Settings::new(3, dir.path().into()) };
+    let settings =
+        Settings { late_mismatches: 1000, people: 600, ..Settings::new(3, dir.path().into()) };
     let simulation = run(settings, 1500).await;
     let log = simulation.hub.log.channels();
-    let told_by_query = log.iter().filter(|e| ["00/00", "31"].contains(&e.txn.as_str()) && !e.verdict.said.is_empty()).count();
-    let told_at_once = log.iter().filter(|e| ["11/02", "16"].contains(&e.txn.as_str()) && !e.verdict.said.is_empty()).count();
+    let told_by_query = log
+        .iter()
+        .filter(|e| ["00/00", "31"].contains(&e.txn.as_str()) && !e.verdict.said.is_empty())
+        .count();
+    let told_at_once = log
+        .iter()
+        .filter(|e| ["11/02", "16"].contains(&e.txn.as_str()) && !e.verdict.said.is_empty())
+        .count();
     assert!(told_by_query > 0);
     assert_eq!(told_at_once, 0);
 }

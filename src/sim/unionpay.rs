@@ -35,7 +35,11 @@ struct Order {
 }
 
 impl UnionPay {
-    pub(super) fn new(hub: Arc<Hub>, own: Arc<Key>, core: Arc<Key>) -> Result<Self, openssl::error::ErrorStack> {
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        own: Arc<Key>,
+        core: Arc<Key>,
+    ) -> Result<Self, openssl::error::ErrorStack> {
         let certificate = own.certificate("unionpay.simulated")?;
         Ok(Self { hub, own, core, certificate, orders: Mutex::default() })
     }
@@ -55,7 +59,8 @@ impl UnionPay {
             _ => return code("10"),
         }
         let debits = matches!(answer.txn.as_str(), "11/02" | "01/01");
-        let (finding, wrong, card) = ask_bank(&self.hub, &answer.tuple, if debits { amount } else { 0 });
+        let (finding, wrong, card) =
+            ask_bank(&self.hub, &answer.tuple, if debits { amount } else { 0 });
         let said = match finding {
             Finding::Mismatch if wrong.contains(&Element::Pan) => vec![Element::Pan],
             // 66 does not tell which of these it was.
@@ -70,7 +75,13 @@ impl UnionPay {
             Finding::State(_) => "63",
             Finding::NoBalance => "64",
         };
-        let verdict = Verdict { code: code.into(), said, wrong, proved: finding == Finding::Right, pending: false };
+        let verdict = Verdict {
+            code: code.into(),
+            said,
+            wrong,
+            proved: finding == Finding::Right,
+            pending: false,
+        };
         if answer.txn.starts_with("72/") {
             if let Some(card) = card.filter(|_| verdict.proved) {
                 card.move_on();
@@ -106,9 +117,25 @@ impl UnionPay {
     }
 
     /// The signed answer, in the request's charset, values percent-encoded.
-    fn reply(&self, fields: &Fields, mut reply: Fields, respond: &str, charset: &'static Encoding) -> String {
+    fn reply(
+        &self,
+        fields: &Fields,
+        mut reply: Fields,
+        respond: &str,
+        charset: &'static Encoding,
+    ) -> String {
         const ECHOED: &[&str] = &[
-            "version", "encoding", "signMethod", "txnType", "txnSubType", "bizType", "accessType", "merId", "orderId", "txnTime", "txnAmt",
+            "version",
+            "encoding",
+            "signMethod",
+            "txnType",
+            "txnSubType",
+            "bizType",
+            "accessType",
+            "merId",
+            "orderId",
+            "txnTime",
+            "txnAmt",
             "reqReserved",
         ];
         for key in ECHOED {
@@ -119,7 +146,8 @@ impl UnionPay {
         reply.insert("respCode".into(), respond.into());
         reply.insert("respMsg".into(), text(respond));
         reply.insert("signPubKeyCert".into(), self.certificate.clone());
-        let signed = acp::sign(&mut reply, charset, &self.own).and_then(|()| form::write(&reply, charset, true));
+        let signed = acp::sign(&mut reply, charset, &self.own)
+            .and_then(|()| form::write(&reply, charset, true));
         String::from_utf8(signed.unwrap_or_default()).unwrap_or_default()
     }
 }
@@ -129,13 +157,19 @@ impl Gateway for UnionPay {
 
     fn answer(&self, path: &str, body: &[u8]) -> Answer {
         let charset = form::charset(body);
-        let mut answer = Answer { content_type: "application/x-www-form-urlencoded", ..Answer::default() };
+        let mut answer =
+            Answer { content_type: "application/x-www-form-urlencoded", ..Answer::default() };
         let fields = form::parse(body, charset).unwrap_or_default();
         answer.signed = acp::verify(&fields, charset, &self.core);
         answer.txn = format!("{}/{}", field(&fields, "txnType"), field(&fields, "txnSubType"));
         answer.order = order_key(&fields);
         let tuple = acp::elements(&fields, charset);
-        let right_path = path == if answer.txn == "00/00" { "/gateway/api/queryTrans.do" } else { "/gateway/api/backTransReq.do" };
+        let right_path = path
+            == if answer.txn == "00/00" {
+                "/gateway/api/queryTrans.do"
+            } else {
+                "/gateway/api/backTransReq.do"
+            };
         let mut reply = Fields::new();
         answer.verdict = if !answer.signed {
             code("11")

@@ -83,7 +83,6 @@ pub(super) enum CardState {
 /// A card with all that the registers say about it.
 pub(super) struct Card {
     pub(super) pan: String,
-    pub(super) credit: bool,
     pub(super) state: CardState,
     pub(super) balance_fen: u64,
     /// The customer's phone is left out of messages about this card.
@@ -157,8 +156,9 @@ impl Card {
     /// Every element value that exists about this card, with its kind.
     pub(super) fn values(&self) -> impl Iterator<Item = (Element, &str)> {
         let facts = [Some(&self.truth), Some(&self.before), self.later.as_ref()];
-        let told =
-            [Element::Name, Element::IdNumber, Element::Pan, Element::Phone].into_iter().filter_map(|e| Some((e, self.told.get(e)?)));
+        let told = [Element::Name, Element::IdNumber, Element::Pan, Element::Phone]
+            .into_iter()
+            .filter_map(|e| Some((e, self.told.get(e)?)));
         let held = facts.into_iter().flatten().flat_map(|f| {
             [
                 (Element::Name, f.name.as_str()),
@@ -247,7 +247,6 @@ fn card(rng: &mut ChaCha8Rng, truth: Facts, drift: Drift) -> Card {
             phone: Some(truth.phone.clone()),
         },
         pan,
-        credit,
         state: match rng.random_range(0..1000) {
             0..6 => CardState::Lost,
             6..10 => CardState::Frozen,
@@ -308,12 +307,19 @@ fn mistype(rng: &mut ChaCha8Rng, told: &mut Tuple) {
 
 /// One name in twelve has a `·`, one in twenty-five a character that GBK lacks or that older systems mangle.
 fn name(rng: &mut ChaCha8Rng) -> String {
-    const FAMILY: &[char] = &['苏', '尹', '祁', '柏', '卓', '詹', '路', '乔', '寇', '桑', '郁', '晏', '柯', '阮', '莘', '戚'];
-    const GIVEN: &[char] = &[
-        '砚', '禾', '榆', '霁', '澈', '岚', '弦', '朔', '蘅', '屿', '煦', '芷', '翎', '珩', '漪', '槿', '柠', '溯', '筠', '曜', '沅', '棠', '笙',
-        '墨', '初', '舟', '遥', '宁', '安', '越', '青', '禹',
+    const FAMILY: &[char] = &[
+        '苏', '尹', '祁', '柏', '卓', '詹', '路', '乔', '寇', '桑', '郁', '晏', '柯', '阮', '莘',
+        '戚',
     ];
-    const PARTS: &[&str] = &["阿依", "买合", "古丽", "吐尔", "努尔", "木合", "艾山", "提江", "帕孜", "热西", "达尔", "克孜"];
+    const GIVEN: &[char] = &[
+        '砚', '禾', '榆', '霁', '澈', '岚', '弦', '朔', '蘅', '屿', '煦', '芷', '翎', '珩', '漪',
+        '槿', '柠', '溯', '筠', '曜', '沅', '棠', '笙', '墨', '初', '舟', '遥', '宁', '安', '越',
+        '青', '禹',
+    ];
+    const PARTS: &[&str] = &[
+        "阿依", "买合", "古丽", "吐尔", "努尔", "木合", "艾山", "提江", "帕孜", "热西", "达尔",
+        "克孜",
+    ];
     const RARE: &[char] = &['㼆', '䶮', '𠮷', '喆', '堃'];
     let part = |rng: &mut ChaCha8Rng| PARTS.choose(rng).copied().unwrap_or_default();
     let char = |rng: &mut ChaCha8Rng, from: &[char]| from.choose(rng).copied().unwrap_or('安');
@@ -329,7 +335,8 @@ fn name(rng: &mut ChaCha8Rng) -> String {
 fn id_number(rng: &mut ChaCha8Rng) -> String {
     const AREAS: &[u32] = &[110_101, 310_104, 440_305, 510_107, 330_106, 420_111, 610_113, 653_101];
     let area = AREAS.choose(rng).copied().unwrap_or(110_101);
-    let (year, month, day) = (rng.random_range(1956..=2004), rng.random_range(1..=12), rng.random_range(1..=28));
+    let (year, month, day) =
+        (rng.random_range(1956..=2004), rng.random_range(1..=12), rng.random_range(1..=28));
     let body = format!("{area}{year}{month:02}{day:02}{:03}", rng.random_range(1..=999));
     let check = id_check(&body);
     format!("{body}{check}")
@@ -337,7 +344,8 @@ fn id_number(rng: &mut ChaCha8Rng) -> String {
 
 /// The check character for the first seventeen digits.
 fn id_check(body: &str) -> char {
-    let sum = body.chars().filter_map(|c| c.to_digit(10)).fold(0, |sum, digit| (sum + digit) * 2 % 11);
+    let sum =
+        body.chars().filter_map(|c| c.to_digit(10)).fold(0, |sum, digit| (sum + digit) * 2 % 11);
     match (12 - sum % 11) % 11 {
         10 => 'X',
         digit => char::from_digit(digit, 10).unwrap_or('0'),
@@ -351,9 +359,17 @@ fn phone(rng: &mut ChaCha8Rng) -> String {
 
 /// A card number under a made-up BIN, with its Luhn digit.
 fn pan(rng: &mut ChaCha8Rng, credit: bool) -> String {
-    const DEBIT: &[(&str, usize)] = &[("629901", 19), ("62990217", 19), ("629903", 16), ("6299045", 18), ("629905", 17), ("629906", 19)];
+    const DEBIT: &[(&str, usize)] = &[
+        ("629901", 19),
+        ("62990217", 19),
+        ("629903", 16),
+        ("6299045", 18),
+        ("629905", 17),
+        ("629906", 19),
+    ];
     const CREDIT: &[(&str, usize)] = &[("628801", 16), ("62880233", 16)];
-    let (bin, length) = if credit { CREDIT } else { DEBIT }.choose(rng).copied().unwrap_or(("629901", 19));
+    let (bin, length) =
+        if credit { CREDIT } else { DEBIT }.choose(rng).copied().unwrap_or(("629901", 19));
     let mut pan = bin.to_owned();
     while pan.len() + 1 < length {
         pan.push(char::from(rng.random_range(b'0'..=b'9')));
@@ -404,7 +420,8 @@ mod tests {
         let world = World::new(7, 4000, Drift::default());
         let total = world.cards.len();
         let stale = world.cards.iter().filter(|c| {
-            c.at_copy(90).differing(&c.told()).is_empty() && !c.at_bank().differing(&c.told()).is_empty()
+            c.at_copy(90).differing(&c.told()).is_empty()
+                && !c.at_bank().differing(&c.told()).is_empty()
         });
         let stale = stale.count();
         assert!(stale * 100 > total * 4 && stale * 100 < total * 12, "{stale} of {total}");

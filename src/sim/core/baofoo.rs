@@ -41,7 +41,8 @@ impl Journey<'_> {
             };
             if text(&paid, "resp_code") == "BF00115" || rng.random_bool(0.2) {
                 let original = text(&paid, "trans_id");
-                self.speak("31", "query", json!({"trans_id": original, "orig_trans_id": original})).await?;
+                self.speak("31", "query", json!({"trans_id": original, "orig_trans_id": original}))
+                    .await?;
             }
         }
         if rng.random_bool(0.1) {
@@ -75,7 +76,12 @@ impl Journey<'_> {
     }
 
     /// Sends one payment message; its answer when the money may move on. An element mismatch is learned from.
-    async fn speak(&mut self, sub_type: &'static str, scenario: &'static str, mut inner: Value) -> Option<Value> {
+    async fn speak(
+        &mut self,
+        sub_type: &'static str,
+        scenario: &'static str,
+        mut inner: Value,
+    ) -> Option<Value> {
         let serial = self.order("S");
         let order = text(&inner, "trans_id");
         let common = json!({
@@ -86,7 +92,7 @@ impl Journey<'_> {
             inner.extend(common);
         }
         let outer = [("txn_type", "0431"), ("txn_sub_type", sub_type), ("version", "4.0.0.0")];
-        let answer = self.send(PAYMENT, sub_type, scenario, (&order, &outer, inner)).await?;
+        let answer = self.send(PAYMENT, scenario, (&order, &outer, inner)).await?;
         match text(&answer, "resp_code").as_str() {
             "0000" | "BF00115" => Some(answer),
             "BF00101" | "BF00343" | "BF00344" | "BF00345" | "BF00346" => {
@@ -114,39 +120,46 @@ impl Journey<'_> {
             row.insert("trans_mobile".into(), phone.into());
         }
         let outer = [("version", "4.0.0")];
-        let batch = |row: Value| json!({"trans_content": {"trans_reqDatas": [{"trans_reqData": [row]}]}});
+        let batch =
+            |row: Value| json!({"trans_content": {"trans_reqDatas": [{"trans_reqData": [row]}]}});
         let create = batch(Value::Object(row));
-        self.send(PAYOUT, "BF0040001", "payout", (&number, &outer, create)).await?;
+        self.send(PAYOUT, "payout", (&number, &outer, create)).await?;
         let query = batch(json!({"trans_no": number, "trans_batchid": "1"}));
-        self.send(PAYOUT_QUERY, "BF0040002", "query", (&number, &outer, query)).await.map(|_| ())
+        self.send(PAYOUT_QUERY, "query", (&number, &outer, query)).await.map(|_| ())
     }
 
     /// Seals, sends and opens: `what` is the order number, the outer fields and the inner message.
     async fn send(
         &mut self,
         path: &'static str,
-        txn: &'static str,
         scenario: &'static str,
         what: (&str, &[(&str, &str)], Value),
     ) -> Option<Value> {
         self.turn().await?;
         let (order, outer, inner) = what;
         let sealed = self.core.keys.baofoo_own.seal(&inner.to_string()).ok()?;
-        let common =
-            [("member_id", MEMBER), ("terminal_id", TERMINAL), ("data_type", "json"), ("data_content", sealed.as_str())];
-        let pairs: Vec<_> =
-            outer.iter().chain(&common).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let common = [
+            ("member_id", MEMBER),
+            ("terminal_id", TERMINAL),
+            ("data_type", "json"),
+            ("data_content", sealed.as_str()),
+        ];
+        let pairs: Vec<_> = outer
+            .iter()
+            .chain(&common)
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         let message = Message {
             channel: Channel::Baofoo,
             path,
             order: format!("{MEMBER}|{order}"),
-            txn: txn.to_owned(),
             scenario,
             content_type: "application/x-www-form-urlencoded;charset=UTF-8",
             body: form::write(pairs.iter().map(|(key, value)| (key, value)), UTF_8, true)?,
         };
         let key = &self.core.keys.baofoo_channel;
-        let open = |body: &[u8]| serde_json::from_str(&key.open(std::str::from_utf8(body).ok()?)?).ok();
+        let open =
+            |body: &[u8]| serde_json::from_str(&key.open(std::str::from_utf8(body).ok()?)?).ok();
         let answer = self.core.exchange(message, open).await;
         self.take(answer)
     }

@@ -40,7 +40,8 @@ impl Journey<'_> {
     /// One journey: what it does follows from `rng`.
     pub(super) async fn unionpay(&mut self, rng: &mut ChaCha8Rng) -> Option<()> {
         let amount = rng.random_range(100..300_000);
-        let money = |kind| (kind, Extra { amount: Some(amount), elements: true, ..Extra::default() });
+        let money =
+            |kind| (kind, Extra { amount: Some(amount), elements: true, ..Extra::default() });
         let elements = || Extra { elements: true, ..Extra::default() };
         let paid = match rng.random_range(0..100) {
             0..10 => {
@@ -58,18 +59,28 @@ impl Journey<'_> {
             }
             44..74 => self.say(rng, DEBIT, money(DEBIT).1).await?,
             74..90 => {
-                self.say(rng, SMS, Extra { amount: Some(amount), elements: true, ..Extra::default() }).await?;
+                self.say(
+                    rng,
+                    SMS,
+                    Extra { amount: Some(amount), elements: true, ..Extra::default() },
+                )
+                .await?;
                 self.say(rng, PAY, Extra { sms_code: Some("111111"), ..money(PAY).1 }).await?
             }
             _ => self.say(rng, PAYOUT, money(PAYOUT).1).await?,
         };
-        if field(&paid, "respCode") != "00" || rng.random_bool(0.3) {
+        if field(&paid, "respCode") != "00" || rng.random_bool(0.1) {
             return Some(());
         }
         let end = self.say(rng, QUERY, Extra { original: Some(&paid), ..Extra::default() }).await?;
         if field(&end, "origRespCode") == "00" && rng.random_bool(0.12) {
             let back = if rng.random_bool(0.5) { REFUND } else { VOID };
-            self.say(rng, back, Extra { amount: Some(amount), original: Some(&end), ..Extra::default() }).await?;
+            self.say(
+                rng,
+                back,
+                Extra { amount: Some(amount), original: Some(&end), ..Extra::default() },
+            )
+            .await?;
         }
         Some(())
     }
@@ -99,7 +110,9 @@ impl Journey<'_> {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
         let (order, time) = match extra.original.filter(|_| query) {
-            Some(original) => (field(original, "orderId").to_owned(), field(original, "txnTime").to_owned()),
+            Some(original) => {
+                (field(original, "orderId").to_owned(), field(original, "txnTime").to_owned())
+            }
             None => (self.order("U"), now()),
         };
         fields.extend([("orderId".into(), order), ("txnTime".into(), time)]);
@@ -107,7 +120,10 @@ impl Journey<'_> {
             fields.insert("origQryId".into(), field(original, "queryId").into());
         }
         if let Some(amount) = extra.amount {
-            fields.extend([("txnAmt".into(), amount.to_string()), ("currencyCode".into(), "156".into())]);
+            fields.extend([
+                ("txnAmt".into(), amount.to_string()),
+                ("currencyCode".into(), "156".into()),
+            ]);
         }
         if kind == VERIFY_BOUND {
             fields.insert("reserved".into(), "{checkFlag=11100}".into());
@@ -115,14 +131,14 @@ impl Journey<'_> {
         if extra.elements {
             fields.insert("accNo".into(), told.pan.clone()?);
             fields.insert("accType".into(), "01".into());
-            fields.insert("customerInfo".into(), acp::wrap_customer(&told, extra.sms_code, charset)?);
+            fields
+                .insert("customerInfo".into(), acp::wrap_customer(&told, extra.sms_code, charset)?);
         }
         acp::sign(&mut fields, charset, &self.core.keys.unionpay_own)?;
         let message = Message {
             channel: Channel::UnionPay,
             path: if query { "/gateway/api/queryTrans.do" } else { "/gateway/api/backTransReq.do" },
             order: order_key(&fields),
-            txn: format!("{txn_type}/{sub_type}"),
             scenario,
             content_type: if charset == GBK {
                 "application/x-www-form-urlencoded;charset=GBK"
@@ -138,7 +154,9 @@ impl Journey<'_> {
         };
         let answer = self.core.exchange(message, open).await;
         let answer = self.take(answer)?;
-        if ["61", "66"].contains(&field(&answer, "respCode")) || ["61", "66"].contains(&field(&answer, "origRespCode")) {
+        if ["61", "66"].contains(&field(&answer, "respCode"))
+            || ["61", "66"].contains(&field(&answer, "origRespCode"))
+        {
             self.card.learn();
             return None;
         }

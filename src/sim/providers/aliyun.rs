@@ -20,13 +20,23 @@ impl Aliyun {
     fn is_authentic(&self, request: &Request) -> Option<bool> {
         let parts = request.authorization("ACS3-HMAC-SHA256 ")?;
         let signed = *parts.get("SignedHeaders")?;
-        let text = format!("ACS3-HMAC-SHA256\n{}", sha256_hex(request.canonical(signed, false).as_bytes()));
+        let text = format!(
+            "ACS3-HMAC-SHA256\n{}",
+            sha256_hex(request.canonical(signed, false).as_bytes())
+        );
         let date: jiff::Timestamp = request.header("x-acs-date").parse().ok()?;
         let fresh = jiff::Timestamp::now().as_second().abs_diff(date.as_second()) <= 900;
         let names: Vec<_> = signed.split(';').collect();
-        let covered = ["host", "x-acs-action", "x-acs-content-sha256", "x-acs-date", "x-acs-signature-nonce", "x-acs-version"]
-            .iter()
-            .all(|name| names.contains(name) && !request.header(name).is_empty());
+        let covered = [
+            "host",
+            "x-acs-action",
+            "x-acs-content-sha256",
+            "x-acs-date",
+            "x-acs-signature-nonce",
+            "x-acs-version",
+        ]
+        .iter()
+        .all(|name| names.contains(name) && !request.header(name).is_empty());
         Some(
             fresh
                 && covered
@@ -49,13 +59,20 @@ impl Protocol for Aliyun {
         if self.is_authentic(request) != Some(true) {
             return refuse("SignatureDoesNotMatch");
         }
-        if request.header("x-acs-action") != "BankMetaVerify" || request.header("x-acs-version") != "2019-03-07" {
+        if request.header("x-acs-action") != "BankMetaVerify"
+            || request.header("x-acs-version") != "2019-03-07"
+        {
             return refuse("InvalidAction.NotFound");
         }
         let Some(mut fields) = form::parse(&request.body, UTF_8) else { return refuse("400") };
         fields.extend(form::parse(request.query.as_bytes(), UTF_8).unwrap_or_default());
         let mut some = |key| fields.remove(key).filter(|value| !value.is_empty());
-        let tuple = Tuple { name: some("UserName"), id_number: some("IdentifyNum"), pan: some("BankCard"), phone: some("Mobile") };
+        let tuple = Tuple {
+            name: some("UserName"),
+            id_number: some("IdentifyNum"),
+            pan: some("BankCard"),
+            phone: some("Mobile"),
+        };
         let full = tuple.name.is_some() && tuple.id_number.is_some() && tuple.pan.is_some();
         match some("ProductType").as_deref() {
             Some("BANK_CARD_4_META") if full && tuple.phone.is_some() => Ok(tuple),
@@ -72,12 +89,16 @@ impl Protocol for Aliyun {
             Said::State(_) => ("2", "205", true),
             Said::NoRecord => ("3", "304", false),
             Said::Busy => {
-                let body = json!({"Code": "500", "Message": "ServiceUnavailable", "RequestId": "0"}).to_string();
+                let body =
+                    json!({"Code": "500", "Message": "ServiceUnavailable", "RequestId": "0"})
+                        .to_string();
                 return Reply { status: 200, body, code: "500".into(), billable: false };
             }
         };
         let result = json!({"BizCode": business, "SubCode": sub});
-        let body = json!({"Code": "200", "Message": "success", "RequestId": "0", "ResultObject": result}).to_string();
+        let body =
+            json!({"Code": "200", "Message": "success", "RequestId": "0", "ResultObject": result})
+                .to_string();
         Reply { status: 200, body, code: format!("{business}/{sub}"), billable }
     }
 }

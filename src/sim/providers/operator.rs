@@ -20,11 +20,21 @@ impl Protocol for Operator3 {
 
     fn read(&self, request: &Request) -> Result<Tuple, Reply> {
         if request.header("authorization") != format!("APPCODE {}", self.appcode) {
-            return Err(Reply { status: 403, body: "Unauthorized".into(), code: "403".into(), billable: false });
+            return Err(Reply {
+                status: 403,
+                body: "Unauthorized".into(),
+                code: "403".into(),
+                billable: false,
+            });
         }
         let mut fields = form::parse(&request.body, UTF_8).unwrap_or_default();
         let mut some = |key| fields.remove(key).filter(|value| !value.is_empty());
-        let tuple = Tuple { name: some("name"), id_number: some("idCard"), phone: some("mobile"), pan: None };
+        let tuple = Tuple {
+            name: some("name"),
+            id_number: some("idCard"),
+            phone: some("mobile"),
+            pan: None,
+        };
         if tuple.name.is_none() || tuple.id_number.is_none() || tuple.phone.is_none() {
             return Err(reply("400", "参数错误", None));
         }

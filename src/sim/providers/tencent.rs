@@ -23,7 +23,10 @@ impl Tencent {
         let date = jiff::Timestamp::from_second(seconds).ok()?.strftime("%Y-%m-%d").to_string();
         let scope = format!("{date}/faceid/tc3_request");
         let signed = *parts.get("SignedHeaders")?;
-        let text = format!("TC3-HMAC-SHA256\n{stamp}\n{scope}\n{}", sha256_hex(request.canonical(signed, true).as_bytes()));
+        let text = format!(
+            "TC3-HMAC-SHA256\n{stamp}\n{scope}\n{}",
+            sha256_hex(request.canonical(signed, true).as_bytes())
+        );
         let key = [date.as_str(), "faceid", "tc3_request"]
             .iter()
             .fold(format!("TC3{}", self.secret_key).into_bytes(), |key, part| hmac(&key, part));
@@ -48,13 +51,25 @@ impl Protocol for Tencent {
         if self.is_authentic(request) != Some(true) {
             return Err(error("AuthFailure.SignatureFailure"));
         }
-        if request.header("x-tc-action") != "BankCard4EVerification" || request.header("x-tc-version") != "2018-03-01" {
+        if request.header("x-tc-action") != "BankCard4EVerification"
+            || request.header("x-tc-version") != "2018-03-01"
+        {
             return Err(error("InvalidAction"));
         }
-        let body: Value = serde_json::from_slice(&request.body).map_err(|_| error("InvalidParameter"))?;
+        let body: Value =
+            serde_json::from_slice(&request.body).map_err(|_| error("InvalidParameter"))?;
         let some = |key| Some(text(&body, key)).filter(|value| !value.is_empty());
-        let tuple = Tuple { name: some("Name"), id_number: some("IdCard"), pan: some("BankCard"), phone: some("Phone") };
-        if tuple.name.is_none() || tuple.id_number.is_none() || tuple.pan.is_none() || tuple.phone.is_none() {
+        let tuple = Tuple {
+            name: some("Name"),
+            id_number: some("IdCard"),
+            pan: some("BankCard"),
+            phone: some("Phone"),
+        };
+        if tuple.name.is_none()
+            || tuple.id_number.is_none()
+            || tuple.pan.is_none()
+            || tuple.phone.is_none()
+        {
             return Err(error("MissingParameter"));
         }
         Ok(tuple)

@@ -22,7 +22,18 @@ impl UnionPay72 {
         let charset = form::charset(&request.body);
         let asked = form::parse(&request.body, charset).unwrap_or_default();
         let mut fields = Fields::new();
-        for key in ["version", "encoding", "signMethod", "txnType", "txnSubType", "bizType", "merId", "orderId", "txnTime", "productId"] {
+        for key in [
+            "version",
+            "encoding",
+            "signMethod",
+            "txnType",
+            "txnSubType",
+            "bizType",
+            "merId",
+            "orderId",
+            "txnTime",
+            "productId",
+        ] {
             if let Some(value) = asked.get(key) {
                 fields.insert(key.into(), value.clone());
             }
@@ -32,7 +43,8 @@ impl UnionPay72 {
             ("respMsg".into(), format!("应答[{code}]")),
             ("signPubKeyCert".into(), self.certificate.clone()),
         ]);
-        let body = acp::sign(&mut fields, charset, &self.own).and_then(|()| form::write(&fields, charset, true));
+        let body = acp::sign(&mut fields, charset, &self.own)
+            .and_then(|()| form::write(&fields, charset, true));
         let body = String::from_utf8(body.unwrap_or_default()).unwrap_or_default();
         Reply { status: 200, body, code: code.into(), billable }
     }
@@ -58,7 +70,8 @@ impl Protocol for UnionPay72 {
             "B156" => wants(true, true, true),
             _ => None,
         };
-        let (Some((name, id, phone)), Some(mut tuple), ["72", "12", "000803"]) = (product, acp::elements(&fields, charset), kind)
+        let (Some((name, id, phone)), Some(mut tuple), ["72", "12", "000803"]) =
+            (product, acp::elements(&fields, charset), kind)
         else {
             return Err(self.answer(request, "10", false));
         };
