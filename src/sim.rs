@@ -305,7 +305,7 @@ impl Keys {
 
 /// Secrets of the simulation's own providers, from the seed: they protect nothing.
 fn credentials(seed: u64) -> BTreeMap<&'static str, String> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x5ec2_e7);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x005e_c2e7);
     ["tencent-id", "tencent-secret", "aliyun-id", "aliyun-secret", "operator3-appcode"]
         .map(|name| (name, format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())))
         .into()

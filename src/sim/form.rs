@@ -62,7 +62,7 @@ pub(super) fn escape(bytes: &[u8], plus: bool) -> String {
     for byte in bytes {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' => {
-                text.push(char::from(*byte))
+                text.push(char::from(*byte));
             }
             b' ' if plus => text.push('+'),
             other => {

@@ -25,7 +25,7 @@ impl Key {
         Ok(Self { pair: PKey::from_rsa(rsa.clone())?, rsa })
     }
 
-    /// SHA256withRSA, base64.
+    /// RSA over SHA-256, base64.
     pub(super) fn sign(&self, text: &[u8]) -> Result<String, ErrorStack> {
         let mut signer = Signer::new(MessageDigest::sha256(), &self.pair)?;
         Ok(STANDARD.encode(signer.sign_oneshot_to_vec(text)?))

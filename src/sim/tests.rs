@@ -26,7 +26,6 @@ async fn a_direct_run_is_clean_and_speaks_every_message() {
     let dir = tempfile::tempdir().unwrap();
     let simulation = run(Settings::new(7, dir.path().into()), 4000).await;
     let audit = simulation.audit();
-    println!("{audit:#?}");
     let seen: BTreeSet<_> = simulation.hub.log.channels().iter().map(|e| e.txn.clone()).collect();
     let expected = [
         "00/00",

@@ -1,6 +1,6 @@
 //! The core's journeys over `UnionPay`.
 
-use encoding_rs::{GBK, UTF_8};
+use encoding_rs::{Encoding, GBK, UTF_8};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -10,6 +10,7 @@ use crate::sim::{
     form::{self, Fields, field},
     record::Channel,
     unionpay::order_key,
+    world::Tuple,
 };
 
 /// A message type: `txnType`, `txnSubType`, `bizType` and our scenario.
@@ -92,7 +93,48 @@ impl Journey<'_> {
         // GBK where it carries the name: half of the merchants still use it.
         let carried = told.name.as_deref().is_some_and(|name| form::encode(name, GBK).is_some());
         let charset = if carried && rng.random_bool(0.5) { GBK } else { UTF_8 };
-        let (txn_type, sub_type, business, scenario) = kind;
+        let (txn_type, _, _, scenario) = kind;
+        let query = txn_type == "00";
+        let mut fields = self.fields(kind, extra, told, charset)?;
+        acp::sign(&mut fields, charset, &self.core.keys.unionpay_own)?;
+        let message = Message {
+            channel: Channel::UnionPay,
+            path: if query { "/gateway/api/queryTrans.do" } else { "/gateway/api/backTransReq.do" },
+            order: order_key(&fields),
+            scenario,
+            content_type: if charset == GBK {
+                "application/x-www-form-urlencoded;charset=GBK"
+            } else {
+                "application/x-www-form-urlencoded;charset=UTF-8"
+            },
+            body: form::write(&fields, charset, rng.random_bool(0.5))?,
+        };
+        let key = &self.core.keys.unionpay_channel;
+        let open = |body: &[u8]| {
+            let answer = form::parse(body, charset)?;
+            acp::verify(&answer, charset, key).then_some(answer)
+        };
+        let answer = self.core.exchange(message, open).await;
+        let answer = self.take(answer)?;
+        if ["61", "66"].contains(&field(&answer, "respCode"))
+            || ["61", "66"].contains(&field(&answer, "origRespCode"))
+        {
+            self.card.learn();
+            return None;
+        }
+        let ended = !query && !matches!(field(&answer, "respCode"), "00");
+        (!ended).then_some(answer)
+    }
+
+    /// The fields of one message, not yet signed.
+    fn fields(
+        &mut self,
+        kind: Kind,
+        extra: Extra<'_>,
+        told: Tuple,
+        charset: &'static Encoding,
+    ) -> Option<Fields> {
+        let (txn_type, sub_type, business, _) = kind;
         let query = txn_type == "00";
         let mut fields: Fields = [
             ("version", "5.1.0"),
@@ -134,33 +176,6 @@ impl Journey<'_> {
             fields
                 .insert("customerInfo".into(), acp::wrap_customer(&told, extra.sms_code, charset)?);
         }
-        acp::sign(&mut fields, charset, &self.core.keys.unionpay_own)?;
-        let message = Message {
-            channel: Channel::UnionPay,
-            path: if query { "/gateway/api/queryTrans.do" } else { "/gateway/api/backTransReq.do" },
-            order: order_key(&fields),
-            scenario,
-            content_type: if charset == GBK {
-                "application/x-www-form-urlencoded;charset=GBK"
-            } else {
-                "application/x-www-form-urlencoded;charset=UTF-8"
-            },
-            body: form::write(&fields, charset, rng.random_bool(0.5))?,
-        };
-        let key = &self.core.keys.unionpay_channel;
-        let open = |body: &[u8]| {
-            let answer = form::parse(body, charset)?;
-            acp::verify(&answer, charset, key).then_some(answer)
-        };
-        let answer = self.core.exchange(message, open).await;
-        let answer = self.take(answer)?;
-        if ["61", "66"].contains(&field(&answer, "respCode"))
-            || ["61", "66"].contains(&field(&answer, "origRespCode"))
-        {
-            self.card.learn();
-            return None;
-        }
-        let ended = !query && !matches!(field(&answer, "respCode"), "00");
-        (!ended).then_some(answer)
+        Some(fields)
     }
 }
