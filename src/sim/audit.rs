@@ -19,13 +19,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde_json::Value;
+
 use crate::sim::{
     record::{AtChannel, AtCore, AtProvider, Channel, Digest, Log},
     world::{Element, Tuple},
 };
 
 /// How often a mismatch of one kind was true, found by Hefu, and claimed falsely.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// Orders for which the kind is true.
     pub truly: u64,
@@ -33,6 +35,10 @@ pub struct Count {
     pub found: u64,
     /// Orders of which Hefu said it although it is not true.
     pub falsely: u64,
+    /// The keys of a few orders that were not found, to look into.
+    pub missed: Vec<String>,
+    /// The keys of a few orders of which it was said falsely.
+    pub mistaken: Vec<String>,
 }
 
 /// The audit of one channel.
@@ -44,6 +50,8 @@ pub struct ChannelAudit {
     pub scenarios: BTreeMap<&'static str, u64>,
     /// Messages that Hefu answered with a problem.
     pub refused: u64,
+    /// The same by scenario, status and what the problem gives as reasons (or its title).
+    pub problems: BTreeMap<(&'static str, u16, String), u64>,
     /// Messages without an answer from the channel: no answer at all, or a status other than 200.
     pub lost: u64,
     /// Requests that reached the channel.
@@ -120,9 +128,13 @@ const UNVERIFIED: &str = "unverified_then_no_match";
 
 /// Signatures, bytes, duplicates and headers of one channel.
 fn transport(at_channels: &[AtChannel], core: &[&AtCore], channel: Channel) -> ChannelAudit {
-    let mut scenarios = BTreeMap::new();
+    let (mut scenarios, mut problems) = (BTreeMap::new(), BTreeMap::new());
     for entry in core {
         *scenarios.entry(entry.scenario).or_default() += 1;
+        if let Some(problem) = &entry.problem {
+            let key = (entry.scenario, entry.status.unwrap_or_default(), reasons(problem));
+            *problems.entry(key).or_default() += 1;
+        }
     }
     let received: Vec<_> = at_channels.iter().filter(|e| e.channel == channel).collect();
     let answered: Vec<_> =
@@ -146,6 +158,7 @@ fn transport(at_channels: &[AtChannel], core: &[&AtCore], channel: Channel) -> C
     ChannelAudit {
         sent: count(core.iter()),
         scenarios,
+        problems,
         refused: count(core.iter().filter(|e| e.problem.is_some())),
         lost: count(core.iter().filter(|e| e.status != Some(200) && e.problem.is_none())),
         received: count(received.iter()),
@@ -232,13 +245,21 @@ fn compare(
     said: &HashSet<(&str, &str)>,
     kind: &'static str,
 ) -> Count {
-    let truly = truth.iter().filter(|(_, k)| **k == kind);
+    let truly: Vec<_> =
+        truth.iter().filter(|(_, k)| **k == kind).map(|(order, _)| *order).collect();
+    let is_found = |order: &&str| said.contains(&(*order, kind));
+    let falsely: Vec<_> = said
+        .iter()
+        .filter(|(order, k)| *k == kind && truth.get(order) != Some(&kind))
+        .map(|(order, _)| *order)
+        .collect();
+    let few = |orders: &mut dyn Iterator<Item = &str>| orders.take(10).map(str::to_owned).collect();
     Count {
-        truly: count(truly.clone()),
-        found: count(truly.filter(|(order, _)| said.contains(&(**order, kind)))),
-        falsely: count(
-            said.iter().filter(|(order, k)| *k == kind && truth.get(order) != Some(&kind)),
-        ),
+        truly: count(truly.iter()),
+        missed: few(&mut truly.iter().copied().filter(|order| !is_found(order))),
+        mistaken: few(&mut falsely.iter().copied()),
+        falsely: count(falsely.iter()),
+        found: count(truly.iter().filter(|order| is_found(order))),
     }
 }
 
@@ -266,6 +287,18 @@ impl Evidence {
 
 fn meets(tuple: &Tuple, named: &[Element]) -> bool {
     named.iter().any(|element| tuple.get(*element).is_some())
+}
+
+/// Why Hefu refused, in its own words.
+fn reasons(problem: &str) -> String {
+    let problem: Value = serde_json::from_str(problem).unwrap_or_default();
+    let reasons = problem.get("reasons").and_then(Value::as_array);
+    let words: Vec<_> = reasons.into_iter().flatten().filter_map(Value::as_str).collect();
+    if words.is_empty() {
+        problem.get("title").and_then(Value::as_str).unwrap_or_default().to_owned()
+    } else {
+        words.join(" ")
+    }
 }
 
 /// Queries may repeat, and tell of another message.
@@ -346,9 +379,9 @@ mod tests {
             log.core().push(at_core(header));
             let audit = audit(&log);
             let channel = audit.channels.get("unionpay").unwrap();
-            let three = |count: Count| (count.truly, count.found, count.falsely);
+            let three = |count: &Count| (count.truly, count.found, count.falsely);
             assert_eq!(
-                (three(channel.match_then_no_match), three(channel.unverified_then_no_match)),
+                (three(&channel.match_then_no_match), three(&channel.unverified_then_no_match)),
                 (matched, unverified)
             );
             assert_eq!(

@@ -1,9 +1,10 @@
 //! Looks for elements of the world in any bytes: logs, databases, metrics, answers of the admin API.
 //!
 //! A card number, ID number, phone or name counts in plain UTF-8 and GBK, in base64 at each of the three alignments, in hex, percent-encoded,
-//! and as JSON escapes. Masked forms (a BIN and the last four digits) match none of these. Two patterns are left out or narrowed, because
-//! they would be hit by chance in large binary files: raw GBK of two-character names (four bytes) is left out, and a plain phone does not
-//! count inside a longer run of digits, unless that run begins with the country code 86.
+//! and as JSON escapes. Masked forms (a BIN and the last four digits) match none of these. Two patterns are left out or
+//! narrowed, because chance would hit them in large files: two-character names in GBK (four bytes) are looked for
+//! percent-encoded only, and a plain phone does not count inside a longer run of digits, unless that run begins with the
+//! country code 86.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,8 +17,8 @@ use crate::sim::{
     world::{Card, Element},
 };
 
-/// Shorter patterns are left out.
-const BYTES_MIN: usize = 5;
+/// Shorter GBK texts are looked for percent-encoded only.
+const GBK_BYTES_MIN: usize = 6;
 
 /// An element found where it should not be. It does not say which value: that would be a leak too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +51,7 @@ impl LeakScanner {
                 Element::Phone => "phone",
             };
             for (form, pattern) in forms(value) {
-                if pattern.len() >= BYTES_MIN {
-                    patterns.entry(pattern).or_insert((element_name, form));
-                }
+                patterns.entry(pattern).or_insert((element_name, form));
             }
         }
         let automaton =
@@ -92,8 +91,12 @@ fn forms(value: &str) -> Vec<(&'static str, Vec<u8>)> {
         return forms;
     }
     if let Some(gbk) = encode(value, GBK) {
-        spell(&mut forms, &gbk, ["base64 gbk", "hex gbk", "percent gbk"]);
-        forms.push(("gbk", gbk));
+        if gbk.len() >= GBK_BYTES_MIN {
+            spell(&mut forms, &gbk, ["base64 gbk", "hex gbk", "percent gbk"]);
+            forms.push(("gbk", gbk));
+        } else {
+            percent(&mut forms, &gbk, "percent gbk");
+        }
     }
     let escapes = |upper: bool| {
         let unit = |u: u16| if upper { format!("\\u{u:04X}") } else { format!("\\u{u:04x}") };
@@ -103,11 +106,11 @@ fn forms(value: &str) -> Vec<(&'static str, Vec<u8>)> {
     forms
 }
 
-/// Base64 at three alignments, hex in both cases, and percent-encoding in both cases where it differs from the plain bytes.
+/// Base64 at three alignments, hex in both cases, and percent-encoding.
 fn spell(
     forms: &mut Vec<(&'static str, Vec<u8>)>,
     bytes: &[u8],
-    [base64, hex, percent]: [&'static str; 3],
+    [base64, hex, escaped]: [&'static str; 3],
 ) {
     for (before, tainted) in [(0, 0), (1, 2), (2, 3)] {
         let mut shifted = vec![0; before];
@@ -124,15 +127,23 @@ fn spell(
     }
     forms.push((hex, hex::encode(bytes).into_bytes()));
     forms.push((hex, hex::encode_upper(bytes).into_bytes()));
+    percent(forms, bytes, escaped);
+}
+
+/// Percent-encoding in both cases, where it differs from the plain bytes.
+fn percent(forms: &mut Vec<(&'static str, Vec<u8>)>, bytes: &[u8], form: &'static str) {
     let escaped = escape(bytes, false);
     if escaped.as_bytes() != bytes {
-        forms.push((percent, escaped.to_ascii_lowercase().into_bytes()));
-        forms.push((percent, escaped.into_bytes()));
+        forms.push((form, escaped.to_ascii_lowercase().into_bytes()));
+        forms.push((form, escaped.into_bytes()));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngCore as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
     use crate::sim::world::{Drift, World};
 
@@ -192,5 +203,16 @@ mod tests {
         check(format!("+86{phone}"), 1);
         check(format!("17{phone}"), 0);
         check(format!("{phone}000"), 0);
+    }
+
+    #[test]
+    fn chance_looks_like_nobody() {
+        let world = World::new(7, 4000, Drift::default());
+        let scanner = LeakScanner::new(world.cards.iter()).unwrap();
+        let mut bytes = vec![0; 8_000_000];
+        ChaCha8Rng::seed_from_u64(1).fill_bytes(&mut bytes);
+        assert_eq!(scanner.scan(&bytes), vec![]);
+        assert_eq!(scanner.scan(STANDARD.encode(&bytes).as_bytes()), vec![]);
+        assert_eq!(scanner.scan(hex::encode(&bytes).as_bytes()), vec![]);
     }
 }

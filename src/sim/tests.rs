@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use reqwest::Url;
 
-use crate::sim::{Settings, Simulation, Target};
+use crate::sim::{Settings, Simulation, Target, record::Channel};
 
 /// Runs `messages` messages straight to the channels.
 async fn run(settings: Settings, messages: usize) -> Simulation {
@@ -76,7 +76,22 @@ async fn a_direct_run_is_clean_and_speaks_every_message() {
         audit.channels["baofoo"].match_then_no_match.truly > 10,
         "movers contradict their binds"
     );
+    for channel in [Channel::UnionPay, Channel::Baofoo] {
+        let found = believed(&simulation, channel);
+        assert!(found > 15, "{channel:?}: {found}");
+    }
     assert!(simulation.leak_scanner().unwrap().scan(b"nothing of anybody").is_empty());
+}
+
+/// Messages refused for their elements although the provider with the freshest copy of the banks' data would have matched.
+fn believed(simulation: &Simulation, channel: Channel) -> usize {
+    let log = simulation.hub.log.channels();
+    let refused = log.iter().filter(|e| e.channel == channel && !e.verdict.said.is_empty());
+    let believed = refused.filter(|e| {
+        let card = e.tuple.pan.as_deref().and_then(|pan| simulation.hub.world.card(pan));
+        card.is_some_and(|card| card.at_copy(20).differing(&e.tuple).is_empty())
+    });
+    believed.count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
