@@ -200,8 +200,10 @@ impl Simulation {
         let keys = &self.keys;
         let mut files = vec![
             ("baofoo-core.pem", keys.baofoo_core.public_pem()?),
+            ("baofoo-core.key.pem", keys.baofoo_core.private_pem()?),
             ("baofoo-channel.pem", keys.baofoo_channel.public_pem()?),
             ("unionpay-core.pem", keys.unionpay_core.public_pem()?),
+            ("unionpay-core.key.pem", keys.unionpay_core.private_pem()?),
             ("unionpay-channel.pem", keys.unionpay_channel.public_pem()?),
             ("unionpay72-buyer.key.pem", keys.unionpay72_buyer.private_pem()?),
             ("unionpay72-provider.pem", keys.unionpay72_provider.public_pem()?),

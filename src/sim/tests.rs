@@ -112,3 +112,43 @@ async fn late_mismatches_are_told_by_the_query() {
     assert!(told_by_query > 0);
     assert_eq!(told_at_once, 0);
 }
+
+#[tokio::test]
+async fn keys_are_private_and_go_with_the_simulation() {
+    let dir = tempfile::tempdir().unwrap();
+    let simulation =
+        Simulation::start(Settings { people: 10, ..Settings::new(1, dir.path().into()) })
+            .await
+            .unwrap();
+    assert_eq!(simulation.key_files().len(), 13);
+    for path in simulation.key_files().values() {
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(path).unwrap().permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    drop(simulation);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_channel_is_slow_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let simulation =
+        Simulation::start(Settings { people: 50, ..Settings::new(1, dir.path().into()) })
+            .await
+            .unwrap();
+    simulation.delay("unionpay", Duration::from_millis(50));
+    let url = |name| Url::parse(&simulation.endpoints()[name]).unwrap();
+    let target = Target { unionpay: url("unionpay"), baofoo: url("baofoo"), plain: url("plain") };
+    let enough = async {
+        let mut look = tokio::time::interval(Duration::from_millis(5));
+        while simulation.messages() < 100 {
+            look.tick().await;
+        }
+    };
+    simulation.drive(target, 1000, enough).await.unwrap();
+    let audit = simulation.audit();
+    assert_eq!(audit.sum(|c| c.sent), audit.sum(|c| c.received));
+    assert_eq!(audit.sum(|c| c.lost + c.signature_failures), 0);
+}
