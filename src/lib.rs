@@ -12,4 +12,5 @@ pub mod provider;
 pub mod reconcile;
 pub mod route;
 pub mod service;
+pub mod sim;
 pub mod store;
