@@ -48,8 +48,6 @@ pub(crate) struct Known {
     pub(crate) verified: Option<Evidence>,
     pub(crate) asked_now: bool,
     pub(crate) held: bool,
-    /// A later step of a bind: whether the channel checked the elements at the first.
-    pub(crate) channel_checked: bool,
 }
 
 impl Pending {
@@ -333,7 +331,6 @@ impl From<Agreement> for Known {
             card: bind.card,
             bank: bind.bank,
             verified: bind.verified,
-            channel_checked: bind.good,
             ..Self::default()
         }
     }
