@@ -9,6 +9,7 @@ pub mod message;
 pub mod metrics;
 pub mod policy;
 pub mod provider;
+pub mod proxy;
 pub mod reconcile;
 pub mod route;
 pub mod service;

@@ -1,0 +1,341 @@
+//! One connection of the core, request by request.
+
+use super::Edge;
+use super::exchange::{Answer, Exchanged, TooLarge};
+use super::forward::{self, Ending};
+use super::gate::{Gate, InDoubt, Inspected, Reported, Route, Side};
+use super::head::{self, Framing, Head, Length};
+use super::refuse::{Kind, Problem};
+use super::upstream::{OnDoubt, Upstream};
+use super::wire::{Body, Broken, Wire};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderName, HeaderValue, Method};
+use pingora_core::apps::HttpServerApp;
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::http::ServerSession;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+
+/// How long, and how much of, what the core still sends is taken after the connection's last answer: closing at once
+/// would reset the connection, and the core would never read the answer.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_READS_MAX: usize = 2048;
+
+/// Why no request can be read.
+enum Unread {
+    /// Nobody is there to answer.
+    Gone,
+    /// The core is told why.
+    Refused(Kind),
+}
+
+impl From<Broken> for Unread {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Gone => Self::Gone,
+            Broken::Malformed(framing) => Self::Refused(Kind::Framing(framing)),
+        }
+    }
+}
+
+/// Serves requests until either side wants to stop.
+pub(super) async fn serve<G: Gate>(edge: Arc<Edge<G>>, side: Side, stream: Stream) {
+    let mut wire = Wire::new(stream);
+    while let Some(next) = edge.serve_one(side, wire).await {
+        wire = next;
+    }
+}
+
+impl<G: Gate> Edge<G> {
+    /// Serves one request; yields the connection where another may follow.
+    async fn serve_one(&self, side: Side, mut wire: Wire) -> Option<Wire> {
+        let read = match self.read_head(&mut wire).await {
+            Ok(raw) => self
+                .check(side, &raw)
+                .map(|head| (raw, head))
+                .map_err(|why| Unread::Refused(Kind::Framing(why))),
+            Err(unread) => Err(unread),
+        };
+        let (raw, head) = match read {
+            Ok(read) => read,
+            Err(unread) => return self.refuse(side, wire, unread, true).await,
+        };
+        match self.gate.route(side, &head.host, &head.path) {
+            Route::Inspected(upstream) => self.inspect(side, wire, &upstream, (&raw, &head)).await,
+            Route::Streamed(upstream) => self.stream(wire, upstream, (&raw, &head)).await,
+            Route::Unknown => {
+                self.refuse(side, wire, Unread::Refused(Kind::NoRoute), has_body(&head)).await
+            }
+        }
+    }
+
+    /// The first byte may take as long as a connection may idle; from then on the head is due as a whole.
+    async fn read_head(&self, wire: &mut Wire) -> Result<Bytes, Unread> {
+        if wire.ahead.is_empty() {
+            match tokio::time::timeout(self.limits.idle, wire.fill()).await {
+                Ok(Ok(1..)) => {}
+                Ok(_) | Err(_) => return Err(Unread::Gone),
+            }
+        }
+        let reading = wire.read_head(self.limits.head_bytes);
+        match tokio::time::timeout(self.limits.head, reading).await {
+            Ok(read) => Ok(read?),
+            Err(_) => Err(Unread::Refused(Kind::Slow)),
+        }
+    }
+
+    fn check(&self, side: Side, raw: &[u8]) -> Result<Head, Framing> {
+        let head = head::check_head(raw)?;
+        // A channel that speaks in our name would be believed by the core.
+        if side == Side::Notify && head.fields.keys().any(|name| head::is_reserved(name.as_str())) {
+            return Err(Framing::Reserved);
+        }
+        Ok(head)
+    }
+
+    /// Reads the body whole, asks the gate, and only with a permit forwards.
+    async fn inspect(
+        &self,
+        side: Side,
+        mut wire: Wire,
+        upstream: &Upstream,
+        (raw, head): (&Bytes, &Head),
+    ) -> Option<Wire> {
+        let body = match self.read_body(&mut wire, head).await {
+            Ok(body) => body,
+            Err(unread) => return self.refuse(side, wire, unread, has_body(head)).await,
+        };
+        let (method, query) = (&head.method, head.query.as_deref());
+        let request =
+            Inspected { side, method, path: &head.path, query, headers: &head.fields, body: &body };
+        let (permit, pending) = match self.gate.judge(upstream, &request).await {
+            Ok(permitted) => permitted,
+            Err(problem) => return self.answer_problem(wire, head, &problem).await,
+        };
+        if wire.is_gone() {
+            self.gate.settle(pending, Reported::NotSent).await;
+            return None;
+        }
+        let message = forward::request(head, raw, &body);
+        let is_head = head.method == Method::HEAD;
+        match self.connector.exchange(permit, upstream, &message, is_head).await {
+            Exchanged::Answer(answer) => {
+                let (status, headers, body) =
+                    (answer.head.status, &answer.head.fields, &*answer.body);
+                let reported = if answer.has_excess {
+                    Reported::Unread { status }
+                } else {
+                    Reported::Answer { status, headers, body }
+                };
+                let annotations = self.gate.settle(pending, reported).await;
+                self.relay(wire, head, &answer, &annotations).await
+            }
+            Exchanged::TooLarge(answer) => {
+                let annotations = self
+                    .gate
+                    .settle(pending, Reported::Unread { status: answer.head.status })
+                    .await;
+                let relaying = self.relay_on(wire, head, *answer, &annotations);
+                tokio::time::timeout(upstream.settings().answer_timeout, relaying)
+                    .await
+                    .ok()
+                    .flatten()
+            }
+            Exchanged::InDoubt(doubt) => {
+                let annotations = self.gate.settle(pending, Reported::InDoubt(doubt)).await;
+                self.in_doubt(wire, head, upstream, (doubt, annotations)).await
+            }
+            Exchanged::NotSent => {
+                let mut problem = Problem::new(Kind::Unavailable);
+                problem.annotations = self.gate.settle(pending, Reported::NotSent).await;
+                self.gate.refused(side, problem.kind);
+                self.answer_problem(wire, head, &problem).await
+            }
+        }
+    }
+
+    async fn read_body(&self, wire: &mut Wire, head: &Head) -> Result<Bytes, Unread> {
+        if head::overrides(head) {
+            return Err(Unread::Refused(Kind::Framing(Framing::Override)));
+        }
+        let max = self.limits.body_bytes;
+        if matches!(head.length, Length::Fixed(length) if usize::try_from(length).is_ok_and(|length| length <= wire.ahead.len().min(max)))
+        {
+            // It came with the head: no deadline to keep.
+            return Ok(Body::from(head.length).collect(wire, max).await?.body);
+        }
+        let reading = async {
+            let invited = !matches!(head.length, Length::Fixed(length) if usize::try_from(length).is_ok_and(|length| length > max));
+            if head.expects_continue && invited && wire.ahead.is_empty() {
+                wire.write(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| Broken::Gone)?;
+            }
+            Body::from(head.length).collect(wire, max).await
+        };
+        match tokio::time::timeout(self.limits.body, reading).await {
+            Err(_) => Err(Unread::Refused(Kind::Slow)),
+            Ok(Ok(collected)) if !collected.is_whole => Err(Unread::Refused(Kind::TooLarge)),
+            Ok(Ok(collected)) => Ok(collected.body),
+            Ok(Err(broken)) => Err(broken.into()),
+        }
+    }
+
+    /// Relays a whole answer, in one write.
+    async fn relay(
+        &self,
+        wire: Wire,
+        head: &Head,
+        answer: &Answer,
+        annotations: &[(HeaderName, HeaderValue)],
+    ) -> Option<Wire> {
+        let bodiless = head.method == Method::HEAD || matches!(answer.head.status, 204 | 304);
+        let told = answer.head.fields.get_all("content-length").iter().count() == 1;
+        let ending =
+            if bodiless || told { Ending::AsTold } else { Ending::Length(answer.body.len()) };
+        let keep_alive = self.keeps_alive(head);
+        let mut out =
+            forward::answer(&answer.head, annotations, ending, connection(head, keep_alive));
+        out.extend_from_slice(&answer.body);
+        self.finish(wire, &out, keep_alive).await
+    }
+
+    /// Relays an answer that is over the limit, piece by piece, unread.
+    async fn relay_on(
+        &self,
+        mut wire: Wire,
+        head: &Head,
+        answer: TooLarge,
+        annotations: &[(HeaderName, HeaderValue)],
+    ) -> Option<Wire> {
+        let TooLarge { head: answer_head, begun, mut rest, wire: mut channel } = answer;
+        let ending = match rest {
+            Body::Fixed(_) => Ending::AsTold,
+            Body::Chunked(_) | Body::UntilClose if head.is_http11 => Ending::Chunks,
+            Body::Chunked(_) | Body::UntilClose => Ending::Close,
+        };
+        let keep_alive = self.keeps_alive(head) && ending != Ending::Close;
+        let mut out =
+            forward::answer(&answer_head, annotations, ending, connection(head, keep_alive));
+        let mut piece = BytesMut::from(begun);
+        let mut done = false;
+        loop {
+            match ending {
+                Ending::Chunks if !piece.is_empty() => forward::chunk(&mut out, &piece),
+                _ => out.extend_from_slice(&piece),
+            }
+            if done && ending == Ending::Chunks {
+                out.extend_from_slice(b"0\r\n\r\n");
+            }
+            if done {
+                return self.finish(wire, &out, keep_alive).await;
+            }
+            wire.write(&out).await.ok()?;
+            out.clear();
+            piece.clear();
+            done = rest.read(&mut channel, &mut piece).await.ok()?;
+        }
+    }
+
+    async fn in_doubt(
+        &self,
+        wire: Wire,
+        head: &Head,
+        upstream: &Upstream,
+        (doubt, annotations): (InDoubt, Vec<(HeaderName, HeaderValue)>),
+    ) -> Option<Wire> {
+        tracing::warn!(upstream = upstream.name(), ?doubt, "a message is in doubt");
+        match upstream.settings().on_doubt {
+            OnDoubt::Close => None,
+            OnDoubt::Problem => {
+                let mut problem = Problem::new(Kind::InDoubt);
+                problem.annotations = annotations;
+                self.answer_problem(wire, head, &problem).await
+            }
+        }
+    }
+
+    /// Answers a request that was read whole.
+    async fn answer_problem(&self, wire: Wire, head: &Head, problem: &Problem) -> Option<Wire> {
+        let keep_alive = self.keeps_alive(head);
+        let out = problem.to_bytes(keep_alive, head.method != Method::HEAD);
+        self.finish(wire, &out, keep_alive).await
+    }
+
+    /// Answers a request that was not read whole, and closes.
+    async fn refuse(
+        &self,
+        side: Side,
+        mut wire: Wire,
+        unread: Unread,
+        more_may_come: bool,
+    ) -> Option<Wire> {
+        let Unread::Refused(kind) = unread else { return None };
+        self.gate.refused(side, kind);
+        let out = Problem::new(kind).to_bytes(false, true);
+        let closing = async {
+            wire.write(&out).await.ok()?;
+            wire.stream.shutdown().await.ok()?;
+            for _ in 0..LINGER_READS_MAX {
+                if !more_may_come || wire.fill().await.ok()? == 0 {
+                    break;
+                }
+                wire.ahead.clear();
+            }
+            Some(())
+        };
+        let _ = tokio::time::timeout(self.limits.write.min(LINGER), closing).await;
+        None
+    }
+
+    async fn finish(&self, mut wire: Wire, out: &[u8], keep_alive: bool) -> Option<Wire> {
+        // A core that does not read its answer must not hold the connection for ever.
+        tokio::time::timeout(self.limits.write, wire.write(out)).await.ok()?.ok()?;
+        if !keep_alive {
+            let _ = tokio::time::timeout(LINGER, wire.stream.shutdown()).await;
+        }
+        keep_alive.then_some(wire)
+    }
+
+    fn keeps_alive(&self, head: &Head) -> bool {
+        head.keep_alive && !*self.drain.borrow()
+    }
+
+    /// Hands the connection to Pingora's proxy for one request.
+    async fn stream(
+        &self,
+        wire: Wire,
+        upstream: Arc<Upstream>,
+        (raw, head): (&Bytes, &Head),
+    ) -> Option<Wire> {
+        let Wire { stream, mut ahead } = wire;
+        // Pingora gets this request's bytes only; what it would read of the next one could not be had back.
+        let own = match head.length {
+            Length::Fixed(length) => usize::try_from(length).unwrap_or(usize::MAX).min(ahead.len()),
+            Length::Chunked => ahead.len(),
+        };
+        let mut prefix = BytesMut::from(raw.clone());
+        prefix.unsplit(ahead.split_to(own));
+        let mut session = ServerSession::new_http1(stream);
+        session.set_pipelined_prefix(prefix);
+        session.set_connection_user_context(Some(Box::new(upstream)));
+        session.set_read_timeout(Some(self.limits.body));
+        session.set_write_timeout(Some(self.limits.write));
+        let streaming = self.streamed.process_new_http(session, &self.drain);
+        let (stream, _) =
+            tokio::time::timeout(self.limits.streamed, streaming).await.ok()??.consume();
+        Some(Wire { stream, ahead })
+    }
+}
+
+fn has_body(head: &Head) -> bool {
+    head.length != Length::Fixed(0)
+}
+
+/// What the core is told about its connection; nothing where that is understood.
+const fn connection(head: &Head, keep_alive: bool) -> Option<&'static str> {
+    match (keep_alive, head.is_http11) {
+        (false, _) => Some("close"),
+        (true, false) => Some("keep-alive"),
+        (true, true) => None,
+    }
+}

@@ -1,0 +1,165 @@
+//! One message out, one answer back. At most once: nothing that may have left is ever sent again.
+
+use super::answer::AnswerHead;
+use super::gate::InDoubt;
+use super::upstream::Upstream;
+use super::wire::{Body, Broken, Wire};
+use crate::policy::Permit;
+use bytes::Bytes;
+use pingora_core::connectors::{ConnectorOptions, TransportConnector};
+use pingora_core::upstreams::peer::Peer;
+use std::fmt;
+
+/// The most `1xx` heads before an answer.
+const INTERIM_MAX: usize = 16;
+/// The longest head of an answer.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Connections to upstreams, kept for the next message.
+pub(super) struct Connector(TransportConnector);
+
+/// What came of a message.
+#[derive(Debug)]
+pub(super) enum Exchanged {
+    /// The whole answer.
+    Answer(Answer),
+    /// An answer that is over the limit: its beginning, and where the rest comes from.
+    TooLarge(Box<TooLarge>),
+    /// It may have been received; nothing can be read.
+    InDoubt(InDoubt),
+    /// No address could be reached, and not a byte left.
+    NotSent,
+}
+
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) head: AnswerHead,
+    pub(super) body: Bytes,
+    /// Bytes follow the body on the connection: somebody reads this answer differently.
+    pub(super) has_excess: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct TooLarge {
+    pub(super) head: AnswerHead,
+    /// What was read of the body.
+    pub(super) begun: Bytes,
+    /// How the rest ends.
+    pub(super) rest: Body,
+    /// The connection; it is never used again.
+    pub(super) wire: Wire,
+}
+
+/// A connection, and the pool's key for it.
+struct Connected {
+    wire: Wire,
+    key: u64,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+impl Connector {
+    /// Keeps at most `idle` connections.
+    pub(super) fn new(idle: usize) -> Self {
+        Self(TransportConnector::new(Some(ConnectorOptions::new(idle))))
+    }
+
+    /// Sends the message, head and body in one piece, and reads the answer. The permit is used up.
+    ///
+    /// The future must be driven to its end once begun: the money may move whether or not the core still waits.
+    pub(super) async fn exchange(
+        &self,
+        permit: Permit,
+        upstream: &Upstream,
+        message: &[u8],
+        to_head: bool,
+    ) -> Exchanged {
+        let Some(Connected { wire, key }) = self.connect(upstream).await else {
+            return Exchanged::NotSent;
+        };
+        drop(permit);
+        // From here on nothing is tried again, whatever happens.
+        let settings = upstream.settings();
+        let conversing = converse(wire, message, to_head, settings.answer_bytes_max);
+        match tokio::time::timeout(settings.answer_timeout, conversing).await {
+            Err(_) => Exchanged::InDoubt(InDoubt::Late),
+            Ok(Err(doubt)) => Exchanged::InDoubt(doubt),
+            Ok(Ok((exchanged, None))) => exchanged,
+            Ok(Ok((exchanged, Some(wire)))) => {
+                self.0.release_stream(wire.stream, key, Some(settings.idle_timeout));
+                exchanged
+            }
+        }
+    }
+
+    /// A kept connection that the channel has not closed, or a new one to the first address that can be reached.
+    async fn connect(&self, upstream: &Upstream) -> Option<Connected> {
+        for peer in upstream.known_peers().iter() {
+            if let Some(stream) = self.0.reused_stream(peer).await {
+                return Some(Connected { wire: Wire::new(stream), key: peer.reuse_hash() });
+            }
+        }
+        for peer in upstream.resolve().await.iter() {
+            match self.0.new_stream(peer).await {
+                Ok(stream) => {
+                    return Some(Connected { wire: Wire::new(stream), key: peer.reuse_hash() });
+                }
+                Err(error) => tracing::warn!(upstream = upstream.name(), %error, "cannot connect"),
+            }
+        }
+        None
+    }
+}
+
+/// Yields what came, and the connection where it may be used again.
+async fn converse(
+    mut wire: Wire,
+    message: &[u8],
+    to_head: bool,
+    max: usize,
+) -> Result<(Exchanged, Option<Wire>), InDoubt> {
+    wire.write(message).await.map_err(|_| InDoubt::Broken)?;
+    let head = final_head(&mut wire).await?;
+    let mut body = head.body(to_head).ok_or(InDoubt::Garbled)?;
+    let keeps_alive = head.keeps_alive(&body);
+    let collected = body.collect(&mut wire, max).await.map_err(doubt)?;
+    if !collected.is_whole {
+        return Ok((
+            Exchanged::TooLarge(Box::new(TooLarge {
+                head,
+                begun: collected.body,
+                rest: body,
+                wire,
+            })),
+            None,
+        ));
+    }
+    let has_excess = !wire.ahead.is_empty();
+    let answer = Answer { head, body: collected.body, has_excess };
+    Ok((Exchanged::Answer(answer), (keeps_alive && !has_excess).then_some(wire)))
+}
+
+async fn final_head(wire: &mut Wire) -> Result<AnswerHead, InDoubt> {
+    for _ in 0..=INTERIM_MAX {
+        let raw = wire.read_head(HEAD_BYTES_MAX).await.map_err(doubt)?;
+        let head = AnswerHead::read(raw).ok_or(InDoubt::Garbled)?;
+        if head.status == 101 {
+            return Err(InDoubt::Garbled);
+        }
+        if !head.is_interim() {
+            return Ok(head);
+        }
+    }
+    Err(InDoubt::Garbled)
+}
+
+fn doubt(broken: Broken) -> InDoubt {
+    match broken {
+        Broken::Gone => InDoubt::Broken,
+        Broken::Malformed(_) => InDoubt::Garbled,
+    }
+}

@@ -1,0 +1,179 @@
+//! The bytes that leave: heads are rewritten line by line from the raw ones, so that order and letter case stay.
+
+use super::answer::AnswerHead;
+use super::head::{self, Head, Length};
+use super::refuse::put_fields;
+use bytes::{BufMut, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// How the core learns where the answer's body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// As the channel's head says: nothing is changed.
+    AsTold,
+    /// By a length, since the body was read whole.
+    Length(usize),
+    /// By chunks, since it is streamed on.
+    Chunks,
+    /// By the end of the connection.
+    Close,
+}
+
+/// The request as it goes to the channel, head and body in one piece. A chunked body leaves with a length.
+pub(super) fn request(head: &Head, raw: &[u8], body: &[u8]) -> BytesMut {
+    let mut out = BytesMut::with_capacity(raw.len() + 32 + body.len());
+    out.put_slice(head.method.as_str().as_bytes());
+    out.put_u8(b' ');
+    out.put_slice(raw.get(head.target.clone()).unwrap_or_default());
+    out.put_slice(b" HTTP/1.1\r\n");
+    let dropped = named(&head.fields);
+    for (name, line) in lines(raw) {
+        if name.eq_ignore_ascii_case("content-length") {
+            put_length(&mut out, body.len());
+        } else if !head::stays_here(name) && !is_in(&dropped, name) {
+            put_line(&mut out, line);
+        }
+    }
+    if head.length == Length::Chunked {
+        put_length(&mut out, body.len());
+    }
+    out.put_slice(b"\r\n");
+    out.put_slice(body);
+    out
+}
+
+/// The head of the channel's answer as it goes to the core.
+pub(super) fn answer(
+    answer: &AnswerHead,
+    annotations: &[(HeaderName, HeaderValue)],
+    ending: Ending,
+    connection: Option<&str>,
+) -> BytesMut {
+    let raw = &answer.raw;
+    let mut out = BytesMut::with_capacity(raw.len() + 256);
+    // The version is the connection's, not the channel's; the reason stays.
+    out.put_slice(b"HTTP/1.1");
+    let status_line = raw.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    out.put_slice(status_line.get(8..).unwrap_or_default());
+    out.put_slice(b"\r\n");
+    let dropped = named(&answer.fields);
+    for (name, line) in lines(raw) {
+        let told = ending == Ending::AsTold || !name.eq_ignore_ascii_case("content-length");
+        if told && !head::stays_here(name) && !is_in(&dropped, name) {
+            put_line(&mut out, line);
+        }
+    }
+    match ending {
+        Ending::Length(length) => put_length(&mut out, length),
+        Ending::Chunks => out.put_slice(b"Transfer-Encoding: chunked\r\n"),
+        Ending::AsTold | Ending::Close => {}
+    }
+    put_fields(&mut out, annotations);
+    if let Some(connection) = connection {
+        put_line(&mut out, format!("Connection: {connection}").as_bytes());
+    }
+    out.put_slice(b"\r\n");
+    out
+}
+
+/// One chunk of a body that is streamed on.
+pub(super) fn chunk(out: &mut BytesMut, piece: &[u8]) {
+    out.put_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+    out.put_slice(piece);
+    out.put_slice(b"\r\n");
+}
+
+/// The field lines of a checked head, without their line endings, and the name of each.
+fn lines(raw: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+    raw.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+        let line = line.strip_suffix(b"\r")?;
+        let name =
+            line.split(|byte| *byte == b':').next().filter(|name| name.len() < line.len())?;
+        Some((std::str::from_utf8(name).ok()?, line))
+    })
+}
+
+fn named(fields: &HeaderMap) -> Vec<String> {
+    if fields.contains_key("connection") { head::connection_names(fields) } else { Vec::new() }
+}
+
+fn is_in(dropped: &[String], name: &str) -> bool {
+    dropped.iter().any(|other| other.eq_ignore_ascii_case(name))
+}
+
+fn put_line(out: &mut BytesMut, line: &[u8]) {
+    out.put_slice(line);
+    out.put_slice(b"\r\n");
+}
+
+fn put_length(out: &mut BytesMut, length: usize) {
+    out.put_slice(format!("Content-Length: {length}\r\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ending, answer, request};
+    use crate::proxy::answer::AnswerHead;
+    use crate::proxy::head::check_head;
+    use expect_test::{Expect, expect};
+    use http::{HeaderName, HeaderValue};
+
+    fn request_of(raw: &str, expected: Expect) {
+        let raw = raw.replace('\n', "\r\n");
+        let out = request(&check_head(raw.as_bytes()).unwrap(), raw.as_bytes(), b"body");
+        expected.assert_eq(&String::from_utf8(out.to_vec()).unwrap().replace("\r\n", "\n"));
+    }
+
+    #[test]
+    fn a_request_keeps_its_order_and_case() {
+        request_of(
+            "POST http://bank/A?b=1 HTTP/1.0\nX-oDD: 1\nHost: bank\nHefu-Elements: pan=:NA==:\nConnection: X-Hop\nx-hop: 1\ncontent-length: 4\nKeep-Alive: 5\nx-odd:2\n\n",
+            expect![[r"
+                POST /A?b=1 HTTP/1.1
+                X-oDD: 1
+                Host: bank
+                Content-Length: 4
+                x-odd:2
+
+                body"]],
+        );
+        request_of(
+            "POST /a HTTP/1.1\nHost: bank\nTransfer-Encoding: chunked\nExpect: 100-continue\nTE: trailers\nTrailer: X\nX-Last: 1\n\n",
+            expect![[r"
+                POST /a HTTP/1.1
+                Host: bank
+                X-Last: 1
+                Content-Length: 4
+
+                body"]],
+        );
+        request_of(
+            "GET /a HTTP/1.1\nHost: bank\n\n",
+            expect![[r"
+            GET /a HTTP/1.1
+            Host: bank
+
+            body"]],
+        );
+    }
+
+    #[test]
+    fn an_answer_keeps_its_order_and_case() {
+        let raw = "HTTP/1.0 200 Fine so far\r\nserver: x\r\nContent-Length: 4\r\nHEFU-Decision: permit\r\nSet-Cookie: a\r\nset-cookie: b\r\nConnection: close\r\n\r\n";
+        let head = AnswerHead::read(raw.into()).unwrap();
+        let annotations =
+            [(HeaderName::from_static("hefu-outcome"), HeaderValue::from_static("accepted"))];
+        let out = answer(&head, &annotations, Ending::AsTold, Some("close"));
+        expect![[r"
+            HTTP/1.1 200 Fine so far
+            server: x
+            Content-Length: 4
+            Set-Cookie: a
+            set-cookie: b
+            Hefu-Outcome: accepted
+            Connection: close
+
+        "]]
+        .assert_eq(&String::from_utf8(out.to_vec()).unwrap().replace("\r\n", "\n"));
+    }
+}

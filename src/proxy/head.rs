@@ -1,0 +1,337 @@
+//! The strict reading of a request head. It judges the raw bytes before any lenient parser sees them, so that what is
+//! judged is what the channel reads: a head that two parsers could read differently is refused, never repaired.
+
+use super::path;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use std::ops::Range;
+
+/// The most header fields in one head.
+pub const FIELDS_MAX: usize = 100;
+/// The longest Content-Length read: 18 digits, which a `u64` always holds.
+const LENGTH_DIGITS_MAX: usize = 18;
+
+/// Why a request is refused before anybody reads its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Framing {
+    /// A bare CR or LF, NUL, or another control byte.
+    #[error("the head holds a control byte or a bare line ending")]
+    Bytes,
+    /// A request line or header field that is none.
+    #[error("the head is malformed")]
+    Syntax,
+    /// Absent, repeated, malformed, or another one than the target's.
+    #[error("the host is missing, repeated, or ambiguous")]
+    Host,
+    /// Content-Length or Transfer-Encoding that two readers could read differently.
+    #[error("the length of the body is ambiguous")]
+    Length,
+    /// A path that two servers could resolve differently.
+    #[error("the path is ambiguous")]
+    Path,
+    /// `Connection` names a field that must not be dropped.
+    #[error("`Connection` names a field that must stay")]
+    Connection,
+    /// An expectation other than `100-continue`.
+    #[error("the expectation is not `100-continue`")]
+    Expectation,
+    /// A header or parameter that would change the method or path, on an inspected route.
+    #[error("a field overrides the method or the path")]
+    Override,
+    /// A `Hefu-*` header where only a channel speaks.
+    #[error("a `Hefu-*` header came from outside")]
+    Reserved,
+    /// A chunk of the body that is none.
+    #[error("the body is malformed")]
+    Chunk,
+    /// Over the head's limits.
+    #[error("the head is too large")]
+    TooLarge,
+    /// An upgrade, a tunnel, another version, or another transfer coding.
+    #[error("this is not implemented here")]
+    NotImplemented,
+}
+
+/// How long a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// Known from the start; 0 where nothing was said.
+    Fixed(u64),
+    /// By chunks.
+    Chunked,
+}
+
+/// A request head that has one reading.
+#[derive(Debug)]
+pub struct Head {
+    /// The method, letter case kept.
+    pub method: Method,
+    /// Decoded, lower-cased.
+    pub path: String,
+    /// The part of the raw head that is path and query, as it came.
+    pub target: Range<usize>,
+    /// The raw query, without the `?`.
+    pub query: Option<String>,
+    /// Lower-cased, without a port.
+    pub host: String,
+    /// Every field.
+    pub fields: HeaderMap,
+    /// Of the body.
+    pub length: Length,
+    /// Whether the core waits for `100 Continue`.
+    pub expects_continue: bool,
+    /// Whether the connection may serve another request.
+    pub keep_alive: bool,
+    /// Whether the core speaks HTTP/1.1.
+    pub is_http11: bool,
+}
+
+/// Reads a head, from the request line to the empty line, both included.
+///
+/// # Errors
+/// [`Framing`]: why it is refused.
+pub fn check_head(raw: &[u8]) -> Result<Head, Framing> {
+    check_bytes(raw)?;
+    let mut parsed = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut parsed);
+    match request.parse(raw) {
+        Ok(httparse::Status::Complete(end)) if end == raw.len() && !raw.starts_with(b"\r\n") => {}
+        Ok(_) => return Err(Framing::Syntax),
+        Err(httparse::Error::TooManyHeaders) => return Err(Framing::TooLarge),
+        Err(httparse::Error::Version) => return Err(version_error(raw)),
+        Err(_) => return Err(Framing::Syntax),
+    }
+    let method = check_method(request.method.unwrap_or_default())?;
+    let is_http11 = request.version == Some(1);
+    let fields = collect(request.headers)?;
+    let host = check_host(&fields)?;
+    let target = request.path.unwrap_or_default();
+    let origin = origin_form(target, &host)?;
+    let (raw_path, query) = match origin.split_once('?') {
+        Some((raw_path, query)) => (raw_path, Some(query)),
+        None => (origin, None),
+    };
+    if query.is_some_and(|query| !query.is_ascii() || query.contains('#')) {
+        return Err(Framing::Path);
+    }
+    // The request line is `method SP target SP version`, one space each: httparse takes no other.
+    let end = method.as_str().len() + 1 + target.len();
+    let connection = check_connection(&fields)?;
+    let named = |token: &str| connection.iter().any(|name| name == token);
+    Ok(Head {
+        path: path::canonical(raw_path.as_bytes())?,
+        target: end - origin.len()..end,
+        query: query.map(str::to_owned),
+        host: without_port(&host).to_owned(),
+        length: check_length(&fields, is_http11)?,
+        expects_continue: check_expectation(&fields)? && is_http11,
+        keep_alive: if is_http11 {
+            !named("close")
+        } else {
+            named("keep-alive") && !named("close")
+        },
+        is_http11,
+        method,
+        fields,
+    })
+}
+
+/// Refuses control bytes and bare line endings, also in a head that has not come whole yet.
+///
+/// # Errors
+/// [`Framing::Bytes`].
+pub fn check_bytes(raw: &[u8]) -> Result<(), Framing> {
+    let mut previous = 0;
+    for &byte in raw {
+        let after_cr = previous == b'\r';
+        let bad = match byte {
+            b'\n' => !after_cr,
+            _ if after_cr => true,
+            b'\r' | b'\t' => false,
+            _ => byte.is_ascii_control(),
+        };
+        if bad {
+            return Err(Framing::Bytes);
+        }
+        previous = byte;
+    }
+    Ok(())
+}
+
+/// The fields that concern one connection only, and those that only Hefu and the core exchange.
+pub fn stays_here(name: &str) -> bool {
+    const HOP_BY_HOP: [&str; 12] = [
+        "connection",
+        "expect",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "trailers",
+    ];
+    HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop)) || is_reserved(name)
+}
+
+/// Whether a field is one of ours.
+pub fn is_reserved(name: &str) -> bool {
+    name.get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case("hefu-"))
+}
+
+/// The names that `Connection` lists, lower-cased.
+pub fn connection_names(fields: &HeaderMap) -> Vec<String> {
+    let values = fields.get_all(http::header::CONNECTION).iter();
+    let text = values.filter_map(|value| value.to_str().ok());
+    text.flat_map(|text| text.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect()
+}
+
+/// Whether something in the head asks the channel to read another method or path than the one judged.
+pub fn overrides(head: &Head) -> bool {
+    const FIELDS: [&str; 5] = [
+        "x-http-method-override",
+        "x-http-method",
+        "x-method-override",
+        "x-original-url",
+        "x-rewrite-url",
+    ];
+    let parameter = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        let decoded = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+        decoded.trim().eq_ignore_ascii_case("_method")
+    };
+    FIELDS.iter().any(|name| head.fields.contains_key(*name))
+        || head.query.as_deref().is_some_and(|query| query.split(['&', ';']).any(parameter))
+}
+
+/// HTTP/2 and its like are another protocol; anything else in the version's place is no request.
+fn version_error(raw: &[u8]) -> Framing {
+    let line = raw.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    if version.starts_with(b"HTTP/") { Framing::NotImplemented } else { Framing::Syntax }
+}
+
+fn check_method(name: &str) -> Result<Method, Framing> {
+    if ["CONNECT", "TRACE", "PRI"].iter().any(|refused| name.eq_ignore_ascii_case(refused)) {
+        return Err(Framing::NotImplemented);
+    }
+    Method::from_bytes(name.as_bytes()).map_err(|_| Framing::Syntax)
+}
+
+fn collect(parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, Framing> {
+    let mut fields = HeaderMap::with_capacity(parsed.len());
+    for field in parsed {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Framing::Syntax)?;
+        let value = HeaderValue::from_bytes(field.value).map_err(|_| Framing::Syntax)?;
+        fields.append(name, value);
+    }
+    Ok(fields)
+}
+
+/// The only value of a field, `None` where the field is absent.
+fn single<'a>(
+    fields: &'a HeaderMap,
+    name: &str,
+    error: Framing,
+) -> Result<Option<&'a [u8]>, Framing> {
+    let mut values = fields.get_all(name).iter();
+    let first = values.next().map(HeaderValue::as_bytes);
+    if values.next().is_some() { Err(error) } else { Ok(first) }
+}
+
+fn check_host(fields: &HeaderMap) -> Result<String, Framing> {
+    let value = single(fields, "host", Framing::Host)?.ok_or(Framing::Host)?;
+    let text = std::str::from_utf8(value).map_err(|_| Framing::Host)?.to_ascii_lowercase();
+    let name = without_port(&text);
+    let port = text.strip_prefix(name).unwrap_or_default();
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
+    let port_is_number = port.is_empty()
+        || port
+            .strip_prefix(':')
+            .is_some_and(|digits| digits.parse::<u16>().is_ok() && !digits.starts_with('+'));
+    if name.is_empty()
+        || name.ends_with('.')
+        || name.starts_with('.')
+        || !text.bytes().all(known)
+        || !port_is_number
+    {
+        return Err(Framing::Host);
+    }
+    Ok(text)
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // The colons of an IPv6 address stand inside brackets.
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    }
+}
+
+/// The path and query of a target in origin form, or in absolute form for the same host.
+fn origin_form<'a>(target: &'a str, host: &str) -> Result<&'a str, Framing> {
+    if target.starts_with('/') {
+        return Ok(target);
+    }
+    let scheme = target.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://"));
+    let rest = scheme.and_then(|scheme| target.get(scheme.len()..)).ok_or(Framing::Path)?;
+    let (authority, _) = rest.split_once('/').ok_or(Framing::Path)?;
+    if !authority.eq_ignore_ascii_case(host) {
+        return Err(Framing::Host);
+    }
+    rest.get(authority.len()..).ok_or(Framing::Path)
+}
+
+fn check_connection(fields: &HeaderMap) -> Result<Vec<String>, Framing> {
+    const MUST_STAY: [&str; 5] =
+        ["host", "content-length", "content-type", "content-encoding", "authorization"];
+    if fields.contains_key("upgrade") || fields.contains_key("http2-settings") {
+        return Err(Framing::NotImplemented);
+    }
+    let names = connection_names(fields);
+    if names.iter().any(|name| name == "upgrade") {
+        return Err(Framing::NotImplemented);
+    }
+    if names.iter().any(|name| MUST_STAY.contains(&name.as_str())) {
+        return Err(Framing::Connection);
+    }
+    Ok(names)
+}
+
+fn check_length(fields: &HeaderMap, is_http11: bool) -> Result<Length, Framing> {
+    let length = single(fields, "content-length", Framing::Length)?;
+    let coding = single(fields, "transfer-encoding", Framing::Length)?;
+    match (length, coding) {
+        (None, None) => Ok(Length::Fixed(0)),
+        (Some(digits), None) => decimal(digits).map(Length::Fixed).ok_or(Framing::Length),
+        (None, Some(coding)) if is_http11 && coding.eq_ignore_ascii_case(b"chunked") => {
+            Ok(Length::Chunked)
+        }
+        // One other coding is lawful but not ours to read; a list with `chunked` in it hides a second reading.
+        (None, Some(coding)) if is_http11 && coding.iter().all(u8::is_ascii_alphabetic) => {
+            Err(Framing::NotImplemented)
+        }
+        (_, Some(_)) => Err(Framing::Length),
+    }
+}
+
+/// A length as every parser reads it: digits only, no leading zero.
+pub fn decimal(digits: &[u8]) -> Option<u64> {
+    let plain = (1..=LENGTH_DIGITS_MAX).contains(&digits.len())
+        && digits.iter().all(u8::is_ascii_digit)
+        && (digits.len() == 1 || !digits.starts_with(b"0"));
+    std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
+}
+
+fn check_expectation(fields: &HeaderMap) -> Result<bool, Framing> {
+    match single(fields, "expect", Framing::Expectation)? {
+        None => Ok(false),
+        Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
+        Some(_) => Err(Framing::Expectation),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! One connection, either side's: its stream, and what was read but not used yet.
+
+use super::chunked::Chunked;
+use super::head::{self, Framing, Length};
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use pingora_core::protocols::Stream;
+use std::io;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// How much is read at once.
+const READ_BYTES: usize = 8 * 1024;
+
+/// A stream and the bytes that were read ahead of need.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) stream: Stream,
+    pub(super) ahead: BytesMut,
+}
+
+/// Why no whole message came.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The peer closed, or the connection broke.
+    Gone,
+    /// What came is no message.
+    Malformed(Framing),
+}
+
+impl Wire {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, ahead: BytesMut::new() }
+    }
+
+    /// Reads once; 0 at the end of the stream.
+    pub(super) async fn fill(&mut self) -> io::Result<usize> {
+        self.ahead.reserve(READ_BYTES);
+        self.stream.read_buf(&mut self.ahead).await
+    }
+
+    async fn more(&mut self) -> Result<(), Broken> {
+        match self.fill().await {
+            Ok(0) | Err(_) => Err(Broken::Gone),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Reads up to the empty line that ends a head, of at most `max` bytes. Dropping the future loses nothing.
+    pub(super) async fn read_head(&mut self, max: usize) -> Result<Bytes, Broken> {
+        let mut searched = 0;
+        loop {
+            let new = self.ahead.get(searched..).unwrap_or_default();
+            if let Some(at) = new.windows(4).position(|window| window == b"\r\n\r\n") {
+                let end = searched + at + 4;
+                if end > max {
+                    return Err(Broken::Malformed(Framing::TooLarge));
+                }
+                return Ok(self.ahead.split_to(end).freeze());
+            }
+            // A sender that never sends CRLF would otherwise hold the connection until the deadline.
+            head::check_bytes(&self.ahead).map_err(Broken::Malformed)?;
+            if self.ahead.len() > max {
+                return Err(Broken::Malformed(Framing::TooLarge));
+            }
+            searched = self.ahead.len().saturating_sub(3);
+            self.more().await?;
+        }
+    }
+
+    /// Whether the peer closed its side, as far as this side knows without waiting.
+    pub(super) fn is_gone(&mut self) -> bool {
+        matches!(tokio::task::unconstrained(self.fill()).now_or_never(), Some(Ok(0) | Err(_)))
+    }
+
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+}
+
+/// Reads one body piece by piece, however its end is marked.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// So many bytes are left.
+    Fixed(u64),
+    /// By chunks.
+    Chunked(Chunked),
+    /// Until the peer closes.
+    UntilClose,
+}
+
+impl From<Length> for Body {
+    fn from(length: Length) -> Self {
+        match length {
+            Length::Fixed(left) => Self::Fixed(left),
+            Length::Chunked => Self::Chunked(Chunked::new()),
+        }
+    }
+}
+
+impl Body {
+    /// Appends what comes next, and says whether the body is complete.
+    pub(super) async fn read(
+        &mut self,
+        wire: &mut Wire,
+        out: &mut BytesMut,
+    ) -> Result<bool, Broken> {
+        let before = out.len();
+        loop {
+            let done = match self {
+                Self::Fixed(left) => {
+                    let now = usize::try_from(*left).unwrap_or(usize::MAX).min(wire.ahead.len());
+                    out.extend_from_slice(&wire.ahead.split_to(now));
+                    *left -= u64::try_from(now).unwrap_or(*left);
+                    *left == 0
+                }
+                Self::Chunked(chunked) => {
+                    chunked.read(&mut wire.ahead, out).map_err(Broken::Malformed)?
+                }
+                Self::UntilClose => {
+                    out.extend_from_slice(&wire.ahead.split());
+                    false
+                }
+            };
+            if done || out.len() > before {
+                return Ok(done);
+            }
+            match (wire.fill().await, &self) {
+                (Ok(0), Self::UntilClose) => return Ok(true),
+                (Ok(0) | Err(_), _) => return Err(Broken::Gone),
+                (Ok(_), _) => {}
+            }
+        }
+    }
+
+    /// Reads the whole body, or what of it was read when it was found to be over `max`.
+    pub(super) async fn collect(
+        &mut self,
+        wire: &mut Wire,
+        max: usize,
+    ) -> Result<Collected, Broken> {
+        if let Self::Fixed(length) = self {
+            // The usual case copies nothing: the body is cut out of what was read.
+            let Some(length) = usize::try_from(*length).ok().filter(|length| *length <= max) else {
+                return Ok(Collected { body: Bytes::new(), is_whole: false });
+            };
+            while wire.ahead.len() < length {
+                wire.more().await?;
+            }
+            return Ok(Collected { body: wire.ahead.split_to(length).freeze(), is_whole: true });
+        }
+        let mut body = BytesMut::new();
+        loop {
+            let done = self.read(wire, &mut body).await?;
+            let declared = if let Self::Chunked(chunked) = self { chunked.declared() } else { 0 };
+            if body.len() + declared > max {
+                return Ok(Collected { body: body.freeze(), is_whole: false });
+            }
+            if done {
+                return Ok(Collected { body: body.freeze(), is_whole: true });
+            }
+        }
+    }
+}
+
+/// A body, or its beginning.
+#[derive(Debug)]
+pub(super) struct Collected {
+    pub(super) body: Bytes,
+    pub(super) is_whole: bool,
+}
