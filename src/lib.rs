@@ -3,6 +3,9 @@
 //! `ARCHITECTURE.md` has the bird's-eye view, the life of a payment and the promises.
 
 pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod message;
@@ -15,3 +18,4 @@ pub mod route;
 pub mod service;
 pub mod sim;
 pub mod store;
+pub mod telemetry;

@@ -16,6 +16,7 @@ use crate::service::verify::{Gathered, Question};
 use crate::service::{Binding, Channel, Service};
 use crate::store::{Agreement, Evidence, Record};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// What is known of a message between its permit and its answer.
@@ -35,6 +36,7 @@ pub struct Pending {
     pub(crate) checks: ElementSet,
     pub(crate) remember: Option<String>,
     pub(crate) at: Timestamp,
+    pub(crate) waited: Duration,
 }
 
 /// What is known of the person behind a message, as fingerprints.
@@ -48,12 +50,19 @@ pub(crate) struct Known {
     pub(crate) verified: Option<Evidence>,
     pub(crate) asked_now: bool,
     pub(crate) held: bool,
+    /// How long providers were waited for.
+    pub(crate) waited: Duration,
 }
 
 impl Pending {
     /// The payment's id.
     pub const fn payment(&self) -> PaymentId {
         self.payment
+    }
+
+    /// How long providers were waited for before the permit.
+    pub const fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// The channel that the message goes to.
@@ -120,6 +129,7 @@ impl Service {
             agreement: extracted.payment.agreement.clone(),
             checks: extracted.payment.checks,
             remember: extracted.remember.clone(),
+            waited: known.waited,
             known,
             at,
         };
@@ -182,6 +192,7 @@ impl Service {
             checks: ElementSet::EMPTY,
             remember: None,
             at,
+            waited: Duration::ZERO,
         };
         Ok((permit, pending))
     }
@@ -254,7 +265,10 @@ impl Service {
             tuple,
             may_ask: mode == Mode::Enforce && !stopped,
         };
-        match self.gather(&question).await {
+        let asked = Instant::now();
+        let gathered = self.gather(&question).await;
+        known.waited = asked.elapsed();
+        match gathered {
             Gathered::Evidence { evidence, asked_now } => {
                 let answer = evidence.answer;
                 known.asked_now = asked_now;
