@@ -5,3 +5,4 @@
 pub mod crypto;
 pub mod domain;
 pub mod policy;
+pub mod provider;
