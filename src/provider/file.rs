@@ -330,9 +330,12 @@ pub struct LayerFile {
     /// What the others mean. A code that is not listed is `unavailable`, counted, and perhaps billed.
     #[serde(default)]
     pub answers: AnswersFile,
-    /// The codes that are billed.
+    /// The codes that are billed; others with a meaning are not.
     #[serde(default)]
     pub billable: Vec<At<String>>,
+    /// The codes of which nobody knows whether they are billed.
+    #[serde(default)]
+    pub uncertain: Vec<At<String>>,
 }
 
 /// What an absent code means.
