@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` has the bird's-eye view, the life of a payment and the promises.
 
+pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod message;
