@@ -2,9 +2,6 @@
 //!
 //! `ARCHITECTURE.md` has the bird's-eye view, the life of a payment and the promises.
 
-pub mod admin;
-pub mod app;
-pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod domain;
