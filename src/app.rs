@@ -5,19 +5,21 @@ pub mod gate;
 use crate::admin::{Admin, Token, router};
 use crate::config::{AdminAddress, ChannelMode, Config, InDoubt};
 use crate::domain::clock::{Clock, Timestamp};
-use crate::domain::id::{ChannelName, Road};
+use crate::domain::id::ProviderName;
+use crate::domain::money::Fen;
 use crate::message::profile::RouteRule;
 use crate::metrics::{Metrics, MetricsError};
 use crate::provider::{Definition, Deployment, Provider, Secret};
 use crate::proxy::gate::{Route, Side};
-use crate::proxy::upstream::{Invalid, OnDoubt, ServerName, Settings as UpstreamSettings, TlsSettings, Upstream};
+use crate::proxy::upstream::{
+    Invalid, OnDoubt, ServerName, Settings as UpstreamSettings, TlsSettings, Upstream,
+};
 use crate::proxy::{Edge, Limits};
 use crate::route::Candidate;
 use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
 use crate::store::memory::{self, MemoryStore};
 use gate::{Entry, ServiceGate, by_specificity};
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,7 +62,8 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is where the time enters")]
     fn now(&self) -> Timestamp {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let since =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 }
@@ -104,7 +107,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let service = Arc::new(service(&config, clock, metrics.clone())?);
     let gate = Arc::new(ServiceGate {
         routes: routes(&config)?,
-        channels: channels.iter().map(|channel| (channel.name().as_str().to_owned(), channel.clone())).collect(),
+        channels: channels
+            .iter()
+            .map(|channel| (channel.name().as_str().to_owned(), channel.clone()))
+            .collect(),
         service: service.clone(),
         metrics,
     });
@@ -117,7 +123,14 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         service: service.clone(),
         config: dump,
         channels: channels.iter().map(|channel| channel.name().clone()).collect(),
-        token: Token::new(&config.listen.admin.as_ref().map(|admin| String::from_utf8_lossy(admin.token.expose())).unwrap_or_default()),
+        token: Token::new(
+            &config
+                .listen
+                .admin
+                .as_ref()
+                .map(|admin| String::from_utf8_lossy(admin.token.expose()))
+                .unwrap_or_default(),
+        ),
         ready: AtomicBool::new(true),
     });
     let admin = match &config.listen.admin {
@@ -128,7 +141,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let edge = Arc::new(Edge::new(gate, limits(&config), draining));
     let mut running = Running {
         core: local(&core, config.listen.core),
-        notify: notify.as_ref().zip(config.listen.notify).map(|(listener, asked)| local(listener, asked)),
+        notify: notify
+            .as_ref()
+            .zip(config.listen.notify)
+            .map(|(listener, asked)| local(listener, asked)),
         admin,
         service,
         drain,
@@ -143,7 +159,9 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Bind { address: address.to_string(), source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Bind { address: address.to_string(), source })
 }
 
 fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
@@ -151,7 +169,10 @@ fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
 }
 
 /// The admin API lives as long as the process: it answers while the rest drains.
-async fn serve_admin(address: &AdminAddress, state: Arc<Admin>) -> Result<Option<SocketAddr>, StartError> {
+async fn serve_admin(
+    address: &AdminAddress,
+    state: Arc<Admin>,
+) -> Result<Option<SocketAddr>, StartError> {
     match address {
         AdminAddress::Tcp(address) => {
             let listener = bind(*address).await?;
@@ -162,8 +183,10 @@ async fn serve_admin(address: &AdminAddress, state: Arc<Admin>) -> Result<Option
         AdminAddress::Unix(path) => {
             // A socket file that a dead process left would refuse the bind.
             let _ = std::fs::remove_file(path);
-            let listener = UnixListener::bind(path)
-                .map_err(|source| StartError::Bind { address: path.display().to_string(), source })?;
+            let listener = UnixListener::bind(path).map_err(|source| StartError::Bind {
+                address: path.display().to_string(),
+                source,
+            })?;
             tokio::spawn(async move { axum::serve(listener, router(state)).await });
             Ok(None)
         }
@@ -190,12 +213,20 @@ fn channels(config: &Config) -> Vec<Arc<Channel>> {
             ChannelMode::Enforce(percent) => Binding::Enforce(percent),
         };
         // Configuration allows plain HTTP on loopback only, so every answer is on a connection of the channel's own.
-        Some(Arc::new(Channel { profile: channel.profile.clone(), binding, answers_are_believed: true }))
+        Some(Arc::new(Channel {
+            profile: channel.profile.clone(),
+            binding,
+            answers_are_believed: true,
+        }))
     });
     inspected.collect()
 }
 
-fn service(config: &Config, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Result<Service, StartError> {
+fn service(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+) -> Result<Service, StartError> {
     Ok(Service {
         policy: config.policy.clone(),
         settings: Settings {
@@ -223,21 +254,33 @@ fn routes(config: &Config) -> Result<Vec<Entry>, StartError> {
         for rule in &channel.profile.routes {
             let route = match channel.mode {
                 ChannelMode::Uninspected => Route::Streamed(upstream.clone()),
-                ChannelMode::Observe | ChannelMode::Enforce(_) => Route::Inspected(upstream.clone()),
+                ChannelMode::Observe | ChannelMode::Enforce(_) => {
+                    Route::Inspected(upstream.clone())
+                }
             };
             routes.push(Entry { side: Side::Core, rule: rule.clone(), route });
         }
         if let (Some(notify), Some(core)) = (&channel.notify, &channel.notify_core) {
-            let core = Arc::new(self::upstream(name.as_str(), std::slice::from_ref(core), channel)?);
+            let core =
+                Arc::new(self::upstream(name.as_str(), std::slice::from_ref(core), channel)?);
             let rule = RouteRule { host: None, path: notify.path.clone() };
             routes.push(Entry { side: Side::Notify, rule, route: Route::Streamed(core) });
         }
     }
     for passthrough in &config.passthrough {
         let patience = crate::config::Patience::default();
-        let settings = settings("passthrough", std::slice::from_ref(&passthrough.upstream), &patience, OnDoubt::Close);
+        let settings = settings(
+            "passthrough",
+            std::slice::from_ref(&passthrough.upstream),
+            &patience,
+            OnDoubt::Close,
+        );
         let rule = RouteRule { host: passthrough.host.clone(), path: passthrough.path.clone() };
-        routes.push(Entry { side: Side::Core, rule, route: Route::Streamed(Arc::new(Upstream::new(settings)?)) });
+        routes.push(Entry {
+            side: Side::Core,
+            rule,
+            route: Route::Streamed(Arc::new(Upstream::new(settings)?)),
+        });
     }
     by_specificity(&mut routes);
     Ok(routes)
@@ -291,9 +334,14 @@ fn providers(config: &Config) -> Result<Vec<ProviderEntry>, StartError> {
     for (name, settings) in config.providers.iter().filter(|(_, provider)| provider.enabled) {
         let refused = |problems: Vec<crate::provider::Problem>| StartError::Provider {
             name: name.to_string(),
-            problems: problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; "),
+            problems: problems
+                .into_iter()
+                .map(|problem| problem.message)
+                .collect::<Vec<_>>()
+                .join("; "),
         };
-        let definition = Definition::parse(&settings.definition).map_err(|problem| refused(vec![problem]))?;
+        let definition =
+            Definition::parse(&settings.definition).map_err(|problem| refused(vec![problem]))?;
         let provider = definition.compile(deployment(name.clone(), settings)).map_err(refused)?;
         let capability = provider.capability();
         let candidate = Candidate {
@@ -304,4 +352,26 @@ fn providers(config: &Config) -> Result<Vec<ProviderEntry>, StartError> {
         entries.push(ProviderEntry { provider: Arc::new(provider), candidate });
     }
     Ok(entries)
+}
+
+fn deployment(name: ProviderName, settings: &crate::config::Provider) -> Deployment {
+    let scheme = if settings.upstream.tls.is_some() { "https" } else { "http" };
+    let secret = |secret: &crate::config::Secret| Secret::new(secret.expose().to_vec());
+    let secrets = settings.credentials.iter().map(|(name, value)| (name.clone(), secret(value)));
+    Deployment {
+        secrets: secrets.collect(),
+        vars: settings.vars.clone(),
+        ca: settings.upstream.tls.as_ref().and_then(|tls| {
+            let pems: Vec<Vec<u8>> =
+                tls.authorities.iter().filter_map(|ca| ca.to_pem().ok()).collect();
+            (!pems.is_empty()).then(|| pems.concat())
+        }),
+        timeout: settings.timeout,
+        priority: settings.priority,
+        price: Fen::new(settings.price_fen),
+        ..Deployment::new(
+            name,
+            &format!("{scheme}://{}{}", address(&settings.upstream), settings.path),
+        )
+    }
 }

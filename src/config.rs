@@ -70,12 +70,8 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         let deployed = check::deployment::channel(sheet, dir, at);
         let name = ChannelName::new(&name.value);
         let Some(protocol) = unused.remove(&name) else { continue };
-        let maps = protocol.profile.codes.keys();
-        let after = |map: &String| {
-            codes.values().find_map(|file| file.not_processed_after.get(map).copied())
-        };
         let channel = Channel {
-            not_processed_after: maps.filter_map(|map| Some((map.clone(), after(map)?))).collect(),
+            not_processed_after: protocol.not_processed_after,
             profile: protocol.profile,
             notify: protocol.notify,
             mode: modes.modes.get(name.as_str()).copied().unwrap_or_default(),
@@ -162,22 +158,11 @@ impl<'d> Desk<'d> {
         names
     }
 
-    /// Reads a provider's definition as far as its name: the rest is compiled by whoever speaks to providers.
+    /// Takes a provider's definition, named as its file is: it is compiled by whoever speaks to providers.
     fn define(&mut self, file: &str) {
-        #[derive(Default, serde::Deserialize)]
-        #[serde(default)]
-        struct Named {
-            name: Option<read::At<text::Text<text::Name>>>,
-        }
-        let Opened { mut sheet, file: Named { name }, .. } = Opened::open(self.dir, file);
-        let name = sheet.need(name, &(0..0), "name", "name the provider, such as `name = \"upv\"`");
-        if let Some(name) = name {
-            let definition = Definition { file: file.to_owned(), text: sheet.text().to_owned() };
-            if let Some(twin) = self.definitions.insert(name.value.0.0.clone(), definition) {
-                let message = format!("provider `{}` is defined twice", name.value.0.0);
-                sheet.problem(&name.span, message, format!("the other one is `{}`", twin.file));
-            }
-        }
+        let Opened { sheet, stem, .. } = Opened::<toml::Table>::open(self.dir, file);
+        let definition = Definition { file: file.to_owned(), text: sheet.text().to_owned() };
+        self.definitions.insert(stem, definition);
         self.others.push(sheet);
     }
 

@@ -2,6 +2,9 @@
 //!
 //! `ARCHITECTURE.md` has the bird's-eye view, the life of a payment and the promises.
 
+pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod domain;
@@ -9,3 +12,10 @@ pub mod message;
 pub mod metrics;
 pub mod policy;
 pub mod provider;
+pub mod proxy;
+pub mod reconcile;
+pub mod route;
+pub mod service;
+pub mod sim;
+pub mod store;
+pub mod telemetry;

@@ -269,6 +269,13 @@ impl Simulation {
         self.hub.log.core().len()
     }
 
+    /// Everything that Hefu itself told the core: the values of its headers, and the bodies of its problems.
+    pub fn told(&self) -> Vec<String> {
+        let core = self.hub.log.core();
+        let headers = core.iter().flat_map(|at| at.headers.iter().map(|(_, value)| value.clone()));
+        headers.chain(core.iter().filter_map(|at| at.problem.clone())).collect()
+    }
+
     /// What is true so far, and what Hefu said of it.
     pub fn audit(&self) -> Audit {
         audit::audit(&self.hub.log)

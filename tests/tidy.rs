@@ -16,17 +16,30 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &["domain", "policy", "reconcile"]),
     (
         "service",
-        &["crypto", "domain", "message", "metrics", "policy", "provider", "reconcile", "route", "store"],
+        &[
+            "crypto",
+            "domain",
+            "message",
+            "metrics",
+            "policy",
+            "provider",
+            "reconcile",
+            "route",
+            "store",
+        ],
     ),
     ("proxy", &["domain", "policy"]),
     ("admin", &["domain", "policy", "reconcile", "service", "store"]),
-    ("config", &["crypto", "domain", "message", "policy", "provider", "proxy", "reconcile", "route"]),
+    (
+        "config",
+        &["crypto", "domain", "message", "policy", "provider", "proxy", "reconcile", "route"],
+    ),
     ("sim", &[]),
     (
         "app",
         &[
-            "admin", "config", "crypto", "domain", "message", "metrics", "policy", "provider", "proxy", "route",
-            "service", "store",
+            "admin", "config", "crypto", "domain", "message", "metrics", "policy", "provider",
+            "proxy", "route", "service", "store",
         ],
     ),
     ("cli", &["app", "config", "domain", "message", "provider", "sim"]),
@@ -39,8 +52,21 @@ const IMPURE: &[&str] =
 const PINGORA: &[&str] = &["proxy", "app"];
 /// Vendors and their products; outside the simulator they are data.
 const VENDORS: &[&str] = &[
-    "unionpay", "baofoo", "allinpay", "aipg", "lianlian", "netsunion", "epcc", "yeepay", "99bill", "sandpay",
-    "tencent", "aliyun", "alibaba", "cpcn", "huifu",
+    "unionpay",
+    "baofoo",
+    "allinpay",
+    "aipg",
+    "lianlian",
+    "netsunion",
+    "epcc",
+    "yeepay",
+    "99bill",
+    "sandpay",
+    "tencent",
+    "aliyun",
+    "alibaba",
+    "cpcn",
+    "huifu",
 ];
 const FILE_LINES_MAX: usize = 500;
 
@@ -88,8 +114,15 @@ fn vendors_are_data() {
                 let line = line.to_lowercase();
                 let vendor = VENDORS.iter().find(|vendor| line.contains(**vendor));
                 // The demonstration is of two channels, by name.
-                let demo = path.ends_with("cli/demo.rs") || path.ends_with("cli/simulate.rs") || path.starts_with(cli_demo());
-                assert!(vendor.is_none() || demo, "{}: `{}` is named", path.display(), vendor.unwrap());
+                let demo = path.ends_with("cli/demo.rs")
+                    || path.ends_with("cli/simulate.rs")
+                    || path.starts_with(cli_demo());
+                assert!(
+                    vendor.is_none() || demo,
+                    "{}: `{}` is named",
+                    path.display(),
+                    vendor.unwrap()
+                );
             }
         });
     }

@@ -102,7 +102,11 @@ impl Gate for ServiceGate {
         }
     }
 
-    async fn settle(&self, waiting: Waiting, reported: Reported<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    async fn settle(
+        &self,
+        waiting: Waiting,
+        reported: Reported<'_>,
+    ) -> Vec<(HeaderName, HeaderValue)> {
         let begun = Instant::now();
         let Waiting { pending, spent } = waiting;
         let channel = pending.channel().clone();
@@ -158,5 +162,6 @@ fn problem(refusal: &Refusal) -> Problem {
 
 /// Orders routes so that the most specific comes first: with a host before without, longer paths before shorter.
 pub(super) fn by_specificity(routes: &mut [Entry]) {
-    routes.sort_by_key(|entry| std::cmp::Reverse((entry.rule.host.is_some(), entry.rule.path.len())));
+    routes
+        .sort_by_key(|entry| std::cmp::Reverse((entry.rule.host.is_some(), entry.rule.path.len())));
 }

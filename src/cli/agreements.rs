@@ -44,9 +44,12 @@ impl Agreements {
         let client = Client::new(admin)?;
         let safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if !channel.chars().all(safe) {
-            return Err(super::Failure::Usage("a channel's name has letters, digits, `-` and `_` only".to_owned()));
+            return Err(super::Failure::Usage(
+                "a channel's name has letters, digits, `-` and `_` only".to_owned(),
+            ));
         }
-        let open = File::open(file).map_err(|source| super::Failure::File { file: file.clone(), source })?;
+        let open = File::open(file)
+            .map_err(|source| super::Failure::File { file: file.clone(), source })?;
         let total = open.metadata().map_or(0, |metadata| metadata.len());
         let mut reader = BufReader::new(open);
         let (mut imported, mut refused, mut first_line, mut done) = (0, 0, 0, 0_u64);
@@ -54,7 +57,9 @@ impl Agreements {
             let mut part = String::new();
             let mut lines = 0_usize;
             while lines < LINES_PER_PART && part.len() < 2_000_000 {
-                let read = reader.read_line(&mut part).map_err(|source| super::Failure::File { file: file.clone(), source })?;
+                let read = reader
+                    .read_line(&mut part)
+                    .map_err(|source| super::Failure::File { file: file.clone(), source })?;
                 if read == 0 {
                     break;
                 }
@@ -64,11 +69,16 @@ impl Agreements {
             if lines == 0 {
                 break;
             }
-            let result: Value =
-                client.post(&format!("/v1/agreements/import?channel={channel}"), "text/plain", part).await?;
+            let result: Value = client
+                .post(&format!("/v1/agreements/import?channel={channel}"), "text/plain", part)
+                .await?;
             imported += result.get("imported").and_then(Value::as_u64).unwrap_or_default();
             for line in result.get("refused").and_then(Value::as_array).into_iter().flatten() {
-                let number = line.get("line").and_then(Value::as_u64).unwrap_or_default().saturating_add(first_line);
+                let number = line
+                    .get("line")
+                    .and_then(Value::as_u64)
+                    .unwrap_or_default()
+                    .saturating_add(first_line);
                 let error = line.get("error").and_then(Value::as_str).unwrap_or("refused");
                 writeln!(out, "{}:{number}: {error}", file.display())?;
                 refused += 1;

@@ -3,7 +3,7 @@
 use crate::cli::Failure;
 use crate::config::{self, Config, Rendering};
 use clap::{Args, ValueEnum};
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 /// Validate configuration, profiles and code maps; report every problem with file, line, column and a hint
@@ -30,7 +30,7 @@ impl Check {
     /// [`Failure::Reported`] where there was a problem.
     pub fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
         let rendering = match self.format {
-            Format::Human => Rendering::Human,
+            Format::Human => rendering(),
             Format::Json => Rendering::Json,
         };
         match config::load(&directory(&self.config)) {
@@ -58,9 +58,18 @@ impl Check {
 /// Loads a configuration, or says every problem on `out`.
 pub(super) fn load(path: &Path, out: &mut impl Write) -> Result<Config, Failure> {
     config::load(&directory(path)).or_else(|problems| {
-        writeln!(out, "{}", problems.render(Rendering::Human))?;
+        writeln!(out, "{}", problems.render(rendering()))?;
         Err(Failure::Reported)
     })
+}
+
+/// In colour for a person at a terminal.
+fn rendering() -> Rendering {
+    if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
+        Rendering::Colour
+    } else {
+        Rendering::Plain
+    }
 }
 
 /// The configuration's directory, also where its main file was named.

@@ -36,7 +36,9 @@ pub enum ClientError {
         source: std::io::Error,
     },
     /// The listener cannot be reached, or does not speak HTTP.
-    #[error("cannot reach the admin listener; is `hefu serve` running, and is `--admin` its address? ({0})")]
+    #[error(
+        "cannot reach the admin listener; is `hefu serve` running, and is `--admin` its address? ({0})"
+    )]
     Unreachable(#[from] reqwest::Error),
     /// It said no.
     #[error("the admin listener says {status}: {detail}")]
@@ -86,14 +88,20 @@ impl Client {
         self.send(request.header("content-type", content_type).body(body)).await
     }
 
-    async fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
+    async fn send<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, ClientError> {
         let response = request.bearer_auth(&self.token).send().await?;
         let status = response.status();
         let body = response.bytes().await?;
         let text = || {
             let problem: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
             let detail = problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
-            detail.map_or_else(|| String::from_utf8_lossy(&body).chars().take(200).collect(), str::to_owned)
+            detail.map_or_else(
+                || String::from_utf8_lossy(&body).chars().take(200).collect(),
+                str::to_owned,
+            )
         };
         if !status.is_success() {
             return Err(ClientError::Refused { status: status.as_u16(), detail: text() });

@@ -26,7 +26,11 @@ impl Explain {
         let client = Client::new(&self.admin)?;
         let id = self.id.trim_matches('"');
         if !id.chars().all(|c| c.is_ascii_alphanumeric()) {
-            return Err(ClientError::Refused { status: 400, detail: "a payment id has letters and digits only".to_owned() }.into());
+            return Err(ClientError::Refused {
+                status: 400,
+                detail: "a payment id has letters and digits only".to_owned(),
+            }
+            .into());
         }
         let payment: Value = client.get(&format!("/v1/payments/{id}")).await?;
         if self.json {

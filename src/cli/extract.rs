@@ -40,7 +40,8 @@ impl Extract {
         let profile = config.profile(&self.channel).ok_or_else(|| {
             Failure::Usage(format!("there is no channel `{}` in the configuration", self.channel))
         })?;
-        let body = self.read().map_err(|source| Failure::File { file: self.file.clone(), source })?;
+        let body =
+            self.read().map_err(|source| Failure::File { file: self.file.clone(), source })?;
         let fallback = profile.request.content_types.first().map(String::as_str);
         let request = Request {
             path: &self.path.to_lowercase(),

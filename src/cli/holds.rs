@@ -45,16 +45,23 @@ impl Holds {
             Action::List { admin } => {
                 let holds: Vec<Value> = Client::new(admin)?.get("/v1/holds").await?;
                 for hold in &holds {
-                    let field = |name: &str| hold.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
+                    let field = |name: &str| {
+                        hold.get(name).and_then(Value::as_str).unwrap_or("-").to_owned()
+                    };
                     writeln!(out, "{}\t{}\t{}", field("key"), field("channel"), field("payment"))?;
                 }
                 writeln!(out, "{} held", holds.len())?;
             }
             Action::Release { keys, channel, note, admin } => {
                 let body = json!({ "keys": keys, "channel": channel, "note": note });
-                let released: Value =
-                    Client::new(admin)?.post("/v1/holds/release", "application/json", body.to_string()).await?;
-                writeln!(out, "{} released", released.get("released").and_then(Value::as_u64).unwrap_or_default())?;
+                let released: Value = Client::new(admin)?
+                    .post("/v1/holds/release", "application/json", body.to_string())
+                    .await?;
+                writeln!(
+                    out,
+                    "{} released",
+                    released.get("released").and_then(Value::as_u64).unwrap_or_default()
+                )?;
             }
         }
         Ok(())

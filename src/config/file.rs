@@ -139,6 +139,8 @@ pub(super) struct ProviderFile {
     pub(super) tls: Option<TlsFile>,
     /// Files with its credentials, by the name in the definition.
     pub(super) credentials: BTreeMap<String, FilePath>,
+    /// Plain facts of our account there, as `var.NAME` in the definition: key ids, merchant numbers.
+    pub(super) vars: BTreeMap<String, String>,
     /// Whether it is asked.
     pub(super) enabled: Option<bool>,
     /// Lower is asked first.

@@ -12,7 +12,6 @@ use openssl::x509::X509;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The whole configuration.
@@ -40,6 +39,14 @@ pub struct Config {
     pub evidence: Evidence,
     /// Inquiries.
     pub inquiry: Inquiry,
+}
+
+impl Config {
+    /// The profile of the channel called `name`, in use or not.
+    pub fn profile(&self, name: &str) -> Option<&Profile> {
+        let name = ChannelName::new(name);
+        self.channels.get(&name).map(|channel| &channel.profile).or_else(|| self.unused.get(&name))
+    }
 }
 
 /// Where Hefu listens.
@@ -243,6 +250,8 @@ pub struct Provider {
     pub path: String,
     /// Its credentials, by the name in the definition.
     pub credentials: BTreeMap<String, Secret>,
+    /// Plain facts of our account there, as `var.NAME` in the definition.
+    pub vars: BTreeMap<String, String>,
     /// Whether it is asked.
     pub enabled: bool,
     /// Lower is asked first.

@@ -135,7 +135,12 @@ impl Definition {
             road: Road::new(self.road.get()),
             source: self.source.get().as_str().into(),
             sets: vars.iter().map(|(set, _)| *set).collect(),
-            account_kinds: read_words(&self.account_kinds, AccountKind::from_word, &kinds, problems),
+            account_kinds: read_words(
+                &self.account_kinds,
+                AccountKind::from_word,
+                &kinds,
+                problems,
+            ),
             id_types: read_words(&self.id_types, IdType::from_word, &ids, problems),
         };
         (capability, vars)
@@ -148,8 +153,7 @@ fn try_templates(
     vars: &[(ElementSet, BTreeMap<String, String>)],
     problems: &mut Problems,
 ) {
-    let known: BTreeSet<String> =
-        vars.iter().flat_map(|(_, vars)| vars.keys().cloned()).collect();
+    let known: BTreeSet<String> = vars.iter().flat_map(|(_, vars)| vars.keys().cloned()).collect();
     let before = problems.0.len();
     templates.check_names(&known, problems);
     // A wrong name fails on every set; saying it once is enough.
@@ -293,8 +297,7 @@ impl Provider for HttpProvider {
 impl HttpProvider {
     /// One question, signed; nothing outside its set is in reach of the templates.
     fn write(&self, inquiry: &Inquiry, now: Timestamp) -> Result<Draft, Unwritable> {
-        let (_, vars) =
-            self.vars.iter().find(|(set, _)| *set == inquiry.set).ok_or(Unwritable)?;
+        let (_, vars) = self.vars.iter().find(|(set, _)| *set == inquiry.set).ok_or(Unwritable)?;
         let elements = inquiry.elements.restricted(inquiry.set);
         let context = facts::context(&elements, inquiry.id, now, vars);
         let mut draft = self.request.write(&self.templates, &context)?;

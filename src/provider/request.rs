@@ -100,7 +100,11 @@ impl Request {
     }
 
     /// Writes one question.
-    pub(crate) fn write(&self, templates: &Templates, context: &Value) -> Result<Draft, Unwritable> {
+    pub(crate) fn write(
+        &self,
+        templates: &Templates,
+        context: &Value,
+    ) -> Result<Draft, Unwritable> {
         let mut query = self.pairs(&self.query, templates, context)?;
         query.sort();
         let (content, content_type) = match &self.body {
@@ -238,7 +242,8 @@ impl Tree {
             Self::Number(number) => (*number).into(),
             Self::Flag(flag) => (*flag).into(),
             Self::List(items) => {
-                let items = items.iter().filter_map(|item| item.write(templates, context).transpose());
+                let items =
+                    items.iter().filter_map(|item| item.write(templates, context).transpose());
                 serde_json::Value::Array(items.collect::<Result<_, _>>()?)
             }
             Self::Table(entries) => {

@@ -86,8 +86,11 @@ impl Templates {
             for name in template.undeclared_variables(true) {
                 let Some(var) = name.strip_prefix("var.") else { continue };
                 if !vars.contains(var) {
-                    let message = format!("`{name}` is set neither by an element set nor by the deployment");
-                    let hint = format!("add `{var} = \"…\"` to `vars` of the provider in the main configuration");
+                    let message =
+                        format!("`{name}` is set neither by an element set nor by the deployment");
+                    let hint = format!(
+                        "add `{var} = \"…\"` to `vars` of the provider in the main configuration"
+                    );
                     problems.file(span.clone(), message, &hint);
                 }
             }
@@ -105,9 +108,7 @@ impl Templates {
         }
     }
 
-    fn templates(
-        &self,
-    ) -> impl Iterator<Item = (minijinja::Template<'_, '_>, &Range<usize>)> {
+    fn templates(&self) -> impl Iterator<Item = (minijinja::Template<'_, '_>, &Range<usize>)> {
         self.spans.iter().filter_map(|(name, span)| {
             self.environment.get_template(name).ok().map(|template| (template, span))
         })

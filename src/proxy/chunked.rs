@@ -37,7 +37,11 @@ impl Chunked {
     ///
     /// # Errors
     /// [`Framing::Chunk`] where it is malformed.
-    pub(super) fn read(&mut self, input: &mut BytesMut, body: &mut BytesMut) -> Result<bool, Framing> {
+    pub(super) fn read(
+        &mut self,
+        input: &mut BytesMut,
+        body: &mut BytesMut,
+    ) -> Result<bool, Framing> {
         loop {
             self.state = match self.state {
                 State::Done => return Ok(true),

@@ -149,7 +149,7 @@ impl Service {
                 answer: reply.answer,
                 elements: inquiry.set,
                 witness: Witness::Provider(provider.name().clone()),
-                road: provider.road().cloned(),
+                road: Some(provider.road().clone()),
                 at: now,
                 until: now.plus(valid_for),
             });

@@ -290,6 +290,7 @@ fn provider(
         upstream: server.upstream,
         path: server.path,
         credentials,
+        vars: file.vars.clone(),
         enabled: file.enabled.unwrap_or(true),
         priority: file.priority.unwrap_or(PROVIDER_PRIORITY),
         price_fen: file.price_fen.unwrap_or_default(),
