@@ -2,6 +2,10 @@
 //!
 //! `ARCHITECTURE.md` has the bird's-eye view, the life of a payment and the promises.
 
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod message;
@@ -12,4 +16,6 @@ pub mod proxy;
 pub mod reconcile;
 pub mod route;
 pub mod service;
+pub mod sim;
 pub mod store;
+pub mod telemetry;

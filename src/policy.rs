@@ -229,22 +229,21 @@ fn judge(policy: &Policy, facts: &Facts) -> (Effect, Vec<Reason>) {
     let fallback = ScenarioPolicy::for_scenario(facts.scenario);
     let settings = policy.scenarios.get(&facts.scenario).unwrap_or(&fallback);
     let (effect, reason) = match facts.basis {
-        Basis::Passing | Basis::ConfirmsPermitted => return (Effect::Permit, Vec::new()),
+        Basis::Passing
+        | Basis::ConfirmsPermitted
+        | Basis::Verified(Verification::Answered(Answer::Match))
+        | Basis::Agreement(Standing::Good) => return (Effect::Permit, Vec::new()),
         Basis::Unlisted => (Effect::Refuse, Reason::Unlisted),
         Basis::Ambiguous => (Effect::Refuse, Reason::Ambiguous),
         Basis::Unreadable => (Effect::Refuse, Reason::Unreadable),
         Basis::Sealed => (settings.sealed, Reason::Sealed),
         Basis::Incomplete => (settings.missing, Reason::ElementsMissing),
         Basis::ConfirmsUnseen => (Effect::Annotate, Reason::FirstStepUnseen),
-        Basis::Verified(Verification::Answered(Answer::Match)) => {
-            return (Effect::Permit, Vec::new());
-        }
         Basis::Verified(Verification::Answered(answer)) => {
             (settings.on_answer(answer), Reason::from_answer(answer))
         }
         Basis::Verified(Verification::NotAsked) => (settings.unavailable, Reason::NotAsked),
         Basis::Verified(Verification::NobodyCan) => (settings.not_possible, Reason::NobodyCan),
-        Basis::Agreement(Standing::Good) => return (Effect::Permit, Vec::new()),
         Basis::Agreement(Standing::Unknown) => {
             (policy.agreements.unknown, Reason::AgreementUnknown)
         }

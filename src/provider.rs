@@ -1,51 +1,190 @@
-//! Who answers verification inquiries.
+//! Asking verification providers: what an inquiry and a reply are, and the adapter that speaks HTTP from data.
+//!
+//! A provider is a file ([`Definition`]) and a [`Deployment`]; compiled together they are an [`HttpProvider`].
+//! Nothing here reads a file or a clock, and no error or `Debug` shows an element.
+
+mod auth;
+mod deployment;
+mod facts;
+pub mod file;
+mod form;
+mod http;
+mod problem;
+mod rate;
+mod request;
+mod response;
+mod secret;
+mod template;
+
+pub use deployment::Deployment;
+pub use file::Definition;
+pub use http::HttpProvider;
+pub use problem::{Place, Problem};
+pub use secret::Secret;
 
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
-use crate::domain::element::{ElementSet, Elements};
+use crate::domain::element::{Element, ElementSet, Elements};
 use crate::domain::id::{PaymentId, ProviderName, Road};
+use crate::domain::identity::IdType;
+use crate::domain::pan::AccountKind;
 use async_trait::async_trait;
+use std::fmt;
 
-/// One inquiry.
-#[derive(Clone, Debug)]
+/// Who answers verification inquiries.
+#[async_trait]
+pub trait Provider: fmt::Debug + Send + Sync {
+    /// Its configured name.
+    fn name(&self) -> &ProviderName;
+
+    /// What it can answer, and where its answers come from.
+    fn capability(&self) -> &Capability;
+
+    /// The house through which its answers come.
+    fn road(&self) -> &Road {
+        &self.capability().road
+    }
+
+    /// Asks once. A failure is a reply too; the inquiry must be durable before this is called, since it may be billed.
+    async fn ask(&self, inquiry: &Inquiry, now: Timestamp) -> Reply;
+}
+
+/// What a provider can answer, and where its answers come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capability {
+    /// The house it comes through.
+    pub road: Road,
+    /// The registry behind its answers, as configured: `bank`, `operator:cmcc`, `police`.
+    pub source: Box<str>,
+    /// The element sets that it answers.
+    pub sets: Vec<ElementSet>,
+    /// The kinds of account that it answers for.
+    pub account_kinds: Vec<AccountKind>,
+    /// The identity documents that it answers for.
+    pub id_types: Vec<IdType>,
+}
+
+impl Capability {
+    /// Whether it answers `set` for the card and document among `elements`, all of which must be there.
+    pub fn can_answer(&self, set: ElementSet, elements: &Elements) -> bool {
+        let elements = elements.restricted(set);
+        self.sets.contains(&set)
+            && elements.set() == set
+            && elements.pan.is_none_or(|pan| self.account_kinds.contains(&pan.kind()))
+            && elements.id_number.is_none_or(|id| self.id_types.contains(&id.kind()))
+    }
+}
+
+/// One question to one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inquiry {
-    /// Its id; providers see it as their request number.
+    /// Its id, unique per question put; nonces and the provider's order numbers are made of it.
     pub id: PaymentId,
-    /// The elements, restricted to the set.
+    /// The elements, restricted to `set`.
     pub elements: Elements,
     /// Which elements are asked about.
     pub set: ElementSet,
 }
 
-/// Whether an inquiry is charged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What came of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// What was said, normalised; [`Answer::Unavailable`] for every technical failure.
+    pub answer: Answer,
+    /// The provider's own code: at most 32 graphic ASCII characters, never an element.
+    pub code: Option<Box<str>>,
+    /// Whether the provider charges for it.
+    pub billable: Billable,
+    /// Why nothing was learned, where that is not the provider's own word.
+    pub trouble: Option<Trouble>,
+}
+
+/// Whether a provider charges for an inquiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Billable {
-    /// It is.
+    /// By its price list it does.
     Yes,
-    /// It is not.
+    /// By its price list it does not, or it never got the request.
     No,
-    /// It may have reached the provider.
+    /// It may have got the request, and did not say.
     Uncertain,
 }
 
-/// What came of an inquiry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// The normalised answer.
-    pub answer: Answer,
-    /// The provider's own code, bounded ASCII.
-    pub code: Option<String>,
-    /// Whether it is charged.
-    pub billable: Billable,
+impl Billable {
+    /// The word used in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Uncertain => "uncertain",
+        }
+    }
 }
 
-/// Someone who answers.
-#[async_trait]
-pub trait Provider: Send + Sync {
-    /// The configured name.
-    fn name(&self) -> &ProviderName;
-    /// The house that it belongs to.
-    fn road(&self) -> Option<&Road>;
-    /// Asks; a technical failure is [`Answer::Unavailable`].
-    async fn ask(&self, inquiry: &Inquiry, now: Timestamp) -> Reply;
+/// Why a question stayed without an answer, for logs and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// The provider does not answer this set, account kind or document: it was not asked.
+    NotAsked,
+    /// An element cannot be written as the provider's protocol needs it: it was not asked.
+    Unwritable,
+    /// Our own rate limit for this provider was reached: it was not asked.
+    Rate,
+    /// No connection came about: it was not asked.
+    Connect,
+    /// It did not answer in time, or the connection broke.
+    Silence,
+    /// The answer has an HTTP status that is not mapped.
+    Status,
+    /// The answer is longer than the limit.
+    TooLarge,
+    /// The answer is not in the declared format, or has no code where one belongs.
+    Unreadable,
+    /// The answer's signature is missing or wrong.
+    Signature,
+    /// The answer's code is not in the code map.
+    Unmapped,
+}
+
+impl Trouble {
+    /// The word used in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAsked => "not_asked",
+            Self::Unwritable => "unwritable",
+            Self::Rate => "rate",
+            Self::Connect => "connect",
+            Self::Silence => "silence",
+            Self::Status => "status",
+            Self::TooLarge => "too_large",
+            Self::Unreadable => "unreadable",
+            Self::Signature => "signature",
+            Self::Unmapped => "unmapped",
+        }
+    }
+}
+
+impl Reply {
+    /// Nothing was sent.
+    const fn not_sent(answer: Answer, trouble: Trouble) -> Self {
+        Self { answer, code: None, billable: Billable::No, trouble: Some(trouble) }
+    }
+
+    /// Something may have been sent, and nothing was learned.
+    const fn unavailable(trouble: Trouble) -> Self {
+        let billable = Billable::Uncertain;
+        Self { answer: Answer::Unavailable, code: None, billable, trouble: Some(trouble) }
+    }
+
+    /// The same reply with the provider's own code, cleaned; a code that repeats an element of the inquiry is dropped.
+    fn with_code(mut self, code: &str, elements: &Elements) -> Self {
+        const CODE_CHARS_MAX: usize = 32;
+        let clean: String =
+            code.chars().filter(char::is_ascii_graphic).take(CODE_CHARS_MAX).collect();
+        let leaks = facts::values(elements)
+            .into_iter()
+            .any(|(element, value)| element != Element::Expiry && code.contains(value));
+        self.code = Some(clean.into_boxed_str()).filter(|clean| !leaks && !clean.is_empty());
+        self
+    }
 }

@@ -10,11 +10,13 @@ pub mod verify;
 
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::clock::{Clock, Timestamp};
-use crate::domain::id::{ChannelName, PaymentId};
+use crate::domain::id::{AgreementId, ChannelName, PaymentId};
+use crate::domain::payment::Standing;
 use crate::message::profile::Profile;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::provider::Provider;
+use crate::reconcile::hold::{Hold, HoldKey};
 use crate::route::Candidate;
 use crate::store::Store;
 use std::fmt;
@@ -125,6 +127,28 @@ impl fmt::Debug for Service {
 impl Service {
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The holds that stand now, oldest first.
+    pub fn standing_holds(&self) -> Vec<Hold> {
+        self.store.holds(self.now())
+    }
+
+    /// Releases holds and says how many stood; `note` goes into the log.
+    pub fn release_holds(&self, keys: &[HoldKey], note: &str) -> usize {
+        let released = keys.iter().filter(|key| self.end_hold(key)).count();
+        tracing::info!(released, note, "holds released by hand");
+        released
+    }
+
+    /// How an agreement stands, and since when it is known; `None` where it was never seen.
+    pub fn agreement_standing(
+        &self,
+        channel: &ChannelName,
+        id: &str,
+    ) -> Option<(Standing, Timestamp)> {
+        let (standing, agreement) = self.standing(channel, &AgreementId(id.into()));
+        agreement.map(|agreement| (standing, agreement.at))
     }
 
     fn new_id(&self, now: Timestamp) -> PaymentId {

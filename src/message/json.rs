@@ -123,8 +123,8 @@ mod tests {
         for body in [
             "\u{FEFF}{\"amount\":1}",
             r#"{/* */"amount":1}"#,
-            r#"{'amount':1}"#,
-            r#"{amount:1}"#,
+            r"{'amount':1}",
+            r"{amount:1}",
             r#"{"amount":0999}"#,
             r#"{"amount":1} x"#,
             r#"{"amount":1}{"amount":2}"#,

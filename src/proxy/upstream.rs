@@ -1,14 +1,14 @@
 //! Who a route leads to: addresses, TLS, and limits. A channel, or the core behind a notify route.
 
 use arc_swap::ArcSwap;
-use openssl::pkey::PKey;
+use openssl::error::ErrorStack;
+use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 use pingora_core::protocols::tls::ALPN;
 use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, PeerOptions};
 use pingora_core::utils::tls::CertKey;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,10 +27,10 @@ pub enum OnDoubt {
 pub struct TlsSettings {
     /// The name that the upstream's certificate must carry.
     pub server_name: ServerName,
-    /// PEM: who signs that certificate; the system's authorities where absent.
-    pub ca_file: Option<PathBuf>,
-    /// PEM: our certificate with its chain, and its key.
-    pub client: Option<(PathBuf, PathBuf)>,
+    /// Who signs that certificate; the system's authorities where empty.
+    pub authorities: Vec<X509>,
+    /// Our certificate with its chain, and its key.
+    pub client: Option<(Vec<X509>, PKey<Private>)>,
 }
 
 /// A name to verify a certificate by.
@@ -73,12 +73,9 @@ pub enum Invalid {
     /// There is nobody to connect to.
     #[error("upstream `{0}` has no address")]
     NoAddress(String),
-    /// A file cannot be read.
-    #[error("cannot read `{0}`")]
-    File(PathBuf, #[source] std::io::Error),
-    /// A file holds no certificate or key.
-    #[error("no certificate or key in `{0}`")]
-    Pem(PathBuf),
+    /// A certificate or key cannot be used.
+    #[error("upstream `{0}` has a certificate or key that cannot be used")]
+    Certificate(String, #[source] ErrorStack),
 }
 
 /// An upstream, ready to be connected to.
@@ -100,7 +97,7 @@ struct Template {
 }
 
 impl Upstream {
-    /// Loads the certificates.
+    /// Makes the peers, as far as the addresses need no resolving.
     ///
     /// # Errors
     /// [`Invalid`].
@@ -108,7 +105,8 @@ impl Upstream {
         if settings.addresses.is_empty() {
             return Err(Invalid::NoAddress(settings.name));
         }
-        let template = Template::load(&settings)?;
+        let template = Template::new(&settings)
+            .map_err(|error| Invalid::Certificate(settings.name.clone(), error))?;
         let literal: Option<Vec<SocketAddr>> =
             settings.addresses.iter().map(|address| address.parse().ok()).collect();
         let mut upstream = Self { settings, template, resolved: ArcSwap::default() };
@@ -172,44 +170,29 @@ impl Upstream {
 }
 
 impl Template {
-    fn load(settings: &Settings) -> Result<Self, Invalid> {
+    /// The pool must never lend a connection that was made under another authority or certificate: they are hashed into
+    /// the pool's key, which by itself knows neither the authority nor more of a certificate than its serial.
+    fn new(settings: &Settings) -> Result<Self, ErrorStack> {
         let mut group = DefaultHasher::new();
         settings.name.hash(&mut group);
-        let Some(tls) = &settings.tls else {
-            return Ok(Self {
-                server_name: String::new(),
-                client: None,
-                ca: None,
-                group: group.finish(),
-            });
-        };
-        let ca = match &tls.ca_file {
-            None => None,
-            Some(file) => Some(Arc::new(certificates(file, &mut group)?.into_boxed_slice())),
-        };
-        let client = match &tls.client {
-            None => None,
-            Some((chain, key_file)) => {
-                let chain = certificates(chain, &mut group)?;
-                let pem = read(key_file, &mut group)?;
-                let key =
-                    PKey::private_key_from_pem(&pem).map_err(|_| Invalid::Pem(key_file.clone()))?;
-                Some(Arc::new(CertKey::new(chain, key)))
+        let mut template = Self { server_name: String::new(), client: None, ca: None, group: 0 };
+        if let Some(tls) = &settings.tls {
+            template.server_name.clone_from(&tls.server_name.0);
+            for certificate in &tls.authorities {
+                certificate.to_der()?.hash(&mut group);
             }
-        };
-        Ok(Self { server_name: tls.server_name.0.clone(), client, ca, group: group.finish() })
+            if !tls.authorities.is_empty() {
+                template.ca = Some(Arc::new(tls.authorities.clone().into_boxed_slice()));
+            }
+            if let Some((chain, key)) = &tls.client {
+                for certificate in chain {
+                    certificate.to_der()?.hash(&mut group);
+                }
+                key.public_key_to_der()?.hash(&mut group);
+                template.client = Some(Arc::new(CertKey::new(chain.clone(), key.clone())));
+            }
+        }
+        template.group = group.finish();
+        Ok(template)
     }
-}
-
-/// The pool must never lend a connection that was made under another authority or certificate: their bytes are hashed
-/// into the pool's key, which by itself knows neither the authority nor more of a certificate than its serial.
-fn read(file: &Path, group: &mut DefaultHasher) -> Result<Vec<u8>, Invalid> {
-    let pem = std::fs::read(file).map_err(|error| Invalid::File(file.to_owned(), error))?;
-    pem.hash(group);
-    Ok(pem)
-}
-
-fn certificates(file: &Path, group: &mut DefaultHasher) -> Result<Vec<X509>, Invalid> {
-    let stack = X509::stack_from_pem(&read(file, group)?).unwrap_or_default();
-    if stack.is_empty() { Err(Invalid::Pem(file.to_owned())) } else { Ok(stack) }
 }

@@ -2,8 +2,11 @@
 
 use crate::domain::mismatch::Mismatch;
 use crate::domain::outcome::{Arrival, Outcome};
+use crate::domain::payment::Mode;
 use crate::message::outcome::Reading;
+use crate::policy::Effect;
 use crate::service::judge::Pending;
+use crate::service::refusal::Refusal;
 use crate::store::Evidence;
 use sfv::{ItemSerializer, KeyRef, ParameterSerializer, RefBareItem, StringRef, TokenRef};
 
@@ -13,7 +16,7 @@ pub type Annotations = Vec<(&'static str, String)>;
 /// What is told of a message whose outcome was not read.
 pub(crate) fn judged(pending: &Pending) -> Annotations {
     let mut decision = Field::token(pending.effect.as_str());
-    for reason in &pending.reasons {
+    for reason in pending.reasons.iter().take(1) {
         decision = decision.with("reason", token(reason.as_str()));
     }
     let decision = decision.with("mode", token(pending.mode.as_str())).finish();
@@ -23,6 +26,16 @@ pub(crate) fn judged(pending: &Pending) -> Annotations {
         annotations.push(("hefu-verification", verification(evidence, pending)));
     }
     annotations
+}
+
+/// What is told beside a refusal.
+pub fn refused(refusal: &Refusal) -> Annotations {
+    let mut decision = Field::token(Effect::Refuse.as_str());
+    for reason in refusal.reasons.iter().take(1) {
+        decision = decision.with("reason", token(reason.as_str()));
+    }
+    let decision = decision.with("mode", token(Mode::Enforce.as_str())).finish();
+    vec![("hefu-payment", quoted(&refusal.payment.to_string())), ("hefu-decision", decision)]
 }
 
 /// What is told of a settled message.
@@ -35,7 +48,7 @@ pub(crate) fn settled(
     let mut outcome = Field::token(reading.outcome.as_str());
     match reading.outcome {
         Outcome::NoMatch(suspects) => {
-            outcome = outcome.with("suspects", string(&suspects.set().to_string()))
+            outcome = outcome.with("suspects", string(&suspects.set().to_string()));
         }
         Outcome::Declined(decline) => outcome = outcome.with("reason", token(decline.as_str())),
         Outcome::Accepted

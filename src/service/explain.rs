@@ -3,6 +3,7 @@
 use crate::domain::outcome::Outcome;
 use crate::policy::Effect;
 use crate::store::Record;
+use std::fmt::Write as _;
 
 /// A payment's story in two languages; without element values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,27 +34,24 @@ pub fn story(record: &Record) -> Story {
     let (mut en, mut zh) = (format!("{en}{reasons}."), format!("{zh}。"));
     if let Some(evidence) = &record.verified {
         let (answer, who) = (evidence.answer.as_str(), evidence.witness.as_str());
-        en.push_str(&format!(" Verification by `{who}` of {}: {answer}.", evidence.elements));
-        zh.push_str(&format!("鉴权渠道 {who} 的结果：{answer}。"));
+        let _ = write!(en, " Verification by `{who}` of {}: {answer}.", evidence.elements);
+        let _ = write!(zh, "鉴权渠道 {who} 的结果：{answer}。");
     }
     if let Some((outcome, code, _)) = &record.outcome {
         let code = code.as_deref().unwrap_or("-");
         let (outcome_en, outcome_zh) = outcome_words(*outcome);
-        en.push_str(&format!(" The channel said: {outcome_en} (code {code})."));
-        zh.push_str(&format!("通道返回：{outcome_zh}（代码 {code}）。"));
+        let _ = write!(en, " The channel said: {outcome_en} (code {code}).");
+        let _ = write!(zh, "通道返回：{outcome_zh}（代码 {code}）。");
     }
     if let Some(mismatch) = record.mismatch {
-        en.push_str(&format!(
-            " The halves differ: {}, on {}.",
-            mismatch.kind.as_str(),
-            mismatch.elements
-        ));
+        let (kind, elements) = (mismatch.kind.as_str(), mismatch.elements);
+        let _ = write!(en, " The halves differ: {kind}, on {elements}.");
         zh.push_str("鉴权与扣款结果不一致，以扣款结果为准。");
     }
     let no_match = matches!(record.outcome, Some((Outcome::NoMatch(_), _, _)));
     let hint = hint.or_else(|| no_match.then(|| crate::policy::Reason::NoMatch.hint()));
     if let Some(hint) = hint {
-        en.push_str(&format!(" {}", hint.en));
+        let _ = write!(en, " {}", hint.en);
         zh.push_str(hint.zh);
     }
     Story { en, zh }

@@ -3,7 +3,9 @@
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{Element, ElementSet};
-use crate::domain::id::{AgreementId, Bank, Fingerprint, MerchantId, OrderId, PaymentId};
+use crate::domain::id::{
+    AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId, PaymentId,
+};
 use crate::domain::payment::{Mode, Scenario, Standing};
 use crate::message::extract::{self, ExtractError, Extracted, Request};
 use crate::message::node::ReadError;
@@ -14,6 +16,7 @@ use crate::service::verify::{Gathered, Question};
 use crate::service::{Binding, Channel, Service};
 use crate::store::{Agreement, Evidence, Record};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// What is known of a message between its permit and its answer.
@@ -33,6 +36,7 @@ pub struct Pending {
     pub(crate) checks: ElementSet,
     pub(crate) remember: Option<String>,
     pub(crate) at: Timestamp,
+    pub(crate) waited: Duration,
 }
 
 /// What is known of the person behind a message, as fingerprints.
@@ -46,14 +50,19 @@ pub(crate) struct Known {
     pub(crate) verified: Option<Evidence>,
     pub(crate) asked_now: bool,
     pub(crate) held: bool,
-    /// A later step of a bind: whether the channel checked the elements at the first.
-    pub(crate) channel_checked: bool,
+    /// How long providers were waited for.
+    pub(crate) waited: Duration,
 }
 
 impl Pending {
     /// The payment's id.
     pub const fn payment(&self) -> PaymentId {
         self.payment
+    }
+
+    /// How long providers were waited for before the permit.
+    pub const fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// The channel that the message goes to.
@@ -120,6 +129,7 @@ impl Service {
             agreement: extracted.payment.agreement.clone(),
             checks: extracted.payment.checks,
             remember: extracted.remember.clone(),
+            waited: known.waited,
             known,
             at,
         };
@@ -182,6 +192,7 @@ impl Service {
             checks: ElementSet::EMPTY,
             remember: None,
             at,
+            waited: Duration::ZERO,
         };
         Ok((permit, pending))
     }
@@ -199,7 +210,7 @@ impl Service {
             return (Basis::Passing, known);
         }
         if let Some(id) = &payment.agreement {
-            let (standing, agreement) = self.standing(channel, id);
+            let (standing, agreement) = self.standing(channel.name(), id);
             if let Some(agreement) = agreement {
                 known.tuple = agreement.tuple;
                 known.card = agreement.card;
@@ -254,7 +265,10 @@ impl Service {
             tuple,
             may_ask: mode == Mode::Enforce && !stopped,
         };
-        match self.gather(&question).await {
+        let asked = Instant::now();
+        let gathered = self.gather(&question).await;
+        known.waited = asked.elapsed();
+        match gathered {
             Gathered::Evidence { evidence, asked_now } => {
                 let answer = evidence.answer;
                 known.asked_now = asked_now;
@@ -289,11 +303,15 @@ impl Service {
         }
     }
 
-    fn standing(&self, channel: &Channel, id: &AgreementId) -> (Standing, Option<Agreement>) {
-        let Some(agreement) = self.store.agreement(channel.name(), id) else {
+    pub(crate) fn standing(
+        &self,
+        channel: &ChannelName,
+        id: &AgreementId,
+    ) -> (Standing, Option<Agreement>) {
+        let Some(agreement) = self.store.agreement(channel, id) else {
             return (Standing::Unknown, None);
         };
-        let key = HoldKey::Agreement(channel.name().clone(), id.clone());
+        let key = HoldKey::Agreement(channel.clone(), id.clone());
         let standing = if agreement.closed {
             Standing::Closed
         } else if self.store.hold(&key, self.now()).is_some() {
@@ -327,7 +345,6 @@ impl From<Agreement> for Known {
             card: bind.card,
             bank: bind.bank,
             verified: bind.verified,
-            channel_checked: bind.good,
             ..Self::default()
         }
     }

@@ -6,6 +6,7 @@ use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::outcome::{Arrival, Decline, Outcome};
 use crate::domain::payment::Scenario;
 use crate::message::outcome::{self, Reading};
+use crate::message::profile::Message;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::reconcile::{self, Expected, Finding, Verified};
 use crate::service::Service;
@@ -51,7 +52,7 @@ impl Service {
         if !has_outcome(&pending) {
             return annotate::judged(&pending);
         }
-        let finding = self.compare(&pending, reading.outcome);
+        let finding = Self::compare(&pending, reading.outcome);
         let mismatch = match finding {
             Finding::Differ(mismatch) => Some(mismatch),
             Finding::Agree | Finding::Silent => None,
@@ -66,7 +67,7 @@ impl Service {
         annotate::settled(&pending, &reading, mismatch)
     }
 
-    fn compare(&self, pending: &Pending, outcome: Outcome) -> Finding {
+    fn compare(pending: &Pending, outcome: Outcome) -> Finding {
         if !pending.scenario.is_verified() {
             return Finding::Silent;
         }
@@ -153,15 +154,24 @@ impl Service {
             return;
         }
         let (channel, known, now) = (pending.channel.name(), &pending.known, self.now());
-        let matched =
-            known.verified.as_ref().is_some_and(|evidence| evidence.answer == Answer::Match);
+        // The channel's own check at the bind verifies too, where ours did not match.
+        let matched = known.verified.clone().filter(|evidence| evidence.answer == Answer::Match);
+        let checked = (!pending.checks.is_empty()).then(|| Evidence {
+            answer: Answer::Match,
+            elements: pending.checks,
+            witness: Witness::Channel(channel.clone()),
+            road: pending.channel.profile.road.clone(),
+            at: now,
+            until: now.plus(self.settings.match_valid_for),
+        });
+        let verified = matched.or(checked);
         let bind = Agreement {
             merchant: known.merchant.clone(),
             tuple: known.tuple,
             card: known.card,
             bank: known.bank.clone(),
-            verified: known.verified.clone(),
-            good: matched || known.channel_checked || !pending.checks.is_empty(),
+            good: verified.is_some(),
+            verified,
             closed: false,
             at: now,
         };
@@ -174,8 +184,7 @@ impl Service {
             );
         }
         let Some(id) = &reading.agreement else { return };
-        let closes = self
-            .message(pending)
+        let closes = Self::message(pending)
             .and_then(|message| message.yields.as_ref())
             .is_some_and(|yields| yields.closes_same_card);
         self.store.put_agreement(channel, id.clone(), bind, closes);
@@ -207,7 +216,7 @@ impl Service {
 
     fn close(&self, pending: &Pending) {
         let closes = pending.scenario != Scenario::Unbind
-            || self.message(pending).is_some_and(|message| message.closes_agreement);
+            || Self::message(pending).is_some_and(|message| message.closes_agreement);
         if let Some(id) = pending.agreement.as_ref().filter(|_| closes) {
             self.store.close_agreement(pending.channel.name(), id);
         }
@@ -247,7 +256,7 @@ impl Service {
         self.metrics.set_holds_open(channel, open);
     }
 
-    fn message<'p>(&self, pending: &'p Pending) -> Option<&'p crate::message::profile::Message> {
+    fn message(pending: &Pending) -> Option<&Message> {
         pending.message.and_then(|at| pending.channel.profile.messages.get(at))
     }
 }

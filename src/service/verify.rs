@@ -66,7 +66,7 @@ impl Service {
             self.metrics.on_evidence(EvidenceUse::Miss);
             return Gathered::NotAsked;
         }
-        let kind = question.elements.pan.as_ref().map(|pan| pan.kind());
+        let kind = question.elements.pan.as_ref().map(super::super::domain::pan::Pan::kind);
         let order =
             route::plan(self.providers.iter().map(|entry| &entry.candidate), question.set, kind);
         let providers: Vec<_> = order
@@ -149,7 +149,7 @@ impl Service {
                 answer: reply.answer,
                 elements: inquiry.set,
                 witness: Witness::Provider(provider.name().clone()),
-                road: provider.road().cloned(),
+                road: Some(provider.road().clone()),
                 at: now,
                 until: now.plus(valid_for),
             });

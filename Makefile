@@ -1,0 +1,33 @@
+# Two commands are the face of Hefu: `make demo` and `make test`. Each does all its set-up.
+
+SECONDS ?= 30
+RATE ?= 200
+SEED ?= 7
+
+.PHONY: help demo test check bench setup setup-check
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: setup ## Build the quick profile and watch Hefu at work on simulated traffic
+	cargo run --quiet -- demo --for $(SECONDS)s --rate $(RATE) --seed $(SEED)
+
+test: setup ## Set up what the tests need and run them all
+	cargo nextest run --no-fail-fast
+	cargo test --doc --quiet
+
+check: setup-check ## Format, lints, documents, dependencies
+	cargo fmt --check
+	cargo clippy --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
+	cargo deny --offline check --hide-inclusion-graph bans licenses sources
+
+bench: setup ## Measure; prints ratios to a bare Pingora proxy of the same profile
+	cargo bench --bench micro
+	cargo bench --bench exchange
+
+setup:
+	@scripts/setup test
+
+setup-check:
+	@scripts/setup check

@@ -1,0 +1,225 @@
+//! What the admin API shows: bodies of their own, so that the domain needs no serialization.
+
+use crate::reconcile::hold::Hold;
+use crate::service::agreements::Told;
+use crate::service::explain::Story;
+use crate::store::Record;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+/// An error as `application/problem+json` (RFC 9457).
+#[derive(Clone, Copy, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    detail: &'static str,
+}
+
+impl Problem {
+    /// A problem with a fixed text.
+    pub const fn new(status: StatusCode, detail: &'static str) -> Self {
+        Self { status, detail }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string())
+            .into_response()
+    }
+}
+
+/// One payment, explained.
+#[derive(Debug, Serialize)]
+pub struct PaymentBody {
+    payment: String,
+    at_ms: u64,
+    channel: String,
+    scenario: &'static str,
+    order: Option<String>,
+    amount_fen: Option<u64>,
+    carried: String,
+    mode: &'static str,
+    decision: &'static str,
+    reasons: Vec<&'static str>,
+    verification: Option<VerificationBody>,
+    judged_in_us: u64,
+    outcome: Option<OutcomeBody>,
+    mismatch: Option<MismatchBody>,
+    en: String,
+    zh: String,
+}
+
+#[derive(Debug, Serialize)]
+struct VerificationBody {
+    answer: &'static str,
+    provider: String,
+    road: Option<String>,
+    elements: String,
+    at_ms: u64,
+    until_ms: u64,
+    asked_now: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct OutcomeBody {
+    outcome: &'static str,
+    code: Option<String>,
+    arrival: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct MismatchBody {
+    kind: &'static str,
+    elements: String,
+}
+
+impl PaymentBody {
+    /// What is shown of `record`.
+    pub fn new(record: &Record, story: Story) -> Self {
+        Self {
+            payment: record.payment.to_string(),
+            at_ms: record.at.as_millis(),
+            channel: record.channel.to_string(),
+            scenario: record.scenario.as_str(),
+            order: record.order.as_ref().map(|order| order.0.to_string()),
+            amount_fen: record.amount.map(crate::domain::money::Fen::get),
+            carried: record.carried.to_string(),
+            mode: record.mode.as_str(),
+            decision: record.effect.as_str(),
+            reasons: record.reasons.iter().map(|reason| reason.as_str()).collect(),
+            verification: record.verified.as_ref().map(|evidence| VerificationBody {
+                answer: evidence.answer.as_str(),
+                provider: evidence.witness.as_str().to_owned(),
+                road: evidence.road.as_ref().map(ToString::to_string),
+                elements: evidence.elements.to_string(),
+                at_ms: evidence.at.as_millis(),
+                until_ms: evidence.until.as_millis(),
+                asked_now: record.asked_now,
+            }),
+            judged_in_us: u64::try_from(record.judged_in.as_micros()).unwrap_or(u64::MAX),
+            outcome: record.outcome.as_ref().map(|(outcome, code, arrival)| OutcomeBody {
+                outcome: outcome.as_str(),
+                code: code.clone(),
+                arrival: arrival.as_str(),
+            }),
+            mismatch: record.mismatch.map(|mismatch| MismatchBody {
+                kind: mismatch.kind.as_str(),
+                elements: mismatch.elements.to_string(),
+            }),
+            en: story.en,
+            zh: story.zh,
+        }
+    }
+}
+
+/// A hold.
+#[derive(Debug, Serialize)]
+pub struct HoldBody {
+    key: String,
+    channel: String,
+    payment: String,
+    since_ms: u64,
+    until_ms: u64,
+}
+
+impl From<&Hold> for HoldBody {
+    fn from(hold: &Hold) -> Self {
+        Self {
+            key: hold.key.to_string(),
+            channel: hold.channel.to_string(),
+            payment: hold.payment.to_string(),
+            since_ms: hold.since.as_millis(),
+            until_ms: hold.until.as_millis(),
+        }
+    }
+}
+
+/// Which holds to release, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseBody {
+    /// Keys as `GET /v1/holds` shows them.
+    #[serde(default)]
+    pub keys: Vec<String>,
+    /// All of this channel's.
+    #[serde(default)]
+    pub channel: Option<String>,
+    /// Why; goes into the log.
+    pub note: String,
+}
+
+/// How many were released.
+#[derive(Debug, Serialize)]
+pub struct ReleasedBody {
+    /// The count.
+    pub released: usize,
+}
+
+/// An agreement's standing.
+#[derive(Debug, Serialize)]
+pub struct AgreementBody {
+    /// The channel.
+    pub channel: String,
+    /// The agreement's id.
+    pub agreement: String,
+    /// How it stands.
+    pub standing: &'static str,
+    /// Since when it is known, in milliseconds since the epoch.
+    pub at_ms: u64,
+}
+
+/// A line of an import.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgreementLine {
+    agreement: String,
+    merchant: Option<String>,
+    name: Option<String>,
+    id_number: Option<String>,
+    pan: Option<String>,
+    phone: Option<String>,
+}
+
+impl std::fmt::Debug for AgreementLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AgreementLine(…)")
+    }
+}
+
+impl From<AgreementLine> for Told {
+    fn from(line: AgreementLine) -> Self {
+        Self {
+            agreement: line.agreement,
+            merchant: line.merchant,
+            name: line.name,
+            id_number: line.id_number,
+            pan: line.pan,
+            phone: line.phone,
+        }
+    }
+}
+
+/// What came of an import.
+#[derive(Debug, Default, Serialize)]
+pub struct ImportBody {
+    /// How many lines were imported.
+    pub imported: usize,
+    /// Which were not.
+    pub refused: Vec<RefusedLine>,
+}
+
+/// A line that was not imported.
+#[derive(Debug, Serialize)]
+pub struct RefusedLine {
+    /// Its number, from 1.
+    pub line: usize,
+    /// Why; never a value.
+    pub error: String,
+}

@@ -1,0 +1,167 @@
+//! The gate between the edge and the service: which route a request takes, and translations both ways.
+
+use crate::domain::element::Element;
+use crate::message::extract::Request;
+use crate::message::profile::RouteRule;
+use crate::metrics::Metrics;
+use crate::policy::Permit;
+use crate::proxy::gate::{Gate, Inspected, Reported, Route, Side};
+use crate::proxy::refuse::{Hint, Kind, Problem};
+use crate::proxy::upstream::Upstream;
+use crate::service::judge::Pending;
+use crate::service::refusal::Refusal;
+use crate::service::settle::Reported as Settled;
+use crate::service::{Channel, Service, annotate};
+use async_trait::async_trait;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// After how many seconds a core may come again where nothing could be judged.
+const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// One entry of the routing table.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The listener.
+    pub(super) side: Side,
+    /// What requests it takes.
+    pub(super) rule: RouteRule,
+    /// Where they go.
+    pub(super) route: Route,
+}
+
+/// The gate of one process.
+#[derive(Debug)]
+pub struct ServiceGate {
+    /// Longest path first, so that the most specific route wins.
+    pub(super) routes: Vec<Entry>,
+    pub(super) channels: BTreeMap<String, Arc<Channel>>,
+    pub(super) service: Arc<Service>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// What is remembered between permit and answer.
+#[derive(Debug)]
+pub struct Waiting {
+    pending: Pending,
+    spent: Duration,
+}
+
+#[async_trait]
+impl Gate for ServiceGate {
+    type Pending = Waiting;
+
+    fn route(&self, side: Side, host: &str, path: &str) -> Route {
+        let fits = |entry: &&Entry| {
+            let host_fits = entry.rule.host.as_deref().is_none_or(|expected| expected == host);
+            entry.side == side && host_fits && path.starts_with(&entry.rule.path)
+        };
+        match self.routes.iter().find(fits) {
+            Some(entry) => {
+                if matches!(entry.route, Route::Streamed(_)) {
+                    self.metrics.on_uninspected(match side {
+                        Side::Core => "core",
+                        Side::Notify => "notify",
+                    });
+                }
+                entry.route.clone()
+            }
+            None => Route::Unknown,
+        }
+    }
+
+    async fn judge(
+        &self,
+        upstream: &Upstream,
+        request: &Inspected<'_>,
+    ) -> Result<(Permit, Waiting), Box<Problem>> {
+        let begun = Instant::now();
+        let Some(channel) = self.channels.get(upstream.name()) else {
+            return Err(Box::new(Problem::new(Kind::NoRoute)));
+        };
+        let content_coding = text(request.headers, &header::CONTENT_ENCODING);
+        if content_coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+            return Err(Box::new(Problem::new(Kind::Unsupported)));
+        }
+        let read = Request {
+            path: request.path,
+            query: request.query,
+            content_type: text(request.headers, &header::CONTENT_TYPE),
+            told: text(request.headers, &HeaderName::from_static("hefu-elements")),
+            body: request.body,
+        };
+        match self.service.judge(channel, &read).await {
+            Ok((permit, pending)) => {
+                let spent = begun.elapsed().saturating_sub(pending.waited());
+                Ok((permit, Waiting { pending, spent }))
+            }
+            Err(refusal) => Err(Box::new(problem(&refusal))),
+        }
+    }
+
+    async fn settle(
+        &self,
+        waiting: Waiting,
+        reported: Reported<'_>,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let begun = Instant::now();
+        let Waiting { pending, spent } = waiting;
+        let channel = pending.channel().clone();
+        let settled = match reported {
+            Reported::Answer { status, headers, body } => {
+                Settled::Answer { status, content_type: text(headers, &header::CONTENT_TYPE), body }
+            }
+            Reported::Unread { .. } | Reported::InDoubt(_) => Settled::InDoubt,
+            Reported::NotSent => Settled::NotSent,
+        };
+        let annotations = self.service.settle(pending, settled);
+        self.metrics.on_overhead(channel.name(), spent + begun.elapsed());
+        fields(annotations)
+    }
+
+    fn refused(&self, _side: Side, kind: Kind) {
+        self.metrics.on_framing_refusal(kind.status());
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn fields(annotations: annotate::Annotations) -> Vec<(HeaderName, HeaderValue)> {
+    let field = |(name, value): (&'static str, String)| {
+        Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?))
+    };
+    annotations.into_iter().filter_map(field).collect()
+}
+
+fn problem(refusal: &Refusal) -> Problem {
+    let reason = refusal.first_reason();
+    let hint = reason.hint();
+    let kind = match refusal.status {
+        415 => Kind::Unsupported,
+        422 => Kind::Unreadable,
+        503 => Kind::Unavailable,
+        _ => Kind::Refused,
+    };
+    Problem {
+        title: Some(reason.title()),
+        payment: Some(refusal.payment.to_string()),
+        reasons: refusal.reasons.iter().map(|reason| reason.as_str()).collect(),
+        elements: refusal.elements.iter().map(Element::as_str).collect(),
+        ways_out: reason.ways_out().to_vec(),
+        hint: Some(Hint { code: hint.code, en: hint.en, zh: hint.zh }),
+        retry_after: matches!(kind, Kind::Unavailable).then_some(RETRY_AFTER_SECONDS),
+        annotations: fields(annotate::refused(refusal)),
+        ..Problem::new(kind)
+    }
+}
+
+/// Orders routes so that the most specific comes first: with a host before without, longer paths before shorter.
+pub(super) fn by_specificity(routes: &mut [Entry]) {
+    routes
+        .sort_by_key(|entry| std::cmp::Reverse((entry.rule.host.is_some(), entry.rule.path.len())));
+}

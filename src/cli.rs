@@ -1,0 +1,117 @@
+//! The `hefu` command: one file a subcommand, and the only place that prints.
+
+pub mod agreements;
+pub mod check;
+pub mod client;
+pub mod demo;
+pub mod explain;
+pub mod extract;
+pub mod holds;
+pub mod schema;
+pub mod serve;
+pub mod simulate;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Hefu (合符): verifies payments inline, and watches whether verification and outcome agree
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Check(check::Check),
+    Extract(extract::Extract),
+    Demo(demo::Demo),
+    Simulate(simulate::Simulate),
+    Explain(explain::Explain),
+    Holds(holds::Holds),
+    Agreements(agreements::Agreements),
+    Schema(schema::Schema),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The admin listener.
+    #[error(transparent)]
+    Client(#[from] client::ClientError),
+    /// A file.
+    #[error("cannot read `{}`: {source}", file.display())]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Hefu could not start.
+    #[error(transparent)]
+    Start(#[from] crate::app::StartError),
+    /// The simulator could not start.
+    #[error(transparent)]
+    Sim(#[from] crate::sim::SimError),
+    /// The arguments do not make sense together.
+    #[error("{0}")]
+    Usage(String),
+    /// Output or the runtime.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Everything was said already.
+    #[error("")]
+    Reported,
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output may stop reading: that is no failure of ours.
+        Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
+    }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    if !matches!(failure, Failure::Reported) {
+        // Nowhere is left to say that standard error is closed.
+        let _ = writeln!(io::stderr(), "hefu: {failure}");
+    }
+    ExitCode::FAILURE
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    match command {
+        Command::Serve(serve) => serve.run().await,
+        Command::Check(check) => check.run(&mut out),
+        Command::Extract(extract) => extract.run(&mut out),
+        Command::Demo(demo) => demo.run(&mut out).await,
+        Command::Simulate(simulate) => simulate.run(&mut out).await,
+        Command::Explain(explain) => explain.run(&mut out).await,
+        Command::Holds(holds) => holds.run(&mut out).await,
+        Command::Agreements(agreements) => agreements.run(&mut out).await,
+        Command::Schema(schema) => schema.run(&mut out),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "hefu", &mut out);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The admin API, as the commands call it.
+
+use clap::Args;
+use serde::de::DeserializeOwned;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the admin listener is and what opens it.
+#[derive(Clone, Debug, Args)]
+pub struct AdminArgs {
+    /// The admin listener: `http://127.0.0.1:9900` or `unix:/run/hefu/admin.sock`
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", env = "HEFU_ADMIN")]
+    admin: String,
+    /// The file with the bearer token
+    #[arg(long, value_name = "FILE", env = "HEFU_ADMIN_TOKEN_FILE")]
+    admin_token_file: PathBuf,
+}
+
+/// A client of one admin listener.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+/// Why a call came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The token file cannot be read.
+    #[error("cannot read the token file `{}`: {source}", file.display())]
+    Token {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The listener cannot be reached, or does not speak HTTP.
+    #[error(
+        "cannot reach the admin listener; is `hefu serve` running, and is `--admin` its address? ({0})"
+    )]
+    Unreachable(#[from] reqwest::Error),
+    /// It said no.
+    #[error("the admin listener says {status}: {detail}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// Its words.
+        detail: String,
+    },
+}
+
+impl Client {
+    /// A client as the arguments say.
+    ///
+    /// # Errors
+    /// [`ClientError::Token`], or where no client can be made.
+    pub fn new(args: &AdminArgs) -> Result<Self, ClientError> {
+        let token = std::fs::read_to_string(&args.admin_token_file)
+            .map_err(|source| ClientError::Token { file: args.admin_token_file.clone(), source })?;
+        let builder = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1));
+        let (builder, base) = match args.admin.strip_prefix("unix:") {
+            Some(socket) => (builder.unix_socket(PathBuf::from(socket)), "http://admin".to_owned()),
+            None => (builder, args.admin.trim_end_matches('/').to_owned()),
+        };
+        Ok(Self { http: builder.build()?, base, token: token.trim().to_owned() })
+    }
+
+    /// `GET path`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.send(self.http.get(format!("{}{path}", self.base))).await
+    }
+
+    /// `POST path`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: String,
+    ) -> Result<T, ClientError> {
+        let request = self.http.post(format!("{}{path}", self.base));
+        self.send(request.header("content-type", content_type).body(body)).await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, ClientError> {
+        let response = request.bearer_auth(&self.token).send().await?;
+        let status = response.status();
+        let body = response.bytes().await?;
+        let text = || {
+            let problem: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
+            let detail = problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
+            detail.map_or_else(
+                || String::from_utf8_lossy(&body).chars().take(200).collect(),
+                str::to_owned,
+            )
+        };
+        if !status.is_success() {
+            return Err(ClientError::Refused { status: status.as_u16(), detail: text() });
+        }
+        serde_json::from_slice(&body)
+            .map_err(|_| ClientError::Refused { status: status.as_u16(), detail: text() })
+    }
+}

@@ -1,0 +1,261 @@
+//! The demo's report: what Hefu counted, and beside it what the auditor knows.
+
+use crate::app::Running;
+use crate::cli::Failure;
+use crate::metrics::Metrics;
+use crate::sim::{Audit, ChannelAudit, Count, Simulation};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// The fewest true mismatches that make a run worth a verdict on recall.
+const TRUE_MISMATCHES_MIN: u64 = 10;
+/// A run shorter than this may not meet enough of them.
+const SECONDS_MIN: u64 = 25;
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    seed: u64,
+    seconds: u64,
+    audit: Audit,
+    counted: Counted,
+    element_leaks: usize,
+    forwarded_without_permit: u64,
+}
+
+/// What Hefu itself counted.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    permit: u64,
+    annotate: u64,
+    refuse: u64,
+    uninspected: u64,
+    inquiries: u64,
+    outcomes_sync: u64,
+    overhead_p50: u64,
+    overhead_p99: u64,
+}
+
+impl Counted {
+    fn new(metrics: &Metrics) -> Self {
+        let decided = |decision| metrics.total("hefu_payments_total", &[("decision", decision)]);
+        Self {
+            permit: decided("permit"),
+            annotate: decided("annotate"),
+            refuse: decided("refuse"),
+            uninspected: metrics.total("hefu_uninspected_total", &[]),
+            inquiries: metrics.total("hefu_verifications_total", &[]),
+            outcomes_sync: metrics.total("hefu_outcomes_total", &[("arrival", "sync")]),
+            overhead_p50: metrics.overhead_us(0.5),
+            overhead_p99: metrics.overhead_us(0.99),
+        }
+    }
+}
+
+impl Report {
+    /// Audits a run; `shown` is everything that Hefu logged and showed, to be searched for elements.
+    ///
+    /// # Errors
+    /// Where the leak scanner cannot be built.
+    pub fn new(
+        (seed, seconds): (u64, u64),
+        simulation: &Simulation,
+        running: &Running,
+        shown: &[Vec<u8>],
+    ) -> Result<Self, Failure> {
+        let audit = simulation.audit();
+        let scanner = simulation.leak_scanner()?;
+        let told = simulation.told();
+        let texts = shown.iter().map(Vec::as_slice).chain(told.iter().map(String::as_bytes));
+        let element_leaks = texts.map(|text| scanner.scan(text).len()).sum();
+        let counted = Counted::new(&running.service.metrics);
+        let received = audit.sum(|channel| channel.received);
+        let forwarded_without_permit = received.saturating_sub(counted.permit + counted.annotate);
+        Ok(Self { seed, seconds, audit, counted, element_leaks, forwarded_without_permit })
+    }
+
+    /// The audit.
+    pub const fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// How many elements were found in what Hefu logged and showed.
+    pub const fn element_leaks(&self) -> usize {
+        self.element_leaks
+    }
+
+    /// Whether everything that must hold of any run holds.
+    pub fn is_sound(&self) -> bool {
+        self.faults().is_empty()
+    }
+
+    /// What does not hold.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (name, channel) in &self.audit.channels {
+            for (kind, count) in kinds(channel) {
+                if count.found != count.truly || count.falsely > 0 {
+                    faults.push(format!(
+                        "{name}: {kind}: {} true, {} found, {} false",
+                        count.truly, count.found, count.falsely
+                    ));
+                }
+            }
+            if channel.match_then_no_match.truly == 0 && self.seconds >= SECONDS_MIN {
+                faults.push(format!("{name}: no true mismatch in the whole run"));
+            }
+        }
+        let all = self.audit.sum(|channel| channel.match_then_no_match.truly);
+        if all < TRUE_MISMATCHES_MIN && self.seconds >= SECONDS_MIN {
+            faults.push(format!("only {all} true mismatches"));
+        }
+        for (what, count) in [
+            ("signature failures", self.audit.sum(|channel| channel.signature_failures)),
+            ("messages changed", self.audit.sum(|channel| channel.bytes_changed)),
+            ("messages sent twice", self.audit.sum(|channel| channel.duplicates)),
+            ("of our headers at a channel", self.audit.sum(|channel| channel.hefu_headers)),
+            ("messages lost", self.audit.sum(|channel| channel.lost)),
+            ("forwarded without a permit", self.forwarded_without_permit),
+            ("elements leaked", u64::try_from(self.element_leaks).unwrap_or(u64::MAX)),
+            ("inquiries turned away", self.audit.inquiries_turned_away),
+        ] {
+            if count > 0 {
+                faults.push(format!("{count} {what}"));
+            }
+        }
+        faults
+    }
+
+    /// One object, with the keys that operators and CI rely on.
+    pub fn json(&self) -> Value {
+        let counted = &self.counted;
+        let kind = |of: &dyn Fn(&ChannelAudit) -> &Count| {
+            let sum = |part: &dyn Fn(&Count) -> u64| self.audit.sum(|channel| part(of(channel)));
+            json!({ "true": sum(&|count| count.truly), "found": sum(&|count| count.found), "false": sum(&|count| count.falsely) })
+        };
+        let channels: serde_json::Map<String, Value> = self.audit.channels.iter().map(|(name, channel)| {
+            let mismatches: serde_json::Map<String, Value> = kinds(channel).into_iter().map(|(kind, count)| {
+                (kind.to_owned(), json!({ "true": count.truly, "found": count.found, "false": count.falsely }))
+            }).collect();
+            ((*name).to_owned(), json!({ "sent": channel.sent, "received": channel.received, "refused": channel.refused, "mismatches": mismatches }))
+        }).collect();
+        json!({
+            "seed": self.seed,
+            "seconds": self.seconds,
+            "requests": { "inspected": counted.permit + counted.annotate + counted.refuse, "uninspected": counted.uninspected },
+            "decisions": { "permit": counted.permit, "annotate": counted.annotate, "refuse": counted.refuse },
+            "inquiries": counted.inquiries,
+            "outcomes": { "sync": counted.outcomes_sync, "notify": 0, "query": 0, "statement": 0 },
+            "mismatches": {
+                "match_then_no_match": kind(&|channel| &channel.match_then_no_match),
+                "unverified_then_no_match": kind(&|channel| &channel.unverified_then_no_match),
+            },
+            "signature_failures": self.audit.sum(|channel| channel.signature_failures),
+            "bytes_changed": self.audit.sum(|channel| channel.bytes_changed),
+            "forwarded_without_permit": self.forwarded_without_permit,
+            "element_leaks": self.element_leaks,
+            "overhead_us": { "p50": counted.overhead_p50, "p99": counted.overhead_p99 },
+            "channels": channels,
+            "faults": self.faults(),
+        })
+    }
+
+    /// For a person.
+    ///
+    /// # Errors
+    /// Where the output cannot be written.
+    pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        let counted = &self.counted;
+        writeln!(
+            out,
+            "\nThe auditor's report (seed {}, {} s). It shares no code with Hefu.\n",
+            self.seed, self.seconds
+        )?;
+        writeln!(
+            out,
+            "  {:<10} {:>7} {:>8} {:>8}   {:<26} {:>5} {:>6} {:>6}",
+            "channel", "sent", "arrived", "refused", "mismatch", "true", "found", "false"
+        )?;
+        for (name, channel) in &self.audit.channels {
+            let mut start = format!(
+                "  {name:<10} {:>7} {:>8} {:>8}",
+                channel.sent, channel.received, channel.refused
+            );
+            for (kind, count) in kinds(channel) {
+                writeln!(
+                    out,
+                    "{start}   {kind:<26} {:>5} {:>6} {:>6}",
+                    count.truly, count.found, count.falsely
+                )?;
+                start = " ".repeat(start.chars().count());
+            }
+        }
+        writeln!(
+            out,
+            "\n  decisions   {} permit, {} annotate, {} refuse; {} streamed uninspected",
+            counted.permit, counted.annotate, counted.refuse, counted.uninspected
+        )?;
+        writeln!(out, "  inquiries   {} to providers", counted.inquiries)?;
+        writeln!(
+            out,
+            "  overhead    {} µs in the median, {} µs at the 99th percentile (time in Hefu)",
+            counted.overhead_p50, counted.overhead_p99
+        )?;
+        writeln!(
+            out,
+            "  promises    {} signature failures, {} messages changed, {} without a permit, {} elements leaked",
+            self.audit.sum(|channel| channel.signature_failures),
+            self.audit.sum(|channel| channel.bytes_changed),
+            self.forwarded_without_permit,
+            self.element_leaks
+        )?;
+        let faults = self.faults();
+        for fault in &faults {
+            writeln!(out, "  FAULT       {fault}")?;
+        }
+        writeln!(
+            out,
+            "\n{}",
+            if faults.is_empty() {
+                "Both halves of the tally agree."
+            } else {
+                "What Hefu found is not what is true."
+            }
+        )
+    }
+}
+
+fn kinds(channel: &ChannelAudit) -> [(&'static str, &Count); 2] {
+    [
+        ("match_then_no_match", &channel.match_then_no_match),
+        ("unverified_then_no_match", &channel.unverified_then_no_match),
+    ]
+}
+
+/// The head of the live table.
+pub(super) fn head(out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "{:>5} {:>9} {:>9} {:>9} {:>9} {:>11} {:>6} {:>9}",
+        "s", "permit", "annotate", "refuse", "inquiries", "mismatches", "holds", "p50 µs"
+    )
+}
+
+/// One line of the live table.
+pub(super) fn line(out: &mut impl Write, elapsed: Duration, running: &Running) -> io::Result<()> {
+    let metrics = &running.service.metrics;
+    let counted = Counted::new(metrics);
+    writeln!(
+        out,
+        "{:>5} {:>9} {:>9} {:>9} {:>9} {:>11} {:>6} {:>9}",
+        elapsed.as_secs(),
+        counted.permit,
+        counted.annotate,
+        counted.refuse,
+        counted.inquiries,
+        metrics.total("hefu_mismatches_total", &[]),
+        running.service.standing_holds().len(),
+        counted.overhead_p50
+    )
+}

@@ -1,0 +1,260 @@
+//! Configuration: a directory of files in, a checked value or every problem out.
+//!
+//! `hefu.toml` says where this Hefu stands, `policy.toml` what is asked of payments, `channels/*.toml` how channels write their
+//! messages, `codes/*.toml` what their result codes mean, `providers/*.toml` how providers are asked.
+//! Two steps: files become file structs, key by key, and file structs become the checked values of `settings`.
+
+mod check;
+mod dump;
+mod file;
+mod problem;
+mod read;
+mod schema;
+mod settings;
+mod text;
+
+pub use problem::{Problem, Problems, Rendering};
+pub use schema::schema;
+pub use settings::{
+    Admin, Channel, ChannelMode, ClientCertificate, Config, Evidence, Holds, Inquiry, Limits,
+    Listen, Notify, Passthrough, Patience, Provider, Secret, Tls, Upstream,
+};
+pub use text::{AdminAddress, InDoubt};
+
+use crate::domain::id::ChannelName;
+use crate::message::profile::{Profile, RouteRule};
+use check::channel::{Around, Protocol};
+use check::deployment::Definition;
+use file::channel::ChannelFile;
+use file::codes::CodesFile;
+use file::{HefuFile, PolicyFile};
+use read::{Opened, Sheet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::Path;
+use std::{fs, mem};
+
+/// The most files in one folder of the configuration.
+const FILES_MAX: usize = 256;
+
+/// Loads the configuration at `place`: its directory, or the `hefu.toml` in it.
+///
+/// # Errors
+/// Every problem of every file, never only the first.
+pub fn load(place: &Path) -> Result<Config, Problems> {
+    let dir = match place.parent() {
+        Some(parent) if place.is_file() => parent,
+        _ => place,
+    };
+    let mut desk = Desk::open(dir);
+    let codes =
+        desk.codes.iter_mut().map(|opened| (opened.stem.clone(), check::codes::check(opened)));
+    let codes: BTreeMap<_, _> = codes.collect();
+    let protocols = desk.protocols(&codes);
+    desk.find_twins(&protocols);
+    let names = desk.channel_names();
+    let modes = check::policy::check(&mut desk.policy.sheet, &desk.policy.file, &names);
+    let deployment = check::deployment::check(&mut desk.hefu.sheet, dir, &desk.hefu.file);
+    let mut unused: BTreeMap<ChannelName, Protocol> = protocols
+        .into_iter()
+        .map(|(_, protocol)| (protocol.profile.channel.clone(), protocol))
+        .collect();
+    let Opened { sheet, file, .. } = &mut desk.hefu;
+    let providers = check::deployment::providers(sheet, dir, &file.providers, &desk.definitions);
+    let mut channels = BTreeMap::new();
+    for (name, at) in &file.channels {
+        if !names.contains(&name.value) {
+            let hint = problem::suggest(&name.value, names.iter().map(String::as_str));
+            sheet.problem(&name.span, format!("no profile of channel `{}`", name.value), hint);
+        }
+        let deployed = check::deployment::channel(sheet, dir, at);
+        let name = ChannelName::new(&name.value);
+        let Some(protocol) = unused.remove(&name) else { continue };
+        let channel = Channel {
+            not_processed_after: protocol.not_processed_after,
+            profile: protocol.profile,
+            notify: protocol.notify,
+            mode: modes.modes.get(name.as_str()).copied().unwrap_or_default(),
+            upstreams: deployed.upstreams,
+            notify_core: deployed.notify_core,
+            patience: deployed.patience,
+            in_doubt: at.value.in_doubt.as_ref().map(|word| word.0).unwrap_or_default(),
+        };
+        channels.insert(name, channel);
+    }
+    let unused = unused.into_iter().map(|(name, protocol)| (name, protocol.profile)).collect();
+    match (deployment.listen, deployment.fingerprinter, desk.into_problems()) {
+        (Some(listen), Some(fingerprinter), problems) if problems.is_empty() => Ok(Config {
+            listen,
+            limits: deployment.limits,
+            fingerprinter,
+            channels,
+            unused,
+            passthrough: deployment.passthrough,
+            providers,
+            policy: modes.policy,
+            holds: modes.holds,
+            evidence: modes.evidence,
+            inquiry: modes.inquiry,
+        }),
+        (_, _, problems) => Err(problems),
+    }
+}
+
+/// The files on the desk.
+struct Desk<'d> {
+    dir: &'d Path,
+    hefu: Opened<HefuFile>,
+    policy: Opened<PolicyFile>,
+    channels: Vec<Opened<ChannelFile>>,
+    codes: Vec<Opened<CodesFile>>,
+    definitions: BTreeMap<String, Definition>,
+    others: Vec<Sheet>,
+}
+
+impl<'d> Desk<'d> {
+    fn open(dir: &'d Path) -> Self {
+        let policy = if dir.join("policy.toml").exists() {
+            Opened::open(dir, "policy.toml")
+        } else {
+            Opened::absent("policy.toml")
+        };
+        let mut desk = Self {
+            dir,
+            hefu: Opened::open(dir, "hefu.toml"),
+            policy,
+            channels: Vec::new(),
+            codes: Vec::new(),
+            definitions: BTreeMap::new(),
+            others: Vec::new(),
+        };
+        desk.channels = desk.list("channels").iter().map(|name| Opened::open(dir, name)).collect();
+        desk.codes = desk.list("codes").iter().map(|name| Opened::open(dir, name)).collect();
+        for name in desk.list("providers") {
+            desk.define(&name);
+        }
+        desk
+    }
+
+    /// The names of the TOML files in a folder that need not be there.
+    fn list(&mut self, folder: &str) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.dir.join(folder)) else { return Vec::new() };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "toml"))
+            .map(|name| format!("{folder}/{name}"))
+            .collect();
+        names.sort_unstable();
+        if names.len() > FILES_MAX {
+            let mut sheet = Sheet::new(folder, String::new());
+            sheet.problem(
+                &(0..0),
+                format!("more than {FILES_MAX} files"),
+                "remove what is not used",
+            );
+            self.others.push(sheet);
+            names.truncate(FILES_MAX);
+        }
+        names
+    }
+
+    /// Takes a provider's definition, named as its file is: it is compiled by whoever speaks to providers.
+    fn define(&mut self, file: &str) {
+        let Opened { sheet, stem, .. } = Opened::<toml::Table>::open(self.dir, file);
+        let definition = Definition { file: file.to_owned(), text: sheet.text().to_owned() };
+        self.definitions.insert(stem, definition);
+        self.others.push(sheet);
+    }
+
+    /// The names of all channels, also of those whose file is wrong.
+    fn channel_names(&self) -> BTreeSet<String> {
+        let named = |opened: &Opened<ChannelFile>| match &opened.file.name {
+            Some(name) => name.value.0.0.clone(),
+            None => opened.stem.clone(),
+        };
+        self.channels.iter().map(named).collect()
+    }
+
+    /// Checks every channel's protocol; with it goes the position of its file.
+    fn protocols(
+        &mut self,
+        codes: &BTreeMap<String, check::codes::Codes>,
+    ) -> Vec<(usize, Protocol)> {
+        let mut protocols = Vec::new();
+        let mut channels = mem::take(&mut self.channels);
+        for (at, opened) in channels.iter_mut().enumerate() {
+            let name = opened.file.name.as_ref().map_or(&opened.stem, |name| &name.value.0.0);
+            let Opened { sheet, file, .. } = &mut self.hefu;
+            let deployed = file.channels.iter().find(|(key, _)| key.value == *name);
+            let wanted = check::channel::key_names(&opened.file);
+            let keys = deployed
+                .map(|(_, at)| check::deployment::keys(sheet, self.dir, &at.value, &wanted))
+                .unwrap_or_default();
+            let checked = check::channel::check(opened, Around { codes, keys: &keys });
+            protocols.extend(checked.map(|protocol| (at, protocol)));
+        }
+        self.channels = channels;
+        protocols
+    }
+
+    /// Finds channels of one name, and routes that two would claim.
+    fn find_twins(&mut self, protocols: &[(usize, Protocol)]) {
+        let mut names: BTreeMap<&ChannelName, usize> = BTreeMap::new();
+        let mut routes: BTreeMap<(Option<String>, String), String> = BTreeMap::new();
+        for (at, Protocol { profile, .. }) in protocols {
+            if let Some(first) = names.insert(&profile.channel, *at) {
+                let first = self.channels.get(first).map(|opened| opened.sheet.name().to_owned());
+                if let Some(Opened { sheet, file, .. }) = self.channels.get_mut(*at) {
+                    let span = file.name.as_ref().map_or(0..0, |name| name.span.clone());
+                    let hint = format!("the other one is `{}`", first.unwrap_or_default());
+                    sheet.problem(&span, format!("channel {} stands twice", profile.channel), hint);
+                }
+            }
+            let Some(Opened { sheet, file, .. }) = self.channels.get_mut(*at) else { continue };
+            for (route, span) in routes_with_places(profile, file) {
+                let owner = sheet.name().to_owned();
+                claim(sheet, &span, &mut routes, ((route.host.clone(), route.path.clone()), owner));
+            }
+        }
+        let Opened { sheet, file, .. } = &mut self.hefu;
+        for at in &file.passthrough {
+            let Some(path) = &at.value.path else { continue };
+            let host = at.value.host.as_ref().map(|host| host.0.0.clone());
+            let owner = sheet.name().to_owned();
+            claim(sheet, &path.span, &mut routes, ((host, path.value.0.0.clone()), owner));
+        }
+    }
+
+    fn into_problems(self) -> Problems {
+        let channels = self.channels.into_iter().map(|opened| opened.sheet);
+        let codes = self.codes.into_iter().map(|opened| opened.sheet);
+        let sheets = [self.hefu.sheet, self.policy.sheet].into_iter().chain(channels).chain(codes);
+        Problems::new(sheets.chain(self.others).flat_map(Sheet::into_problems).collect())
+    }
+}
+
+fn routes_with_places<'a>(
+    profile: &'a Profile,
+    file: &ChannelFile,
+) -> Vec<(&'a RouteRule, Range<usize>)> {
+    let spans = file
+        .route
+        .iter()
+        .filter_map(|route| route.value.path.as_ref().map(|path| path.span.clone()));
+    profile.routes.iter().zip(spans).collect()
+}
+
+/// Notes a route, or a problem where it is taken.
+fn claim(
+    sheet: &mut Sheet,
+    span: &Range<usize>,
+    routes: &mut BTreeMap<(Option<String>, String), String>,
+    (route, owner): ((Option<String>, String), String),
+) {
+    let path = route.1.clone();
+    if let Some(other) = routes.insert(route, owner) {
+        let hint =
+            format!("`{other}` has the same host and path: one request can go to one place only");
+        sheet.problem(span, format!("route `{path}` stands twice"), hint);
+    }
+}

@@ -1,0 +1,281 @@
+//! From a channel's file to its profile.
+
+use super::super::file::channel::{
+    BodyFile, ChannelFile, Field, LayerFile, NotifyFile, OutcomeFile, StepFile, UnwrapFile,
+};
+use super::super::problem::suggest;
+use super::super::read::{At, Opened, Sheet};
+use super::super::settings::Notify;
+use super::codes::Codes;
+use super::message;
+use crate::crypto::seal::OpeningKey;
+use crate::domain::id::{ChannelName, Road};
+use crate::message::charset::Charset;
+use crate::message::path::Path;
+use crate::message::profile::{Body, Format, Layer, OutcomeRule, Profile, RouteRule, Step, Unwrap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::time::Duration;
+
+/// What a channel's file is checked against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Around<'a> {
+    /// All code maps, by file.
+    pub(crate) codes: &'a BTreeMap<String, Codes>,
+    /// The channel's keys, where it is in use.
+    pub(crate) keys: &'a BTreeMap<String, OpeningKey>,
+}
+
+/// One channel's protocol.
+#[derive(Debug)]
+pub(crate) struct Protocol {
+    /// Its messages.
+    pub(crate) profile: Profile,
+    /// Its notifications.
+    pub(crate) notify: Option<Notify>,
+    /// By code map: how old an order must be before "not processed" is believed.
+    pub(crate) not_processed_after: BTreeMap<String, Duration>,
+}
+
+/// The names of the keys that a channel's file asks for.
+pub(crate) fn key_names(file: &ChannelFile) -> BTreeSet<&str> {
+    let notify = file.notify.as_ref().and_then(|notify| notify.value.body.as_ref());
+    [file.request.as_ref(), file.answer.as_ref(), notify]
+        .into_iter()
+        .flatten()
+        .flat_map(|body| &body.value.unwrap)
+        .flat_map(|unwrap| &unwrap.value.steps)
+        .filter_map(|step| match &step.value {
+            StepFile::OpenBlocks(name) => Some(name.as_str()),
+            StepFile::Base64 | StepFile::Hex | StepFile::BraceForm | StepFile::Json => None,
+        })
+        .collect()
+}
+
+/// Checks a channel's file. `None` where a part without which there is no profile is wrong.
+pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Option<Protocol> {
+    let Opened { sheet, file, .. } = opened;
+    let top = 0..0;
+    let name = sheet.need(
+        file.name.as_ref(),
+        &top,
+        "name",
+        "name the channel, such as `name = \"unionpay\"`",
+    );
+    let codes = find_codes(sheet, file, around.codes);
+    let maps = Maps { known: codes };
+    let request = sheet.need(
+        file.request.as_ref(),
+        &top,
+        "request",
+        "say how requests are written in `[request]`",
+    );
+    let request = request.and_then(|body| read_body(sheet, body, around.keys));
+    let answer = sheet.need(
+        file.answer.as_ref(),
+        &top,
+        "answer",
+        "say how answers are written in `[answer]`",
+    );
+    let answer = answer.and_then(|body| read_body(sheet, body, around.keys));
+    if file.route.is_empty() {
+        let hint = "say which requests are its messages in `[[route]]`";
+        sheet.problem(&top, "the channel has no route", hint);
+    }
+    let mut routes = Vec::new();
+    for route in &file.route {
+        let host = route.value.host.as_ref().map(|host| host.0.0.clone());
+        let hint = "say what the path begins with; `/` is every path";
+        let path = sheet.need(route.value.path.as_ref(), &route.span, "path", hint);
+        routes.extend(path.map(|path| RouteRule { host, path: path.value.0.0.clone() }));
+    }
+    let messages = message::check_all(sheet, &file.message, &maps);
+    let notify = file.notify.as_ref().map(|notify| {
+        read_notify(
+            sheet,
+            notify,
+            &Beside { maps: &maps, keys: around.keys, request: request.as_ref() },
+        )
+    });
+    let notify = match notify {
+        Some(read) => Some(read?),
+        None => None,
+    };
+    let profile = Profile {
+        channel: ChannelName::new(&name?.value.0.0),
+        road: file.road.as_ref().map(|road| Road::new(&road.0.0)),
+        routes,
+        request: request?,
+        answer: answer?,
+        messages,
+        codes: codes.map(|codes| codes.maps.clone()).unwrap_or_default(),
+    };
+    let not_processed_after =
+        codes.map(|codes| codes.not_processed_after.clone()).unwrap_or_default();
+    Some(Protocol { profile, notify, not_processed_after })
+}
+
+fn find_codes<'a>(
+    sheet: &mut Sheet,
+    file: &ChannelFile,
+    codes: &'a BTreeMap<String, Codes>,
+) -> Option<&'a Codes> {
+    let named = file.codes.as_ref()?;
+    let found = codes.get(&named.value);
+    if found.is_none() {
+        let hint = suggest(&named.value, codes.keys().map(String::as_str));
+        sheet.problem(&named.span, format!("there is no `codes/{}.toml`", named.value), hint);
+    }
+    found
+}
+
+/// The code maps that a channel may name.
+#[derive(Debug)]
+pub(crate) struct Maps<'a> {
+    known: Option<&'a Codes>,
+}
+
+impl Maps<'_> {
+    /// The rule for reading an outcome; its maps must be known.
+    pub(crate) fn outcome(&self, sheet: &mut Sheet, file: &At<OutcomeFile>) -> Option<OutcomeRule> {
+        let outer = match &file.value.outer {
+            Some(outer) => {
+                let LayerFile { code, map } = &outer.value;
+                Some(self.layer(sheet, &outer.span, code.as_ref(), map.as_ref())?)
+            }
+            None => None,
+        };
+        let layer =
+            self.layer(sheet, &file.span, file.value.code.as_ref(), file.value.map.as_ref())?;
+        Some(OutcomeRule { outer, layer })
+    }
+
+    fn layer(
+        &self,
+        sheet: &mut Sheet,
+        span: &Range<usize>,
+        code: Option<&Field>,
+        map: Option<&At<String>>,
+    ) -> Option<Layer> {
+        let code = sheet.need(code, span, "code", "name the field with the result code");
+        let map = sheet.need(map, span, "map", "name the code map that reads it")?;
+        let maps = self.known.map(|codes| &codes.maps);
+        if let Some(maps) = maps.filter(|maps| !maps.contains_key(&map.value)) {
+            let hint = suggest(&map.value, maps.keys().map(String::as_str));
+            sheet.problem(&map.span, format!("no code map `{}`", map.value), hint);
+        } else if maps.is_none() {
+            let hint = "name the file of code maps at the top, such as `codes = \"unionpay\"`";
+            sheet.problem(&map.span, format!("no code map `{}`", map.value), hint);
+        }
+        Some(Layer { code: code?.0.clone(), map: map.value.clone() })
+    }
+}
+
+fn read_body(
+    sheet: &mut Sheet,
+    file: &At<BodyFile>,
+    keys: &BTreeMap<String, OpeningKey>,
+) -> Option<Body> {
+    let span = &file.span;
+    let file = &file.value;
+    let format = sheet.need(file.format.as_ref(), span, "format", "one of form, pairs, json, text");
+    if let Some(field) =
+        file.charset.field.as_ref().filter(|field| field.value.0.keys().count() > 1)
+    {
+        let hint = "the charset must be known before anything is unwrapped";
+        sheet.problem(&field.span, "the field that names the charset is not outermost", hint);
+    }
+    let default = file.charset.default.as_ref().map_or(encoding_rs::UTF_8, |label| label.0.0);
+    let format = format?.0;
+    let unwrap =
+        file.unwrap.iter().map(|unwrap| read_unwrap(sheet, unwrap, format, keys)).collect();
+    Some(Body {
+        format,
+        charset: Charset {
+            field: file.charset.field.as_ref().map(|field| field.value.0.clone()),
+            default,
+        },
+        content_types: file.content_types.iter().map(|kind| kind.0.0.clone()).collect(),
+        unwrap,
+    })
+}
+
+fn read_unwrap(
+    sheet: &mut Sheet,
+    unwrap: &At<UnwrapFile>,
+    format: Format,
+    keys: &BTreeMap<String, OpeningKey>,
+) -> Unwrap {
+    let file = &unwrap.value;
+    match (&file.at, format) {
+        (None, Format::Form | Format::Pairs | Format::Json) => {
+            let hint = "name the field in `at`, or unwrap a whole body of format `text`";
+            sheet.problem(&unwrap.span, "nothing says what is unwrapped", hint);
+        }
+        (Some(_), Format::Text) => {
+            let hint = "leave `at` out: the whole body is unwrapped";
+            sheet.problem(&unwrap.span, "a body of format `text` has no fields", hint);
+        }
+        (None, Format::Text) | (Some(_), Format::Form | Format::Pairs | Format::Json) => (),
+    }
+    let mut steps = Vec::new();
+    for step in &file.steps {
+        if matches!(steps.last(), Some(Step::BraceForm | Step::Json)) {
+            let hint =
+                "fields are the end of unwrapping; name an inner field in an `unwrap` of its own";
+            sheet.problem(&step.span, "a step after the fields are open", hint);
+        }
+        steps.push(match &step.value {
+            StepFile::Base64 => Step::Base64,
+            StepFile::Hex => Step::Hex,
+            StepFile::BraceForm => Step::BraceForm,
+            StepFile::Json => Step::Json,
+            StepFile::OpenBlocks(name) => Step::OpenBlocks(keys.get(name).cloned()),
+        });
+    }
+    if steps.is_empty() {
+        let hint = "write the steps in order, such as `steps = [\"base64\", \"brace_form\"]`";
+        sheet.problem(&unwrap.span, "an `unwrap` without steps", hint);
+    }
+    Unwrap { at: file.at.as_ref().map(|at| at.0.clone()), steps }
+}
+
+struct Beside<'a> {
+    maps: &'a Maps<'a>,
+    keys: &'a BTreeMap<String, OpeningKey>,
+    request: Option<&'a Body>,
+}
+
+fn read_notify(sheet: &mut Sheet, file: &At<NotifyFile>, beside: &Beside<'_>) -> Option<Notify> {
+    let span = &file.span;
+    let file = &file.value;
+    let path = sheet.need(
+        file.path.as_ref(),
+        span,
+        "path",
+        "say what the path of notifications begins with",
+    );
+    let answer =
+        sheet.need(file.answer.as_ref(), span, "answer", "say which field holds the result code");
+    let outcome = answer.and_then(|answer| beside.maps.outcome(sheet, answer));
+    let body = match &file.body {
+        Some(body) => read_body(sheet, body, beside.keys),
+        None => beside.request.cloned(),
+    };
+    if file.order.is_empty() {
+        let hint = "name the fields that name the order, as its message does";
+        sheet.problem(span, "notifications without an order", hint);
+    }
+    Some(Notify {
+        path: path?.value.0.0.clone(),
+        body: body?,
+        order: paths(&file.order),
+        outcome: outcome?,
+        acknowledged: file.acknowledged.clone(),
+    })
+}
+
+/// The paths of fields.
+pub(crate) fn paths(fields: &[Field]) -> Vec<Path> {
+    fields.iter().map(|field| field.0.clone()).collect()
+}

@@ -1,0 +1,299 @@
+//! From `hefu.toml` to where this Hefu stands.
+
+use super::super::file::{
+    DeployedFile, HefuFile, LimitsFile, ListenFile, ProviderFile, SecretsFile, Time,
+};
+use super::super::problem::suggest;
+use super::super::read::{At, Sheet};
+use super::super::settings::{Admin, Limits, Listen, Passthrough, Patience, Provider, Upstream};
+use super::super::text::{Size, Text};
+use super::{place, within};
+use crate::crypto::fingerprint::Fingerprinter;
+use crate::crypto::seal::OpeningKey;
+use crate::domain::id::{KeyId, ProviderName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+/// The fewest bytes of an admin token: 128 bits in base 64.
+const TOKEN_BYTES_MIN: usize = 22;
+/// How long an inquiry may take where nothing else is said.
+const PROVIDER_TIMEOUT: Duration = Duration::from_secs(2);
+/// The priority where nothing else is said.
+const PROVIDER_PRIORITY: u32 = 100;
+
+/// What `hefu.toml` says, but for channels.
+#[derive(Debug)]
+pub(crate) struct Deployment {
+    pub(crate) listen: Option<Listen>,
+    pub(crate) limits: Limits,
+    pub(crate) fingerprinter: Option<Fingerprinter>,
+    pub(crate) passthrough: Vec<Passthrough>,
+}
+
+/// Checks all of it but for channels and providers.
+pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Deployment {
+    let hint = "say where Hefu listens, such as `[listen]` with `core = \"127.0.0.1:7000\"`";
+    let listen = sheet.need(file.listen.as_ref(), &(0..0), "listen", hint);
+    let hint = "name the key of fingerprints in `[secrets]`";
+    let secrets = sheet.need(file.secrets.as_ref(), &(0..0), "secrets", hint);
+    Deployment {
+        listen: listen.and_then(|listen| read_listen(sheet, dir, listen)),
+        limits: limits(sheet, &file.limits),
+        fingerprinter: secrets.and_then(|secrets| fingerprinter(sheet, dir, secrets)),
+        passthrough: read_passthrough(sheet, dir, file),
+    }
+}
+
+fn read_listen(sheet: &mut Sheet, dir: &Path, at: &At<ListenFile>) -> Option<Listen> {
+    let file = &at.value;
+    let hint = "say where the core's requests come, such as `core = \"127.0.0.1:7000\"`";
+    let core = sheet.need(file.core.as_ref(), &at.span, "core", hint);
+    let notify = file.notify.as_ref();
+    if let (Some(core), Some(notify)) = (core, notify)
+        && core.value == notify.value
+    {
+        let hint = "channels must not reach the core's listener: give each its own port";
+        sheet.problem(&notify.span, "two listeners on one address", hint);
+    }
+    let admin = match (&file.admin, &file.admin_token_file) {
+        (None, _) => Some(None),
+        (Some(address), Some(path)) => {
+            let token = place::secret(sheet, dir, path);
+            if token.as_ref().is_some_and(|token| token.expose().len() < TOKEN_BYTES_MIN) {
+                let hint = "make one with `openssl rand -base64 32`";
+                sheet.problem(
+                    &path.span,
+                    format!("a token has at least {TOKEN_BYTES_MIN} bytes"),
+                    hint,
+                );
+            }
+            token.map(|token| Some(Admin { address: address.value.0.clone(), token }))
+        }
+        (Some(_), None) => {
+            let hint = "the admin API can change what is refused: make a token with `openssl rand -base64 32`";
+            sheet.need::<()>(None, &at.span, "admin_token_file", hint);
+            None
+        }
+    };
+    Some(Listen { core: core?.value.0, notify: notify.map(|notify| notify.value.0), admin: admin? })
+}
+
+fn limits(sheet: &mut Sheet, file: &LimitsFile) -> Limits {
+    let default = Limits::default();
+    Limits {
+        body: size(sheet, file.body.as_ref(), 1 << 10..=16 << 20, default.body),
+        head: size(sheet, file.head.as_ref(), 1 << 10..=64 << 10, default.head),
+        headers: within(sheet, file.headers.as_ref(), 8..=256, default.headers),
+        connections: within(sheet, file.connections.as_ref(), 1..=65_536, default.connections),
+        head_deadline: time(
+            sheet,
+            file.head_deadline.as_ref(),
+            SECOND..=HOUR,
+            default.head_deadline,
+        ),
+        body_deadline: time(
+            sheet,
+            file.body_deadline.as_ref(),
+            SECOND..=HOUR,
+            default.body_deadline,
+        ),
+        idle: time(sheet, file.idle.as_ref(), SECOND..=HOUR, default.idle),
+    }
+}
+
+fn size(
+    sheet: &mut Sheet,
+    value: Option<&At<Text<Size>>>,
+    range: RangeInclusive<usize>,
+    default: usize,
+) -> usize {
+    let value = value.map(|at| At { span: at.span.clone(), value: at.value.0.0 });
+    within(sheet, value.as_ref(), range, default)
+}
+
+/// A duration within a range, or the default.
+pub(crate) fn time(
+    sheet: &mut Sheet,
+    value: Option<&Time>,
+    range: RangeInclusive<Duration>,
+    default: Duration,
+) -> Duration {
+    let value = value.map(|at| At { span: at.span.clone(), value: at.value.0 });
+    within(sheet, value.as_ref(), range, default)
+}
+
+fn fingerprinter(sheet: &mut Sheet, dir: &Path, at: &At<SecretsFile>) -> Option<Fingerprinter> {
+    let hint = "make a key with `openssl rand -hex 32` and name its file";
+    let path =
+        sheet.need(at.value.fingerprint_key_file.as_ref(), &at.span, "fingerprint_key_file", hint);
+    let hint = "number the key, from 1; a new key gets a new number";
+    let id = sheet.need(at.value.fingerprint_key_id, &at.span, "fingerprint_key_id", hint);
+    let path = path?;
+    let key = place::secret(sheet, dir, path)?;
+    let made = Fingerprinter::new(KeyId(id?), key.expose());
+    if let Err(error) = &made {
+        sheet.problem(&path.span, error.to_string(), "make one with `openssl rand -hex 32`");
+    }
+    made.ok()
+}
+
+fn read_passthrough(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Vec<Passthrough> {
+    let mut all = Vec::new();
+    for at in &file.passthrough {
+        let hint = "say what the path begins with; `/` is every path";
+        let path = sheet.need(at.value.path.as_ref(), &at.span, "path", hint);
+        let upstream =
+            sheet.need(at.value.upstream.as_ref(), &at.span, "upstream", "say where it goes");
+        let upstream =
+            upstream.and_then(|url| place::upstream(sheet, dir, url, at.value.tls.as_ref()));
+        let host = at.value.host.as_ref().map(|host| host.0.0.clone());
+        if let (Some(path), Some(upstream)) = (path, upstream) {
+            all.push(Passthrough { host, path: path.value.0.0.clone(), upstream });
+        }
+    }
+    all
+}
+
+/// A channel's place in the network.
+#[derive(Debug)]
+pub(crate) struct Deployed {
+    pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) notify_core: Option<Upstream>,
+    pub(crate) patience: Patience,
+}
+
+/// Where one channel is.
+pub(crate) fn channel(sheet: &mut Sheet, dir: &Path, at: &At<DeployedFile>) -> Deployed {
+    let file = &at.value;
+    let hint = "say where the channel is, such as `upstreams = [\"https://gateway.example\"]`";
+    let urls = sheet.need(file.upstreams.as_ref(), &at.span, "upstreams", hint);
+    if let Some(urls) = urls.filter(|urls| urls.value.is_empty()) {
+        sheet.problem(&urls.span, "no upstream", hint);
+    }
+    let upstreams = urls
+        .into_iter()
+        .flat_map(|urls| &urls.value)
+        .filter_map(|url| place::upstream(sheet, dir, url, file.tls.as_ref()))
+        .collect();
+    let core = file.notify_core.as_ref();
+    let default = Patience::default();
+    Deployed {
+        upstreams,
+        notify_core: core.and_then(|url| place::upstream(sheet, dir, url, None)),
+        patience: Patience {
+            connect: time(
+                sheet,
+                file.connect_timeout.as_ref(),
+                SECOND / 10..=SECOND * 30,
+                default.connect,
+            ),
+            answer: time(
+                sheet,
+                file.answer_timeout.as_ref(),
+                SECOND..=SECOND * 300,
+                default.answer,
+            ),
+            idle: time(sheet, file.idle_timeout.as_ref(), SECOND..=HOUR, default.idle),
+            answer_max: size(
+                sheet,
+                file.answer_max.as_ref(),
+                1 << 10..=16 << 20,
+                default.answer_max,
+            ),
+        },
+    }
+}
+
+/// The keys that open one channel's sealed payloads; `wanted` are the names that its profile asks for.
+pub(crate) fn keys(
+    sheet: &mut Sheet,
+    dir: &Path,
+    file: &DeployedFile,
+    wanted: &BTreeSet<&str>,
+) -> BTreeMap<String, OpeningKey> {
+    let mut keys = BTreeMap::new();
+    for (name, path) in &file.keys {
+        if !wanted.contains(name.value.as_str()) {
+            let hint = suggest(&name.value, wanted.iter().copied());
+            sheet.problem(&name.span, format!("the profile has no key `{}`", name.value), hint);
+        }
+        let Some(pem) = place::secret(sheet, dir, path) else { continue };
+        match OpeningKey::from_pem(pem.expose()) {
+            Ok(key) => {
+                keys.insert(name.value.clone(), key);
+            }
+            Err(error) => {
+                let hint = "the public half of the key that seals opens what it sealed";
+                sheet.problem(&path.span, error.to_string(), hint);
+            }
+        }
+    }
+    keys
+}
+
+/// A provider's definition, as read from its file.
+#[derive(Debug)]
+pub(crate) struct Definition {
+    pub(crate) file: String,
+    pub(crate) text: String,
+}
+
+/// The providers in use.
+pub(crate) fn providers(
+    sheet: &mut Sheet,
+    dir: &Path,
+    files: &BTreeMap<At<Text<super::super::text::Name>>, At<ProviderFile>>,
+    definitions: &BTreeMap<String, Definition>,
+) -> BTreeMap<ProviderName, Provider> {
+    let mut providers = BTreeMap::new();
+    for (name, at) in files {
+        let definition = definitions.get(&name.value.0.0);
+        if definition.is_none() {
+            let hint = suggest(&name.value.0.0, definitions.keys().map(String::as_str));
+            sheet.problem(
+                &name.span,
+                format!("no definition of provider `{}`", name.value.0.0),
+                hint,
+            );
+        }
+        if let Some(provider) = provider(sheet, dir, at, definition) {
+            providers.insert(ProviderName::new(&name.value.0.0), provider);
+        }
+    }
+    providers
+}
+
+fn provider(
+    sheet: &mut Sheet,
+    dir: &Path,
+    at: &At<ProviderFile>,
+    definition: Option<&Definition>,
+) -> Option<Provider> {
+    let file = &at.value;
+    let url = sheet.need(file.url.as_ref(), &at.span, "url", "say where the provider is");
+    let server = url.and_then(|url| place::server(sheet, dir, url, file.tls.as_ref()));
+    let mut credentials = BTreeMap::new();
+    for (name, path) in &file.credentials {
+        if let Some(secret) = place::secret(sheet, dir, path) {
+            credentials.insert(name.clone(), secret);
+        }
+    }
+    let timeout = time(sheet, file.timeout.as_ref(), SECOND / 10..=SECOND * 60, PROVIDER_TIMEOUT);
+    let (server, definition) = (server?, definition?);
+    Some(Provider {
+        file: definition.file.clone(),
+        definition: definition.text.clone(),
+        upstream: server.upstream,
+        path: server.path,
+        credentials,
+        vars: file.vars.clone(),
+        enabled: file.enabled.unwrap_or(true),
+        priority: file.priority.unwrap_or(PROVIDER_PRIORITY),
+        price_fen: file.price_fen.unwrap_or_default(),
+        timeout,
+    })
+}

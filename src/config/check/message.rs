@@ -1,0 +1,192 @@
+//! From `[[message]]` to a profile's messages.
+
+use super::super::file::channel::{Field, MessageFile, WaitFile, YieldsFile};
+use super::super::read::{At, Sheet};
+use super::channel::{Maps, paths};
+use crate::domain::element::{Element, ElementSet};
+use crate::domain::money::Unit;
+use crate::domain::payment::Scenario;
+use crate::message::path::Path;
+use crate::message::profile::{Coded, Message, Yields};
+use std::ops::Range;
+
+/// The elements that messages carry.
+const READ: [Element; 6] = [
+    Element::Name,
+    Element::IdNumber,
+    Element::Pan,
+    Element::Phone,
+    Element::Cvv2,
+    Element::Expiry,
+];
+
+/// Checks the messages one by one, and then against each other.
+pub(crate) fn check_all(
+    sheet: &mut Sheet,
+    files: &[At<MessageFile>],
+    maps: &Maps<'_>,
+) -> Vec<Message> {
+    let read: Vec<(&At<MessageFile>, Option<Message>)> =
+        files.iter().map(|file| (file, check(sheet, file, maps))).collect();
+    for (at, (file, message)) in read.iter().enumerate() {
+        let Some(message) = message else { continue };
+        let earlier = read.iter().take(at).filter_map(|(_, earlier)| earlier.as_ref());
+        if earlier.into_iter().any(|earlier| covers(earlier, message)) {
+            let hint = "the first message that matches counts: move this one up, or ask for more in its `when`";
+            sheet.problem(&file.span, "an earlier message matches whatever this one would", hint);
+        }
+    }
+    let remembered: Vec<&Vec<Path>> = read
+        .iter()
+        .filter_map(|(_, message)| message.as_ref().map(|message| &message.remember))
+        .collect();
+    for (file, message) in &read {
+        let (Some(recall), Some(message)) = (&file.value.recall, message) else { continue };
+        if !message.recall.is_empty() && !remembered.contains(&&message.recall) {
+            let hint = "the first step needs a `remember` with the same fields in the same order";
+            sheet.problem(&recall.span, "nothing is remembered under this key", hint);
+        }
+    }
+    read.into_iter().filter_map(|(_, message)| message).collect()
+}
+
+/// Whether every message that `later` matches is already matched by `earlier`.
+fn covers(earlier: &Message, later: &Message) -> bool {
+    let path = earlier.path.is_none() || earlier.path == later.path;
+    path && earlier.when.iter().all(|(field, values)| {
+        let asked = later.when.iter().find(|(other, _)| other == field);
+        asked.is_some_and(|(_, asked)| asked.iter().all(|value| values.contains(value)))
+    })
+}
+
+fn check(sheet: &mut Sheet, at: &At<MessageFile>, maps: &Maps<'_>) -> Option<Message> {
+    let file = &at.value;
+    let scenario =
+        sheet.need(file.scenario.as_ref(), &at.span, "scenario", "say what the message is for");
+    let outcome = file.answer.as_ref().and_then(|answer| maps.outcome(sheet, answer));
+    let amount = file.amount.as_ref().and_then(|amount| {
+        let hint = "write `amount = { field = \"txnAmt\", unit = \"fen\" }`";
+        let field = sheet.need(amount.value.field.as_ref(), &amount.span, "field", hint);
+        let unit = sheet.need(amount.value.unit.as_ref(), &amount.span, "unit", hint);
+        Some::<(Path, Unit)>((field?.0.clone(), unit?.0))
+    });
+    if let Some(scenario) = scenario {
+        check_scenario(sheet, at, scenario.0);
+    }
+    let elements = read_elements(sheet, file);
+    let values =
+        file.id_type.as_ref().map(|coded| (&coded.value.field, &coded.value.values, &coded.span));
+    let id_type =
+        values.and_then(|(field, values, span)| coded(sheet, field.as_ref(), values, span));
+    let values = file
+        .account_kind
+        .as_ref()
+        .map(|coded| (&coded.value.field, &coded.value.values, &coded.span));
+    let account_kind =
+        values.and_then(|(field, values, span)| coded(sheet, field.as_ref(), values, span));
+    Some(Message {
+        scenario: scenario?.0,
+        path: file.path.as_ref().map(|path| path.0.0.clone()),
+        when: file.when.iter().map(|(field, values)| (field.0.clone(), values.values())).collect(),
+        order: paths(&file.order),
+        merchant: file.merchant.as_ref().map(|field| field.0.clone()),
+        amount,
+        elements,
+        id_type,
+        account_kind,
+        sealed: read_sealed(sheet, file),
+        agreement: file.agreement.as_ref().map(|field| field.0.clone()),
+        checks: file.checks.iter().map(|element| element.value.0).collect(),
+        remember: wait_key(sheet, file.remember.as_ref()),
+        recall: wait_key(sheet, file.recall.as_ref()),
+        yields: file.yields.as_ref().and_then(|yields| read_yields(sheet, yields)),
+        closes_agreement: file.closes_agreement.as_ref().is_some_and(|closes| closes.value),
+        outcome,
+    })
+}
+
+/// What a scenario needs, and what only makes sense together.
+fn check_scenario(sheet: &mut Sheet, at: &At<MessageFile>, scenario: Scenario) {
+    let file = &at.value;
+    if scenario == Scenario::Notify {
+        let hint = "notifications come from the channel: describe them in `[notify]`";
+        sheet.problem(&at.span, "a request cannot be a `notify`", hint);
+    }
+    if scenario.moves_money() {
+        if file.order.is_empty() {
+            let hint =
+                "name the fields that name the order, such as `order = [\"merId\", \"orderId\"]`";
+            sheet.problem(&at.span, format!("a `{}` needs its `order`", scenario.as_str()), hint);
+        }
+        let hint = "say where the amount is and in which unit";
+        sheet.need(file.amount.as_ref(), &at.span, "amount", hint);
+    }
+    if let Some(closes) = file.closes_agreement.as_ref().filter(|_| file.agreement.is_none()) {
+        let hint = "say which agreement in `agreement`";
+        sheet.problem(&closes.span, "`closes_agreement` without an `agreement`", hint);
+    }
+    for checked in &file.checks {
+        let carried = file.elements.keys().any(|element| element.value == checked.value);
+        if !carried && file.recall.is_none() {
+            let hint =
+                "list the field in `elements`: a success proves only what the message carries";
+            let message = format!("`{}` is checked but never read", checked.value.0);
+            sheet.problem(&checked.span, message, hint);
+        }
+    }
+}
+
+fn read_elements(sheet: &mut Sheet, file: &MessageFile) -> Vec<(Element, Path)> {
+    for element in file.elements.keys().filter(|element| !READ.contains(&element.value.0)) {
+        let hint = format!("messages carry {}", READ.map(Element::as_str).join(", "));
+        sheet.problem(
+            &element.span,
+            format!("`{}` is not read from messages", element.value.0),
+            hint,
+        );
+    }
+    file.elements.iter().map(|(element, field)| (element.value.0, field.0.clone())).collect()
+}
+
+fn read_sealed(sheet: &mut Sheet, file: &MessageFile) -> Vec<(Path, ElementSet)> {
+    let mut sealed = Vec::new();
+    for at in &file.sealed {
+        let hint = "name the field whose presence says that elements are sealed";
+        let when = sheet.need(at.value.when.as_ref(), &at.span, "when", hint);
+        let elements: ElementSet = at.value.elements.iter().map(|element| element.0).collect();
+        sealed.extend(when.map(|when| (when.0.clone(), elements)));
+    }
+    sealed
+}
+
+fn read_yields(sheet: &mut Sheet, at: &At<YieldsFile>) -> Option<Yields> {
+    let hint =
+        "name the field of the answer that tells the agreement, such as `agreement = \"bind_id\"`";
+    let agreement = sheet.need(at.value.agreement.as_ref(), &at.span, "agreement", hint)?;
+    Some(Yields { agreement: agreement.0.clone(), closes_same_card: at.value.closes.is_some() })
+}
+
+fn wait_key(sheet: &mut Sheet, at: Option<&At<WaitFile>>) -> Vec<Path> {
+    let Some(at) = at else { return Vec::new() };
+    if at.value.key.is_empty() {
+        let hint =
+            "name the fields that both steps carry, such as `key = [\"member_id\", \"trans_id\"]`";
+        sheet.problem(&at.span, "`key` is missing", hint);
+    }
+    paths(&at.value.key)
+}
+
+fn coded<T: Copy>(
+    sheet: &mut Sheet,
+    field: Option<&Field>,
+    values: &std::collections::BTreeMap<String, super::super::text::Text<T>>,
+    span: &Range<usize>,
+) -> Option<Coded<T>> {
+    let field = sheet.need(field, span, "field", "name the field with the code")?;
+    if values.is_empty() {
+        let hint = "say what each code means, such as `values = { \"01\" = \"resident_id\" }`";
+        sheet.problem(span, "`values` is missing", hint);
+    }
+    let values = values.iter().map(|(code, value)| (code.clone(), value.0)).collect();
+    Some(Coded { at: field.0.clone(), values })
+}

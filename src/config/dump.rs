@@ -1,0 +1,136 @@
+//! The effective configuration as JSON, for `/config_dump`: keys, tokens and credentials are left out.
+
+use super::settings::{Channel, ChannelMode, Config, Passthrough, Provider, Upstream};
+use super::text::{AdminAddress, format_word};
+use crate::message::profile::{Message, Profile};
+use crate::policy::{Policy, ScenarioPolicy};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// What stands in place of a secret.
+const MASK: &str = "***";
+
+impl Config {
+    /// What is in force. A secret shows as `***`.
+    pub fn dump(&self) -> Value {
+        let admin = self.listen.admin.as_ref().map(|admin| {
+            let address = match &admin.address {
+                AdminAddress::Tcp(address) => address.to_string(),
+                AdminAddress::Unix(path) => format!("unix:{}", path.display()),
+            };
+            json!({ "address": address, "token": MASK })
+        });
+        let limits = &self.limits;
+        json!({
+            "listen": { "core": self.listen.core.to_string(), "notify": self.listen.notify.map(|at| at.to_string()), "admin": admin },
+            "limits": {
+                "body": limits.body, "head": limits.head, "headers": limits.headers, "connections": limits.connections,
+                "head_deadline": time(limits.head_deadline), "body_deadline": time(limits.body_deadline), "idle": time(limits.idle),
+            },
+            "secrets": { "fingerprint_key": MASK },
+            "channels": self.channels.iter().map(|(name, channel)| (name.to_string(), dump_channel(channel))).collect::<Map<_, _>>(),
+            "unused": self.unused.keys().map(ToString::to_string).collect::<Vec<_>>(),
+            "passthrough": self.passthrough.iter().map(dump_passthrough).collect::<Vec<_>>(),
+            "providers": self.providers.iter().map(|(name, provider)| (name.to_string(), dump_provider(provider))).collect::<Map<_, _>>(),
+            "policy": dump_policy(&self.policy),
+            "holds": { "expiry": time(self.holds.expiry), "per_hour": self.holds.per_hour },
+            "evidence": { "match": time(self.evidence.matched), "negative": time(self.evidence.negative) },
+            "inquiry": { "deadline": time(self.inquiry.deadline) },
+        })
+    }
+}
+
+fn time(duration: Duration) -> String {
+    jiff::SignedDuration::try_from(duration)
+        .map(|duration| format!("{duration:#}"))
+        .unwrap_or_default()
+}
+
+fn dump_upstream(upstream: &Upstream) -> Value {
+    let tls = upstream.tls.as_ref().map(|tls| {
+        json!({
+            "server_name": tls.server_name,
+            "authorities": if tls.authorities.is_empty() { "system" } else { "own" },
+            "client_certificate": tls.client.as_ref().map(|_| MASK),
+        })
+    });
+    json!({ "host": upstream.host, "port": upstream.port, "tls": tls })
+}
+
+fn dump_passthrough(passthrough: &Passthrough) -> Value {
+    json!({ "host": passthrough.host, "path": passthrough.path, "upstream": dump_upstream(&passthrough.upstream) })
+}
+
+fn dump_channel(channel: &Channel) -> Value {
+    let patience = &channel.patience;
+    let mode = match channel.mode {
+        ChannelMode::Uninspected => json!("uninspected"),
+        ChannelMode::Observe => json!("observe"),
+        ChannelMode::Enforce(percent) => json!({ "enforce": percent }),
+    };
+    json!({
+        "mode": mode,
+        "upstreams": channel.upstreams.iter().map(dump_upstream).collect::<Vec<_>>(),
+        "notify_core": channel.notify_core.as_ref().map(dump_upstream),
+        "notify_path": channel.notify.as_ref().map(|notify| &notify.path),
+        "connect_timeout": time(patience.connect), "answer_timeout": time(patience.answer),
+        "idle_timeout": time(patience.idle), "answer_max": patience.answer_max,
+        "in_doubt": channel.in_doubt.as_str(),
+        "profile": dump_profile(&channel.profile),
+    })
+}
+
+fn dump_profile(profile: &Profile) -> Value {
+    let routes =
+        profile.routes.iter().map(|route| json!({ "host": route.host, "path": route.path }));
+    json!({
+        "road": profile.road.as_ref().map(ToString::to_string),
+        "routes": routes.collect::<Vec<_>>(),
+        "request": format_word(profile.request.format), "answer": format_word(profile.answer.format),
+        "messages": profile.messages.iter().map(dump_message).collect::<Vec<_>>(),
+        "codes": profile.codes.iter().map(|(name, map)| (name.clone(), json!(map.codes.len()))).collect::<Map<_, _>>(),
+    })
+}
+
+fn dump_message(message: &Message) -> Value {
+    let when = message.when.iter().map(|(field, values)| (field.to_string(), json!(values)));
+    json!({
+        "scenario": message.scenario.as_str(), "path": message.path, "when": when.collect::<Map<_, _>>(),
+        "order": message.order.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "elements": message.elements.iter().map(|(element, field)| (element.to_string(), json!(field.to_string()))).collect::<Map<_, _>>(),
+        "agreement": message.agreement.as_ref().map(ToString::to_string),
+        "checks": message.checks.to_string(),
+    })
+}
+
+fn dump_provider(provider: &Provider) -> Value {
+    let credentials = provider.credentials.keys().map(|name| (name.clone(), json!(MASK)));
+    json!({
+        "definition": provider.file, "upstream": dump_upstream(&provider.upstream), "path": provider.path,
+        "credentials": credentials.collect::<Map<_, _>>(), "enabled": provider.enabled, "priority": provider.priority,
+        "price_fen": provider.price_fen, "timeout": time(provider.timeout),
+    })
+}
+
+fn dump_policy(policy: &Policy) -> Value {
+    let scenarios = policy
+        .scenarios
+        .iter()
+        .map(|(scenario, settings)| (scenario.as_str().to_owned(), dump_scenario(settings)));
+    let agreements = &policy.agreements;
+    json!({
+        "scenario": scenarios.collect::<Map<_, _>>(),
+        "agreements": {
+            "unknown": agreements.unknown.as_str(), "contradicted": agreements.contradicted.as_str(), "closed": agreements.closed.as_str(),
+        },
+    })
+}
+
+fn dump_scenario(settings: &ScenarioPolicy) -> Value {
+    json!({
+        "required": settings.required.to_string(), "missing": settings.missing.as_str(), "close_match": settings.close_match.as_str(),
+        "no_match": settings.no_match.as_str(), "no_record": settings.no_record.as_str(), "not_possible": settings.not_possible.as_str(),
+        "limited": settings.limited.as_str(), "invalid": settings.invalid.as_str(), "unavailable": settings.unavailable.as_str(),
+        "sealed": settings.sealed.as_str(),
+    })
+}

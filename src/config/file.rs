@@ -1,0 +1,265 @@
+//! The files as they are written: `hefu.toml` and `policy.toml` here, channels and code maps in their own modules.
+//!
+//! Everything is optional for the deserializer, so that a missing key hides no other mistake; the checks ask for what they need.
+
+pub(super) mod channel;
+pub(super) mod codes;
+
+use super::read::At;
+use super::text::{AdminAddress, Host, InDoubt, Name, RoutePath, Size, Text};
+use crate::domain::element::Element;
+use crate::domain::payment::Scenario;
+use crate::policy::Effect;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A duration with its place.
+pub(super) type Time = At<Text<Duration>>;
+/// A file's path with its place; relative to the configuration directory.
+pub(super) type FilePath = At<PathBuf>;
+
+/// `hefu.toml`: where this Hefu stands, and what it stands between.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HefuFile {
+    /// Where it listens.
+    #[schemars(required)]
+    pub(super) listen: Option<At<ListenFile>>,
+    /// Limits on what the core sends.
+    pub(super) limits: LimitsFile,
+    /// Keys.
+    #[schemars(required)]
+    pub(super) secrets: Option<At<SecretsFile>>,
+    /// The channels in use, by the name in their profile.
+    pub(super) channels: BTreeMap<At<String>, At<DeployedFile>>,
+    /// The providers in use, by the name in their definition.
+    pub(super) providers: BTreeMap<At<Text<Name>>, At<ProviderFile>>,
+    /// Traffic that streams through uninspected, where no channel's route matches.
+    pub(super) passthrough: Vec<At<PassthroughFile>>,
+}
+
+/// `[listen]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ListenFile {
+    /// The payment core's requests come here.
+    #[schemars(required)]
+    pub(super) core: Option<At<Text<SocketAddr>>>,
+    /// The channels' notifications come here.
+    pub(super) notify: Option<At<Text<SocketAddr>>>,
+    /// The admin API: a loopback address or `unix:/path`.
+    pub(super) admin: Option<At<Text<AdminAddress>>>,
+    /// The bearer token of the admin API.
+    pub(super) admin_token_file: Option<FilePath>,
+}
+
+/// `[limits]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsFile {
+    /// The longest body.
+    pub(super) body: Option<At<Text<Size>>>,
+    /// The longest head.
+    pub(super) head: Option<At<Text<Size>>>,
+    /// The most headers.
+    pub(super) headers: Option<At<usize>>,
+    /// The most connections from the core at once.
+    pub(super) connections: Option<At<usize>>,
+    /// How long a head may take.
+    pub(super) head_deadline: Option<Time>,
+    /// How long a body may take.
+    pub(super) body_deadline: Option<Time>,
+    /// How long a connection may wait between requests.
+    pub(super) idle: Option<Time>,
+}
+
+/// `[secrets]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SecretsFile {
+    /// The key of fingerprints: at least 32 random bytes.
+    #[schemars(required)]
+    pub(super) fingerprint_key_file: Option<FilePath>,
+    /// The number of that key; a new key gets a new number.
+    #[schemars(required)]
+    pub(super) fingerprint_key_id: Option<u16>,
+}
+
+/// `[channels.NAME]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DeployedFile {
+    /// Where it is, tried in order, and only while nothing was sent.
+    #[schemars(required)]
+    pub(super) upstreams: Option<At<Vec<At<String>>>>,
+    /// How its certificate is checked, and who we are to it.
+    pub(super) tls: Option<TlsFile>,
+    /// How long connecting may take.
+    pub(super) connect_timeout: Option<Time>,
+    /// How long its answer may take.
+    pub(super) answer_timeout: Option<Time>,
+    /// How long a connection to it is kept.
+    pub(super) idle_timeout: Option<Time>,
+    /// The longest answer that is read; a longer one is passed on unread.
+    pub(super) answer_max: Option<At<Text<Size>>>,
+    /// What the core gets where no answer came.
+    pub(super) in_doubt: Option<Text<InDoubt>>,
+    /// Keys that open sealed payloads, by the name in the profile.
+    pub(super) keys: BTreeMap<At<String>, FilePath>,
+    /// Where the core takes its notifications.
+    pub(super) notify_core: Option<At<String>>,
+}
+
+/// TLS towards an upstream.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TlsFile {
+    /// The name in its certificate; the host of the URL where absent.
+    pub(super) server_name: Option<At<String>>,
+    /// The authorities to trust; the system's where absent.
+    pub(super) ca_file: Option<FilePath>,
+    /// Our certificate.
+    pub(super) client_cert_file: Option<FilePath>,
+    /// Its private key.
+    pub(super) client_key_file: Option<FilePath>,
+}
+
+/// `[providers.NAME]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ProviderFile {
+    /// Where it is.
+    #[schemars(required)]
+    pub(super) url: Option<At<String>>,
+    /// How its certificate is checked, and who we are to it.
+    pub(super) tls: Option<TlsFile>,
+    /// Files with its credentials, by the name in the definition.
+    pub(super) credentials: BTreeMap<String, FilePath>,
+    /// Plain facts of our account there, as `var.NAME` in the definition: key ids, merchant numbers.
+    pub(super) vars: BTreeMap<String, String>,
+    /// Whether it is asked.
+    pub(super) enabled: Option<bool>,
+    /// Lower is asked first.
+    pub(super) priority: Option<u32>,
+    /// What one billable inquiry costs.
+    pub(super) price_fen: Option<u64>,
+    /// How long one inquiry may take.
+    pub(super) timeout: Option<Time>,
+}
+
+/// `[[passthrough]]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PassthroughFile {
+    /// The host; any where absent.
+    pub(super) host: Option<Text<Host>>,
+    /// What the path begins with.
+    #[schemars(required)]
+    pub(super) path: Option<At<Text<RoutePath>>>,
+    /// Where it goes.
+    #[schemars(required)]
+    pub(super) upstream: Option<At<String>>,
+    /// How its certificate is checked, and who we are to it.
+    pub(super) tls: Option<TlsFile>,
+}
+
+/// `policy.toml`: what is asked of payments, and from when on it binds.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PolicyFile {
+    /// Per channel: `"uninspected"`, `"observe"`, or `{ enforce = PERCENT }`.
+    pub(super) mode: BTreeMap<At<String>, ModeFile>,
+    /// Per scenario: what a message needs, and what each answer leads to.
+    pub(super) scenario: BTreeMap<At<Text<Scenario>>, ScenarioFile>,
+    /// Debits by agreement.
+    pub(super) agreements: AgreementsFile,
+    /// Holds.
+    pub(super) holds: HoldsFile,
+    /// Evidence.
+    pub(super) evidence: EvidenceFile,
+    /// Inquiries.
+    pub(super) inquiry: InquiryFile,
+}
+
+/// Whether a channel is inspected, and whether decisions bind.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ModeFile {
+    /// Bodies are not read.
+    Uninspected,
+    /// Everything is forwarded and marked.
+    Observe,
+    /// Decisions bind for this percentage of orders; the rest is observed.
+    Enforce(At<u8>),
+}
+
+/// `[scenario.NAME]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ScenarioFile {
+    /// The elements without which a message cannot be verified.
+    pub(super) required: Option<Vec<At<Text<Element>>>>,
+    /// Where the message carries fewer.
+    pub(super) missing: Option<Text<Effect>>,
+    /// `close_match`
+    pub(super) close_match: Option<Text<Effect>>,
+    /// `no_match`
+    pub(super) no_match: Option<Text<Effect>>,
+    /// `no_record`
+    pub(super) no_record: Option<Text<Effect>>,
+    /// `not_possible`
+    pub(super) not_possible: Option<Text<Effect>>,
+    /// `limited`
+    pub(super) limited: Option<Text<Effect>>,
+    /// `invalid`
+    pub(super) invalid: Option<Text<Effect>>,
+    /// `unavailable`
+    pub(super) unavailable: Option<Text<Effect>>,
+    /// Elements sealed to the channel, and nothing told beside the message.
+    pub(super) sealed: Option<Text<Effect>>,
+}
+
+/// `[agreements]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AgreementsFile {
+    /// One that Hefu never saw.
+    pub(super) unknown: Option<Text<Effect>>,
+    /// One whose elements an outcome contradicted.
+    pub(super) contradicted: Option<Text<Effect>>,
+    /// One that was unbound, superseded, or declared invalid.
+    pub(super) closed: Option<Text<Effect>>,
+}
+
+/// `[holds]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HoldsFile {
+    /// How long a hold lasts where nothing settles it.
+    pub(super) expiry: Option<Time>,
+    /// How many new holds one bank at one channel may have within an hour before they pause.
+    pub(super) per_hour: Option<At<u32>>,
+}
+
+/// `[evidence]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct EvidenceFile {
+    /// How long a match is believed.
+    #[serde(rename = "match")]
+    pub(super) matched: Option<Time>,
+    /// How long any other answer is believed.
+    pub(super) negative: Option<Time>,
+}
+
+/// `[inquiry]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct InquiryFile {
+    /// How long a payment waits for all providers together.
+    pub(super) deadline: Option<Time>,
+}

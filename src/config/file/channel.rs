@@ -1,0 +1,305 @@
+//! `channels/*.toml`: a channel's protocol.
+
+use super::super::read::At;
+use super::super::text::{Host, Label, MediaType, Name, RoutePath, Text};
+use crate::domain::element::Element;
+use crate::domain::identity::IdType;
+use crate::domain::money::Unit;
+use crate::domain::pan::AccountKind;
+use crate::domain::payment::Scenario;
+use crate::message::path::Path;
+use crate::message::profile::Format;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A path to a field.
+pub(crate) type Field = Text<Path>;
+
+/// A channel's profile.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ChannelFile {
+    /// The channel's name.
+    #[schemars(required)]
+    pub(crate) name: Option<At<Text<Name>>>,
+    /// The house that it belongs to; verification through the same house comes first.
+    pub(crate) road: Option<Text<Name>>,
+    /// The file of code maps, without `.toml`.
+    pub(crate) codes: Option<At<String>>,
+    /// Which requests are its messages.
+    pub(crate) route: Vec<At<RouteFile>>,
+    /// How requests are written.
+    #[schemars(required)]
+    pub(crate) request: Option<At<BodyFile>>,
+    /// How answers are written.
+    #[schemars(required)]
+    pub(crate) answer: Option<At<BodyFile>>,
+    /// Its messages; the first that matches counts.
+    pub(crate) message: Vec<At<MessageFile>>,
+    /// Its notifications.
+    pub(crate) notify: Option<At<NotifyFile>>,
+}
+
+/// `[[route]]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RouteFile {
+    /// The host; any where absent.
+    pub(crate) host: Option<Text<Host>>,
+    /// What the path begins with.
+    #[schemars(required)]
+    pub(crate) path: Option<At<Text<RoutePath>>>,
+}
+
+/// How a body is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BodyFile {
+    /// `form`, `pairs` (no percent encoding), `json`, or `text` (to be unwrapped whole).
+    #[schemars(required)]
+    pub(crate) format: Option<Text<Format>>,
+    /// Its charset.
+    pub(crate) charset: CharsetFile,
+    /// The media types that carry it; any where empty.
+    pub(crate) content_types: Vec<Text<MediaType>>,
+    /// Fields with wrapped content, opened in this order.
+    pub(crate) unwrap: Vec<At<UnwrapFile>>,
+}
+
+/// `charset = { field = …, default = … }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CharsetFile {
+    /// The outermost field that names it.
+    pub(crate) field: Option<At<Field>>,
+    /// The charset where nothing names one; UTF-8 where absent.
+    pub(crate) default: Option<Text<Label>>,
+}
+
+/// `{ at = …, steps = […] }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct UnwrapFile {
+    /// The field; the whole body where absent.
+    pub(crate) at: Option<Field>,
+    /// What to do, in order.
+    pub(crate) steps: Vec<At<StepFile>>,
+}
+
+/// One step of unwrapping.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StepFile {
+    /// Base64.
+    Base64,
+    /// Hexadecimal.
+    Hex,
+    /// `{k=v&k=v}`
+    BraceForm,
+    /// JSON.
+    Json,
+    /// Blocks sealed with a private RSA key; `hefu.toml` names the public key's file under this name.
+    OpenBlocks(String),
+}
+
+/// `[[message]]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MessageFile {
+    /// What it is for.
+    #[schemars(required)]
+    pub(crate) scenario: Option<Text<Scenario>>,
+    /// The path that it comes on; any of the channel's where absent.
+    pub(crate) path: Option<Text<RoutePath>>,
+    /// Fields and the value, or one of the values, that they must have.
+    pub(crate) when: BTreeMap<Field, OneOrMany>,
+    /// The fields that name the order.
+    pub(crate) order: Vec<Field>,
+    /// The field that names the core's merchant.
+    pub(crate) merchant: Option<Field>,
+    /// The amount.
+    pub(crate) amount: Option<At<AmountFile>>,
+    /// Where its elements are.
+    pub(crate) elements: BTreeMap<At<Text<Element>>, Field>,
+    /// Which document the identity number is of; a resident's where absent.
+    pub(crate) id_type: Option<At<IdTypeFile>>,
+    /// Which kind the account is; a debit card where absent.
+    pub(crate) account_kind: Option<At<AccountKindFile>>,
+    /// Elements that are sealed to the channel where a field is present.
+    pub(crate) sealed: Vec<At<SealedFile>>,
+    /// The agreement that it quotes.
+    pub(crate) agreement: Option<Field>,
+    /// Which elements its success proves, of those that it carries.
+    pub(crate) checks: Vec<At<Text<Element>>>,
+    /// A first step: under which key its elements wait for the next.
+    pub(crate) remember: Option<At<WaitFile>>,
+    /// A later step: under which key it finds what the first left.
+    pub(crate) recall: Option<At<WaitFile>>,
+    /// What its success yields.
+    pub(crate) yields: Option<At<YieldsFile>>,
+    /// Whether its success closes the agreement that it quotes.
+    pub(crate) closes_agreement: Option<At<bool>>,
+    /// How its answer is read.
+    pub(crate) answer: Option<At<OutcomeFile>>,
+}
+
+/// One value, or several.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum OneOrMany {
+    /// One.
+    One(String),
+    /// Any of these.
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    pub(crate) fn values(&self) -> Vec<String> {
+        match self {
+            Self::One(value) => vec![value.clone()],
+            Self::Many(values) => values.clone(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Values;
+        impl<'de> Visitor<'de> for Values {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, or a list of texts")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(OneOrMany::One(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(OneOrMany::Many)
+            }
+        }
+        deserializer.deserialize_any(Values)
+    }
+}
+
+/// `amount = { field = …, unit = … }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AmountFile {
+    /// The field.
+    #[schemars(required)]
+    pub(crate) field: Option<Field>,
+    /// `fen`, or `yuan` with at most two decimals.
+    #[schemars(required)]
+    pub(crate) unit: Option<Text<Unit>>,
+}
+
+/// `id_type = { field = …, values = { … } }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct IdTypeFile {
+    /// The field.
+    #[schemars(required)]
+    pub(crate) field: Option<Field>,
+    /// The document of each code.
+    pub(crate) values: BTreeMap<String, Text<IdType>>,
+}
+
+/// `account_kind = { field = …, values = { … } }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AccountKindFile {
+    /// The field.
+    #[schemars(required)]
+    pub(crate) field: Option<Field>,
+    /// The kind of each code.
+    pub(crate) values: BTreeMap<String, Text<AccountKind>>,
+}
+
+/// `{ when = …, elements = […] }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SealedFile {
+    /// The field whose presence says so.
+    #[schemars(required)]
+    pub(crate) when: Option<Field>,
+    /// The elements.
+    pub(crate) elements: Vec<Text<Element>>,
+}
+
+/// `{ key = […] }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct WaitFile {
+    /// The fields of the key.
+    pub(crate) key: Vec<Field>,
+}
+
+/// `yields = { agreement = …, closes = "same_card" }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct YieldsFile {
+    /// Where the answer tells the agreement.
+    #[schemars(required)]
+    pub(crate) agreement: Option<Field>,
+    /// Which earlier agreements it closes.
+    pub(crate) closes: Option<ClosesFile>,
+}
+
+/// Which earlier agreements a bind closes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ClosesFile {
+    /// Those of the same card and merchant.
+    SameCard,
+}
+
+/// `answer = { code = …, map = …, outer = { … } }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct OutcomeFile {
+    /// The field with the code.
+    #[schemars(required)]
+    pub(crate) code: Option<Field>,
+    /// The code map.
+    #[schemars(required)]
+    pub(crate) map: Option<At<String>>,
+    /// An outer layer that must succeed first.
+    pub(crate) outer: Option<At<LayerFile>>,
+}
+
+/// `{ code = …, map = … }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LayerFile {
+    /// The field with the code.
+    #[schemars(required)]
+    pub(crate) code: Option<Field>,
+    /// The code map.
+    #[schemars(required)]
+    pub(crate) map: Option<At<String>>,
+}
+
+/// `[notify]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NotifyFile {
+    /// What the path begins with, on the notify listener.
+    #[schemars(required)]
+    pub(crate) path: Option<At<Text<RoutePath>>>,
+    /// How notifications are written; as requests where absent.
+    pub(crate) body: Option<At<BodyFile>>,
+    /// The fields that name the order.
+    pub(crate) order: Vec<Field>,
+    /// How the outcome is read.
+    #[schemars(required)]
+    pub(crate) answer: Option<At<OutcomeFile>>,
+    /// The body by which the core acknowledges, where it is distinctive.
+    pub(crate) acknowledged: Option<String>,
+}

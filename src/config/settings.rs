@@ -1,0 +1,316 @@
+//! The checked configuration, and its defaults. Whoever holds a value of these types need not check it again.
+
+use super::text::{AdminAddress, InDoubt};
+use crate::crypto::fingerprint::Fingerprinter;
+use crate::domain::element::ElementSet;
+use crate::domain::id::{ChannelName, ProviderName};
+use crate::message::path::Path;
+use crate::message::profile::{Body, OutcomeRule, Profile};
+use crate::policy::Policy;
+use openssl::pkey::{PKey, Private};
+use openssl::x509::X509;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where Hefu listens.
+    pub listen: Listen,
+    /// Limits on what the core sends.
+    pub limits: Limits,
+    /// Makes fingerprints.
+    pub fingerprinter: Fingerprinter,
+    /// The channels in use.
+    pub channels: BTreeMap<ChannelName, Channel>,
+    /// Profiles of channels that are not in use; `hefu extract` reads them.
+    pub unused: BTreeMap<ChannelName, Profile>,
+    /// Traffic that streams through uninspected.
+    pub passthrough: Vec<Passthrough>,
+    /// The providers in use.
+    pub providers: BTreeMap<ProviderName, Provider>,
+    /// What is asked of payments.
+    pub policy: Policy,
+    /// Holds.
+    pub holds: Holds,
+    /// How long evidence is believed.
+    pub evidence: Evidence,
+    /// Inquiries.
+    pub inquiry: Inquiry,
+}
+
+impl Config {
+    /// The profile of the channel called `name`, in use or not.
+    pub fn profile(&self, name: &str) -> Option<&Profile> {
+        let name = ChannelName::new(name);
+        self.channels.get(&name).map(|channel| &channel.profile).or_else(|| self.unused.get(&name))
+    }
+}
+
+/// Where Hefu listens.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// The payment core's requests.
+    pub core: SocketAddr,
+    /// The channels' notifications.
+    pub notify: Option<SocketAddr>,
+    /// The admin API.
+    pub admin: Option<Admin>,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where it is.
+    pub address: AdminAddress,
+    /// The bearer token.
+    pub token: Secret,
+}
+
+/// Bytes that are never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<[u8]>);
+
+impl Secret {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes; every use is a place to review.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Limits on what the core sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest body, in bytes.
+    pub body: usize,
+    /// The longest head, in bytes.
+    pub head: usize,
+    /// The most headers.
+    pub headers: usize,
+    /// The most connections at once.
+    pub connections: usize,
+    /// How long a head may take.
+    pub head_deadline: Duration,
+    /// How long a body may take.
+    pub body_deadline: Duration,
+    /// How long a connection may wait between requests.
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 1 << 20,
+            head: 16 << 10,
+            headers: 100,
+            connections: 1024,
+            head_deadline: Duration::from_secs(10),
+            body_deadline: Duration::from_secs(30),
+            idle: Duration::from_mins(1),
+        }
+    }
+}
+
+/// A channel in use.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// What its messages look like.
+    pub profile: Profile,
+    /// What its notifications look like.
+    pub notify: Option<Notify>,
+    /// Whether it is inspected, and whether decisions bind.
+    pub mode: ChannelMode,
+    /// Where it is: tried in order, and only while nothing was sent. Never empty.
+    pub upstreams: Vec<Upstream>,
+    /// Where the core takes its notifications.
+    pub notify_core: Option<Upstream>,
+    /// How long it may take, and how much it may say.
+    pub patience: Patience,
+    /// What the core gets where no answer came.
+    pub in_doubt: InDoubt,
+    /// By code map: how old an order must be before "not processed" is believed.
+    pub not_processed_after: BTreeMap<String, Duration>,
+}
+
+/// How long a channel may take, and how much it may say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How long connecting may take.
+    pub connect: Duration,
+    /// How long its answer may take.
+    pub answer: Duration,
+    /// How long an idle connection to it is kept.
+    pub idle: Duration,
+    /// The longest answer that is read, in bytes; a longer one is passed on unread.
+    pub answer_max: usize,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            answer: Duration::from_secs(30),
+            idle: Duration::from_mins(1),
+            answer_max: 1 << 20,
+        }
+    }
+}
+
+/// Whether a channel is inspected, and whether decisions bind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelMode {
+    /// Bodies are not read.
+    Uninspected,
+    /// Everything is forwarded and marked.
+    #[default]
+    Observe,
+    /// Decisions bind for this percentage (1 to 100) of orders; the rest is observed.
+    Enforce(u8),
+}
+
+/// A server that requests go to.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The host: a name or an address, IPv6 without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// TLS; absent only on loopback.
+    pub tls: Option<Tls>,
+}
+
+/// TLS towards an upstream. Its certificate is always verified.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The name in its certificate, also sent as SNI. Never empty.
+    pub server_name: String,
+    /// The authorities to trust; the system's where empty.
+    pub authorities: Vec<X509>,
+    /// Who we are to it.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A certificate of ours with its key.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// The chain, our own first. Never empty.
+    pub chain: Vec<X509>,
+    /// The private key of the first.
+    pub key: PKey<Private>,
+}
+
+/// Uninspected traffic.
+#[derive(Clone, Debug)]
+pub struct Passthrough {
+    /// The host, in lower case; any where absent.
+    pub host: Option<String>,
+    /// What the canonical path begins with, in lower case.
+    pub path: String,
+    /// Where it goes.
+    pub upstream: Upstream,
+}
+
+/// A channel's notifications.
+#[derive(Clone, Debug)]
+pub struct Notify {
+    /// What the canonical path begins with, in lower case.
+    pub path: String,
+    /// How they are written.
+    pub body: Body,
+    /// The fields that name the order.
+    pub order: Vec<Path>,
+    /// How the outcome is read.
+    pub outcome: OutcomeRule,
+    /// The body by which the core acknowledges, where it is distinctive.
+    pub acknowledged: Option<String>,
+}
+
+/// A provider in use: its definition, to be compiled by whoever speaks to providers, and what is set for it here.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// The definition's file, relative to the configuration directory.
+    pub file: String,
+    /// The definition's text: valid TOML.
+    pub definition: String,
+    /// Where it is.
+    pub upstream: Upstream,
+    /// The path of its URL.
+    pub path: String,
+    /// Its credentials, by the name in the definition.
+    pub credentials: BTreeMap<String, Secret>,
+    /// Plain facts of our account there, as `var.NAME` in the definition.
+    pub vars: BTreeMap<String, String>,
+    /// Whether it is asked.
+    pub enabled: bool,
+    /// Lower is asked first.
+    pub priority: u32,
+    /// What one billable inquiry costs.
+    pub price_fen: u64,
+    /// How long one inquiry may take.
+    pub timeout: Duration,
+}
+
+/// Holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holds {
+    /// How long one lasts where nothing settles it.
+    pub expiry: Duration,
+    /// How many new ones one bank at one channel may have within an hour before they pause.
+    pub per_hour: u32,
+}
+
+impl Default for Holds {
+    fn default() -> Self {
+        Self { expiry: Duration::from_hours(7 * 24), per_hour: 50 }
+    }
+}
+
+/// How long evidence is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// A match.
+    pub matched: Duration,
+    /// Any other answer that says something of the tuple.
+    pub negative: Duration,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self { matched: Duration::from_hours(90 * 24), negative: Duration::from_mins(15) }
+    }
+}
+
+/// Inquiries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inquiry {
+    /// How long a payment waits for all providers together.
+    pub deadline: Duration,
+}
+
+impl Default for Inquiry {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(3) }
+    }
+}
+
+/// The elements that policy can ask for.
+pub(super) const VERIFIABLE: ElementSet = {
+    use crate::domain::element::Element;
+    ElementSet::EMPTY
+        .with(Element::Name)
+        .with(Element::IdNumber)
+        .with(Element::Pan)
+        .with(Element::Phone)
+};

@@ -1,0 +1,57 @@
+//! What one installation adds to a provider's definition: where it is, with which credentials, and how much may be asked.
+
+use crate::domain::id::ProviderName;
+use crate::domain::money::Fen;
+use crate::provider::secret::Secret;
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+
+/// A provider's deployment, from the main configuration.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// The name under which it is configured and counted.
+    pub name: ProviderName,
+    /// Scheme, host and port; `https` but for loopback.
+    pub url: String,
+    /// The contents of the credential files, by the names that the definition's `[auth]` uses.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Plain facts of our account there, as `var.KEY` in templates: key ids, merchant numbers.
+    pub vars: BTreeMap<String, String>,
+    /// PEM certificates of a private authority to trust besides the system's.
+    pub ca: Option<Vec<u8>>,
+    /// The longest that one question may take in all.
+    pub timeout: Duration,
+    /// The longest that connecting may take.
+    pub connect_timeout: Duration,
+    /// The longest answer that is read, in bytes.
+    pub body_bytes_max: usize,
+    /// The most questions per second; more are answered `unavailable` without asking.
+    pub rate: Option<NonZeroU32>,
+    /// Whether it may be asked at all.
+    pub enabled: bool,
+    /// Lower is asked first.
+    pub priority: u32,
+    /// What a billable inquiry costs.
+    pub price: Fen,
+}
+
+impl Deployment {
+    /// A deployment at `url` with the default limits, no credentials and no price.
+    pub fn new(name: ProviderName, url: &str) -> Self {
+        Self {
+            name,
+            url: url.to_owned(),
+            secrets: BTreeMap::new(),
+            vars: BTreeMap::new(),
+            ca: None,
+            // The field's providers answer in 50 to 800 ms; three seconds is what a paying user still waits.
+            timeout: Duration::from_secs(3),
+            connect_timeout: Duration::from_secs(1),
+            // Answers are a few hundred bytes, a signed form with a certificate a few thousand.
+            body_bytes_max: 64 * 1024,
+            rate: None,
+            enabled: true,
+            priority: 100,
+            price: Fen::default(),
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The adapter: a definition and a deployment, compiled to something that can be asked over HTTP.
+
+use crate::domain::answer::Answer;
+use crate::domain::clock::Timestamp;
+use crate::domain::element::{CardSecret, ElementSet, Elements};
+use crate::domain::id::{PaymentId, ProviderName, Road};
+use crate::domain::identity::{IdNumber, IdType};
+use crate::domain::pan::{AccountKind, Pan};
+use crate::domain::person::{Mobile, Name};
+use crate::provider::auth::{Auth, Scene, Setting};
+use crate::provider::deployment::Deployment;
+use crate::provider::facts;
+use crate::provider::file::{Definition, read_set, read_words};
+use crate::provider::problem::{Problem, Problems};
+use crate::provider::rate::Rate;
+use crate::provider::request::{Draft, Request};
+use crate::provider::response::Response;
+use crate::provider::template::{Templates, Unwritable};
+use crate::provider::{Capability, Inquiry, Provider, Reply, Trouble};
+use async_trait::async_trait;
+use reqwest::Url;
+use std::collections::{BTreeMap, BTreeSet};
+use std::{fmt, net::IpAddr};
+
+/// A provider that is asked over HTTP as its definition says.
+pub struct HttpProvider {
+    deployment: Deployment,
+    capability: Capability,
+    /// What templates see as `var`, by element set.
+    vars: Vec<(ElementSet, BTreeMap<String, String>)>,
+    base: Url,
+    host: String,
+    client: reqwest::Client,
+    rate: Option<Rate>,
+    templates: Templates,
+    request: Request,
+    auth: Auth,
+    response: Response,
+}
+
+impl fmt::Debug for HttpProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpProvider")
+            .field("deployment", &self.deployment)
+            .field("capability", &self.capability)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpProvider {
+    /// Its deployment: priority, price, whether it is enabled.
+    pub const fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+}
+
+impl Definition {
+    /// Checks the definition against a deployment and makes a provider of them.
+    ///
+    /// # Errors
+    /// Every [`Problem`] found, in the order of the file.
+    pub fn compile(&self, deployment: Deployment) -> Result<HttpProvider, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let mut templates = Templates::new(self.charset);
+        let (capability, vars) = self.capability(&deployment, &mut problems);
+        let request = Request::compile(&self.request, self.charset, &mut templates, &mut problems);
+        let setting = Setting {
+            deployment: &deployment,
+            request: &request,
+            templates: &mut templates,
+            problems: &mut problems,
+        };
+        let auth = Auth::compile(&self.auth, setting);
+        let asked = capability.sets.iter().fold(ElementSet::EMPTY, |all, set| all.union(*set));
+        let response = Response::compile(&self.response, self.charset, asked, &mut problems);
+        try_templates(&templates, &vars, &mut problems);
+        let base = base(&deployment, &mut problems);
+        let client = client(&deployment, &mut problems);
+        match (auth, base, client) {
+            (Some(auth), Some(base), Some(client)) if problems.0.is_empty() => Ok(HttpProvider {
+                rate: deployment.rate.map(Rate::new),
+                host: host(&base),
+                deployment,
+                capability,
+                vars,
+                base,
+                client,
+                templates,
+                request,
+                auth,
+                response,
+            }),
+            _ => Err(problems.0),
+        }
+    }
+
+    /// What it can answer, and the variables of each set.
+    fn capability(
+        &self,
+        deployment: &Deployment,
+        problems: &mut Problems,
+    ) -> (Capability, Vec<(ElementSet, BTreeMap<String, String>)>) {
+        let mut vars: Vec<(ElementSet, BTreeMap<String, String>)> = Vec::new();
+        if self.sets.get().is_empty() {
+            problems.file(self.sets.span(), "it answers nothing", "list its element sets");
+        }
+        for file in self.sets.get() {
+            let set = read_set(file.elements.get(), problems);
+            let sample = sample().set();
+            if set.is_empty() || !sample.is_superset(set) {
+                let message = format!("{{{set}}} cannot be asked");
+                let hint = format!("a set has one or more of: {sample}");
+                problems.file(file.elements.span(), message, &hint);
+            }
+            if vars.iter().any(|(seen, _)| *seen == set) {
+                problems.file(file.elements.span(), format!("{{{set}}} is there twice"), "");
+            }
+            let mut all = deployment.vars.clone();
+            for (name, value) in &file.vars {
+                if all.insert(name.get().clone(), value.clone()).is_some() {
+                    let message = format!("the deployment sets `var.{}` too", name.get());
+                    problems.file(name.span(), message, "name one of them otherwise");
+                }
+            }
+            vars.push((set, all));
+        }
+        for (text, what) in [(&self.road, "a road"), (&self.source, "a source")] {
+            if text.get().trim().is_empty() {
+                problems.file(text.span(), format!("{what} has a name"), "");
+            }
+        }
+        let kinds = AccountKind::ALL.map(AccountKind::as_str);
+        let ids = IdType::ALL.map(IdType::as_str);
+        let capability = Capability {
+            road: Road::new(self.road.get()),
+            source: self.source.get().as_str().into(),
+            sets: vars.iter().map(|(set, _)| *set).collect(),
+            account_kinds: read_words(
+                &self.account_kinds,
+                AccountKind::from_word,
+                &kinds,
+                problems,
+            ),
+            id_types: read_words(&self.id_types, IdType::from_word, &ids, problems),
+        };
+        (capability, vars)
+    }
+}
+
+/// Renders every template once for every set, with made-up elements.
+fn try_templates(
+    templates: &Templates,
+    vars: &[(ElementSet, BTreeMap<String, String>)],
+    problems: &mut Problems,
+) {
+    let known: BTreeSet<String> = vars.iter().flat_map(|(_, vars)| vars.keys().cloned()).collect();
+    let before = problems.0.len();
+    templates.check_names(&known, problems);
+    // A wrong name fails on every set; saying it once is enough.
+    if problems.0.len() > before {
+        return;
+    }
+    let now = Timestamp::from_millis(1_767_225_600_000);
+    let sample = sample();
+    for (set, vars) in vars {
+        let context = facts::context(&sample.restricted(*set), PaymentId::new(now, 0), now, vars);
+        let failures = problems.0.len();
+        templates.try_on(*set, &context, problems);
+        if problems.0.len() > failures {
+            return;
+        }
+    }
+}
+
+/// Elements that belong to nobody; the identity number is the example of GB 11643 itself.
+fn sample() -> Elements {
+    Elements {
+        name: Name::parse("测试").ok(),
+        id_number: IdNumber::parse("11010519491231002X", IdType::ResidentId).ok(),
+        pan: Pan::parse("6200000000000005", AccountKind::Debit).ok(),
+        phone: Mobile::parse("13800000000").ok(),
+        cvv2: CardSecret::cvv2("000").ok(),
+        expiry: CardSecret::expiry("0000").ok(),
+    }
+}
+
+/// The deployment's URL, if it may be used.
+fn base(deployment: &Deployment, problems: &mut Problems) -> Option<Url> {
+    let Ok(url) = Url::parse(&deployment.url) else {
+        let hint = "write scheme, host and port: `https://host.example:443`";
+        problems.deployment("url", "the URL cannot be read", hint);
+        return None;
+    };
+    let bare = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if !bare {
+        let hint = "the definition has the path; credentials go into files";
+        problems.deployment("url", "the URL has more than scheme, host and port", hint);
+        return None;
+    }
+    let allowed = match url.scheme() {
+        "https" => url.host_str().is_some(),
+        "http" => is_loopback(&url),
+        _ => false,
+    };
+    if !allowed {
+        let message = "elements go over TLS, or over loopback";
+        problems.deployment("url", message, "use `https://`");
+        return None;
+    }
+    Some(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The `Host` that a request to `base` carries.
+fn host(base: &Url) -> String {
+    let host = base.host_str().unwrap_or_default();
+    base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn client(deployment: &Deployment, problems: &mut Problems) -> Option<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        // An inquiry is billed: one question is one request.
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .timeout(deployment.timeout)
+        .connect_timeout(deployment.connect_timeout.min(deployment.timeout));
+    if let Some(pem) = &deployment.ca {
+        match reqwest::Certificate::from_pem_bundle(pem) {
+            Ok(certificates) if !certificates.is_empty() => {
+                builder = builder.tls_certs_merge(certificates);
+            }
+            _ => {
+                problems.deployment("ca", "no certificate can be read", "the file holds PEM");
+                return None;
+            }
+        }
+    }
+    let client = builder.build().ok();
+    if client.is_none() {
+        problems.deployment("ca", "the TLS client cannot be made", "");
+    }
+    client
+}
+
+#[async_trait]
+impl Provider for HttpProvider {
+    fn name(&self) -> &ProviderName {
+        &self.deployment.name
+    }
+
+    fn capability(&self) -> &Capability {
+        &self.capability
+    }
+
+    async fn ask(&self, inquiry: &Inquiry, now: Timestamp) -> Reply {
+        if !self.capability.can_answer(inquiry.set, &inquiry.elements) {
+            return Reply::not_sent(Answer::NotPossible, Trouble::NotAsked);
+        }
+        let Ok(draft) = self.write(inquiry, now) else {
+            return Reply::not_sent(Answer::Invalid, Trouble::Unwritable);
+        };
+        if self.rate.as_ref().is_some_and(|rate| !rate.admits(now)) {
+            return Reply::not_sent(Answer::Unavailable, Trouble::Rate);
+        }
+        let (status, body) = match self.send(draft).await {
+            Ok(answer) => answer,
+            Err(Trouble::Connect) => {
+                return Reply::not_sent(Answer::Unavailable, Trouble::Connect);
+            }
+            Err(trouble) => return Reply::unavailable(trouble),
+        };
+        let reading = self.response.read(status, &body, inquiry.set, &self.auth);
+        let reply = Reply {
+            answer: reading.answer,
+            code: None,
+            billable: reading.billable,
+            trouble: reading.trouble,
+        };
+        match reading.code {
+            Some(code) => reply.with_code(&code, &inquiry.elements),
+            None => reply,
+        }
+    }
+}
+
+impl HttpProvider {
+    /// One question, signed; nothing outside its set is in reach of the templates.
+    fn write(&self, inquiry: &Inquiry, now: Timestamp) -> Result<Draft, Unwritable> {
+        let (_, vars) = self.vars.iter().find(|(set, _)| *set == inquiry.set).ok_or(Unwritable)?;
+        let elements = inquiry.elements.restricted(inquiry.set);
+        let context = facts::context(&elements, inquiry.id, now, vars);
+        let mut draft = self.request.write(&self.templates, &context)?;
+        let scene = Scene { templates: &self.templates, context: &context, host: &self.host };
+        self.auth.sign(&mut draft, &scene)?;
+        Ok(draft)
+    }
+
+    /// Sends once; errors lose their text, since it has the URL and that may have elements.
+    async fn send(&self, draft: Draft) -> Result<(u16, Vec<u8>), Trouble> {
+        let mut url = self.base.clone();
+        url.set_path(&draft.path);
+        url.set_query(Some(draft.query.as_str()).filter(|query| !query.is_empty()));
+        let mut answer = self
+            .client
+            .request(draft.method, url)
+            .headers(draft.headers)
+            .body(draft.content.bytes())
+            .send()
+            .await
+            .map_err(|error| {
+                let never_left = error.is_connect() || error.is_builder();
+                if never_left { Trouble::Connect } else { Trouble::Silence }
+            })?;
+        let status = answer.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|_| Trouble::Silence)? {
+            if body.len() + chunk.len() > self.deployment.body_bytes_max {
+                return Err(Trouble::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((status, body))
+    }
+}

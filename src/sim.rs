@@ -1,0 +1,333 @@
+//! The simulated world: channels, providers, a payment core with its traffic, and an auditor that knows the truth.
+//!
+//! It shares no code with the rest of Hefu, on purpose: it is the independent counterpart and judge. Signatures are real, with fresh
+//! keys each run; people, cards and what befalls them follow from one seed.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    future::Future,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, routing::any};
+use rand::{RngCore as _, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use thiserror::Error;
+use tokio::task::JoinHandle;
+
+mod acp;
+mod audit;
+mod baofoo;
+mod channel;
+mod core;
+mod form;
+mod keys;
+mod leaks;
+mod providers;
+mod record;
+mod unionpay;
+mod world;
+
+pub use self::{
+    audit::{Audit, ChannelAudit, Count},
+    core::Target,
+    leaks::{Leak, LeakScanner},
+    world::Drift,
+};
+use self::{
+    channel::{Hub, Running, serve},
+    core::{Core, CoreKeys},
+    keys::Key,
+    providers::{
+        Provider, aliyun::Aliyun, operator::Operator3, tencent::Tencent, unionpay72::UnionPay72,
+    },
+    record::Log,
+};
+
+/// What a simulation is made from.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Everything but the keys follows from this.
+    pub seed: u64,
+    /// How many people there are; three in ten have two cards.
+    pub people: usize,
+    /// How registers differ.
+    pub drift: Drift,
+    /// How many of a thousand element mismatches the channels tell by a query only.
+    pub late_mismatches: u64,
+    /// How many of a thousand inquiries fail for technical reasons.
+    pub provider_faults: u64,
+    /// Key files go into a new directory under this one, which lives as long as the simulation.
+    pub dir: PathBuf,
+}
+
+impl Settings {
+    /// The demo's settings.
+    pub fn new(seed: u64, dir: PathBuf) -> Self {
+        Self {
+            seed,
+            people: 4000,
+            drift: Drift::default(),
+            late_mismatches: 0,
+            provider_faults: 8,
+            dir,
+        }
+    }
+}
+
+/// Why a simulation could not start or run.
+#[derive(Debug, Error)]
+pub enum SimError {
+    /// A port, a directory or a key file.
+    #[error("cannot set up the simulation: {0}")]
+    Io(#[from] io::Error),
+    /// A key.
+    #[error("cannot make a key: {0}")]
+    Key(#[from] openssl::error::ErrorStack),
+    /// The core's HTTP client.
+    #[error("cannot make the core's client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The leak scanner.
+    #[error("cannot build the leak scanner: {0}")]
+    Scanner(#[from] aho_corasick::BuildError),
+}
+
+/// A running simulation. Dropping it stops its servers and removes its key files.
+pub struct Simulation {
+    hub: Arc<Hub>,
+    keys: Keys,
+    unionpay: Arc<Running<unionpay::UnionPay>>,
+    baofoo: Arc<Running<baofoo::Baofoo>>,
+    endpoints: BTreeMap<&'static str, String>,
+    credentials: BTreeMap<&'static str, String>,
+    key_files: BTreeMap<&'static str, PathBuf>,
+    dir: PathBuf,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Simulation")
+            .field("endpoints", &self.endpoints)
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        // What cannot be removed stays in a temporary directory.
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Simulation {
+    /// Draws the world and the keys, and starts all servers on free ports of 127.0.0.1.
+    pub async fn start(settings: Settings) -> Result<Self, SimError> {
+        let hub = Arc::new(Hub {
+            seed: settings.seed,
+            world: world::World::new(settings.seed, settings.people, settings.drift),
+            log: Log::default(),
+            late_mismatches: settings.late_mismatches,
+            provider_faults: settings.provider_faults,
+        });
+        let keys = Keys::new()?;
+        let credentials = credentials(settings.seed);
+        let unionpay = unionpay::UnionPay::new(
+            Arc::clone(&hub),
+            Arc::clone(&keys.unionpay_channel),
+            Arc::clone(&keys.unionpay_core),
+        )?;
+        let baofoo = baofoo::Baofoo::new(
+            Arc::clone(&hub),
+            Arc::clone(&keys.baofoo_channel),
+            Arc::clone(&keys.baofoo_core),
+        );
+        let dir = new_dir(&settings.dir)?;
+        let mut simulation = Self {
+            unionpay: Running::new(unionpay, Arc::clone(&hub)),
+            baofoo: Running::new(baofoo, Arc::clone(&hub)),
+            endpoints: BTreeMap::new(),
+            key_files: BTreeMap::new(),
+            tasks: vec![],
+            dir,
+            hub,
+            keys,
+            credentials,
+        };
+        simulation.write_keys()?;
+        simulation.listen().await?;
+        Ok(simulation)
+    }
+
+    async fn listen(&mut self) -> Result<(), SimError> {
+        let secret = |name: &str| self.credentials.get(name).cloned().unwrap_or_default();
+        let tencent =
+            Tencent { secret_id: secret("tencent-id"), secret_key: secret("tencent-secret") };
+        let aliyun = Aliyun { key_id: secret("aliyun-id"), key_secret: secret("aliyun-secret") };
+        let operator = Operator3 { appcode: secret("operator3-appcode") };
+        let unionpay72 = UnionPay72 {
+            own: Arc::clone(&self.keys.unionpay72_provider),
+            certificate: self.keys.unionpay72_provider.certificate("unionpay72.simulated")?,
+            buyer: Arc::clone(&self.keys.unionpay72_buyer),
+        };
+        let hub = || Arc::clone(&self.hub);
+        let servers = [
+            ("unionpay", self.unionpay.serve().await?),
+            ("baofoo", self.baofoo.serve().await?),
+            ("plain", serve(Router::new().fallback(any(async || "pong"))).await?),
+            ("tencent", Provider::serve(tencent, hub()).await?),
+            ("aliyun", Provider::serve(aliyun, hub()).await?),
+            ("operator3", Provider::serve(operator, hub()).await?),
+            ("unionpay72", Provider::serve(unionpay72, hub()).await?),
+        ];
+        for (name, (address, task)) in servers {
+            self.endpoints.insert(name, format!("http://{address}"));
+            self.tasks.push(task);
+        }
+        Ok(())
+    }
+
+    fn write_keys(&mut self) -> Result<(), SimError> {
+        let keys = &self.keys;
+        let mut files = vec![
+            ("baofoo-core.pem", keys.baofoo_core.public_pem()?),
+            ("baofoo-core.key.pem", keys.baofoo_core.private_pem()?),
+            ("baofoo-channel.pem", keys.baofoo_channel.public_pem()?),
+            ("unionpay-core.pem", keys.unionpay_core.public_pem()?),
+            ("unionpay-core.key.pem", keys.unionpay_core.private_pem()?),
+            ("unionpay-channel.pem", keys.unionpay_channel.public_pem()?),
+            ("unionpay72-buyer.key.pem", keys.unionpay72_buyer.private_pem()?),
+            ("unionpay72-provider.pem", keys.unionpay72_provider.public_pem()?),
+        ];
+        files.extend(
+            self.credentials.iter().map(|(name, secret)| (*name, secret.clone().into_bytes())),
+        );
+        for (name, bytes) in files {
+            let path = self.dir.join(name);
+            fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)?
+                .write_all(&bytes)?;
+            self.key_files.insert(name, path);
+        }
+        Ok(())
+    }
+
+    /// Base URLs by name: `unionpay`, `baofoo`, `plain`, `tencent`, `aliyun`, `operator3`, `unionpay72`.
+    pub fn endpoints(&self) -> &BTreeMap<&'static str, String> {
+        &self.endpoints
+    }
+
+    /// Key and secret files by name. `*.key.pem` is private, other `*.pem` public, the rest secrets as text without a newline.
+    pub fn key_files(&self) -> &BTreeMap<&'static str, PathBuf> {
+        &self.key_files
+    }
+
+    /// What the providers know their buyer by: `tencent-id`, `tencent-secret`, `aliyun-id`, `aliyun-secret`, `operator3-appcode`.
+    pub fn credentials(&self) -> &BTreeMap<&'static str, String> {
+        &self.credentials
+    }
+
+    /// Makes a channel (`unionpay`, `baofoo`) answer later from now on.
+    pub fn delay(&self, channel: &str, by: Duration) {
+        match channel {
+            "unionpay" => self.unionpay.delay(by),
+            _ => self.baofoo.delay(by),
+        }
+    }
+
+    /// Runs the core's traffic at `rate` messages a second until `stop`, then lets what is under way end.
+    pub async fn drive(
+        &self,
+        target: Target,
+        rate: u32,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<(), SimError> {
+        let keys = CoreKeys {
+            unionpay_own: Arc::clone(&self.keys.unionpay_core),
+            unionpay_channel: Arc::clone(&self.keys.unionpay_channel),
+            baofoo_own: Arc::clone(&self.keys.baofoo_core),
+            baofoo_channel: Arc::clone(&self.keys.baofoo_channel),
+        };
+        Arc::new(Core::new(Arc::clone(&self.hub), keys, target)?).drive(rate, stop).await;
+        Ok(())
+    }
+
+    /// How many messages the core has sent and closed so far.
+    pub fn messages(&self) -> usize {
+        self.hub.log.core().len()
+    }
+
+    /// Everything that Hefu itself told the core: the values of its headers, and the bodies of its problems.
+    pub fn told(&self) -> Vec<String> {
+        let core = self.hub.log.core();
+        let headers = core.iter().flat_map(|at| at.headers.iter().map(|(_, value)| value.clone()));
+        headers.chain(core.iter().filter_map(|at| at.problem.clone())).collect()
+    }
+
+    /// What is true so far, and what Hefu said of it.
+    pub fn audit(&self) -> Audit {
+        audit::audit(&self.hub.log)
+    }
+
+    /// A scanner for the elements of every card that the core used, or of all cards when it used none.
+    pub fn leak_scanner(&self) -> Result<LeakScanner, SimError> {
+        let any = self.hub.world.cards.iter().any(world::Card::is_used);
+        Ok(LeakScanner::new(self.hub.world.cards.iter().filter(|card| !any || card.is_used()))?)
+    }
+}
+
+/// Every key pair of the simulation.
+struct Keys {
+    unionpay_core: Arc<Key>,
+    unionpay_channel: Arc<Key>,
+    unionpay72_buyer: Arc<Key>,
+    unionpay72_provider: Arc<Key>,
+    baofoo_core: Arc<Key>,
+    baofoo_channel: Arc<Key>,
+}
+
+impl Keys {
+    fn new() -> Result<Self, openssl::error::ErrorStack> {
+        let key = |bits| Key::new(bits).map(Arc::new);
+        Ok(Self {
+            unionpay_core: key(2048)?,
+            unionpay_channel: key(2048)?,
+            unionpay72_buyer: key(2048)?,
+            unionpay72_provider: key(2048)?,
+            baofoo_core: key(1024)?,
+            baofoo_channel: key(1024)?,
+        })
+    }
+}
+
+/// Secrets of the simulation's own providers, from the seed: they protect nothing.
+fn credentials(seed: u64) -> BTreeMap<&'static str, String> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x005e_c2e7);
+    ["tencent-id", "tencent-secret", "aliyun-id", "aliyun-secret", "operator3-appcode"]
+        .map(|name| (name, format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())))
+        .into()
+}
+
+/// A directory that did not exist before.
+fn new_dir(parent: &Path) -> io::Result<PathBuf> {
+    let mut rng = ChaCha8Rng::from_os_rng();
+    let dir = parent.join(format!("hefu-sim-{:016x}", rng.next_u64()));
+    fs::create_dir_all(parent)?;
+    fs::create_dir(&dir)?;
+    Ok(dir)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! Bank card meta verification as Aliyun offers it (`BankMetaVerify`), signed with ACS3-HMAC-SHA256.
+
+use encoding_rs::UTF_8;
+use serde_json::json;
+
+use crate::sim::{
+    form,
+    keys::{hmac, sha256_hex},
+    providers::{Protocol, Reply, Request, Said},
+    world::{CardState, Tuple},
+};
+
+/// The provider's own key pair.
+pub(in crate::sim) struct Aliyun {
+    pub(in crate::sim) key_id: String,
+    pub(in crate::sim) key_secret: String,
+}
+
+impl Aliyun {
+    fn is_authentic(&self, request: &Request) -> Option<bool> {
+        let parts = request.authorization("ACS3-HMAC-SHA256 ")?;
+        let signed = *parts.get("SignedHeaders")?;
+        let text = format!(
+            "ACS3-HMAC-SHA256\n{}",
+            sha256_hex(request.canonical(signed, false).as_bytes())
+        );
+        let date: jiff::Timestamp = request.header("x-acs-date").parse().ok()?;
+        let fresh = jiff::Timestamp::now().as_second().abs_diff(date.as_second()) <= 900;
+        let names: Vec<_> = signed.split(';').collect();
+        let covered = [
+            "host",
+            "x-acs-action",
+            "x-acs-content-sha256",
+            "x-acs-date",
+            "x-acs-signature-nonce",
+            "x-acs-version",
+        ]
+        .iter()
+        .all(|name| names.contains(name) && !request.header(name).is_empty());
+        Some(
+            fresh
+                && covered
+                && request.header("x-acs-content-sha256") == sha256_hex(&request.body)
+                && *parts.get("Credential")? == self.key_id
+                && *parts.get("Signature")? == hex::encode(hmac(self.key_secret.as_bytes(), &text)),
+        )
+    }
+}
+
+impl Protocol for Aliyun {
+    const NAME: &'static str = "aliyun";
+    const LAG_DAYS: Option<u32> = Some(45);
+
+    fn read(&self, request: &Request) -> Result<Tuple, Reply> {
+        let refuse = |code: &str| {
+            let body = json!({"Code": code, "Message": code, "RequestId": "0"}).to_string();
+            Err(Reply { status: 400, body, code: code.into(), billable: false })
+        };
+        if self.is_authentic(request) != Some(true) {
+            return refuse("SignatureDoesNotMatch");
+        }
+        if request.header("x-acs-action") != "BankMetaVerify"
+            || request.header("x-acs-version") != "2019-03-07"
+        {
+            return refuse("InvalidAction.NotFound");
+        }
+        let Some(mut fields) = form::parse(&request.body, UTF_8) else { return refuse("400") };
+        fields.extend(form::parse(request.query.as_bytes(), UTF_8).unwrap_or_default());
+        let mut some = |key| fields.remove(key).filter(|value| !value.is_empty());
+        let tuple = Tuple {
+            name: some("UserName"),
+            id_number: some("IdentifyNum"),
+            pan: some("BankCard"),
+            phone: some("Mobile"),
+        };
+        let full = tuple.name.is_some() && tuple.id_number.is_some() && tuple.pan.is_some();
+        match some("ProductType").as_deref() {
+            Some("BANK_CARD_4_META") if full && tuple.phone.is_some() => Ok(tuple),
+            Some("BANK_CARD_3_META") if full => Ok(Tuple { phone: None, ..tuple }),
+            _ => refuse("401"),
+        }
+    }
+
+    fn write(&self, _: &Request, said: Said) -> Reply {
+        let (business, sub, billable) = match said {
+            Said::Match => ("1", "101", true),
+            Said::NoMatch => ("2", "201", true),
+            Said::State(CardState::Lost) => ("2", "204", true),
+            Said::State(_) => ("2", "205", true),
+            Said::NoRecord => ("3", "304", false),
+            Said::Busy => {
+                let body =
+                    json!({"Code": "500", "Message": "ServiceUnavailable", "RequestId": "0"})
+                        .to_string();
+                return Reply { status: 200, body, code: "500".into(), billable: false };
+            }
+        };
+        let result = json!({"BizCode": business, "SubCode": sub});
+        let body =
+            json!({"Code": "200", "Message": "success", "RequestId": "0", "ResultObject": result})
+                .to_string();
+        Reply { status: 200, body, code: format!("{business}/{sub}"), billable }
+    }
+}

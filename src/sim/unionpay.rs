@@ -1,0 +1,212 @@
+//! A `UnionPay` ACP 5.1.0 gateway: it reads the form strictly, checks the signature for real, asks the bank, and signs its answer.
+//!
+//! Not modelled: notifications, the front (browser) transactions, files, and elements encrypted to the gateway's own certificate.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use encoding_rs::Encoding;
+
+use crate::sim::{
+    acp,
+    channel::{Answer, Finding, Gateway, Hub, ask_bank},
+    form::{self, Fields, field},
+    keys::{Key, dice},
+    record::{Channel, Verdict, lock},
+    world::{CardState, Element},
+};
+
+/// The gateway.
+pub(super) struct UnionPay {
+    hub: Arc<Hub>,
+    own: Arc<Key>,
+    core: Arc<Key>,
+    certificate: String,
+    orders: Mutex<HashMap<String, Order>>,
+}
+
+/// A fund transaction that was taken or turned down.
+#[derive(Clone)]
+struct Order {
+    verdict: Verdict,
+    query_id: String,
+}
+
+impl UnionPay {
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        own: Arc<Key>,
+        core: Arc<Key>,
+    ) -> Result<Self, openssl::error::ErrorStack> {
+        let certificate = own.certificate("unionpay.simulated")?;
+        Ok(Self { hub, own, core, certificate, orders: Mutex::default() })
+    }
+
+    /// Judges a message whose signature holds. `txn` is `txnType/txnSubType`.
+    fn judge(&self, answer: &mut Answer, fields: &Fields, reply: &mut Fields) -> Verdict {
+        let amount = field(fields, "txnAmt").parse().unwrap_or_default();
+        match answer.txn.as_str() {
+            "00/00" => return self.query(&answer.order, reply),
+            "77/01" | "77/02" | "74/04" => return code("00"),
+            "04/00" | "31/00" => {
+                let original = field(fields, "origQryId");
+                let known = lock(&self.orders).values().any(|order| order.query_id == original);
+                return self.book(answer, code(if known { "00" } else { "35" }), reply);
+            }
+            "72/11" | "72/01" | "72/10" | "11/02" | "01/01" | "12/00" => {}
+            _ => return code("10"),
+        }
+        let debits = matches!(answer.txn.as_str(), "11/02" | "01/01");
+        let (finding, wrong, card) =
+            ask_bank(&self.hub, &answer.tuple, if debits { amount } else { 0 });
+        let said = match finding {
+            Finding::Mismatch if wrong.contains(&Element::Pan) => vec![Element::Pan],
+            // 66 does not tell which of these it was.
+            Finding::Mismatch => vec![Element::Name, Element::IdNumber, Element::Phone],
+            _ => vec![],
+        };
+        let code = match finding {
+            Finding::Right => "00",
+            Finding::Mismatch if card.is_none() => "61",
+            Finding::Mismatch => "66",
+            Finding::State(CardState::Expired) => "73",
+            Finding::State(_) => "63",
+            Finding::NoBalance => "64",
+        };
+        let verdict = Verdict {
+            code: code.into(),
+            said,
+            wrong,
+            proved: finding == Finding::Right,
+            pending: false,
+        };
+        if answer.txn.starts_with("72/") {
+            if let Some(card) = card.filter(|_| verdict.proved) {
+                card.move_on();
+            }
+            return verdict;
+        }
+        self.book(answer, verdict, reply)
+    }
+
+    /// Keeps the end of a fund transaction. Some ends are told by a query only: then the message is just accepted.
+    fn book(&self, answer: &Answer, end: Verdict, reply: &mut Fields) -> Verdict {
+        let roll = dice(self.hub.seed, &["unionpay late", &answer.order]) % 1000;
+        let query_id = format!("{:020}", dice(self.hub.seed, &["queryId", &answer.order]));
+        let mut orders = lock(&self.orders);
+        if orders.contains_key(&answer.order) {
+            return code("12");
+        }
+        reply.insert("queryId".into(), query_id.clone());
+        orders.insert(answer.order.clone(), Order { verdict: end.clone(), query_id });
+        let late = roll < if end.said.is_empty() { 250 } else { self.hub.late_mismatches };
+        if late && end.code != "35" {
+            return Verdict { pending: true, wrong: end.wrong, ..code("00") };
+        }
+        Verdict { pending: end.code == "00", ..end }
+    }
+
+    fn query(&self, order: &str, reply: &mut Fields) -> Verdict {
+        let Some(found) = lock(&self.orders).get(order).cloned() else { return code("34") };
+        reply.insert("queryId".into(), found.query_id);
+        reply.insert("origRespMsg".into(), text(&found.verdict.code));
+        reply.insert("origRespCode".into(), found.verdict.code.clone());
+        Verdict { code: "00".into(), ..found.verdict }
+    }
+
+    /// The signed answer, in the request's charset, values percent-encoded.
+    fn reply(
+        &self,
+        fields: &Fields,
+        mut reply: Fields,
+        respond: &str,
+        charset: &'static Encoding,
+    ) -> String {
+        const ECHOED: &[&str] = &[
+            "version",
+            "encoding",
+            "signMethod",
+            "txnType",
+            "txnSubType",
+            "bizType",
+            "accessType",
+            "merId",
+            "orderId",
+            "txnTime",
+            "txnAmt",
+            "reqReserved",
+        ];
+        for key in ECHOED {
+            if let Some(value) = fields.get(*key) {
+                reply.insert((*key).into(), value.clone());
+            }
+        }
+        reply.insert("respCode".into(), respond.into());
+        reply.insert("respMsg".into(), text(respond));
+        reply.insert("signPubKeyCert".into(), self.certificate.clone());
+        let signed = acp::sign(&mut reply, charset, &self.own)
+            .and_then(|()| form::write(&reply, charset, true));
+        String::from_utf8(signed.unwrap_or_default()).unwrap_or_default()
+    }
+}
+
+impl Gateway for UnionPay {
+    const CHANNEL: Channel = Channel::UnionPay;
+
+    fn answer(&self, path: &str, body: &[u8]) -> Answer {
+        let charset = form::charset(body);
+        let mut answer =
+            Answer { content_type: "application/x-www-form-urlencoded", ..Answer::default() };
+        let fields = form::parse(body, charset).unwrap_or_default();
+        answer.signed = acp::verify(&fields, charset, &self.core);
+        answer.txn = format!("{}/{}", field(&fields, "txnType"), field(&fields, "txnSubType"));
+        answer.order = order_key(&fields);
+        let tuple = acp::elements(&fields, charset);
+        let right_path = path
+            == if answer.txn == "00/00" {
+                "/gateway/api/queryTrans.do"
+            } else {
+                "/gateway/api/backTransReq.do"
+            };
+        let mut reply = Fields::new();
+        answer.verdict = if !answer.signed {
+            code("11")
+        } else if tuple.is_none() || !right_path || field(&fields, "orderId").is_empty() {
+            code("10")
+        } else {
+            answer.tuple = tuple.unwrap_or_default();
+            self.judge(&mut answer, &fields, &mut reply)
+        };
+        answer.body = self.reply(&fields, reply, &answer.verdict.code, charset);
+        answer
+    }
+}
+
+/// `merId|orderId|txnTime`.
+pub(super) fn order_key(fields: &Fields) -> String {
+    ["merId", "orderId", "txnTime"].map(|key| field(fields, key)).join("|")
+}
+
+fn code(code: &str) -> Verdict {
+    Verdict { code: code.into(), ..Verdict::default() }
+}
+
+/// The words for a code; the inner code in brackets is made up but for zero.
+fn text(code: &str) -> String {
+    match code {
+        "00" => "成功[0000000]",
+        "10" => "报文格式错误[6100010]",
+        "11" => "验证签名失败[9100004]",
+        "12" => "重复交易[6100012]",
+        "34" => "查无此交易[2600000]",
+        "61" => "输入的卡号无效，请确认后输入[1000005]",
+        "63" => "卡状态不正确[1000063]",
+        "64" => "卡上的余额不足[1000051]",
+        "66" => "持卡人身份信息或手机号输入不正确，验证失败[1000066]",
+        "73" => "支付卡已超过有效期[1000054]",
+        _ => "失败[5100030]",
+    }
+    .into()
+}
