@@ -1,5 +1,6 @@
 //! The contract that every shipped provider map passes, against a small server on loopback, and what `check` reports.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 
 use axum::{
     Router,
@@ -18,7 +19,8 @@ use hefu::domain::identity::{IdNumber, IdType};
 use hefu::domain::pan::{AccountKind, Pan};
 use hefu::domain::person::{Mobile, Name};
 use hefu::provider::{
-    Billable, Definition, Deployment, HttpProvider, Inquiry, Place, Provider, Reply, Secret, Trouble,
+    Billable, Definition, Deployment, HttpProvider, Inquiry, Place, Provider, Reply, Secret,
+    Trouble,
 };
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
@@ -221,9 +223,8 @@ fn unionpay(code: &str) -> String {
 }
 
 fn decode_form(body: &[u8]) -> BTreeMap<String, String> {
-    let decode = |text: &str| {
-        percent_encoding::percent_decode_str(text).decode_utf8().unwrap().into_owned()
-    };
+    let decode =
+        |text: &str| percent_encoding::percent_decode_str(text).decode_utf8().unwrap().into_owned();
     std::str::from_utf8(body)
         .unwrap()
         .split('&')
@@ -452,7 +453,13 @@ fn show(seen: &Seen, headers: &[&str], body: &str) -> String {
 async fn a_json_request_is_what_the_interface_documents() {
     let seen = sent(TENCENT, FOUR, elements()).await;
     let headers = ["content-type", "x-tc-action", "x-tc-version", "x-tc-timestamp"];
-    expect![].assert_eq(&show(&seen, &headers, std::str::from_utf8(&seen.body).unwrap()));
+    expect![[r#"
+        POST /
+        content-type: application/json; charset=utf-8
+        x-tc-action: BankCard4EVerification
+        x-tc-version: 2018-03-01
+        x-tc-timestamp: 1767225600
+        {"BankCard":"6200000000000005","CertType":0,"IdCard":"11010519491231002X","Name":"张三","Phone":"13800000000"}"#]].assert_eq(&show(&seen, &headers, std::str::from_utf8(&seen.body).unwrap()));
     let authorization = seen.headers["authorization"].to_str().unwrap();
     let start = "TC3-HMAC-SHA256 Credential=AKIDexample/2026-01-01/faceid/tc3_request, \
                  SignedHeaders=content-type;host, Signature=";
@@ -464,7 +471,22 @@ async fn a_form_request_is_what_the_interface_documents() {
     let seen = sent(ALIYUN, "name id_number pan", elements()).await;
     let headers =
         ["content-type", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce"];
-    expect![].assert_eq(&show(&seen, &headers, &format!("{:#?}", decode_form(&seen.body))));
+    expect![[r#"
+        POST /
+        content-type: application/x-www-form-urlencoded
+        x-acs-action: BankMetaVerify
+        x-acs-version: 2019-03-07
+        x-acs-date: 2026-01-01T00:00:00Z
+        x-acs-signature-nonce: 01KDVDNA000000000000000007
+        {
+            "BankCard": "6200000000000005",
+            "IdentifyNum": "11010519491231002X",
+            "ParamType": "normal",
+            "ProductType": "BANK_CARD_3_META",
+            "UserName": "张三",
+            "VerifyMode": "BANK_CARD_3_META",
+        }"#]]
+    .assert_eq(&show(&seen, &headers, &format!("{:#?}", decode_form(&seen.body))));
     let hash = hex::encode(Sha256::digest(&seen.body));
     assert_eq!(seen.headers["x-acs-content-sha256"].to_str().unwrap(), hash);
 }
@@ -473,7 +495,15 @@ async fn a_form_request_is_what_the_interface_documents() {
 async fn a_secret_goes_into_its_header() {
     let seen = sent(OPERATOR3, "name id_number phone", elements()).await;
     let form = format!("{:#?}", decode_form(&seen.body));
-    expect![].assert_eq(&show(&seen, &["authorization"], &form));
+    expect![[r#"
+        POST /
+        authorization: APPCODE 0123456789abcdef
+        {
+            "idCard": "11010519491231002X",
+            "mobile": "13800000000",
+            "name": "张三",
+        }"#]]
+    .assert_eq(&show(&seen, &["authorization"], &form));
 }
 
 async fn check_product(words: &str, product: &str, customer: &str) {
@@ -581,31 +611,173 @@ fn check_file(from: &str, to: &str, expected: Expect) {
 
 #[test]
 fn a_problem_in_the_request_says_where_and_what_to_do() {
-    check_file("road = ", "raod = ", expect![]);
-    check_file("path = \"/\"", "path = \"?a\"", expect![]);
-    check_file("{{ name }}", "{{ nmae }}", expect![]);
-    check_file("{{ name }}", "{{ name", expect![]);
-    check_file("{{ time.unix }}", "{{ time.unxi }}", expect![]);
-    check_file("{{ name }}", "{{ cvv2 }}", expect![]);
-    check_file("{{ var.secret_id }}", "{{ var.secretid }}", expect![]);
-    check_file("X-TC-Action", "Host", expect![]);
-    check_file("[\"content-type\", \"host\"]", "[\"x-nonce\"]", expect![]);
-    check_file("[request.form]", "[request.json]", expect![]);
-    check_file("product_id = \"B136\"", "mer_id = \"B136\"", expect![]);
-    check_file("[\"id_number\", \"pan\"]", "[\"name\", \"pan\"]", expect![]);
-    check_file("account_kinds = [\"debit\"", "account_kinds = [\"debti\"", expect![]);
+    check_file(
+        "road = ",
+        "raod = ",
+        expect![[r#"
+        11:1 unknown field `raod`, expected one of `road`, `source`, `account_kinds`, `id_types`, `charset`, `sets`, `request`, `auth`, `response`
+    "#]],
+    );
+    check_file(
+        "path = \"/\"",
+        "path = \"?a\"",
+        expect![[r#"
+        20:8 `?a` is no plain path
+            write it from its first `/`, without query or escapes
+    "#]],
+    );
+    check_file(
+        "{{ name }}",
+        "{{ nmae }}",
+        expect![[r#"
+        28:8 `nmae` is no variable
+            did you mean `name`?
+    "#]],
+    );
+    check_file(
+        "{{ name }}",
+        "{{ name",
+        expect![[r#"
+        28:8 the template does not parse: unexpected end of input, expected end of variable block
+    "#]],
+    );
+    check_file(
+        "{{ time.unix }}",
+        "{{ time.unxi }}",
+        expect![[r#"
+            25:18 `time.unxi` is no variable
+                did you mean `unix`?
+            45:13 `time.unxi` is no variable
+                did you mean `unix`?
+        "#]],
+    );
+    check_file(
+        "{{ name }}",
+        "{{ cvv2 }}",
+        expect![[r#"
+        28:8 the template fails for {name id_number pan phone}: undefined value
+            an element that is not in every set needs `{% if … is defined %}`
+    "#]],
+    );
+    check_file(
+        "{{ var.secret_id }}",
+        "{{ var.secretid }}",
+        expect![[r#"
+        37:10 `var.secretid` is set neither by an element set nor by the deployment
+            add `secretid = "…"` to `vars` of the provider in the main configuration
+    "#]],
+    );
+    check_file(
+        "X-TC-Action",
+        "Host",
+        expect![[r#"
+        23:1 `host` is not for a definition
+            leave it out; the connection sets it
+    "#]],
+    );
+    check_file(
+        "[\"content-type\", \"host\"]",
+        "[\"x-nonce\"]",
+        expect![[r#"
+        39:19 `x-nonce` is signed and never sent
+            add it to `request.headers`
+    "#]],
+    );
+    check_file(
+        "[request.form]",
+        "[request.json]",
+        expect![[r#"
+        58:2 this signature covers form fields, and the request has none
+            give the request a `form`
+    "#]],
+    );
+    check_file(
+        "product_id = \"B136\"",
+        "mer_id = \"B136\"",
+        expect![[r#"
+        18:10 the deployment sets `var.mer_id` too
+            name one of them otherwise
+        53:13 the template fails for {name pan}: undefined value
+            an element that is not in every set needs `{% if … is defined %}`
+    "#]],
+    );
+    check_file(
+        "[\"id_number\", \"pan\"]",
+        "[\"name\", \"pan\"]",
+        expect![[r#"
+        21:12 {name pan} is there twice
+    "#]],
+    );
+    check_file(
+        "account_kinds = [\"debit\"",
+        "account_kinds = [\"debti\"",
+        expect![[r#"
+        13:18 `debti` is not known here
+            did you mean `debit`?
+    "#]],
+    );
 }
 
 #[test]
 fn a_problem_in_the_response_says_where_and_what_to_do() {
     let last = "code = [\"Result\"]\nabsent = \"next\"";
-    check_file("code = [\"/Response/Result\"]", last, expect![]);
-    check_file("match = [\"0\"]", "match = [\"0\", \"-7\"]", expect![]);
-    check_file("\"-9\" = [\"pan\"]", "\"-9\" = [\"pna\"]", expect![]);
-    check_file("\"-9\" = [\"pan\"]", "\"-9\" = [\"cvv2\"]", expect![]);
-    check_file("billable = [\"0\"", "billable = [\"77\"", expect![]);
-    check_file("uncertain = [\"01\"", "uncertain = [\"00\"", expect![]);
-    check_file("match = [\"0\"]", "mtach = [\"0\"]", expect![]);
+    check_file(
+        "code = [\"/Response/Result\"]",
+        last,
+        expect![[r#"
+        84:8 the last layer has no next one
+            leave out `next` and `absent`, or add the layer that they mean
+        84:9 `Result` is no JSON pointer
+            it begins with `/` (RFC 6901)
+    "#]],
+    );
+    check_file(
+        "match = [\"0\"]",
+        "match = [\"0\", \"-7\"]",
+        expect![[r#"
+        90:5 `-7` means two answers
+            keep one of the two
+    "#]],
+    );
+    check_file(
+        "\"-9\" = [\"pan\"]",
+        "\"-9\" = [\"pna\"]",
+        expect![[r#"
+            107:9 `pna` is not known here
+                did you mean `pan`?
+        "#]],
+    );
+    check_file(
+        "\"-9\" = [\"pan\"]",
+        "\"-9\" = [\"cvv2\"]",
+        expect![[r#"
+        107:9 `cvv2` is no element of any set here
+            name only what is asked
+    "#]],
+    );
+    check_file(
+        "billable = [\"0\"",
+        "billable = [\"77\"",
+        expect![[r#"
+        85:13 `77` has a price and no meaning
+            say what it means under `answers`
+    "#]],
+    );
+    check_file(
+        "uncertain = [\"01\"",
+        "uncertain = [\"00\"",
+        expect![[r#"
+        68:13 `00` is billed, and perhaps not
+            keep one of the two
+    "#]],
+    );
+    check_file(
+        "match = [\"0\"]",
+        "mtach = [\"0\"]",
+        expect![[r#"
+        88:1 unknown field `mtach`, expected one of `match`, `close_match`, `no_match`, `no_record`, `not_possible`, `limited`, `invalid`, `unavailable`
+    "#]],
+    );
 }
 
 /// The problems of a shipped map in a changed deployment.
@@ -620,21 +792,92 @@ fn a_deployment_is_checked_too() {
     let url = |url: &'static str| move |deployment: &mut Deployment| deployment.url = url.into();
     check_deployment(url("http://localhost:8080"), TENCENT, expect![]);
     check_deployment(url("http://[::1]:8080"), TENCENT, expect![]);
-    check_deployment(url("http://host.example"), TENCENT, expect![]);
-    check_deployment(url("https://host.example/path"), TENCENT, expect![]);
-    check_deployment(url("https://user:pw@host.example"), TENCENT, expect![]);
-    check_deployment(url("file:///etc/passwd"), TENCENT, expect![]);
-    check_deployment(url("host.example"), TENCENT, expect![]);
-    check_deployment(|it| it.secrets.clear(), TENCENT, expect![]);
-    check_deployment(|it| it.vars.clear(), UNIONPAY, expect![]);
+    check_deployment(
+        url("http://host.example"),
+        TENCENT,
+        expect![[r#"
+        deployment.url elements go over TLS, or over loopback
+            use `https://`
+    "#]],
+    );
+    check_deployment(
+        url("https://host.example/path"),
+        TENCENT,
+        expect![[r#"
+        deployment.url the URL has more than scheme, host and port
+            the definition has the path; credentials go into files
+    "#]],
+    );
+    check_deployment(
+        url("https://user:pw@host.example"),
+        TENCENT,
+        expect![[r#"
+        deployment.url the URL has more than scheme, host and port
+            the definition has the path; credentials go into files
+    "#]],
+    );
+    check_deployment(
+        url("file:///etc/passwd"),
+        TENCENT,
+        expect![[r#"
+        deployment.url the URL has more than scheme, host and port
+            the definition has the path; credentials go into files
+    "#]],
+    );
+    check_deployment(
+        url("host.example"),
+        TENCENT,
+        expect![[r#"
+        deployment.url the URL cannot be read
+            write scheme, host and port: `https://host.example:443`
+    "#]],
+    );
+    check_deployment(
+        |it| it.secrets.clear(),
+        TENCENT,
+        expect![[r#"
+        deployment.secrets the secret `secret_key` is missing
+            add `secret_key = "/path/to/file"` to the provider's secret files
+    "#]],
+    );
+    check_deployment(
+        |it| it.vars.clear(),
+        UNIONPAY,
+        expect![[r#"
+        44:10 `var.cert_id` is set neither by an element set nor by the deployment
+            add `cert_id = "…"` to `vars` of the provider in the main configuration
+        50:9 `var.mer_id` is set neither by an element set nor by the deployment
+            add `mer_id = "…"` to `vars` of the provider in the main configuration
+    "#]],
+    );
     let garbage = |it: &mut Deployment| {
         for secret in it.secrets.values_mut() {
             *secret = Secret::new(vec![0xFF, 0]);
         }
         it.ca = Some(b"no certificate".to_vec());
     };
-    check_deployment(garbage, UNIONPAY, expect![]);
-    check_deployment(garbage, OPERATOR3, expect![]);
+    check_deployment(
+        garbage,
+        UNIONPAY,
+        expect![[r#"
+        deployment.secrets the secret `sign_key` is no RSA private key
+            convert a PFX with `openssl pkcs12 -nodes -nocerts`
+        deployment.secrets `verify_key` is no RSA public key or certificate
+            it must be PEM
+        deployment.ca no certificate can be read
+            the file holds PEM
+    "#]],
+    );
+    check_deployment(
+        garbage,
+        OPERATOR3,
+        expect![[r#"
+        deployment.secrets the secret `appcode` is empty or no text
+            the file holds the secret and nothing else
+        deployment.ca no certificate can be read
+            the file holds PEM
+    "#]],
+    );
 }
 
 #[test]

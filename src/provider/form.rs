@@ -8,8 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 pub(crate) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Everything but RFC 3986's unreserved characters; every form reader understands that.
-const RESERVED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const FIELDS_MAX: usize = 256;
 

@@ -209,7 +209,8 @@ impl Layer {
         let answers = codes(&file.answers, asked, problems);
         for code in &file.next {
             if answers.contains_key(code.get()) {
-                let message = format!("`{}` has an answer, and leaves it to the next layer", code.get());
+                let message =
+                    format!("`{}` has an answer, and leaves it to the next layer", code.get());
                 problems.file(code.span(), message, "keep one of the two");
             }
         }

@@ -130,9 +130,8 @@ impl CanonicalRequestHmac {
             let sent = draft.headers.get(name).and_then(|value| value.to_str().ok());
             let sent = if *name == http::header::HOST { Some(host) } else { sent };
             let value = sent.ok_or(Unwritable)?.trim();
-            let value =
-                if self.lowercase_values { value.to_lowercase() } else { value.to_owned() };
-            headers.push_str(&format!("{name}:{value}\n"));
+            let value = if self.lowercase_values { value.to_lowercase() } else { value.to_owned() };
+            headers.extend([name.as_str(), ":", &value, "\n"]);
         }
         let Draft { method, path, query, .. } = draft;
         Ok(format!("{method}\n{path}\n{query}\n{headers}\n{names}\n{body_hash}"))
@@ -189,8 +188,10 @@ mod tests {
         let context = facts::context(&Elements::default(), PaymentId::new(now, 0), now, &vars);
         auth.sign(&mut draft, &Scene { templates, context: &context, host: case.host }).unwrap();
         assert_eq!(draft.headers[AUTHORIZATION].to_str().unwrap(), expected);
-        assert!(!format!("{auth:?}{draft_headers:?}", draft_headers = draft.headers)
-            .contains("Signature="));
+        assert!(
+            !format!("{auth:?}{draft_headers:?}", draft_headers = draft.headers)
+                .contains("Signature=")
+        );
     }
 
     /// The published example of Tencent Cloud API 3.0; the signature recomputed with Python's `hmac`.

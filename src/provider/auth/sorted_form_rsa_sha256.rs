@@ -46,9 +46,10 @@ impl SortedFormRsaSha256 {
             }
             key
         });
-        let pinned = file.verify.as_ref().filter(|name| {
-            setting.deployment.secrets.contains_key(name.as_str())
-        });
+        let pinned = file
+            .verify
+            .as_ref()
+            .filter(|name| setting.deployment.secrets.contains_key(name.as_str()));
         let verify = match pinned.and_then(|name| Some((name, setting.secret(name)?))) {
             None => None,
             Some((name, pem)) => {
@@ -83,9 +84,8 @@ impl SortedFormRsaSha256 {
             .iter()
             .find(|(name, _)| *name == self.field.as_bytes())
             .and_then(|(_, value)| STANDARD.decode(value).ok());
-        signature.is_some_and(|signature| {
-            verify(key, &self.digest(pairs), &signature).unwrap_or(false)
-        })
+        signature
+            .is_some_and(|signature| verify(key, &self.digest(pairs), &signature).unwrap_or(false))
     }
 
     /// The hex SHA-256 of the pairs sorted by name and joined by `&`, without the signature.
