@@ -592,7 +592,7 @@ fn problems(file: &str, deployment: Deployment) -> String {
             Place::Deployment(key) => format!("deployment.{key}"),
             Place::File(span) => {
                 let before = &file.as_bytes()[..span.start];
-                let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+                let line = before.split(|byte| *byte == b'\n').count();
                 let column = before.rsplit(|byte| *byte == b'\n').next().unwrap().len() + 1;
                 format!("{line}:{column}")
             }
@@ -603,236 +603,188 @@ fn problems(file: &str, deployment: Deployment) -> String {
     problems.into_iter().map(line).collect()
 }
 
-/// The problems of a shipped map after one change.
-fn check_file(from: &str, to: &str, expected: Expect) {
-    let file = [TENCENT, UNIONPAY].into_iter().find(|file| file.contains(from)).unwrap();
-    expected.assert_eq(&problems(&file.replace(from, to), deployment("https://host.example")));
+/// The problems of a shipped map after one change each.
+fn check_file(changes: &[(&str, &str)], expected: Expect) {
+    let mut found = String::new();
+    for (from, to) in changes {
+        let file = [TENCENT, UNIONPAY].into_iter().find(|file| file.contains(from)).unwrap();
+        let problems = problems(&file.replace(from, to), deployment("https://host.example"));
+        found.extend(["# ", &to.replace('\n', " "), "\n", &problems]);
+    }
+    expected.assert_eq(&found);
 }
 
 #[test]
 fn a_problem_in_the_request_says_where_and_what_to_do() {
+    let changes = [
+        ("road = ", "raod = "),
+        ("path = \"/\"", "path = \"?a\""),
+        ("{{ name }}", "{{ nmae }}"),
+        ("{{ name }}", "{{ name"),
+        ("{{ name }}", "{{ cvv2 }}"),
+        ("{{ time.unix }}", "{{ time.unxi }}"),
+        ("{{ var.secret_id }}", "{{ var.secretid }}"),
+        ("X-TC-Action", "Host"),
+        ("[\"content-type\", \"host\"]", "[\"x-nonce\"]"),
+        ("[request.form]", "[request.json]"),
+        ("product_id = \"B136\"", "mer_id = \"B136\""),
+        ("[\"id_number\", \"pan\"]", "[\"name\", \"pan\"]"),
+        ("[\"id_number\", \"pan\"]", "[\"face_image\"]"),
+        ("account_kinds = [\"debit\"", "account_kinds = [\"debti\""),
+    ];
     check_file(
-        "road = ",
-        "raod = ",
-        expect![[r#"
+        &changes,
+        expect![[r##"
+        # raod = 
         11:1 unknown field `raod`, expected one of `road`, `source`, `account_kinds`, `id_types`, `charset`, `sets`, `request`, `auth`, `response`
-    "#]],
-    );
-    check_file(
-        "path = \"/\"",
-        "path = \"?a\"",
-        expect![[r#"
+        # path = "?a"
         20:8 `?a` is no plain path
             write it from its first `/`, without query or escapes
-    "#]],
-    );
-    check_file(
-        "{{ name }}",
-        "{{ nmae }}",
-        expect![[r#"
+        # {{ nmae }}
         28:8 `nmae` is no variable
             did you mean `name`?
-    "#]],
-    );
-    check_file(
-        "{{ name }}",
-        "{{ name",
-        expect![[r#"
+        # {{ name
         28:8 the template does not parse: unexpected end of input, expected end of variable block
-    "#]],
-    );
-    check_file(
-        "{{ time.unix }}",
-        "{{ time.unxi }}",
-        expect![[r#"
-            25:18 `time.unxi` is no variable
-                did you mean `unix`?
-            45:13 `time.unxi` is no variable
-                did you mean `unix`?
-        "#]],
-    );
-    check_file(
-        "{{ name }}",
-        "{{ cvv2 }}",
-        expect![[r#"
+        # {{ cvv2 }}
         28:8 the template fails for {name id_number pan phone}: undefined value
             an element that is not in every set needs `{% if … is defined %}`
-    "#]],
-    );
-    check_file(
-        "{{ var.secret_id }}",
-        "{{ var.secretid }}",
-        expect![[r#"
+        # {{ time.unxi }}
+        25:18 `time.unxi` is no variable
+            did you mean `unix`?
+        45:13 `time.unxi` is no variable
+            did you mean `unix`?
+        # {{ var.secretid }}
         37:10 `var.secretid` is set neither by an element set nor by the deployment
             add `secretid = "…"` to `vars` of the provider in the main configuration
-    "#]],
-    );
-    check_file(
-        "X-TC-Action",
-        "Host",
-        expect![[r#"
+        # Host
         23:1 `host` is not for a definition
             leave it out; the connection sets it
-    "#]],
-    );
-    check_file(
-        "[\"content-type\", \"host\"]",
-        "[\"x-nonce\"]",
-        expect![[r#"
+        # ["x-nonce"]
         39:19 `x-nonce` is signed and never sent
             add it to `request.headers`
-    "#]],
-    );
-    check_file(
-        "[request.form]",
-        "[request.json]",
-        expect![[r#"
+        # [request.json]
         58:2 this signature covers form fields, and the request has none
             give the request a `form`
-    "#]],
-    );
-    check_file(
-        "product_id = \"B136\"",
-        "mer_id = \"B136\"",
-        expect![[r#"
+        # mer_id = "B136"
         18:10 the deployment sets `var.mer_id` too
             name one of them otherwise
         53:13 the template fails for {name pan}: undefined value
             an element that is not in every set needs `{% if … is defined %}`
-    "#]],
-    );
-    check_file(
-        "[\"id_number\", \"pan\"]",
-        "[\"name\", \"pan\"]",
-        expect![[r#"
+        # ["name", "pan"]
         21:12 {name pan} is there twice
-    "#]],
-    );
-    check_file(
-        "account_kinds = [\"debit\"",
-        "account_kinds = [\"debti\"",
-        expect![[r#"
+        # ["face_image"]
+        21:12 {face_image} cannot be asked
+            a set has one or more of: name id_number pan phone cvv2 expiry
+        55:9 the template fails for {face_image}: undefined value
+            an element that is not in every set needs `{% if … is defined %}`
+        # account_kinds = ["debti"
         13:18 `debti` is not known here
             did you mean `debit`?
-    "#]],
+    "##]],
     );
 }
 
 #[test]
 fn a_problem_in_the_response_says_where_and_what_to_do() {
-    let last = "code = [\"Result\"]\nabsent = \"next\"";
+    let changes = [
+        ("code = [\"/Response/Result\"]", "code = [\"Result\"]\nabsent = \"next\""),
+        ("match = [\"0\"]", "match = [\"0\", \"-7\"]"),
+        ("match = [\"0\"]", "mtach = [\"0\"]"),
+        ("\"-9\" = [\"pan\"]", "\"-9\" = [\"pna\"]"),
+        ("\"-9\" = [\"pan\"]", "\"-9\" = [\"cvv2\"]"),
+        ("billable = [\"0\"", "billable = [\"77\""),
+        ("uncertain = [\"01\"", "uncertain = [\"00\""),
+    ];
     check_file(
-        "code = [\"/Response/Result\"]",
-        last,
-        expect![[r#"
+        &changes,
+        expect![[r##"
+        # code = ["Result"] absent = "next"
         84:8 the last layer has no next one
             leave out `next` and `absent`, or add the layer that they mean
         84:9 `Result` is no JSON pointer
             it begins with `/` (RFC 6901)
-    "#]],
-    );
-    check_file(
-        "match = [\"0\"]",
-        "match = [\"0\", \"-7\"]",
-        expect![[r#"
+        # match = ["0", "-7"]
         90:5 `-7` means two answers
             keep one of the two
-    "#]],
-    );
-    check_file(
-        "\"-9\" = [\"pan\"]",
-        "\"-9\" = [\"pna\"]",
-        expect![[r#"
-            107:9 `pna` is not known here
-                did you mean `pan`?
-        "#]],
-    );
-    check_file(
-        "\"-9\" = [\"pan\"]",
-        "\"-9\" = [\"cvv2\"]",
-        expect![[r#"
+        # mtach = ["0"]
+        88:1 unknown field `mtach`, expected one of `match`, `close_match`, `no_match`, `no_record`, `not_possible`, `limited`, `invalid`, `unavailable`
+        # "-9" = ["pna"]
+        107:9 `pna` is not known here
+            did you mean `pan`?
+        # "-9" = ["cvv2"]
         107:9 `cvv2` is no element of any set here
             name only what is asked
-    "#]],
-    );
-    check_file(
-        "billable = [\"0\"",
-        "billable = [\"77\"",
-        expect![[r#"
+        # billable = ["77"
         85:13 `77` has a price and no meaning
             say what it means under `answers`
-    "#]],
-    );
-    check_file(
-        "uncertain = [\"01\"",
-        "uncertain = [\"00\"",
-        expect![[r#"
+        # uncertain = ["00"
         68:13 `00` is billed, and perhaps not
             keep one of the two
-    "#]],
+    "##]],
     );
-    check_file(
-        "match = [\"0\"]",
-        "mtach = [\"0\"]",
-        expect![[r#"
-        88:1 unknown field `mtach`, expected one of `match`, `close_match`, `no_match`, `no_record`, `not_possible`, `limited`, `invalid`, `unavailable`
-    "#]],
-    );
-}
-
-/// The problems of a shipped map in a changed deployment.
-fn check_deployment(change: impl FnOnce(&mut Deployment), file: &str, expected: Expect) {
-    let mut deployment = deployment("https://host.example");
-    change(&mut deployment);
-    expected.assert_eq(&problems(file, deployment));
 }
 
 #[test]
-fn a_deployment_is_checked_too() {
-    let url = |url: &'static str| move |deployment: &mut Deployment| deployment.url = url.into();
-    check_deployment(url("http://localhost:8080"), TENCENT, expect![]);
-    check_deployment(url("http://[::1]:8080"), TENCENT, expect![]);
-    check_deployment(
-        url("http://host.example"),
-        TENCENT,
+fn elements_go_over_tls_or_loopback() {
+    let check = |urls: &[&str], expected: Expect| {
+        let problems = |url: &&str| format!("# {url}\n{}", problems(TENCENT, deployment(url)));
+        expected.assert_eq(&urls.iter().map(problems).collect::<String>());
+    };
+    let urls = [
+        "https://host.example:8443",
+        "http://localhost:8080",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8080",
+        "http://host.example",
+        "http://localhost.host.example",
+        "https://host.example/path",
+        "https://user:pw@host.example",
+        "file:///etc/passwd",
+        "host.example",
+    ];
+    check(
+        &urls,
         expect![[r#"
+        # https://host.example:8443
+        # http://localhost:8080
+        # http://127.0.0.1:8080
+        # http://[::1]:8080
+        # http://host.example
         deployment.url elements go over TLS, or over loopback
             use `https://`
-    "#]],
-    );
-    check_deployment(
-        url("https://host.example/path"),
-        TENCENT,
-        expect![[r#"
+        # http://localhost.host.example
+        deployment.url elements go over TLS, or over loopback
+            use `https://`
+        # https://host.example/path
         deployment.url the URL has more than scheme, host and port
             the definition has the path; credentials go into files
-    "#]],
-    );
-    check_deployment(
-        url("https://user:pw@host.example"),
-        TENCENT,
-        expect![[r#"
+        # https://user:pw@host.example
         deployment.url the URL has more than scheme, host and port
             the definition has the path; credentials go into files
-    "#]],
-    );
-    check_deployment(
-        url("file:///etc/passwd"),
-        TENCENT,
-        expect![[r#"
+        # file:///etc/passwd
         deployment.url the URL has more than scheme, host and port
             the definition has the path; credentials go into files
-    "#]],
-    );
-    check_deployment(
-        url("host.example"),
-        TENCENT,
-        expect![[r#"
+        # host.example
         deployment.url the URL cannot be read
             write scheme, host and port: `https://host.example:443`
     "#]],
     );
-    check_deployment(
+}
+
+#[test]
+fn what_a_deployment_lacks_is_named() {
+    let check = |change: fn(&mut Deployment), file: &str, expected: Expect| {
+        let mut deployment = deployment("https://host.example");
+        change(&mut deployment);
+        expected.assert_eq(&problems(file, deployment));
+    };
+    let garbage = |it: &mut Deployment| {
+        for secret in it.secrets.values_mut() {
+            *secret = Secret::new(vec![0xFF, 0]);
+        }
+        it.ca = Some(b"no certificate".to_vec());
+    };
+    check(
         |it| it.secrets.clear(),
         TENCENT,
         expect![[r#"
@@ -840,7 +792,7 @@ fn a_deployment_is_checked_too() {
             add `secret_key = "/path/to/file"` to the provider's secret files
     "#]],
     );
-    check_deployment(
+    check(
         |it| it.vars.clear(),
         UNIONPAY,
         expect![[r#"
@@ -850,13 +802,7 @@ fn a_deployment_is_checked_too() {
             add `mer_id = "…"` to `vars` of the provider in the main configuration
     "#]],
     );
-    let garbage = |it: &mut Deployment| {
-        for secret in it.secrets.values_mut() {
-            *secret = Secret::new(vec![0xFF, 0]);
-        }
-        it.ca = Some(b"no certificate".to_vec());
-    };
-    check_deployment(
+    check(
         garbage,
         UNIONPAY,
         expect![[r#"
@@ -868,7 +814,7 @@ fn a_deployment_is_checked_too() {
             the file holds PEM
     "#]],
     );
-    check_deployment(
+    check(
         garbage,
         OPERATOR3,
         expect![[r#"
