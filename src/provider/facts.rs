@@ -1,8 +1,11 @@
 //! What templates may say: the elements of one question, its id and time, and configured variables.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::element::{Element, Elements};
+use crate::domain::element::{CardSecret, Element, Elements};
 use crate::domain::id::PaymentId;
+use crate::domain::identity::IdNumber;
+use crate::domain::pan::Pan;
+use crate::domain::person::{Mobile, Name};
 use jiff::tz::{Offset, TimeZone};
 use minijinja::Value;
 use std::collections::BTreeMap;
@@ -22,16 +25,19 @@ pub(crate) const NAMES: [&str; 11] = [
     "var",
 ];
 
+/// The parts of `time`.
+pub(crate) const TIME_PARTS: [&str; 5] = ["unix", "unix_ms", "utc", "utc_date", "beijing"];
+
 /// The values of `elements`; every use is a place to review.
 pub(crate) fn values(elements: &Elements) -> Vec<(Element, &str)> {
     let Elements { name, id_number, pan, phone, cvv2, expiry } = elements;
     [
-        (Element::Name, name.as_ref().map(|name| name.expose())),
-        (Element::IdNumber, id_number.as_ref().map(|id| id.expose())),
-        (Element::Pan, pan.as_ref().map(|pan| pan.expose())),
-        (Element::Phone, phone.as_ref().map(|phone| phone.expose())),
-        (Element::Cvv2, cvv2.as_ref().map(|cvv2| cvv2.expose())),
-        (Element::Expiry, expiry.as_ref().map(|expiry| expiry.expose())),
+        (Element::Name, name.as_ref().map(Name::expose)),
+        (Element::IdNumber, id_number.as_ref().map(IdNumber::expose)),
+        (Element::Pan, pan.as_ref().map(Pan::expose)),
+        (Element::Phone, phone.as_ref().map(Mobile::expose)),
+        (Element::Cvv2, cvv2.as_ref().map(CardSecret::expose)),
+        (Element::Expiry, expiry.as_ref().map(CardSecret::expose)),
     ]
     .into_iter()
     .filter_map(|(element, value)| value.map(|value| (element, value)))

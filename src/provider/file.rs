@@ -407,12 +407,11 @@ pub(crate) fn read_words<T>(
 ) -> Vec<T> {
     let mut values = Vec::with_capacity(words.len());
     for word in words {
-        match read(word.get()) {
-            Some(value) => values.push(value),
-            None => {
-                let hint = did_you_mean(word.get(), known.iter().copied());
-                problems.file(word.span(), format!("`{}` is not known here", word.get()), &hint);
-            }
+        if let Some(value) = read(word.get()) {
+            values.push(value);
+        } else {
+            let hint = did_you_mean(word.get(), known.iter().copied());
+            problems.file(word.span(), format!("`{}` is not known here", word.get()), &hint);
         }
     }
     values

@@ -20,14 +20,16 @@ use crate::provider::{Capability, Inquiry, Provider, Reply, Trouble};
 use async_trait::async_trait;
 use reqwest::Url;
 use std::collections::{BTreeMap, BTreeSet};
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, time::Duration};
+
+/// What templates see as `var`, by element set.
+type Vars = Vec<(ElementSet, BTreeMap<String, String>)>;
 
 /// A provider that is asked over HTTP as its definition says.
 pub struct HttpProvider {
     deployment: Deployment,
     capability: Capability,
-    /// What templates see as `var`, by element set.
-    vars: Vec<(ElementSet, BTreeMap<String, String>)>,
+    vars: Vars,
     base: Url,
     host: String,
     client: reqwest::Client,
@@ -95,12 +97,8 @@ impl Definition {
     }
 
     /// What it can answer, and the variables of each set.
-    fn capability(
-        &self,
-        deployment: &Deployment,
-        problems: &mut Problems,
-    ) -> (Capability, Vec<(ElementSet, BTreeMap<String, String>)>) {
-        let mut vars: Vec<(ElementSet, BTreeMap<String, String>)> = Vec::new();
+    fn capability(&self, deployment: &Deployment, problems: &mut Problems) -> (Capability, Vars) {
+        let mut vars = Vars::new();
         if self.sets.get().is_empty() {
             problems.file(self.sets.span(), "it answers nothing", "list its element sets");
         }
@@ -148,11 +146,7 @@ impl Definition {
 }
 
 /// Renders every template once for every set, with made-up elements.
-fn try_templates(
-    templates: &Templates,
-    vars: &[(ElementSet, BTreeMap<String, String>)],
-    problems: &mut Problems,
-) {
+fn try_templates(templates: &Templates, vars: &Vars, problems: &mut Problems) {
     let known: BTreeSet<String> = vars.iter().flat_map(|(_, vars)| vars.keys().cloned()).collect();
     let before = problems.0.len();
     templates.check_names(&known, problems);
@@ -233,6 +227,8 @@ fn client(deployment: &Deployment, problems: &mut Problems) -> Option<reqwest::C
         // An inquiry is billed: one question is one request.
         .retry(reqwest::retry::never())
         .referer(false)
+        // Shorter than servers keep idle connections, so that a question does not meet one that is just being closed.
+        .pool_idle_timeout(Duration::from_secs(15))
         .timeout(deployment.timeout)
         .connect_timeout(deployment.connect_timeout.min(deployment.timeout));
     if let Some(pem) = &deployment.ca {

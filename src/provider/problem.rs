@@ -43,11 +43,11 @@ impl Problems {
 
 /// The known word nearest to `word`, as a hint; else the list of them.
 pub(crate) fn did_you_mean<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> String {
-    const NEAR: f64 = 0.75;
+    const NEAR: f64 = 0.5;
     let known: Vec<&str> = known.into_iter().collect();
     let near = known
         .iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(word, candidate), candidate))
         .filter(|(score, _)| *score >= NEAR)
         .max_by(|(a, _), (b, _)| a.total_cmp(b));
     match near {

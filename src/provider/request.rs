@@ -107,7 +107,7 @@ impl Request {
     ) -> Result<Draft, Unwritable> {
         let mut query = self.pairs(&self.query, templates, context)?;
         query.sort();
-        let (content, content_type) = match &self.body {
+        let (payload, media_type) = match &self.body {
             Body::Nothing => (Content::Bytes(Vec::new()), None),
             Body::Form(fields) => {
                 let pairs = self.pairs(fields, templates, context)?;
@@ -120,8 +120,8 @@ impl Request {
             }
         };
         let mut headers = HeaderMap::new();
-        if let Some(content_type) = content_type {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(media_type) = media_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         }
         for (name, text) in &self.headers {
             let value = templates.render(text, context)?;
@@ -131,7 +131,7 @@ impl Request {
             }
         }
         let (method, path) = (self.method.clone(), self.path.clone());
-        Ok(Draft { method, path, query: form::write(&query), headers, content })
+        Ok(Draft { method, path, query: form::write(&query), headers, content: payload })
     }
 
     fn pairs(

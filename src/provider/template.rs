@@ -1,7 +1,7 @@
 //! Templates: compiled once, tried on every element set before the first real question, rendered with bounded work.
 
 use crate::domain::element::ElementSet;
-use crate::provider::facts::NAMES;
+use crate::provider::facts::{NAMES, TIME_PARTS};
 use crate::provider::file::{At, Charset};
 use crate::provider::problem::{Problems, did_you_mean};
 use base64::Engine as _;
@@ -84,6 +84,11 @@ impl Templates {
                 problems.file(span.clone(), format!("`{name}` is no variable"), &hint);
             }
             for name in template.undeclared_variables(true) {
+                let part = name.strip_prefix("time.");
+                if let Some(part) = part.filter(|part| !TIME_PARTS.contains(part)) {
+                    let hint = did_you_mean(part, TIME_PARTS);
+                    problems.file(span.clone(), format!("`{name}` is no variable"), &hint);
+                }
                 let Some(var) = name.strip_prefix("var.") else { continue };
                 if !vars.contains(var) {
                     let message =

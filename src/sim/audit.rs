@@ -5,7 +5,7 @@
 //! * for a message with elements: `match_then_no_match` when some evidence came before the channel saw the message, every value of
 //!   that evidence is the message's own value for the element, and the evidence covers at least one of the elements named or suspected;
 //!   else `unverified_then_no_match`. Evidence is a provider's match, and a success of the core's own `UnionPay` verify message
-//!   (72/01, 72/10). A mandate (72/11) is not evidence: the debit after it does not quote it.
+//!   (72/01, 72/10), which itself has no second half and no kind. A mandate (72/11) is not evidence: the debit after it does not quote it.
 //! * for a debit by agreement: the same rule at its bind, with the bind's own success as evidence too, since the channel checked the
 //!   elements there; so a living agreement is always verified.
 //!
@@ -190,9 +190,7 @@ fn truth<'a>(
     let mut binds = HashMap::new();
     let mut originals: HashMap<&str, &AtChannel> = HashMap::new();
     for entry in at_channels.iter().filter(|e| e.signed) {
-        if entry.verdict.proved
-            && matches!((entry.channel, entry.txn.as_str()), (Channel::UnionPay, "72/01" | "72/10"))
-        {
+        if entry.verdict.proved && is_verification(entry) {
             evidence.add(entry.seq, entry.tuple.clone());
         }
         if let (true, Some(agreement)) = (entry.verdict.proved, entry.agreement.as_deref()) {
@@ -208,6 +206,9 @@ fn truth<'a>(
         .filter(|e| e.signed && e.channel == channel && !e.verdict.said.is_empty())
     {
         let Some(original) = originals.get(entry.order.as_str()) else { continue };
+        if is_verification(original) {
+            continue;
+        }
         let bind = original
             .agreement
             .as_deref()
@@ -226,6 +227,11 @@ fn truth<'a>(
         }
     }
     truth
+}
+
+/// Whether the core itself verifies through the channel: that is the first half of the tally, and has no second.
+fn is_verification(entry: &AtChannel) -> bool {
+    matches!((entry.channel, entry.txn.as_str()), (Channel::UnionPay, "72/01" | "72/10"))
 }
 
 /// The kinds that Hefu said, by order.

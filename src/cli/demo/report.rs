@@ -97,8 +97,8 @@ impl Report {
             for (kind, count) in kinds(channel) {
                 if count.found != count.truly || count.falsely > 0 {
                     faults.push(format!(
-                        "{name}: {kind}: {} true, {} found, {} false",
-                        count.truly, count.found, count.falsely
+                        "{name}: {kind}: {} true, {} found, {} false; orders missed {:?}, mistaken {:?}",
+                        count.truly, count.found, count.falsely, count.missed, count.mistaken
                     ));
                 }
             }

@@ -131,7 +131,7 @@ impl CanonicalRequestHmac {
             let sent = if *name == http::header::HOST { Some(host) } else { sent };
             let value = sent.ok_or(Unwritable)?.trim();
             let value = if self.lowercase_values { value.to_lowercase() } else { value.to_owned() };
-            headers.push_str(&format!("{name}:{value}\n"));
+            headers.extend([name.as_str(), ":", &value, "\n"]);
         }
         let Draft { method, path, query, .. } = draft;
         Ok(format!("{method}\n{path}\n{query}\n{headers}\n{names}\n{body_hash}"))
