@@ -70,12 +70,8 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         let deployed = check::deployment::channel(sheet, dir, at);
         let name = ChannelName::new(&name.value);
         let Some(protocol) = unused.remove(&name) else { continue };
-        let maps = protocol.profile.codes.keys();
-        let after = |map: &String| {
-            codes.values().find_map(|file| file.not_processed_after.get(map).copied())
-        };
         let channel = Channel {
-            not_processed_after: maps.filter_map(|map| Some((map.clone(), after(map)?))).collect(),
+            not_processed_after: protocol.not_processed_after,
             profile: protocol.profile,
             notify: protocol.notify,
             mode: modes.modes.get(name.as_str()).copied().unwrap_or_default(),

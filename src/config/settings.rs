@@ -12,7 +12,6 @@ use openssl::x509::X509;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The whole configuration.

@@ -101,7 +101,7 @@ fn modes(
 fn scenario(
     sheet: &mut Sheet,
     name: &At<Text<Scenario>>,
-    at: &At<ScenarioFile>,
+    file: &ScenarioFile,
 ) -> Option<ScenarioPolicy> {
     let scenario = name.value.0;
     if !scenario.is_verified() {
@@ -111,7 +111,6 @@ fn scenario(
         sheet.problem(&name.span, format!("`{}` is never judged", scenario.as_str()), hint);
         return None;
     }
-    let file = &at.value;
     let default = ScenarioPolicy::for_scenario(scenario);
     for element in file.required.iter().flatten() {
         if !VERIFIABLE.contains(element.value.0) {

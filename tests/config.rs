@@ -1,0 +1,409 @@
+//! Configuration as its users meet it: directories of files.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use expect_test::{Expect, expect, expect_file};
+use hefu::config::{self, Config, Evidence, Holds, Inquiry, Limits, Patience, Problems, Rendering};
+use hefu::domain::element::{Element, ElementSet};
+use hefu::domain::id::ChannelName;
+use hefu::domain::outcome::{Decline, Outcome, Suspects};
+use hefu::domain::payment::Scenario;
+use hefu::message::profile::{Message, Step};
+use hefu::policy::Policy;
+use openssl::asn1::Asn1Time;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::x509::{X509, X509Name};
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// Every problem as `file:line:column message` and its hint.
+fn list(problems: &Problems) -> String {
+    let line = |problem: &config::Problem| {
+        let (line, column) = problem.place();
+        format!("{}:{line}:{column} {problem}\n    {}\n", problem.file(), problem.hint())
+    };
+    problems.iter().map(line).collect()
+}
+
+#[test]
+fn ten_different_mistakes_are_ten_problems() {
+    let problems = config::load(Path::new("tests/config/ten_mistakes")).unwrap_err();
+    assert_eq!(problems.len(), 10);
+    expect_file!["config/ten_mistakes.txt"].assert_eq(&list(&problems));
+    expect_file!["config/ten_mistakes.rendered.txt"].assert_eq(&problems.render(Rendering::Plain));
+    let json: serde_json::Value = serde_json::from_str(&problems.render(Rendering::Json)).unwrap();
+    let rows = json.as_array().unwrap();
+    assert_eq!(rows.len(), 10);
+    assert!(rows.iter().all(|row| {
+        ["file", "line", "column", "message", "hint"].iter().all(|key| !row[key].is_null())
+    }));
+}
+
+/// A directory with the smallest configuration, one channel of which is `acme`.
+fn directory(hefu: &str, policy: &str, channel: &str, codes: &str) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("fingerprint.key", "0123456789abcdef0123456789abcdef");
+    write("token", "0123456789abcdef0123456789abcdef\n");
+    let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+    let other = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+    write("own.pem", &certificate(&key));
+    write("own.key", &String::from_utf8(key.private_key_to_pem_pkcs8().unwrap()).unwrap());
+    write("other.key", &String::from_utf8(other.private_key_to_pem_pkcs8().unwrap()).unwrap());
+    write(
+        "hefu.toml",
+        &format!(
+            "listen.core = '127.0.0.1:7000'\nsecrets = {{ fingerprint_key_file = 'fingerprint.key', fingerprint_key_id = 1 }}\n{hefu}"
+        ),
+    );
+    write("policy.toml", policy);
+    write(
+        "channels/acme.toml",
+        &format!(
+            "name = 'acme'\ncodes = 'acme'\nroute = [{{ path = '/acme/' }}]\nrequest.format = 'form'\nanswer.format = 'json'\n{channel}"
+        ),
+    );
+    write("codes/acme.toml", &format!("[final]\nsucceeded = ['00']\n{codes}"));
+    dir
+}
+
+fn certificate(key: &PKey<Private>) -> String {
+    let mut name = X509Name::builder().unwrap();
+    name.append_entry_by_text("CN", "simulated").unwrap();
+    let name = name.build();
+    let mut certificate = X509::builder().unwrap();
+    certificate.set_subject_name(&name).unwrap();
+    certificate.set_issuer_name(&name).unwrap();
+    certificate.set_pubkey(key).unwrap();
+    certificate.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    certificate.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+    certificate.sign(key, openssl::hash::MessageDigest::sha256()).unwrap();
+    String::from_utf8(certificate.build().to_pem().unwrap()).unwrap()
+}
+
+fn check([hefu, policy, channel, codes]: [&str; 4], expected: Expect) {
+    let dir = directory(hefu, policy, channel, codes);
+    let found = match config::load(dir.path()) {
+        Ok(_) => "no problem".to_owned(),
+        Err(problems) => problems
+            .iter()
+            .map(|problem| format!("{}:{} {problem}\n", problem.file(), problem.place().0))
+            .collect(),
+    };
+    expected.assert_eq(&found);
+}
+
+#[test]
+fn what_is_wrong_in_hefu_toml_is_found() {
+    let check = |text, expected| check([text, "", "", ""], expected);
+    check("", expect!["no problem"]);
+    check("[channels.acme]\nupstreams = ['https://acme.example']", expect!["no problem"]);
+    check(
+        "[channels.acme]\nupstreams = ['http://localhost:1', 'http://[::1]:1', 'http://127.9.9.9']",
+        expect!["no problem"],
+    );
+    check("[channels.acme]\nupstreams = []", expect![[""]]);
+    check("[channels.acme]", expect![[""]]);
+    check("[channels.acne]\nupstreams = ['https://acme.example']", expect![[""]]);
+    check(
+        "[channels.acme]\nupstreams = ['acme.example', 'ftp://acme.example', 'https://u@acme.example', 'https://']",
+        expect![[""]],
+    );
+    check("[channels.acme]\nupstreams = ['https://acme.example/gateway']", expect![[""]]);
+    check("[channels.acme]\nupstreams = ['https://10.0.0.1']", expect![[""]]);
+    check(
+        "[channels.acme]\nupstreams = ['https://10.0.0.1']\ntls.server_name = 'acme.example'",
+        expect!["no problem"],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://acme.example']\ntls = { server_name = ' ' }",
+        expect![[""]],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://a.example']\ntls = { ca_file = 'own.pem', client_cert_file = 'own.pem', client_key_file = 'own.key' }",
+        expect!["no problem"],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://a.example']\ntls = { ca_file = 'own.key', client_cert_file = 'own.pem' }",
+        expect![[""]],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://a.example']\ntls = { client_cert_file = 'own.pem', client_key_file = 'other.key' }",
+        expect![[""]],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://a.example']\nkeys = { request = 'gone.pem' }",
+        expect![[""]],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://a.example']\nconnect_timeout = '1h'\nanswer_max = '1GiB'\nin_doubt = 'open'",
+        expect![[""]],
+    );
+    check("[limits]\nbody = '1B'\nheaders = 0\nidle = '2d'\nhead_deadline = 10", expect![[""]]);
+    check("[listen]", expect![[""]]);
+    check("listen.admin = '127.0.0.1:7070'", expect![[""]]);
+    check("listen.admin = '0.0.0.0:7070'\nlisten.admin_token_file = 'token'", expect![[""]]);
+    check(
+        "listen.admin = '127.0.0.1:7070'\nlisten.admin_token_file = 'token'",
+        expect!["no problem"],
+    );
+    check("listen.notify = '127.0.0.1:7000'", expect![[""]]);
+    check("[[passthrough]]\npath = '/acme/'\nupstream = 'http://127.0.0.1:1'", expect![[""]]);
+    check(
+        "[[passthrough]]\npath = '/'\n[[passthrough]]\nupstream = 'http://127.0.0.1:1'",
+        expect![[""]],
+    );
+    check("[providers.upv]\nurl = 'https://upv.example/verify'", expect![[""]]);
+}
+
+#[test]
+fn what_is_wrong_in_policy_toml_is_found() {
+    let check = |text, expected| check(["", text, "", ""], expected);
+    check("mode.acme = 'uninspected'", expect!["no problem"]);
+    check("mode.acme = { enforce = 10 }", expect!["no problem"]);
+    check("mode = { acme = 'enforce' }", expect![[""]]);
+    check("mode = { acme = { enforce = 0 } }", expect![[""]]);
+    check("mode = { acne = 'observe' }", expect![[""]]);
+    check("[scenario.refund]\nno_match = 'permit'", expect![[""]]);
+    check(
+        "[scenario.debit]\nrequired = ['name', 'cvv2', 'nmae']\nno_match = 'allow'",
+        expect![[""]],
+    );
+    check(
+        "holds.expiry = '1s'\nholds.per_hour = 0\nevidence.match = '1y'\ninquiry.deadline = '0s'",
+        expect![[""]],
+    );
+}
+
+#[test]
+fn what_is_wrong_in_a_profile_is_found() {
+    let check = |text, expected| check(["", "", text, ""], expected);
+    let debit =
+        "[[message]]\nscenario = 'debit'\norder = ['o']\namount = { field = 'a', unit = 'fen' }\n";
+    check(debit, expect!["no problem"]);
+    check("[[message]]\nscenario = 'debit'", expect![[""]]);
+    check("[[message]]\nwhen = { a = 1 }\norders = ['o']", expect![[""]]);
+    check("[[message]]\nscenario = 'notify'", expect![[""]]);
+    check(&format!("{debit}checks = ['pan']"), expect![[""]]);
+    check(&format!("{debit}elements = {{ face_image = 'f', nome = 'n' }}"), expect![[""]]);
+    check(&format!("{debit}closes_agreement = true\nrecall = {{ key = ['o'] }}"), expect![[""]]);
+    check(
+        "[[message]]\nscenario = 'bind'\nremember.key = ['o']\n[[message]]\nscenario = 'bind'\nrecall.key = ['o']",
+        expect![[""]],
+    );
+    check(
+        "[[message]]\nscenario = 'query'\nwhen = { a = ['1', '2'] }\n[[message]]\nscenario = 'sms'\nwhen = { a = '1', b = '1' }\n[[message]]\nscenario = 'sms'\nwhen = { a = '3' }",
+        expect![[""]],
+    );
+    check(
+        "[[message]]\nscenario = 'query'\nanswer = { code = 'c', map = 'fnal', outer = { code = 'c' } }",
+        expect![[""]],
+    );
+    check(
+        "request.unwrap = [{ steps = ['json'] }, { at = 'a', steps = ['json', 'hex', 'zip'] }, { at = 'b' }]",
+        expect![[""]],
+    );
+    check("request.charset = { field = 'a/b', default = 'latin1' }", expect![[""]]);
+    check("[notify]\nbody.format = 'xml'", expect![[""]]);
+}
+
+#[test]
+fn what_is_wrong_in_a_code_map_is_found() {
+    let check = |text, expected| check(["", "", "", text], expected);
+    check(
+        "no_match = { 61 = ['pan'], 66 = { one_of = ['name', 'phone'] } }",
+        expect!["no problem"],
+    );
+    check("unknown = ['00']", expect![[""]]);
+    check(
+        "no_match = { 61 = [], 66 = { one_of = ['name'] }, 67 = 'pan', 68 = ['pam'] }",
+        expect![[""]],
+    );
+    check("declined = { 61 = 'poor' }\nnot_processed = { codes = ['34'] }", expect![[""]]);
+    check("[a]\nlike = 'b'\n[b]\nlike = 'a'\n[c]\nlike = 'finale'", expect![[""]]);
+    check(
+        "[[final.text]]\nfield = 'm'\nmatches = '('\n[[final.text]]\nmatches = 'x'\ndeclined = 'other'",
+        expect![[""]],
+    );
+    check("succeeded = ['01']", expect![[""]]);
+}
+
+#[test]
+fn twins_are_found_across_files() {
+    let dir = directory("", "", "", "");
+    let twin = fs::read_to_string(dir.path().join("channels/acme.toml")).unwrap();
+    fs::write(dir.path().join("channels/twin.toml"), twin).unwrap();
+    for name in ["providers/a.toml", "providers/b.toml"] {
+        fs::create_dir_all(dir.path().join("providers")).unwrap();
+        fs::write(dir.path().join(name), "name = 'upv'").unwrap();
+    }
+    fs::write(dir.path().join("providers/c.toml"), "nme = 'upv'\n=").unwrap();
+    expect![[""]].assert_eq(&list(&config::load(dir.path()).unwrap_err()));
+}
+
+#[test]
+fn a_directory_without_configuration_says_so() {
+    let dir = TempDir::new().unwrap();
+    let problems = config::load(dir.path()).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems.iter().next().unwrap().file(), "hefu.toml");
+}
+
+/// What ships, with the key files that it names.
+fn shipped() -> (TempDir, Config) {
+    let dir = TempDir::new().unwrap();
+    for folder in ["channels", "codes", "secrets"] {
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+    }
+    for name in ["hefu.toml", "policy.toml"] {
+        fs::copy(Path::new("config").join(name), dir.path().join(name)).unwrap();
+    }
+    for folder in ["channels", "codes"] {
+        for entry in fs::read_dir(Path::new("config").join(folder)).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), dir.path().join(folder).join(entry.file_name())).unwrap();
+        }
+    }
+    let secrets = dir.path().join("secrets");
+    let key = PKey::from_rsa(Rsa::generate(1024).unwrap()).unwrap();
+    fs::write(secrets.join("baofoo.pem"), key.public_key_to_pem().unwrap()).unwrap();
+    fs::write(secrets.join("baofoo-merchant.pem"), certificate(&key)).unwrap();
+    fs::write(secrets.join("fingerprint.key"), "secret-fingerprint-key-of-thirty-two-bytes")
+        .unwrap();
+    fs::write(secrets.join("admin.token"), "secret-token-of-enough-bytes").unwrap();
+    let config = config::load(dir.path()).unwrap_or_else(|problems| panic!("{problems}"));
+    (dir, config)
+}
+
+#[test]
+fn the_documented_defaults_are_the_defaults() {
+    let (_dir, config) = shipped();
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.policy, Policy::default());
+    assert_eq!(config.holds, Holds::default());
+    assert_eq!(config.evidence, Evidence::default());
+    assert_eq!(config.inquiry, Inquiry::default());
+    for channel in config.channels.values() {
+        assert_eq!(channel.patience, Patience::default());
+        assert_eq!(channel.in_doubt, config::InDoubt::default());
+        assert_eq!(channel.mode, config::ChannelMode::default());
+    }
+}
+
+fn message<'c>(config: &'c Config, channel: &str, values: &[(&str, &str)]) -> &'c Message {
+    let profile = &config.channels[&ChannelName::new(channel)].profile;
+    let fits = |message: &&Message| {
+        message.when.iter().all(|(field, wanted)| {
+            values.iter().any(|(name, value)| {
+                *name == field.to_string() && wanted.iter().any(|known| known == value)
+            })
+        }) && message.path.is_none()
+    };
+    profile.messages.iter().find(fits).unwrap()
+}
+
+#[test]
+fn the_shipped_profiles_list_every_known_message() {
+    let (_dir, config) = shipped();
+    let acp = |txn_type, sub_type| {
+        message(
+            &config,
+            "unionpay",
+            &[("txnType", txn_type), ("txnSubType", sub_type), ("bizType", "000301")],
+        )
+        .scenario
+    };
+    let cases = [
+        ("72", "11", Scenario::Bind),
+        ("72", "02", Scenario::Bind),
+        ("74", "04", Scenario::Unbind),
+        ("11", "02", Scenario::Debit),
+        ("72", "01", Scenario::Verify),
+        ("72", "10", Scenario::Verify),
+        ("72", "12", Scenario::Verify),
+        ("72", "16", Scenario::Other),
+        ("79", "01", Scenario::Other),
+        ("78", "00", Scenario::Other),
+        ("01", "01", Scenario::Pay),
+        ("77", "01", Scenario::Sms),
+        ("77", "02", Scenario::Sms),
+        ("12", "00", Scenario::Payout),
+        ("00", "00", Scenario::Query),
+        ("99", "00", Scenario::Void),
+        ("31", "00", Scenario::Void),
+        ("04", "00", Scenario::Refund),
+        ("76", "01", Scenario::Other),
+    ];
+    for (txn_type, sub_type, expected) in cases {
+        assert_eq!(acp(txn_type, sub_type), expected, "{txn_type}/{sub_type}");
+    }
+    let sealed =
+        |sub_type| message(&config, "baofoo", &[("txn_type", "0431"), ("txn_sub_type", sub_type)]);
+    let cases = [
+        ("01", Scenario::Bind),
+        ("11", Scenario::Bind),
+        ("12", Scenario::Bind),
+        ("02", Scenario::Unbind),
+        ("03", Scenario::Query),
+        ("15", Scenario::Sms),
+        ("16", Scenario::Debit),
+        ("31", Scenario::Query),
+    ];
+    for (sub_type, expected) in cases {
+        assert_eq!(sealed(sub_type).scenario, expected, "{sub_type}");
+    }
+    assert_eq!(sealed("11").remember, sealed("12").recall);
+    assert!(
+        sealed("12").yields.as_ref().unwrap().closes_same_card && sealed("16").checks.is_empty()
+    );
+    let baofoo = &config.channels[&ChannelName::new("baofoo")].profile;
+    for body in [&baofoo.request, &baofoo.answer] {
+        assert!(matches!(
+            body.unwrap[0].steps.as_slice(),
+            [Step::Hex, Step::OpenBlocks(Some(_)), Step::Base64, Step::Json]
+        ));
+    }
+}
+
+#[test]
+fn the_shipped_codes_name_what_the_channel_names() {
+    let (_dir, config) = shipped();
+    let code = |channel: &str, map: &str, code: &str| {
+        config.channels[&ChannelName::new(channel)].profile.codes[map].codes.get(code).copied()
+    };
+    let set = |elements: &[Element]| elements.iter().copied().collect::<ElementSet>();
+    let named = |element| Some(Outcome::NoMatch(Suspects::Named(set(&[element]))));
+    let identity = Suspects::OneOf(set(&[Element::Name, Element::IdNumber, Element::Phone]));
+    assert_eq!(code("unionpay", "final", "66"), Some(Outcome::NoMatch(identity)));
+    assert_eq!(code("unionpay", "accepted", "66"), Some(Outcome::NoMatch(identity)));
+    assert_eq!(code("unionpay", "final", "61"), named(Element::Pan));
+    assert_eq!(code("unionpay", "final", "00"), Some(Outcome::Succeeded));
+    assert_eq!(code("unionpay", "accepted", "00"), Some(Outcome::Accepted));
+    assert_eq!(code("unionpay", "query", "34"), Some(Outcome::Declined(Decline::NotProcessed)));
+    assert_eq!(code("unionpay", "final", "ZZ"), None);
+    assert_eq!(code("baofoo", "final", "BF00343"), named(Element::Phone));
+    assert_eq!(code("baofoo", "order", "FF"), Some(Outcome::Unknown));
+    assert_eq!(code("baofoo", "payout", "2"), Some(Outcome::Reversed));
+}
+
+#[test]
+fn the_dump_shows_no_secret() {
+    let (_dir, config) = shipped();
+    let dump = config.dump().to_string();
+    let debug = format!("{config:?}");
+    for secret in ["secret-fingerprint", "secret-token", "BEGIN"] {
+        assert!(!dump.contains(secret) && !debug.contains(secret), "{secret}");
+    }
+    assert!(dump.contains(r#""expiry":"168h""#), "{dump}");
+}
+
+#[test]
+fn the_committed_schema_is_the_schema() {
+    let schema = serde_json::to_string_pretty(&config::schema()).unwrap();
+    expect_file!["../config/schema.json"].assert_eq(&format!("{schema}\n"));
+}
