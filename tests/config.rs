@@ -100,29 +100,46 @@ fn check([hefu, policy, channel, codes]: [&str; 4], expected: Expect) {
 
 #[test]
 fn what_is_wrong_in_hefu_toml_is_found() {
-    let check = |text, expected| check([text, "", "", ""], expected);
+    let check = |text: &str, expected: Expect| check([text, "", "", ""], expected);
     check("", expect!["no problem"]);
     check("[channels.acme]\nupstreams = ['https://acme.example']", expect!["no problem"]);
     check(
         "[channels.acme]\nupstreams = ['http://localhost:1', 'http://[::1]:1', 'http://127.9.9.9']",
         expect!["no problem"],
     );
-    check("[channels.acme]\nupstreams = []", expect![[""]]);
-    check("[channels.acme]", expect![[""]]);
-    check("[channels.acne]\nupstreams = ['https://acme.example']", expect![[""]]);
+    check("[channels.acme]\nupstreams = []", expect![[r#"
+        hefu.toml:4 no upstream
+    "#]]);
+    check("[channels.acme]", expect![[r#"
+        hefu.toml:3 `upstreams` is missing
+    "#]]);
+    check("[channels.acne]\nupstreams = ['https://acme.example']", expect![[r#"
+        hefu.toml:3 no profile of channel `acne`
+    "#]]);
     check(
         "[channels.acme]\nupstreams = ['acme.example', 'ftp://acme.example', 'https://u@acme.example', 'https://']",
-        expect![[""]],
+        expect![[r#"
+            hefu.toml:4 not a URL of a server
+            hefu.toml:4 not a URL of a server
+            hefu.toml:4 not a URL of a server
+            hefu.toml:4 not a URL of a server
+        "#]],
     );
-    check("[channels.acme]\nupstreams = ['https://acme.example/gateway']", expect![[""]]);
-    check("[channels.acme]\nupstreams = ['https://10.0.0.1']", expect![[""]]);
+    check("[channels.acme]\nupstreams = ['https://acme.example/gateway']", expect![[r#"
+        hefu.toml:4 an upstream with a path
+    "#]]);
+    check("[channels.acme]\nupstreams = ['https://10.0.0.1']", expect![[r#"
+        hefu.toml:4 TLS to an address without a server name
+    "#]]);
     check(
         "[channels.acme]\nupstreams = ['https://10.0.0.1']\ntls.server_name = 'acme.example'",
         expect!["no problem"],
     );
     check(
         "[channels.acme]\nupstreams = ['https://acme.example']\ntls = { server_name = ' ' }",
-        expect![[""]],
+        expect![[r#"
+            hefu.toml:5 an empty server name
+        "#]],
     );
     check(
         "[channels.acme]\nupstreams = ['https://a.example']\ntls = { ca_file = 'own.pem', client_cert_file = 'own.pem', client_key_file = 'own.key' }",
@@ -130,107 +147,211 @@ fn what_is_wrong_in_hefu_toml_is_found() {
     );
     check(
         "[channels.acme]\nupstreams = ['https://a.example']\ntls = { ca_file = 'own.key', client_cert_file = 'own.pem' }",
-        expect![[""]],
+        expect![[r#"
+            hefu.toml:5 no certificate in this file
+            hefu.toml:5 half of a client certificate
+        "#]],
     );
     check(
         "[channels.acme]\nupstreams = ['https://a.example']\ntls = { client_cert_file = 'own.pem', client_key_file = 'other.key' }",
-        expect![[""]],
+        expect![[r#"
+            hefu.toml:5 the key does not belong to the certificate
+        "#]],
     );
     check(
         "[channels.acme]\nupstreams = ['https://a.example']\nkeys = { request = 'gone.pem' }",
-        expect![[""]],
+        expect![[r#"
+            hefu.toml:5 the profile has no key `request`
+            hefu.toml:5 the file cannot be read: entity not found
+        "#]],
     );
     check(
         "[channels.acme]\nupstreams = ['https://a.example']\nconnect_timeout = '1h'\nanswer_max = '1GiB'\nin_doubt = 'open'",
-        expect![[""]],
+        expect![[r#"
+            hefu.toml:5 out of range
+            hefu.toml:6 `1GiB` is not a size
+            hefu.toml:7 `open` is not a way to end what is in doubt
+        "#]],
     );
-    check("[limits]\nbody = '1B'\nheaders = 0\nidle = '2d'\nhead_deadline = 10", expect![[""]]);
-    check("[listen]", expect![[""]]);
-    check("listen.admin = '127.0.0.1:7070'", expect![[""]]);
-    check("listen.admin = '0.0.0.0:7070'\nlisten.admin_token_file = 'token'", expect![[""]]);
+    check("[limits]\nbody = '1B'\nheaders = 0\nidle = '2d'\nhead_deadline = 10", expect![[r#"
+        hefu.toml:4 out of range
+        hefu.toml:5 out of range
+        hefu.toml:6 out of range
+        hefu.toml:7 invalid type: integer `10`, expected a string
+    "#]]);
+    check("listen.notify = 'here'", expect![[r#"
+        hefu.toml:3 `here` is not an address to listen on
+    "#]]);
+    check("listen.admin = '127.0.0.1:7070'", expect![[r#"
+        hefu.toml:1 `admin_token_file` is missing
+    "#]]);
+    check("listen.admin = '0.0.0.0:7070'\nlisten.admin_token_file = 'token'", expect![[r#"
+        hefu.toml:3 `0.0.0.0:7070` is not an address for the admin listener
+    "#]]);
     check(
         "listen.admin = '127.0.0.1:7070'\nlisten.admin_token_file = 'token'",
         expect!["no problem"],
     );
-    check("listen.notify = '127.0.0.1:7000'", expect![[""]]);
-    check("[[passthrough]]\npath = '/acme/'\nupstream = 'http://127.0.0.1:1'", expect![[""]]);
+    check("listen.notify = '127.0.0.1:7000'", expect![[r#"
+        hefu.toml:3 two listeners on one address
+    "#]]);
+    check("[[passthrough]]\npath = '/acme/'\nupstream = 'http://127.0.0.1:1'", expect![[r#"
+        hefu.toml:4 route `/acme/` stands twice
+    "#]]);
     check(
         "[[passthrough]]\npath = '/'\n[[passthrough]]\nupstream = 'http://127.0.0.1:1'",
-        expect![[""]],
+        expect![[r#"
+            hefu.toml:3 `upstream` is missing
+            hefu.toml:5 `path` is missing
+        "#]],
     );
-    check("[providers.upv]\nurl = 'https://upv.example/verify'", expect![[""]]);
+    check("[providers.upv]\nurl = 'https://upv.example/verify'", expect![[r#"
+        hefu.toml:3 no definition of provider `upv`
+    "#]]);
 }
 
 #[test]
 fn what_is_wrong_in_policy_toml_is_found() {
-    let check = |text, expected| check(["", text, "", ""], expected);
+    let check = |text: &str, expected: Expect| check(["", text, "", ""], expected);
     check("mode.acme = 'uninspected'", expect!["no problem"]);
     check("mode.acme = { enforce = 10 }", expect!["no problem"]);
-    check("mode = { acme = 'enforce' }", expect![[""]]);
-    check("mode = { acme = { enforce = 0 } }", expect![[""]]);
-    check("mode = { acne = 'observe' }", expect![[""]]);
-    check("[scenario.refund]\nno_match = 'permit'", expect![[""]]);
+    check("mode = { acme = 'enforce' }", expect![[r#"
+        policy.toml:1 a word without its value
+    "#]]);
+    check("mode = { acme = { enforce = 0 } }", expect![[r#"
+        policy.toml:1 not a percentage to enforce
+    "#]]);
+    check("mode = { acne = 'observe' }", expect![[r#"
+        policy.toml:1 no channel `acne`
+    "#]]);
+    check("[scenario.refund]\nno_match = 'permit'", expect![[r#"
+        policy.toml:1 `refund` is never judged
+    "#]]);
     check(
         "[scenario.debit]\nrequired = ['name', 'cvv2', 'nmae']\nno_match = 'allow'",
-        expect![[""]],
+        expect![[r#"
+            policy.toml:2 `nmae` is not an element
+            policy.toml:3 `allow` is not an effect
+        "#]],
     );
     check(
         "holds.expiry = '1s'\nholds.per_hour = 0\nevidence.match = '1y'\ninquiry.deadline = '0s'",
-        expect![[""]],
+        expect![[r#"
+            policy.toml:1 out of range
+            policy.toml:2 out of range
+            policy.toml:3 `1y` is not a duration
+            policy.toml:4 out of range
+        "#]],
     );
 }
 
 #[test]
 fn what_is_wrong_in_a_profile_is_found() {
-    let check = |text, expected| check(["", "", text, ""], expected);
+    let check = |text: &str, expected: Expect| check(["", "", text, ""], expected);
     let debit =
         "[[message]]\nscenario = 'debit'\norder = ['o']\namount = { field = 'a', unit = 'fen' }\n";
     check(debit, expect!["no problem"]);
-    check("[[message]]\nscenario = 'debit'", expect![[""]]);
-    check("[[message]]\nwhen = { a = 1 }\norders = ['o']", expect![[""]]);
-    check("[[message]]\nscenario = 'notify'", expect![[""]]);
-    check(&format!("{debit}checks = ['pan']"), expect![[""]]);
-    check(&format!("{debit}elements = {{ face_image = 'f', nome = 'n' }}"), expect![[""]]);
-    check(&format!("{debit}closes_agreement = true\nrecall = {{ key = ['o'] }}"), expect![[""]]);
+    check("[[message]]\nscenario = 'debit'", expect![[r#"
+        channels/acme.toml:6 `amount` is missing
+        channels/acme.toml:6 a `debit` needs its `order`
+    "#]]);
+    check("[[message]]\nwhen = { a = 1 }\norders = ['o']", expect![[r#"
+        channels/acme.toml:6 `scenario` is missing
+        channels/acme.toml:7 invalid type: integer `1`, expected a text, or a list of texts
+        channels/acme.toml:8 unknown key `orders`
+    "#]]);
+    check("[[message]]\nscenario = 'notify'", expect![[r#"
+        channels/acme.toml:6 a request cannot be a `notify`
+    "#]]);
+    check(&format!("{debit}checks = ['pan']"), expect![[r#"
+        channels/acme.toml:10 `pan` is checked but never read
+    "#]]);
+    check(&format!("{debit}elements = {{ face_image = 'f', nome = 'n' }}"), expect![[r#"
+        channels/acme.toml:10 `face_image` is not read from messages
+        channels/acme.toml:10 `nome` is not an element
+    "#]]);
+    check(&format!("{debit}closes_agreement = true\nrecall = {{ key = ['o'] }}"), expect![[r#"
+        channels/acme.toml:10 `closes_agreement` without an `agreement`
+        channels/acme.toml:11 nothing is remembered under this key
+    "#]]);
     check(
         "[[message]]\nscenario = 'bind'\nremember.key = ['o']\n[[message]]\nscenario = 'bind'\nrecall.key = ['o']",
-        expect![[""]],
+        expect![[r#"
+            channels/acme.toml:9 an earlier message matches whatever this one would
+        "#]],
     );
     check(
         "[[message]]\nscenario = 'query'\nwhen = { a = ['1', '2'] }\n[[message]]\nscenario = 'sms'\nwhen = { a = '1', b = '1' }\n[[message]]\nscenario = 'sms'\nwhen = { a = '3' }",
-        expect![[""]],
+        expect![[r#"
+            channels/acme.toml:9 an earlier message matches whatever this one would
+        "#]],
     );
     check(
         "[[message]]\nscenario = 'query'\nanswer = { code = 'c', map = 'fnal', outer = { code = 'c' } }",
-        expect![[""]],
+        expect![[r#"
+            channels/acme.toml:8 `map` is missing
+        "#]],
     );
     check(
         "request.unwrap = [{ steps = ['json'] }, { at = 'a', steps = ['json', 'hex', 'zip'] }, { at = 'b' }]",
-        expect![[""]],
+        expect![[r#"
+            channels/acme.toml:6 nothing says what is unwrapped
+            channels/acme.toml:6 a step after the fields are open
+            channels/acme.toml:6 unknown word `zip`
+            channels/acme.toml:6 an `unwrap` without steps
+        "#]],
     );
-    check("request.charset = { field = 'a/b', default = 'latin1' }", expect![[""]]);
-    check("[notify]\nbody.format = 'xml'", expect![[""]]);
+    check("request.charset = { field = 'a/b', default = 'latin1' }", expect![[r#"
+        channels/acme.toml:6 the field that names the charset is not outermost
+        channels/acme.toml:6 `latin1` is not a supported charset
+    "#]]);
+    check("[notify]\nbody.format = 'xml'", expect![[r#"
+        channels/acme.toml:6 `answer` is missing
+        channels/acme.toml:6 `path` is missing
+        channels/acme.toml:6 notifications without an order
+        channels/acme.toml:7 `xml` is not a format
+    "#]]);
 }
 
 #[test]
 fn what_is_wrong_in_a_code_map_is_found() {
-    let check = |text, expected| check(["", "", "", text], expected);
+    let check = |text: &str, expected: Expect| check(["", "", "", text], expected);
     check(
         "no_match = { 61 = ['pan'], 66 = { one_of = ['name', 'phone'] } }",
         expect!["no problem"],
     );
-    check("unknown = ['00']", expect![[""]]);
+    check("unknown = ['00']", expect![[r#"
+        codes/acme.toml:3 code `00` stands twice in `final`
+    "#]]);
     check(
         "no_match = { 61 = [], 66 = { one_of = ['name'] }, 67 = 'pan', 68 = ['pam'] }",
-        expect![[""]],
+        expect![[r#"
+            codes/acme.toml:3 a `no_match` needs its suspects
+            codes/acme.toml:3 a `no_match` needs its suspects
+            codes/acme.toml:3 invalid type: string "pan", expected a list of elements, or `{ one_of = ["name", "phone"] }`
+            codes/acme.toml:3 `pam` is not an element
+        "#]],
     );
-    check("declined = { 61 = 'poor' }\nnot_processed = { codes = ['34'] }", expect![[""]]);
-    check("[a]\nlike = 'b'\n[b]\nlike = 'a'\n[c]\nlike = 'finale'", expect![[""]]);
+    check("declined = { 61 = 'poor' }\nnot_processed = { codes = ['34'] }", expect![[r#"
+        codes/acme.toml:3 `poor` is not a reason to decline
+        codes/acme.toml:4 `after` is missing
+    "#]]);
+    check("[a]\nlike = 'b'\n[b]\nlike = 'a'\n[c]\nlike = 'finale'", expect![[r#"
+        codes/acme.toml:4 `b` is like itself
+        codes/acme.toml:6 `a` is like itself
+        codes/acme.toml:8 no code map `finale` in this file
+    "#]]);
     check(
         "[[final.text]]\nfield = 'm'\nmatches = '('\n[[final.text]]\nmatches = 'x'\ndeclined = 'other'",
-        expect![[""]],
+        expect![[r#"
+            codes/acme.toml:3 exactly one of `no_match` and `declined` is needed
+            codes/acme.toml:5 `(` is not a regular expression
+            codes/acme.toml:6 `field` is missing
+        "#]],
     );
-    check("succeeded = ['01']", expect![[""]]);
+    check("succeeded = ['01']", expect![[r#"
+        codes/acme.toml:3 not TOML: duplicate key
+    "#]]);
 }
 
 #[test]
@@ -243,7 +364,18 @@ fn twins_are_found_across_files() {
         fs::write(dir.path().join(name), "name = 'upv'").unwrap();
     }
     fs::write(dir.path().join("providers/c.toml"), "nme = 'upv'\n=").unwrap();
-    expect![[""]].assert_eq(&list(&config::load(dir.path()).unwrap_err()));
+    expect![[r#"
+        channels/twin.toml:1:8 channel acme stands twice
+            the other one is `channels/acme.toml`
+        channels/twin.toml:3:19 route `/acme/` stands twice
+            `channels/acme.toml` has the same host and path: one request can go to one place only
+        providers/b.toml:1:8 provider `upv` is defined twice
+            the other one is `providers/a.toml`
+        providers/c.toml:2:1 not TOML: unquoted keys cannot be empty, expected letters, numbers, `-`, `_`
+            what seems missing is looked for when the file is valid TOML
+        providers/c.toml:2:2 not TOML: string values must be quoted, expected literal string
+            what seems missing is looked for when the file is valid TOML
+    "#]].assert_eq(&list(&config::load(dir.path()).unwrap_err()));
 }
 
 #[test]

@@ -295,7 +295,6 @@ mod tests {
 
     #[derive(Debug, Default, Deserialize)]
     #[serde(default, deny_unknown_fields)]
-    #[expect(dead_code, reason = "only reading it matters here")]
     struct File {
         name: String,
         count: u8,
@@ -306,7 +305,6 @@ mod tests {
 
     #[derive(Debug, Default, Deserialize)]
     #[serde(default, deny_unknown_fields)]
-    #[expect(dead_code, reason = "only reading it matters here")]
     struct Row {
         key: Option<String>,
         more: Option<Box<Row>>,
