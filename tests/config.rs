@@ -1,5 +1,11 @@
 //! Configuration as its users meet it: directories of files.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+#![expect(clippy::needless_raw_string_hashes, reason = "so the snapshots are written")]
 
 use expect_test::{Expect, expect, expect_file};
 use hefu::config::{self, Config, Evidence, Holds, Inquiry, Limits, Patience, Problems, Rendering};
@@ -15,6 +21,7 @@ use openssl::rsa::Rsa;
 use openssl::x509::{X509, X509Name};
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 use tempfile::TempDir;
 
 /// Every problem as `file:line:column message` and its hint.
@@ -40,6 +47,10 @@ fn ten_different_mistakes_are_ten_problems() {
     }));
 }
 
+/// Two keys of nobody.
+static KEYS: LazyLock<[PKey<Private>; 2]> =
+    LazyLock::new(|| [(); 2].map(|()| PKey::from_rsa(Rsa::generate(1024).unwrap()).unwrap()));
+
 /// A directory with the smallest configuration, one channel of which is `acme`.
 fn directory(hefu: &str, policy: &str, channel: &str, codes: &str) -> TempDir {
     let dir = TempDir::new().unwrap();
@@ -50,9 +61,8 @@ fn directory(hefu: &str, policy: &str, channel: &str, codes: &str) -> TempDir {
     };
     write("fingerprint.key", "0123456789abcdef0123456789abcdef");
     write("token", "0123456789abcdef0123456789abcdef\n");
-    let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
-    let other = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
-    write("own.pem", &certificate(&key));
+    let [key, other] = &*KEYS;
+    write("own.pem", &certificate(key));
     write("own.key", &String::from_utf8(key.private_key_to_pem_pkcs8().unwrap()).unwrap());
     write("other.key", &String::from_utf8(other.private_key_to_pem_pkcs8().unwrap()).unwrap());
     write(
@@ -107,15 +117,24 @@ fn what_is_wrong_in_hefu_toml_is_found() {
         "[channels.acme]\nupstreams = ['http://localhost:1', 'http://[::1]:1', 'http://127.9.9.9']",
         expect!["no problem"],
     );
-    check("[channels.acme]\nupstreams = []", expect![[r#"
+    check(
+        "[channels.acme]\nupstreams = []",
+        expect![[r#"
         hefu.toml:4 no upstream
-    "#]]);
-    check("[channels.acme]", expect![[r#"
+    "#]],
+    );
+    check(
+        "[channels.acme]",
+        expect![[r#"
         hefu.toml:3 `upstreams` is missing
-    "#]]);
-    check("[channels.acne]\nupstreams = ['https://acme.example']", expect![[r#"
+    "#]],
+    );
+    check(
+        "[channels.acne]\nupstreams = ['https://acme.example']",
+        expect![[r#"
         hefu.toml:3 no profile of channel `acne`
-    "#]]);
+    "#]],
+    );
     check(
         "[channels.acme]\nupstreams = ['acme.example', 'ftp://acme.example', 'https://u@acme.example', 'https://']",
         expect![[r#"
@@ -125,12 +144,18 @@ fn what_is_wrong_in_hefu_toml_is_found() {
             hefu.toml:4 not a URL of a server
         "#]],
     );
-    check("[channels.acme]\nupstreams = ['https://acme.example/gateway']", expect![[r#"
+    check(
+        "[channels.acme]\nupstreams = ['https://acme.example/gateway']",
+        expect![[r#"
         hefu.toml:4 an upstream with a path
-    "#]]);
-    check("[channels.acme]\nupstreams = ['https://10.0.0.1']", expect![[r#"
+    "#]],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://10.0.0.1']",
+        expect![[r#"
         hefu.toml:4 TLS to an address without a server name
-    "#]]);
+    "#]],
+    );
     check(
         "[channels.acme]\nupstreams = ['https://10.0.0.1']\ntls.server_name = 'acme.example'",
         expect!["no problem"],
@@ -173,31 +198,49 @@ fn what_is_wrong_in_hefu_toml_is_found() {
             hefu.toml:7 `open` is not a way to end what is in doubt
         "#]],
     );
-    check("[limits]\nbody = '1B'\nheaders = 0\nidle = '2d'\nhead_deadline = 10", expect![[r#"
+    check(
+        "[limits]\nbody = '1B'\nheaders = 0\nidle = '2d'\nhead_deadline = 10",
+        expect![[r#"
         hefu.toml:4 out of range
         hefu.toml:5 out of range
         hefu.toml:6 out of range
         hefu.toml:7 invalid type: integer `10`, expected a string
-    "#]]);
-    check("listen.notify = 'here'", expect![[r#"
+    "#]],
+    );
+    check(
+        "listen.notify = 'here'",
+        expect![[r#"
         hefu.toml:3 `here` is not an address to listen on
-    "#]]);
-    check("listen.admin = '127.0.0.1:7070'", expect![[r#"
+    "#]],
+    );
+    check(
+        "listen.admin = '127.0.0.1:7070'",
+        expect![[r#"
         hefu.toml:1 `admin_token_file` is missing
-    "#]]);
-    check("listen.admin = '0.0.0.0:7070'\nlisten.admin_token_file = 'token'", expect![[r#"
+    "#]],
+    );
+    check(
+        "listen.admin = '0.0.0.0:7070'\nlisten.admin_token_file = 'token'",
+        expect![[r#"
         hefu.toml:3 `0.0.0.0:7070` is not an address for the admin listener
-    "#]]);
+    "#]],
+    );
     check(
         "listen.admin = '127.0.0.1:7070'\nlisten.admin_token_file = 'token'",
         expect!["no problem"],
     );
-    check("listen.notify = '127.0.0.1:7000'", expect![[r#"
+    check(
+        "listen.notify = '127.0.0.1:7000'",
+        expect![[r#"
         hefu.toml:3 two listeners on one address
-    "#]]);
-    check("[[passthrough]]\npath = '/acme/'\nupstream = 'http://127.0.0.1:1'", expect![[r#"
+    "#]],
+    );
+    check(
+        "[[passthrough]]\npath = '/acme/'\nupstream = 'http://127.0.0.1:1'",
+        expect![[r#"
         hefu.toml:4 route `/acme/` stands twice
-    "#]]);
+    "#]],
+    );
     check(
         "[[passthrough]]\npath = '/'\n[[passthrough]]\nupstream = 'http://127.0.0.1:1'",
         expect![[r#"
@@ -205,9 +248,12 @@ fn what_is_wrong_in_hefu_toml_is_found() {
             hefu.toml:5 `path` is missing
         "#]],
     );
-    check("[providers.upv]\nurl = 'https://upv.example/verify'", expect![[r#"
-        hefu.toml:3 no definition of provider `upv`
-    "#]]);
+    check(
+        "[providers.upv]\nurl = 'https://upv.example/verify'",
+        expect![[r#"
+            hefu.toml:3 no definition of provider `upv`
+        "#]],
+    );
 }
 
 #[test]
@@ -215,21 +261,34 @@ fn what_is_wrong_in_policy_toml_is_found() {
     let check = |text: &str, expected: Expect| check(["", text, "", ""], expected);
     check("mode.acme = 'uninspected'", expect!["no problem"]);
     check("mode.acme = { enforce = 10 }", expect!["no problem"]);
-    check("mode = { acme = 'enforce' }", expect![[r#"
+    check(
+        "mode = { acme = 'enforce' }",
+        expect![[r#"
         policy.toml:1 a word without its value
-    "#]]);
-    check("mode = { acme = { enforce = 0 } }", expect![[r#"
+    "#]],
+    );
+    check(
+        "mode = { acme = { enforce = 0 } }",
+        expect![[r#"
         policy.toml:1 not a percentage to enforce
-    "#]]);
-    check("mode = { acne = 'observe' }", expect![[r#"
+    "#]],
+    );
+    check(
+        "mode = { acne = 'observe' }",
+        expect![[r#"
         policy.toml:1 no channel `acne`
-    "#]]);
-    check("[scenario.refund]\nno_match = 'permit'", expect![[r#"
-        policy.toml:1 `refund` is never judged
-    "#]]);
+    "#]],
+    );
+    check(
+        "[scenario.refund]\nno_match = 'permit'",
+        expect![[r#"
+            policy.toml:1 `refund` is never judged
+        "#]],
+    );
     check(
         "[scenario.debit]\nrequired = ['name', 'cvv2', 'nmae']\nno_match = 'allow'",
         expect![[r#"
+            policy.toml:2 `cvv2` can never be verified
             policy.toml:2 `nmae` is not an element
             policy.toml:3 `allow` is not an effect
         "#]],
@@ -251,29 +310,47 @@ fn what_is_wrong_in_a_profile_is_found() {
     let debit =
         "[[message]]\nscenario = 'debit'\norder = ['o']\namount = { field = 'a', unit = 'fen' }\n";
     check(debit, expect!["no problem"]);
-    check("[[message]]\nscenario = 'debit'", expect![[r#"
+    check(
+        "[[message]]\nscenario = 'debit'",
+        expect![[r#"
         channels/acme.toml:6 `amount` is missing
         channels/acme.toml:6 a `debit` needs its `order`
-    "#]]);
-    check("[[message]]\nwhen = { a = 1 }\norders = ['o']", expect![[r#"
+    "#]],
+    );
+    check(
+        "[[message]]\nwhen = { a = 1 }\norders = ['o']",
+        expect![[r#"
         channels/acme.toml:6 `scenario` is missing
         channels/acme.toml:7 invalid type: integer `1`, expected a text, or a list of texts
         channels/acme.toml:8 unknown key `orders`
-    "#]]);
-    check("[[message]]\nscenario = 'notify'", expect![[r#"
+    "#]],
+    );
+    check(
+        "[[message]]\nscenario = 'notify'",
+        expect![[r#"
         channels/acme.toml:6 a request cannot be a `notify`
-    "#]]);
-    check(&format!("{debit}checks = ['pan']"), expect![[r#"
+    "#]],
+    );
+    check(
+        &format!("{debit}checks = ['pan']"),
+        expect![[r#"
         channels/acme.toml:10 `pan` is checked but never read
-    "#]]);
-    check(&format!("{debit}elements = {{ face_image = 'f', nome = 'n' }}"), expect![[r#"
-        channels/acme.toml:10 `face_image` is not read from messages
-        channels/acme.toml:10 `nome` is not an element
-    "#]]);
-    check(&format!("{debit}closes_agreement = true\nrecall = {{ key = ['o'] }}"), expect![[r#"
+    "#]],
+    );
+    check(
+        &format!("{debit}elements = {{ face_image = 'f', nome = 'n' }}"),
+        expect![[r#"
+            channels/acme.toml:10 `face_image` is not read from messages
+            channels/acme.toml:10 `nome` is not an element
+        "#]],
+    );
+    check(
+        &format!("{debit}closes_agreement = true\nrecall = {{ key = ['o'] }}"),
+        expect![[r#"
         channels/acme.toml:10 `closes_agreement` without an `agreement`
         channels/acme.toml:11 nothing is remembered under this key
-    "#]]);
+    "#]],
+    );
     check(
         "[[message]]\nscenario = 'bind'\nremember.key = ['o']\n[[message]]\nscenario = 'bind'\nrecall.key = ['o']",
         expect![[r#"
@@ -289,6 +366,7 @@ fn what_is_wrong_in_a_profile_is_found() {
     check(
         "[[message]]\nscenario = 'query'\nanswer = { code = 'c', map = 'fnal', outer = { code = 'c' } }",
         expect![[r#"
+            channels/acme.toml:8 no code map `fnal`
             channels/acme.toml:8 `map` is missing
         "#]],
     );
@@ -301,16 +379,22 @@ fn what_is_wrong_in_a_profile_is_found() {
             channels/acme.toml:6 an `unwrap` without steps
         "#]],
     );
-    check("request.charset = { field = 'a/b', default = 'latin1' }", expect![[r#"
+    check(
+        "request.charset = { field = 'a/b', default = 'latin1' }",
+        expect![[r#"
         channels/acme.toml:6 the field that names the charset is not outermost
         channels/acme.toml:6 `latin1` is not a supported charset
-    "#]]);
-    check("[notify]\nbody.format = 'xml'", expect![[r#"
+    "#]],
+    );
+    check(
+        "[notify]\nbody.format = 'xml'",
+        expect![[r#"
         channels/acme.toml:6 `answer` is missing
         channels/acme.toml:6 `path` is missing
         channels/acme.toml:6 notifications without an order
         channels/acme.toml:7 `xml` is not a format
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -320,27 +404,37 @@ fn what_is_wrong_in_a_code_map_is_found() {
         "no_match = { 61 = ['pan'], 66 = { one_of = ['name', 'phone'] } }",
         expect!["no problem"],
     );
-    check("unknown = ['00']", expect![[r#"
+    check(
+        "unknown = ['00']",
+        expect![[r#"
         codes/acme.toml:3 code `00` stands twice in `final`
-    "#]]);
+    "#]],
+    );
     check(
         "no_match = { 61 = [], 66 = { one_of = ['name'] }, 67 = 'pan', 68 = ['pam'] }",
         expect![[r#"
             codes/acme.toml:3 a `no_match` needs its suspects
             codes/acme.toml:3 a `no_match` needs its suspects
             codes/acme.toml:3 invalid type: string "pan", expected a list of elements, or `{ one_of = ["name", "phone"] }`
+            codes/acme.toml:3 a `no_match` needs its suspects
             codes/acme.toml:3 `pam` is not an element
         "#]],
     );
-    check("declined = { 61 = 'poor' }\nnot_processed = { codes = ['34'] }", expect![[r#"
+    check(
+        "declined = { 61 = 'poor' }\nnot_processed = { codes = ['34'] }",
+        expect![[r#"
         codes/acme.toml:3 `poor` is not a reason to decline
         codes/acme.toml:4 `after` is missing
-    "#]]);
-    check("[a]\nlike = 'b'\n[b]\nlike = 'a'\n[c]\nlike = 'finale'", expect![[r#"
+    "#]],
+    );
+    check(
+        "[a]\nlike = 'b'\n[b]\nlike = 'a'\n[c]\nlike = 'finale'",
+        expect![[r#"
         codes/acme.toml:4 `b` is like itself
         codes/acme.toml:6 `a` is like itself
         codes/acme.toml:8 no code map `finale` in this file
-    "#]]);
+    "#]],
+    );
     check(
         "[[final.text]]\nfield = 'm'\nmatches = '('\n[[final.text]]\nmatches = 'x'\ndeclined = 'other'",
         expect![[r#"
@@ -349,9 +443,12 @@ fn what_is_wrong_in_a_code_map_is_found() {
             codes/acme.toml:6 `field` is missing
         "#]],
     );
-    check("succeeded = ['01']", expect![[r#"
+    check(
+        "succeeded = ['01']",
+        expect![[r#"
         codes/acme.toml:3 not TOML: duplicate key
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -402,9 +499,9 @@ fn shipped() -> (TempDir, Config) {
         }
     }
     let secrets = dir.path().join("secrets");
-    let key = PKey::from_rsa(Rsa::generate(1024).unwrap()).unwrap();
+    let [key, _] = &*KEYS;
     fs::write(secrets.join("baofoo.pem"), key.public_key_to_pem().unwrap()).unwrap();
-    fs::write(secrets.join("baofoo-merchant.pem"), certificate(&key)).unwrap();
+    fs::write(secrets.join("baofoo-merchant.pem"), certificate(key)).unwrap();
     fs::write(secrets.join("fingerprint.key"), "secret-fingerprint-key-of-thirty-two-bytes")
         .unwrap();
     fs::write(secrets.join("admin.token"), "secret-token-of-enough-bytes").unwrap();
