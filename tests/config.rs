@@ -5,6 +5,7 @@
     clippy::panic,
     reason = "a test may panic"
 )]
+#![expect(clippy::too_many_lines, reason = "tables of cases")]
 #![expect(clippy::needless_raw_string_hashes, reason = "so the snapshots are written")]
 
 use expect_test::{Expect, expect, expect_file};
@@ -98,12 +99,11 @@ fn certificate(key: &PKey<Private>) -> String {
 
 fn check([hefu, policy, channel, codes]: [&str; 4], expected: Expect) {
     let dir = directory(hefu, policy, channel, codes);
+    let line =
+        |problem: &config::Problem| format!("{}:{} {problem}\n", problem.file(), problem.place().0);
     let found = match config::load(dir.path()) {
         Ok(_) => "no problem".to_owned(),
-        Err(problems) => problems
-            .iter()
-            .map(|problem| format!("{}:{} {problem}\n", problem.file(), problem.place().0))
-            .collect(),
+        Err(problems) => problems.iter().map(line).collect(),
     };
     expected.assert_eq(&found);
 }
