@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use toml::Spanned;
-use toml::de::{DeArray, DeTable, DeValue, Error};
+use toml::de::{DeTable, DeValue, Error};
 
 /// The longest file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -247,10 +247,7 @@ fn cut_value(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<Cu
                 return Some(cut);
             }
             let before = array.len();
-            *array = std::mem::replace(array, DeArray::default())
-                .into_iter()
-                .filter(|member| member.span() != *span)
-                .collect();
+            *array = array.iter().filter(|member| member.span() != *span).cloned().collect();
             (array.len() < before).then_some(Cut::Member)
         }
         DeValue::String(_)
@@ -295,7 +292,6 @@ mod tests {
 
     #[derive(Debug, Default, Deserialize)]
     #[serde(default, deny_unknown_fields)]
-    #[expect(dead_code, reason = "only reading it matters here")]
     struct File {
         name: String,
         count: u8,
@@ -306,7 +302,6 @@ mod tests {
 
     #[derive(Debug, Default, Deserialize)]
     #[serde(default, deny_unknown_fields)]
-    #[expect(dead_code, reason = "only reading it matters here")]
     struct Row {
         key: Option<String>,
         more: Option<Box<Row>>,

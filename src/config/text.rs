@@ -15,8 +15,10 @@ use encoding_rs::Encoding;
 use jiff::{Span, SpanRelativeTo};
 use regex::{Regex, RegexBuilder};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer, Visitor};
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,12 +45,36 @@ pub(super) trait Meaning: Sized {
 pub(super) struct Text<T>(pub(super) T);
 
 impl<'de, T: Meaning> Deserialize<'de> for Text<T> {
+    /// As a newtype, because its deserializer then says where the text stands if we refuse it.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        T::read(&text)
-            .map(Self)
-            .map_err(|hint| D::Error::custom(format!("`{text}` is not {}\n{hint}", T::WHAT)))
+        struct Read<T>(PhantomData<T>);
+        impl<'de, T: Meaning> Visitor<'de> for Read<T> {
+            type Value = Text<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(T::WHAT)
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                deserializer: D,
+            ) -> Result<Self::Value, D::Error> {
+                read(&String::deserialize(deserializer)?)
+            }
+
+            /// Keys are no newtypes, and say their place themselves.
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                read(text)
+            }
+        }
+        deserializer.deserialize_newtype_struct("Text", Read(PhantomData))
     }
+}
+
+/// Reads `text`; the hint stands on the error's second line.
+fn read<T: Meaning, E: serde::de::Error>(text: &str) -> Result<Text<T>, E> {
+    let refused = |hint| E::custom(format!("`{text}` is not {}\n{hint}", T::WHAT));
+    T::read(text).map(Text).map_err(refused)
 }
 
 impl<T: Meaning> JsonSchema for Text<T> {

@@ -1,13 +1,13 @@
 //! From a channel's file to its profile.
 
-use super::super::file::channel::{
-    BodyFile, ChannelFile, Field, LayerFile, NotifyFile, OutcomeFile, StepFile, UnwrapFile,
-};
-use super::super::problem::suggest;
-use super::super::read::{At, Opened, Sheet};
-use super::super::settings::Notify;
 use super::codes::Codes;
 use super::message;
+use crate::config::file::channel::{
+    BodyFile, ChannelFile, Field, LayerFile, NotifyFile, OutcomeFile, StepFile, UnwrapFile,
+};
+use crate::config::problem::suggest;
+use crate::config::read::{At, Opened, Sheet};
+use crate::config::settings::Notify;
 use crate::crypto::seal::OpeningKey;
 use crate::domain::id::{ChannelName, Road};
 use crate::message::charset::Charset;
@@ -56,12 +56,8 @@ pub(crate) fn key_names(file: &ChannelFile) -> BTreeSet<&str> {
 pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Option<Protocol> {
     let Opened { sheet, file, .. } = opened;
     let top = 0..0;
-    let name = sheet.need(
-        file.name.as_ref(),
-        &top,
-        "name",
-        "name the channel, such as `name = \"unionpay\"`",
-    );
+    let name =
+        sheet.need(file.name.as_ref(), &top, "name", "name the channel, such as `name = \"acme\"`");
     let codes = find_codes(sheet, file, around.codes);
     let maps = Maps { known: codes };
     let request = sheet.need(
@@ -138,16 +134,17 @@ pub(crate) struct Maps<'a> {
 impl Maps<'_> {
     /// The rule for reading an outcome; its maps must be known.
     pub(crate) fn outcome(&self, sheet: &mut Sheet, file: &At<OutcomeFile>) -> Option<OutcomeRule> {
-        let outer = match &file.value.outer {
-            Some(outer) => {
-                let LayerFile { code, map } = &outer.value;
-                Some(self.layer(sheet, &outer.span, code.as_ref(), map.as_ref())?)
-            }
+        let outer = file.value.outer.as_ref().map(|outer| {
+            let LayerFile { code, map } = &outer.value;
+            self.layer(sheet, &outer.span, code.as_ref(), map.as_ref())
+        });
+        let OutcomeFile { code, map, .. } = &file.value;
+        let layer = self.layer(sheet, &file.span, code.as_ref(), map.as_ref());
+        let outer = match outer {
+            Some(read) => Some(read?),
             None => None,
         };
-        let layer =
-            self.layer(sheet, &file.span, file.value.code.as_ref(), file.value.map.as_ref())?;
-        Some(OutcomeRule { outer, layer })
+        Some(OutcomeRule { outer, layer: layer? })
     }
 
     fn layer(
@@ -164,7 +161,7 @@ impl Maps<'_> {
             let hint = suggest(&map.value, maps.keys().map(String::as_str));
             sheet.problem(&map.span, format!("no code map `{}`", map.value), hint);
         } else if maps.is_none() {
-            let hint = "name the file of code maps at the top, such as `codes = \"unionpay\"`";
+            let hint = "name the file of code maps at the top, such as `codes = \"acme\"`";
             sheet.problem(&map.span, format!("no code map `{}`", map.value), hint);
         }
         Some(Layer { code: code?.0.clone(), map: map.value.clone() })

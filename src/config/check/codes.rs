@@ -1,8 +1,8 @@
 //! From a file of code maps to code maps.
 
-use super::super::file::codes::{CodesFile, MapFile, SuspectsFile, TextFile};
-use super::super::problem::suggest;
-use super::super::read::{At, Opened, Sheet};
+use crate::config::file::codes::{CodesFile, MapFile, SuspectsFile, TextFile};
+use crate::config::problem::suggest;
+use crate::config::read::{At, Opened, Sheet};
 use crate::domain::element::ElementSet;
 use crate::domain::outcome::{Decline, Outcome, Suspects};
 use crate::message::codes::{CodeMap, TextRule};

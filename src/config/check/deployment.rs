@@ -1,13 +1,13 @@
 //! From `hefu.toml` to where this Hefu stands.
 
-use super::super::file::{
+use super::{place, within};
+use crate::config::file::{
     DeployedFile, HefuFile, LimitsFile, ListenFile, ProviderFile, SecretsFile, Time,
 };
-use super::super::problem::suggest;
-use super::super::read::{At, Sheet};
-use super::super::settings::{Admin, Limits, Listen, Passthrough, Patience, Provider, Upstream};
-use super::super::text::{Size, Text};
-use super::{place, within};
+use crate::config::problem::suggest;
+use crate::config::read::{At, Sheet};
+use crate::config::settings::{Admin, Limits, Listen, Passthrough, Patience, Provider, Upstream};
+use crate::config::text::{Size, Text};
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::crypto::seal::OpeningKey;
 use crate::domain::id::{KeyId, ProviderName};
@@ -246,7 +246,7 @@ pub(crate) struct Definition {
 pub(crate) fn providers(
     sheet: &mut Sheet,
     dir: &Path,
-    files: &BTreeMap<At<Text<super::super::text::Name>>, At<ProviderFile>>,
+    files: &BTreeMap<At<Text<crate::config::text::Name>>, At<ProviderFile>>,
     definitions: &BTreeMap<String, Definition>,
 ) -> BTreeMap<ProviderName, Provider> {
     let mut providers = BTreeMap::new();

@@ -1,8 +1,8 @@
 //! From `[[message]]` to a profile's messages.
 
-use super::super::file::channel::{Field, MessageFile, WaitFile, YieldsFile};
-use super::super::read::{At, Sheet};
 use super::channel::{Maps, paths};
+use crate::config::file::channel::{Field, MessageFile, WaitFile, YieldsFile};
+use crate::config::read::{At, Sheet};
 use crate::domain::element::{Element, ElementSet};
 use crate::domain::money::Unit;
 use crate::domain::payment::Scenario;
@@ -65,7 +65,7 @@ fn check(sheet: &mut Sheet, at: &At<MessageFile>, maps: &Maps<'_>) -> Option<Mes
         sheet.need(file.scenario.as_ref(), &at.span, "scenario", "say what the message is for");
     let outcome = file.answer.as_ref().and_then(|answer| maps.outcome(sheet, answer));
     let amount = file.amount.as_ref().and_then(|amount| {
-        let hint = "write `amount = { field = \"txnAmt\", unit = \"fen\" }`";
+        let hint = "write `amount = { field = \"amount\", unit = \"fen\" }`";
         let field = sheet.need(amount.value.field.as_ref(), &amount.span, "field", hint);
         let unit = sheet.need(amount.value.unit.as_ref(), &amount.span, "unit", hint);
         Some::<(Path, Unit)>((field?.0.clone(), unit?.0))
@@ -115,7 +115,7 @@ fn check_scenario(sheet: &mut Sheet, at: &At<MessageFile>, scenario: Scenario) {
     if scenario.moves_money() {
         if file.order.is_empty() {
             let hint =
-                "name the fields that name the order, such as `order = [\"merId\", \"orderId\"]`";
+                "name the fields that name the order, such as `order = [\"merchant\", \"order\"]`";
             sheet.problem(&at.span, format!("a `{}` needs its `order`", scenario.as_str()), hint);
         }
         let hint = "say where the amount is and in which unit";
@@ -160,8 +160,7 @@ fn read_sealed(sheet: &mut Sheet, file: &MessageFile) -> Vec<(Path, ElementSet)>
 }
 
 fn read_yields(sheet: &mut Sheet, at: &At<YieldsFile>) -> Option<Yields> {
-    let hint =
-        "name the field of the answer that tells the agreement, such as `agreement = \"bind_id\"`";
+    let hint = "name the field of the answer that tells the agreement, such as `agreement = \"agreement\"`";
     let agreement = sheet.need(at.value.agreement.as_ref(), &at.span, "agreement", hint)?;
     Some(Yields { agreement: agreement.0.clone(), closes_same_card: at.value.closes.is_some() })
 }
@@ -170,7 +169,7 @@ fn wait_key(sheet: &mut Sheet, at: Option<&At<WaitFile>>) -> Vec<Path> {
     let Some(at) = at else { return Vec::new() };
     if at.value.key.is_empty() {
         let hint =
-            "name the fields that both steps carry, such as `key = [\"member_id\", \"trans_id\"]`";
+            "name the fields that both steps carry, such as `key = [\"merchant\", \"order\"]`";
         sheet.problem(&at.span, "`key` is missing", hint);
     }
     paths(&at.value.key)
@@ -179,7 +178,7 @@ fn wait_key(sheet: &mut Sheet, at: Option<&At<WaitFile>>) -> Vec<Path> {
 fn coded<T: Copy>(
     sheet: &mut Sheet,
     field: Option<&Field>,
-    values: &std::collections::BTreeMap<String, super::super::text::Text<T>>,
+    values: &std::collections::BTreeMap<String, crate::config::text::Text<T>>,
     span: &Range<usize>,
 ) -> Option<Coded<T>> {
     let field = sheet.need(field, span, "field", "name the field with the code")?;

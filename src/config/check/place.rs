@@ -1,8 +1,8 @@
 //! Places: upstreams with their TLS, and the files that hold keys.
 
-use super::super::file::{FilePath, TlsFile};
-use super::super::read::{At, Sheet};
-use super::super::settings::{ClientCertificate, Secret, Tls, Upstream};
+use crate::config::file::{FilePath, TlsFile};
+use crate::config::read::{At, Sheet};
+use crate::config::settings::{ClientCertificate, Secret, Tls, Upstream};
 use http::Uri;
 use openssl::pkey::PKey;
 use openssl::x509::X509;

@@ -1,12 +1,12 @@
 //! From `policy.toml` to policy.
 
-use super::super::file::{ModeFile, PolicyFile, ScenarioFile};
-use super::super::problem::suggest;
-use super::super::read::{At, Sheet};
-use super::super::settings::{ChannelMode, Evidence, Holds, Inquiry, VERIFIABLE};
-use super::super::text::Text;
 use super::deployment::time;
 use super::within;
+use crate::config::file::{ModeFile, PolicyFile, ScenarioFile};
+use crate::config::problem::suggest;
+use crate::config::read::{At, Sheet};
+use crate::config::settings::{ChannelMode, Evidence, Holds, Inquiry, VERIFIABLE};
+use crate::config::text::Text;
 use crate::domain::payment::Scenario;
 use crate::policy::{AgreementPolicy, Effect, Policy, ScenarioPolicy};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! `channels/*.toml`: a channel's protocol.
 
-use super::super::read::At;
-use super::super::text::{Host, Label, MediaType, Name, RoutePath, Text};
+use crate::config::read::At;
+use crate::config::text::{Host, Label, MediaType, Name, RoutePath, Text};
 use crate::domain::element::Element;
 use crate::domain::identity::IdType;
 use crate::domain::money::Unit;

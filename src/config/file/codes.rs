@@ -1,7 +1,7 @@
 //! `codes/*.toml`: what result codes mean.
 
-use super::super::read::At;
-use super::super::text::Text;
+use crate::config::read::At;
+use crate::config::text::Text;
 use crate::domain::element::Element;
 use crate::domain::outcome::Decline;
 use crate::message::path::Path;

@@ -1,0 +1,638 @@
+//! Configuration as its users meet it: directories of files.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+#![expect(clippy::too_many_lines, reason = "tables of cases")]
+#![expect(clippy::needless_raw_string_hashes, reason = "so the snapshots are written")]
+
+use expect_test::{Expect, expect, expect_file};
+use hefu::config::{self, Config, Evidence, Holds, Inquiry, Limits, Patience, Problems, Rendering};
+use hefu::domain::element::{Element, ElementSet};
+use hefu::domain::id::ChannelName;
+use hefu::domain::outcome::{Decline, Outcome, Suspects};
+use hefu::domain::payment::Scenario;
+use hefu::message::profile::{Message, Step};
+use hefu::policy::Policy;
+use openssl::asn1::Asn1Time;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::x509::{X509, X509Name};
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+use tempfile::TempDir;
+
+/// Every problem as `file:line:column message` and its hint.
+fn list(problems: &Problems) -> String {
+    let line = |problem: &config::Problem| {
+        let (line, column) = problem.place();
+        format!("{}:{line}:{column} {problem}\n    {}\n", problem.file(), problem.hint())
+    };
+    problems.iter().map(line).collect()
+}
+
+#[test]
+fn ten_different_mistakes_are_ten_problems() {
+    let problems = config::load(Path::new("tests/config/ten_mistakes")).unwrap_err();
+    assert_eq!(problems.len(), 10);
+    expect_file!["config/ten_mistakes.txt"].assert_eq(&list(&problems));
+    expect_file!["config/ten_mistakes.rendered.txt"].assert_eq(&problems.render(Rendering::Plain));
+    let json: serde_json::Value = serde_json::from_str(&problems.render(Rendering::Json)).unwrap();
+    let rows = json.as_array().unwrap();
+    assert_eq!(rows.len(), 10);
+    assert!(rows.iter().all(|row| {
+        ["file", "line", "column", "message", "hint"].iter().all(|key| !row[key].is_null())
+    }));
+}
+
+/// Two keys of nobody.
+static KEYS: LazyLock<[PKey<Private>; 2]> =
+    LazyLock::new(|| [(); 2].map(|()| PKey::from_rsa(Rsa::generate(1024).unwrap()).unwrap()));
+
+/// A directory with the smallest configuration, one channel of which is `acme`.
+fn directory(hefu: &str, policy: &str, channel: &str, codes: &str) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("fingerprint.key", "0123456789abcdef0123456789abcdef");
+    write("token", "0123456789abcdef0123456789abcdef\n");
+    let [key, other] = &*KEYS;
+    write("own.pem", &certificate(key));
+    write("own.key", &String::from_utf8(key.private_key_to_pem_pkcs8().unwrap()).unwrap());
+    write("other.key", &String::from_utf8(other.private_key_to_pem_pkcs8().unwrap()).unwrap());
+    write(
+        "hefu.toml",
+        &format!(
+            "listen.core = '127.0.0.1:7000'\nsecrets = {{ fingerprint_key_file = 'fingerprint.key', fingerprint_key_id = 1 }}\n{hefu}"
+        ),
+    );
+    write("policy.toml", policy);
+    write(
+        "channels/acme.toml",
+        &format!(
+            "name = 'acme'\ncodes = 'acme'\nroute = [{{ path = '/acme/' }}]\nrequest.format = 'form'\nanswer.format = 'json'\n{channel}"
+        ),
+    );
+    write("codes/acme.toml", &format!("[final]\nsucceeded = ['00']\n{codes}"));
+    dir
+}
+
+fn certificate(key: &PKey<Private>) -> String {
+    let mut name = X509Name::builder().unwrap();
+    name.append_entry_by_text("CN", "simulated").unwrap();
+    let name = name.build();
+    let mut certificate = X509::builder().unwrap();
+    certificate.set_subject_name(&name).unwrap();
+    certificate.set_issuer_name(&name).unwrap();
+    certificate.set_pubkey(key).unwrap();
+    certificate.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    certificate.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+    certificate.sign(key, openssl::hash::MessageDigest::sha256()).unwrap();
+    String::from_utf8(certificate.build().to_pem().unwrap()).unwrap()
+}
+
+fn check([hefu, policy, channel, codes]: [&str; 4], expected: Expect) {
+    let dir = directory(hefu, policy, channel, codes);
+    let line =
+        |problem: &config::Problem| format!("{}:{} {problem}\n", problem.file(), problem.place().0);
+    let found = match config::load(dir.path()) {
+        Ok(_) => "no problem".to_owned(),
+        Err(problems) => problems.iter().map(line).collect(),
+    };
+    expected.assert_eq(&found);
+}
+
+#[test]
+fn what_is_wrong_in_hefu_toml_is_found() {
+    let check = |text: &str, expected: Expect| check([text, "", "", ""], expected);
+    check("", expect!["no problem"]);
+    check("[channels.acme]\nupstreams = ['https://acme.example']", expect!["no problem"]);
+    check(
+        "[channels.acme]\nupstreams = ['http://localhost:1', 'http://[::1]:1', 'http://127.9.9.9']",
+        expect!["no problem"],
+    );
+    check(
+        "[channels.acme]\nupstreams = []",
+        expect![[r#"
+        hefu.toml:4 no upstream
+    "#]],
+    );
+    check(
+        "[channels.acme]",
+        expect![[r#"
+        hefu.toml:3 `upstreams` is missing
+    "#]],
+    );
+    check(
+        "[channels.acne]\nupstreams = ['https://acme.example']",
+        expect![[r#"
+        hefu.toml:3 no profile of channel `acne`
+    "#]],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['acme.example', 'ftp://acme.example', 'https://u@acme.example', 'https://']",
+        expect![[r#"
+            hefu.toml:4 not a URL of a server
+            hefu.toml:4 not a URL of a server
+            hefu.toml:4 not a URL of a server
+            hefu.toml:4 not a URL of a server
+        "#]],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://acme.example/gateway']",
+        expect![[r#"
+        hefu.toml:4 an upstream with a path
+    "#]],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://10.0.0.1']",
+        expect![[r#"
+        hefu.toml:4 TLS to an address without a server name
+    "#]],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://10.0.0.1']\ntls.server_name = 'acme.example'",
+        expect!["no problem"],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://acme.example']\ntls = { server_name = ' ' }",
+        expect![[r#"
+            hefu.toml:5 an empty server name
+        "#]],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://a.example']\ntls = { ca_file = 'own.pem', client_cert_file = 'own.pem', client_key_file = 'own.key' }",
+        expect!["no problem"],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://a.example']\ntls = { ca_file = 'own.key', client_cert_file = 'own.pem' }",
+        expect![[r#"
+            hefu.toml:5 no certificate in this file
+            hefu.toml:5 half of a client certificate
+        "#]],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://a.example']\ntls = { client_cert_file = 'own.pem', client_key_file = 'other.key' }",
+        expect![[r#"
+            hefu.toml:5 the key does not belong to the certificate
+        "#]],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://a.example']\nkeys = { request = 'gone.pem' }",
+        expect![[r#"
+            hefu.toml:5 the profile has no key `request`
+            hefu.toml:5 the file cannot be read: entity not found
+        "#]],
+    );
+    check(
+        "[channels.acme]\nupstreams = ['https://a.example']\nconnect_timeout = '1h'\nanswer_max = '1GiB'\nin_doubt = 'open'",
+        expect![[r#"
+            hefu.toml:5 out of range
+            hefu.toml:6 `1GiB` is not a size
+            hefu.toml:7 `open` is not a way to end what is in doubt
+        "#]],
+    );
+    check(
+        "[limits]\nbody = '1B'\nheaders = 0\nidle = '2d'\nhead_deadline = 10",
+        expect![[r#"
+        hefu.toml:4 out of range
+        hefu.toml:5 out of range
+        hefu.toml:6 out of range
+        hefu.toml:7 invalid type: integer `10`, expected a string
+    "#]],
+    );
+    check(
+        "listen.notify = 'here'",
+        expect![[r#"
+        hefu.toml:3 `here` is not an address to listen on
+    "#]],
+    );
+    check(
+        "listen.admin = '127.0.0.1:7070'",
+        expect![[r#"
+        hefu.toml:1 `admin_token_file` is missing
+    "#]],
+    );
+    check(
+        "listen.admin = '0.0.0.0:7070'\nlisten.admin_token_file = 'token'",
+        expect![[r#"
+        hefu.toml:3 `0.0.0.0:7070` is not an address for the admin listener
+    "#]],
+    );
+    check(
+        "listen.admin = '127.0.0.1:7070'\nlisten.admin_token_file = 'token'",
+        expect!["no problem"],
+    );
+    check(
+        "listen.notify = '127.0.0.1:7000'",
+        expect![[r#"
+        hefu.toml:3 two listeners on one address
+    "#]],
+    );
+    check(
+        "[[passthrough]]\npath = '/acme/'\nupstream = 'http://127.0.0.1:1'",
+        expect![[r#"
+        hefu.toml:4 route `/acme/` stands twice
+    "#]],
+    );
+    check(
+        "[[passthrough]]\npath = '/'\n[[passthrough]]\nupstream = 'http://127.0.0.1:1'",
+        expect![[r#"
+            hefu.toml:3 `upstream` is missing
+            hefu.toml:5 `path` is missing
+        "#]],
+    );
+    check(
+        "[providers.upv]\nurl = 'https://upv.example/verify'",
+        expect![[r#"
+            hefu.toml:3 no definition of provider `upv`
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_wrong_in_policy_toml_is_found() {
+    let check = |text: &str, expected: Expect| check(["", text, "", ""], expected);
+    check("mode.acme = 'uninspected'", expect!["no problem"]);
+    check("mode.acme = { enforce = 10 }", expect!["no problem"]);
+    check(
+        "mode = { acme = 'enforce' }",
+        expect![[r#"
+        policy.toml:1 a word without its value
+    "#]],
+    );
+    check(
+        "mode = { acme = { enforce = 0 } }",
+        expect![[r#"
+        policy.toml:1 not a percentage to enforce
+    "#]],
+    );
+    check(
+        "mode = { acne = 'observe' }",
+        expect![[r#"
+        policy.toml:1 no channel `acne`
+    "#]],
+    );
+    check(
+        "[scenario.refund]\nno_match = 'permit'",
+        expect![[r#"
+            policy.toml:1 `refund` is never judged
+        "#]],
+    );
+    check(
+        "[scenario.debit]\nrequired = ['name', 'cvv2', 'nmae']\nno_match = 'allow'",
+        expect![[r#"
+            policy.toml:2 `cvv2` can never be verified
+            policy.toml:2 `nmae` is not an element
+            policy.toml:3 `allow` is not an effect
+        "#]],
+    );
+    check(
+        "holds.expiry = '1s'\nholds.per_hour = 0\nevidence.match = '1y'\ninquiry.deadline = '0s'",
+        expect![[r#"
+            policy.toml:1 out of range
+            policy.toml:2 out of range
+            policy.toml:3 `1y` is not a duration
+            policy.toml:4 out of range
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_wrong_in_a_profile_is_found() {
+    let check = |text: &str, expected: Expect| check(["", "", text, ""], expected);
+    let debit =
+        "[[message]]\nscenario = 'debit'\norder = ['o']\namount = { field = 'a', unit = 'fen' }\n";
+    check(debit, expect!["no problem"]);
+    check(
+        "[[message]]\nscenario = 'debit'",
+        expect![[r#"
+        channels/acme.toml:6 `amount` is missing
+        channels/acme.toml:6 a `debit` needs its `order`
+    "#]],
+    );
+    check(
+        "[[message]]\nwhen = { a = 1 }\norders = ['o']",
+        expect![[r#"
+        channels/acme.toml:6 `scenario` is missing
+        channels/acme.toml:7 invalid type: integer `1`, expected a text, or a list of texts
+        channels/acme.toml:8 unknown key `orders`
+    "#]],
+    );
+    check(
+        "[[message]]\nscenario = 'notify'",
+        expect![[r#"
+        channels/acme.toml:6 a request cannot be a `notify`
+    "#]],
+    );
+    check(
+        &format!("{debit}checks = ['pan']"),
+        expect![[r#"
+        channels/acme.toml:10 `pan` is checked but never read
+    "#]],
+    );
+    check(
+        &format!("{debit}elements = {{ face_image = 'f', nome = 'n' }}"),
+        expect![[r#"
+            channels/acme.toml:10 `face_image` is not read from messages
+            channels/acme.toml:10 `nome` is not an element
+        "#]],
+    );
+    check(
+        &format!("{debit}closes_agreement = true\nrecall = {{ key = ['o'] }}"),
+        expect![[r#"
+        channels/acme.toml:10 `closes_agreement` without an `agreement`
+        channels/acme.toml:11 nothing is remembered under this key
+    "#]],
+    );
+    check(
+        "[[message]]\nscenario = 'bind'\nremember.key = ['o']\n[[message]]\nscenario = 'bind'\nrecall.key = ['o']",
+        expect![[r#"
+            channels/acme.toml:9 an earlier message matches whatever this one would
+        "#]],
+    );
+    check(
+        "[[message]]\nscenario = 'query'\nwhen = { a = ['1', '2'] }\n[[message]]\nscenario = 'sms'\nwhen = { a = '1', b = '1' }\n[[message]]\nscenario = 'sms'\nwhen = { a = '3' }",
+        expect![[r#"
+            channels/acme.toml:9 an earlier message matches whatever this one would
+        "#]],
+    );
+    check(
+        "[[message]]\nscenario = 'query'\nanswer = { code = 'c', map = 'fnal', outer = { code = 'c' } }",
+        expect![[r#"
+            channels/acme.toml:8 no code map `fnal`
+            channels/acme.toml:8 `map` is missing
+        "#]],
+    );
+    check(
+        "request.unwrap = [{ steps = ['json'] }, { at = 'a', steps = ['json', 'hex', 'zip'] }, { at = 'b' }]",
+        expect![[r#"
+            channels/acme.toml:6 nothing says what is unwrapped
+            channels/acme.toml:6 a step after the fields are open
+            channels/acme.toml:6 unknown word `zip`
+            channels/acme.toml:6 an `unwrap` without steps
+        "#]],
+    );
+    check(
+        "request.charset = { field = 'a/b', default = 'latin1' }",
+        expect![[r#"
+        channels/acme.toml:6 the field that names the charset is not outermost
+        channels/acme.toml:6 `latin1` is not a supported charset
+    "#]],
+    );
+    check(
+        "[notify]\nbody.format = 'xml'",
+        expect![[r#"
+        channels/acme.toml:6 `answer` is missing
+        channels/acme.toml:6 `path` is missing
+        channels/acme.toml:6 notifications without an order
+        channels/acme.toml:7 `xml` is not a format
+    "#]],
+    );
+}
+
+#[test]
+fn what_is_wrong_in_a_code_map_is_found() {
+    let check = |text: &str, expected: Expect| check(["", "", "", text], expected);
+    check(
+        "no_match = { 61 = ['pan'], 66 = { one_of = ['name', 'phone'] } }",
+        expect!["no problem"],
+    );
+    check(
+        "unknown = ['00']",
+        expect![[r#"
+        codes/acme.toml:3 code `00` stands twice in `final`
+    "#]],
+    );
+    check(
+        "no_match = { 61 = [], 66 = { one_of = ['name'] }, 67 = 'pan', 68 = ['pam'] }",
+        expect![[r#"
+            codes/acme.toml:3 a `no_match` needs its suspects
+            codes/acme.toml:3 a `no_match` needs its suspects
+            codes/acme.toml:3 invalid type: string "pan", expected a list of elements, or `{ one_of = ["name", "phone"] }`
+            codes/acme.toml:3 a `no_match` needs its suspects
+            codes/acme.toml:3 `pam` is not an element
+        "#]],
+    );
+    check(
+        "declined = { 61 = 'poor' }\nnot_processed = { codes = ['34'] }",
+        expect![[r#"
+        codes/acme.toml:3 `poor` is not a reason to decline
+        codes/acme.toml:4 `after` is missing
+    "#]],
+    );
+    check(
+        "[a]\nlike = 'b'\n[b]\nlike = 'a'\n[c]\nlike = 'finale'",
+        expect![[r#"
+        codes/acme.toml:4 `b` is like itself
+        codes/acme.toml:6 `a` is like itself
+        codes/acme.toml:8 no code map `finale` in this file
+    "#]],
+    );
+    check(
+        "[[final.text]]\nfield = 'm'\nmatches = '('\n[[final.text]]\nmatches = 'x'\ndeclined = 'other'",
+        expect![[r#"
+            codes/acme.toml:3 exactly one of `no_match` and `declined` is needed
+            codes/acme.toml:5 `(` is not a regular expression
+            codes/acme.toml:6 `field` is missing
+        "#]],
+    );
+    check(
+        "succeeded = ['01']",
+        expect![[r#"
+        codes/acme.toml:3 not TOML: duplicate key
+    "#]],
+    );
+}
+
+#[test]
+fn twins_are_found_across_files() {
+    let dir = directory("", "", "", "");
+    let twin = fs::read_to_string(dir.path().join("channels/acme.toml")).unwrap();
+    fs::write(dir.path().join("channels/twin.toml"), twin).unwrap();
+    for name in ["providers/a.toml", "providers/b.toml"] {
+        fs::create_dir_all(dir.path().join("providers")).unwrap();
+        fs::write(dir.path().join(name), "name = 'upv'").unwrap();
+    }
+    fs::write(dir.path().join("providers/c.toml"), "nme = 'upv'\n=").unwrap();
+    expect![[r#"
+        channels/twin.toml:1:8 channel acme stands twice
+            the other one is `channels/acme.toml`
+        channels/twin.toml:3:19 route `/acme/` stands twice
+            `channels/acme.toml` has the same host and path: one request can go to one place only
+        providers/b.toml:1:8 provider `upv` is defined twice
+            the other one is `providers/a.toml`
+        providers/c.toml:2:1 not TOML: unquoted keys cannot be empty, expected letters, numbers, `-`, `_`
+            what seems missing is looked for when the file is valid TOML
+        providers/c.toml:2:2 not TOML: string values must be quoted, expected literal string
+            what seems missing is looked for when the file is valid TOML
+    "#]].assert_eq(&list(&config::load(dir.path()).unwrap_err()));
+}
+
+#[test]
+fn a_directory_without_configuration_says_so() {
+    let dir = TempDir::new().unwrap();
+    let problems = config::load(dir.path()).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems.iter().next().unwrap().file(), "hefu.toml");
+}
+
+/// What ships, with the key files that it names.
+fn shipped() -> (TempDir, Config) {
+    let dir = TempDir::new().unwrap();
+    for folder in ["channels", "codes", "secrets"] {
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+    }
+    for name in ["hefu.toml", "policy.toml"] {
+        fs::copy(Path::new("config").join(name), dir.path().join(name)).unwrap();
+    }
+    for folder in ["channels", "codes"] {
+        for entry in fs::read_dir(Path::new("config").join(folder)).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), dir.path().join(folder).join(entry.file_name())).unwrap();
+        }
+    }
+    let secrets = dir.path().join("secrets");
+    let [key, _] = &*KEYS;
+    fs::write(secrets.join("baofoo.pem"), key.public_key_to_pem().unwrap()).unwrap();
+    fs::write(secrets.join("baofoo-merchant.pem"), certificate(key)).unwrap();
+    fs::write(secrets.join("fingerprint.key"), "secret-fingerprint-key-of-thirty-two-bytes")
+        .unwrap();
+    fs::write(secrets.join("admin.token"), "secret-token-of-enough-bytes").unwrap();
+    let config = config::load(dir.path()).unwrap_or_else(|problems| panic!("{problems}"));
+    (dir, config)
+}
+
+#[test]
+fn the_documented_defaults_are_the_defaults() {
+    let (_dir, config) = shipped();
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.policy, Policy::default());
+    assert_eq!(config.holds, Holds::default());
+    assert_eq!(config.evidence, Evidence::default());
+    assert_eq!(config.inquiry, Inquiry::default());
+    for channel in config.channels.values() {
+        assert_eq!(channel.patience, Patience::default());
+        assert_eq!(channel.in_doubt, config::InDoubt::default());
+        assert_eq!(channel.mode, config::ChannelMode::default());
+    }
+}
+
+fn message<'c>(config: &'c Config, channel: &str, values: &[(&str, &str)]) -> &'c Message {
+    let profile = &config.channels[&ChannelName::new(channel)].profile;
+    let fits = |message: &&Message| {
+        message.when.iter().all(|(field, wanted)| {
+            values.iter().any(|(name, value)| {
+                *name == field.to_string() && wanted.iter().any(|known| known == value)
+            })
+        }) && message.path.is_none()
+    };
+    profile.messages.iter().find(fits).unwrap()
+}
+
+#[test]
+fn the_shipped_profiles_list_every_known_message() {
+    let (_dir, config) = shipped();
+    let acp = |txn_type, sub_type| {
+        message(
+            &config,
+            "unionpay",
+            &[("txnType", txn_type), ("txnSubType", sub_type), ("bizType", "000301")],
+        )
+        .scenario
+    };
+    let cases = [
+        ("72", "11", Scenario::Bind),
+        ("72", "02", Scenario::Bind),
+        ("74", "04", Scenario::Unbind),
+        ("11", "02", Scenario::Debit),
+        ("72", "01", Scenario::Verify),
+        ("72", "10", Scenario::Verify),
+        ("72", "12", Scenario::Verify),
+        ("72", "16", Scenario::Other),
+        ("79", "01", Scenario::Other),
+        ("78", "00", Scenario::Other),
+        ("01", "01", Scenario::Pay),
+        ("77", "01", Scenario::Sms),
+        ("77", "02", Scenario::Sms),
+        ("12", "00", Scenario::Payout),
+        ("00", "00", Scenario::Query),
+        ("99", "00", Scenario::Void),
+        ("31", "00", Scenario::Void),
+        ("04", "00", Scenario::Refund),
+        ("76", "01", Scenario::Other),
+    ];
+    for (txn_type, sub_type, expected) in cases {
+        assert_eq!(acp(txn_type, sub_type), expected, "{txn_type}/{sub_type}");
+    }
+    let sealed =
+        |sub_type| message(&config, "baofoo", &[("txn_type", "0431"), ("txn_sub_type", sub_type)]);
+    let cases = [
+        ("01", Scenario::Bind),
+        ("11", Scenario::Bind),
+        ("12", Scenario::Bind),
+        ("02", Scenario::Unbind),
+        ("03", Scenario::Query),
+        ("15", Scenario::Sms),
+        ("16", Scenario::Debit),
+        ("31", Scenario::Query),
+    ];
+    for (sub_type, expected) in cases {
+        assert_eq!(sealed(sub_type).scenario, expected, "{sub_type}");
+    }
+    assert_eq!(sealed("11").remember, sealed("12").recall);
+    assert!(
+        sealed("12").yields.as_ref().unwrap().closes_same_card && sealed("16").checks.is_empty()
+    );
+    let baofoo = &config.channels[&ChannelName::new("baofoo")].profile;
+    for body in [&baofoo.request, &baofoo.answer] {
+        assert!(matches!(
+            body.unwrap[0].steps.as_slice(),
+            [Step::Hex, Step::OpenBlocks(Some(_)), Step::Base64, Step::Json]
+        ));
+    }
+}
+
+#[test]
+fn the_shipped_codes_name_what_the_channel_names() {
+    let (_dir, config) = shipped();
+    let code = |channel: &str, map: &str, code: &str| {
+        config.channels[&ChannelName::new(channel)].profile.codes[map].codes.get(code).copied()
+    };
+    let set = |elements: &[Element]| elements.iter().copied().collect::<ElementSet>();
+    let named = |element| Some(Outcome::NoMatch(Suspects::Named(set(&[element]))));
+    let identity = Suspects::OneOf(set(&[Element::Name, Element::IdNumber, Element::Phone]));
+    assert_eq!(code("unionpay", "final", "66"), Some(Outcome::NoMatch(identity)));
+    assert_eq!(code("unionpay", "accepted", "66"), Some(Outcome::NoMatch(identity)));
+    assert_eq!(code("unionpay", "final", "61"), named(Element::Pan));
+    assert_eq!(code("unionpay", "final", "00"), Some(Outcome::Succeeded));
+    assert_eq!(code("unionpay", "accepted", "00"), Some(Outcome::Accepted));
+    assert_eq!(code("unionpay", "query", "34"), Some(Outcome::Declined(Decline::NotProcessed)));
+    assert_eq!(code("unionpay", "final", "ZZ"), None);
+    assert_eq!(code("baofoo", "final", "BF00343"), named(Element::Phone));
+    assert_eq!(code("baofoo", "order", "FF"), Some(Outcome::Unknown));
+    assert_eq!(code("baofoo", "payout", "2"), Some(Outcome::Reversed));
+}
+
+#[test]
+fn the_dump_shows_no_secret() {
+    let (_dir, config) = shipped();
+    let dump = config.dump().to_string();
+    let debug = format!("{config:?}");
+    for secret in ["secret-fingerprint", "secret-token", "BEGIN"] {
+        assert!(!dump.contains(secret) && !debug.contains(secret), "{secret}");
+    }
+    assert!(dump.contains(r#""expiry":"168h""#), "{dump}");
+}
+
+#[test]
+fn the_committed_schema_is_the_schema() {
+    let schema = serde_json::to_string_pretty(&config::schema()).unwrap();
+    expect_file!["../config/schema.json"].assert_eq(&format!("{schema}\n"));
+}
