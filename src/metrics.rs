@@ -290,7 +290,7 @@ impl Metrics {
         let metrics = families
             .iter()
             .filter(|family| family.name() == name)
-            .flat_map(|family| family.get_metric());
+            .flat_map(prometheus::proto::MetricFamily::get_metric);
         let sum: f64 = metrics
             .filter(|metric| fits(metric))
             .map(|metric| metric.get_counter().get_value())
@@ -304,7 +304,7 @@ impl Metrics {
         let metrics = families.iter().filter(|family| family.name() == "hefu_overhead_seconds");
         let mut counts = [0_u64; SECONDS.len()];
         let mut all = 0;
-        for metric in metrics.flat_map(|family| family.get_metric()) {
+        for metric in metrics.flat_map(prometheus::proto::MetricFamily::get_metric) {
             let histogram = metric.get_histogram();
             all += histogram.get_sample_count();
             for (count, bucket) in counts.iter_mut().zip(histogram.get_bucket()) {

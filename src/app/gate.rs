@@ -4,8 +4,7 @@ use crate::domain::element::Element;
 use crate::message::extract::Request;
 use crate::message::profile::RouteRule;
 use crate::metrics::Metrics;
-use crate::policy::Permit;
-use crate::proxy::gate::{Gate, Inspected, Reported, Route, Side};
+use crate::proxy::gate::{Annotations, Gate, Inspected, Permitted, Reported, Route, Side};
 use crate::proxy::refuse::{Hint, Kind, Problem};
 use crate::proxy::upstream::Upstream;
 use crate::service::judge::Pending;
@@ -77,7 +76,7 @@ impl Gate for ServiceGate {
         &self,
         upstream: &Upstream,
         request: &Inspected<'_>,
-    ) -> Result<(Permit, Waiting), Box<Problem>> {
+    ) -> Result<Permitted<Waiting>, Box<Problem>> {
         let begun = Instant::now();
         let Some(channel) = self.channels.get(upstream.name()) else {
             return Err(Box::new(Problem::new(Kind::NoRoute)));
@@ -96,17 +95,17 @@ impl Gate for ServiceGate {
         match self.service.judge(channel, &read).await {
             Ok((permit, pending)) => {
                 let spent = begun.elapsed().saturating_sub(pending.waited());
-                Ok((permit, Waiting { pending, spent }))
+                Ok(Permitted {
+                    permit,
+                    pending: Waiting { pending, spent },
+                    annotations: Vec::new(),
+                })
             }
             Err(refusal) => Err(Box::new(problem(&refusal))),
         }
     }
 
-    async fn settle(
-        &self,
-        waiting: Waiting,
-        reported: Reported<'_>,
-    ) -> Vec<(HeaderName, HeaderValue)> {
+    async fn settle(&self, waiting: Waiting, reported: Reported<'_>) -> Annotations {
         let begun = Instant::now();
         let Waiting { pending, spent } = waiting;
         let channel = pending.channel().clone();
@@ -131,7 +130,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn fields(annotations: annotate::Annotations) -> Vec<(HeaderName, HeaderValue)> {
+fn fields(annotations: annotate::Annotations) -> Annotations {
     let field = |(name, value): (&'static str, String)| {
         Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?))
     };

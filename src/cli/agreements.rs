@@ -19,7 +19,7 @@ pub struct Agreements {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Import a file of JSON lines: {"agreement":"…","merchant":"…","name":"…","id_number":"…","pan":"…","phone":"…"}
+    /// Import a file of JSON lines with `agreement`, `merchant`, `name`, `id_number`, `pan` and `phone`
     ///
     /// Only `agreement` is required. Elements are fingerprinted as they are read and kept nowhere else.
     /// A bad line is reported with its number, and the rest goes on.

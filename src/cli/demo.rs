@@ -142,10 +142,10 @@ impl Demo {
         )?;
         match self.run_for {
             Some(run_for) => {
-                writeln!(out, "  ends            after {run_for:?}, with the auditor's report\n")?
+                writeln!(out, "  ends            after {run_for:?}, with the auditor's report\n")?;
             }
             None => {
-                writeln!(out, "  ends            with Ctrl-C, and then the auditor's report\n")?
+                writeln!(out, "  ends            with Ctrl-C, and then the auditor's report\n")?;
             }
         }
         report::head(out)

@@ -14,7 +14,7 @@ const MESSAGE_MAX: u64 = 16 * 1024 * 1024;
 /// Show what a captured message yields: scenario and masked fields, or why it is ambiguous
 #[derive(Debug, Args)]
 pub struct Extract {
-    /// The body of the message; with `--http`, the whole request with its head. `-` is standard input
+    /// The body of the message; `-` is standard input
     file: PathBuf,
     /// The channel
     #[arg(long)]

@@ -4,7 +4,7 @@ use crate::domain::answer::Answer;
 use crate::domain::element::{ElementSet, Elements};
 use crate::domain::id::Fingerprint;
 use crate::metrics::EvidenceUse;
-use crate::provider::{Inquiry, Provider};
+use crate::provider::{Inquiry, Provider, Trouble};
 use crate::reconcile::hold::HoldKey;
 use crate::route;
 use crate::service::{Channel, Service};
@@ -131,7 +131,9 @@ impl Service {
             let sent = Instant::now();
             let reply = provider.ask(inquiry, self.now()).await;
             self.metrics.on_answer(provider.name(), inquiry.set, reply.answer, sent.elapsed());
-            if reply.answer == Answer::Unavailable {
+            // What was not asked, or told us nothing, is no evidence.
+            let not_asked = matches!(reply.trouble, Some(Trouble::NotAsked | Trouble::Rate));
+            if not_asked || reply.answer == Answer::Unavailable {
                 continue;
             }
             let now = self.now();

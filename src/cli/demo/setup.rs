@@ -35,14 +35,14 @@ const SHIPPED: [(&str, &str); 8] = [
 ];
 
 /// The demo's policy: everything is enforced, and holds are not paused, since the simulated book is small.
-const POLICY: &str = r#"
+const POLICY: &str = r"
 [mode]
 unionpay = { enforce = 100 }
 baofoo = { enforce = 100 }
 
 [holds]
 per_hour = 100000
-"#;
+";
 
 /// A directory for the demo, removed when it ends.
 #[derive(Debug)]
