@@ -36,7 +36,7 @@ pub(super) struct HefuFile {
     pub(super) secrets: Option<At<SecretsFile>>,
     /// The channels in use, by the name in their profile.
     pub(super) channels: BTreeMap<At<String>, At<DeployedFile>>,
-    /// The providers in use, by the name in their definition.
+    /// The providers in use, by the name of their definition's file.
     pub(super) providers: BTreeMap<At<Text<Name>>, At<ProviderFile>>,
     /// Traffic that streams through uninspected, where no channel's route matches.
     pub(super) passthrough: Vec<At<PassthroughFile>>,
