@@ -4,8 +4,7 @@ use crate::domain::element::Element;
 use crate::message::extract::Request;
 use crate::message::profile::RouteRule;
 use crate::metrics::Metrics;
-use crate::policy::Permit;
-use crate::proxy::gate::{Gate, Inspected, Reported, Route, Side};
+use crate::proxy::gate::{Gate, Inspected, Permitted, Reported, Route, Side};
 use crate::proxy::refuse::{Hint, Kind, Problem};
 use crate::proxy::upstream::Upstream;
 use crate::service::judge::Pending;
@@ -77,7 +76,7 @@ impl Gate for ServiceGate {
         &self,
         upstream: &Upstream,
         request: &Inspected<'_>,
-    ) -> Result<(Permit, Waiting), Box<Problem>> {
+    ) -> Result<Permitted<Waiting>, Box<Problem>> {
         let begun = Instant::now();
         let Some(channel) = self.channels.get(upstream.name()) else {
             return Err(Box::new(Problem::new(Kind::NoRoute)));
@@ -96,7 +95,12 @@ impl Gate for ServiceGate {
         match self.service.judge(channel, &read).await {
             Ok((permit, pending)) => {
                 let spent = begun.elapsed().saturating_sub(pending.waited());
-                Ok((permit, Waiting { pending, spent }))
+                // The service has no annotations for the request itself yet.
+                Ok(Permitted {
+                    permit,
+                    pending: Waiting { pending, spent },
+                    annotations: Vec::new(),
+                })
             }
             Err(refusal) => Err(Box::new(problem(&refusal))),
         }

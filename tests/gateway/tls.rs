@@ -11,7 +11,6 @@ use openssl::pkey::{PKey, Private};
 use openssl::ssl::{Ssl, SslAcceptor, SslMethod, SslVerifyMode};
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509Name};
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
@@ -50,14 +49,6 @@ fn identity(name: &str, signer: Option<&Identity>) -> Identity {
     Identity { certificate: builder.build(), key }
 }
 
-fn write(folder: &Path, name: &str, identity: &Identity) -> (PathBuf, PathBuf) {
-    let (certificate, key) =
-        (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
-    std::fs::write(&certificate, identity.certificate.to_pem().unwrap()).unwrap();
-    std::fs::write(&key, identity.key.private_key_to_pem_pkcs8().unwrap()).unwrap();
-    (certificate, key)
-}
-
 /// A channel that asks for a certificate of `authority`.
 async fn channel(identity: &Identity, authority: &Identity) -> Channel {
     let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
@@ -86,24 +77,20 @@ async fn channel(identity: &Identity, authority: &Identity) -> Channel {
 
 #[tokio::test]
 async fn both_sides_are_verified_before_a_byte() {
-    let folder = tempfile::tempdir().unwrap();
     let (authority, other) = (identity("authority", None), identity("other", None));
-    let (authority_file, _) = write(folder.path(), "authority", &authority);
-    let (other_file, _) = write(folder.path(), "other", &other);
-    let ours = write(folder.path(), "ours", &identity("ours", Some(&authority)));
-    let strangers = write(folder.path(), "strangers", &identity("strangers", Some(&other)));
+    let ours = identity("ours", Some(&authority));
+    let stranger = identity("stranger", Some(&other));
     let bank = channel(&identity("bank.example", Some(&authority)), &authority).await;
-    let with = |name: &str, ca: &Path, client: Option<&(PathBuf, PathBuf)>| -> Plan {
+    let with = |name: &str, authority: &Identity, client: Option<&Identity>| -> Plan {
         let mut plan = plan(&[bank.address]);
-        let server_name = ServerName::new(name).unwrap();
         plan.settings.tls = Some(TlsSettings {
-            server_name,
-            ca_file: Some(ca.to_owned()),
-            client: client.cloned(),
+            server_name: ServerName::new(name).unwrap(),
+            authorities: vec![authority.certificate.clone()],
+            client: client.map(|ours| (vec![ours.certificate.clone()], ours.key.clone())),
         });
         plan
     };
-    let world = with("bank.example", &authority_file, Some(&ours)).serve().await;
+    let world = with("bank.example", &authority, Some(&ours)).serve().await;
     for path in ["/pay/x", "/file/x"] {
         let request =
             format!("POST {path} HTTP/1.1\r\nHost: bank\r\nContent-Length: 4\r\n\r\nbody");
@@ -111,17 +98,17 @@ async fn both_sides_are_verified_before_a_byte() {
     }
     assert_eq!(bank.messages().len(), 2);
     for (what, plan) in [
-        ("another authority", with("bank.example", &other_file, Some(&ours))),
-        ("another name", with("evil.example", &authority_file, Some(&ours))),
+        ("another authority", with("bank.example", &other, Some(&ours))),
+        ("another name", with("evil.example", &authority, Some(&ours))),
     ] {
         let world = plan.serve().await;
         assert_eq!(world.ask(post(b"body")).await.status(), 503, "{what}");
         assert_eq!(world.settled(), ["NotSent"], "{what}");
     }
-    for (what, client) in [("no certificate", None), ("a stranger's certificate", Some(&strangers))]
+    for (what, client) in [("no certificate", None), ("a stranger's certificate", Some(&stranger))]
     {
         // In TLS 1.3 the channel refuses our certificate only after our first bytes may have left.
-        let status = with("bank.example", &authority_file, client)
+        let status = with("bank.example", &authority, client)
             .serve()
             .await
             .ask(post(b"body"))
@@ -136,15 +123,6 @@ async fn both_sides_are_verified_before_a_byte() {
 fn what_cannot_be_verified_is_no_setting() {
     assert!(ServerName::new("").is_none() && ServerName::new(" ").is_none());
     let mut settings = plan(&["127.0.0.1:1".parse().unwrap()]).settings;
-    let mut tls =
-        TlsSettings { server_name: ServerName::new("bank").unwrap(), ca_file: None, client: None };
-    tls.ca_file = Some("/nowhere.pem".into());
-    settings.tls = Some(tls.clone());
-    assert!(matches!(Upstream::new(settings.clone()), Err(Invalid::File(..))));
-    let empty = tempfile::NamedTempFile::new().unwrap();
-    tls.ca_file = Some(empty.path().to_owned());
-    settings.tls = Some(tls);
-    assert!(matches!(Upstream::new(settings.clone()), Err(Invalid::Pem(_))));
     settings.addresses.clear();
     assert!(matches!(Upstream::new(settings), Err(Invalid::NoAddress(_))));
 }
