@@ -31,6 +31,9 @@ pub enum Framing {
     /// `Connection` names a field that must not be dropped.
     #[error("`Connection` names a field that must stay")]
     Connection,
+    /// A field that tells how to read the body came twice.
+    #[error("the type or coding of the body is told twice")]
+    Repeated,
     /// An expectation other than `100-continue`.
     #[error("the expectation is not `100-continue`")]
     Expectation,
@@ -115,6 +118,8 @@ pub fn check_head(raw: &[u8]) -> Result<Head, Framing> {
     // The request line is `method SP target SP version`, one space each: httparse takes no other.
     let end = method.as_str().len() + 1 + target.len();
     let connection = check_connection(&fields)?;
+    single(&fields, "content-type", Framing::Repeated)?;
+    single(&fields, "content-encoding", Framing::Repeated)?;
     let named = |token: &str| connection.iter().any(|name| name == token);
     Ok(Head {
         path: path::canonical(raw_path.as_bytes())?,

@@ -83,7 +83,6 @@ async fn both_sides_are_verified_before_a_byte() {
     let bank = channel(&identity("bank.example", Some(&authority)), &authority).await;
     let with = |name: &str, ca: &Identity, client: Option<&Identity>| -> Plan {
         let mut plan = plan(&[bank.address]);
-        let server_name = ServerName::new(name).unwrap();
         plan.settings.tls = Some(TlsSettings {
             server_name,
             authorities: vec![ca.certificate.clone()],
@@ -106,7 +105,7 @@ async fn both_sides_are_verified_before_a_byte() {
         assert_eq!(world.ask(post(b"body")).await.status(), 503, "{what}");
         assert_eq!(world.settled(), ["NotSent"], "{what}");
     }
-    for (what, client) in [("no certificate", None), ("a stranger's certificate", Some(&strangers))]
+    for (what, client) in [("no certificate", None), ("a stranger's certificate", Some(&stranger))]
     {
         // In TLS 1.3 the channel refuses our certificate only after our first bytes may have left.
         let status = with("bank.example", &authority, client)

@@ -58,6 +58,9 @@ fn a_body_has_one_length() {
 #[test]
 fn a_head_has_one_reading() {
     fields("X-A: b\tc\r\n", OK);
+    fields("Content-Type: a/b\r\nContent-Encoding: gzip\r\n", OK);
+    fields("Content-Type: a/b\r\ncontent-type: a/b\r\n", "Repeated");
+    fields("Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", "Repeated");
     fields("X-Gbk: \u{4e2d}\r\n", OK);
     fields("X-A: b\nX-B: c\r\n", "Bytes");
     fields("X-A: b\rX-B: c\r\n", "Bytes");
