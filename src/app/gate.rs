@@ -21,6 +21,9 @@ use tokio::time::Instant;
 /// After how many seconds a core may come again where nothing could be judged.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
+/// Where the core tells elements that are sealed to the channel.
+const TOLD: &str = "hefu-elements";
+
 /// One entry of the routing table.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -56,7 +59,7 @@ impl Gate for ServiceGate {
     fn route(&self, side: Side, host: &str, path: &str) -> Route {
         let fits = |entry: &&Entry| {
             let host_fits = entry.rule.host.as_deref().is_none_or(|expected| expected == host);
-            entry.side == side && host_fits && path.starts_with(&entry.rule.path)
+            entry.side == side && host_fits && is_under(path, &entry.rule.path)
         };
         match self.routes.iter().find(fits) {
             Some(entry) => {
@@ -85,11 +88,15 @@ impl Gate for ServiceGate {
         if content_coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
             return Err(Box::new(Problem::new(Kind::Unsupported)));
         }
+        // Two lines of one dictionary could repeat a key, of which readers take either.
+        if request.headers.get_all(TOLD).iter().count() > 1 {
+            return Err(Box::new(Problem::new(Kind::Unreadable)));
+        }
         let read = Request {
             path: request.path,
             query: request.query,
             content_type: text(request.headers, &header::CONTENT_TYPE),
-            told: text(request.headers, &HeaderName::from_static("hefu-elements")),
+            told: text(request.headers, &HeaderName::from_static(TOLD)),
             body: request.body,
         };
         match self.service.judge(channel, &read).await {
@@ -124,6 +131,12 @@ impl Gate for ServiceGate {
     fn refused(&self, _side: Side, kind: Kind) {
         self.metrics.on_framing_refusal(kind.status());
     }
+}
+
+/// Whether `path` is `prefix` or lies under it: `/pay` takes `/pay/x` and not `/payment`.
+fn is_under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
@@ -163,4 +176,22 @@ fn problem(refusal: &Refusal) -> Problem {
 pub(super) fn by_specificity(routes: &mut [Entry]) {
     routes
         .sort_by_key(|entry| std::cmp::Reverse((entry.rule.host.is_some(), entry.rule.path.len())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_under;
+
+    #[test]
+    fn a_route_takes_whole_segments() {
+        let check = |path, prefix, expected| {
+            assert_eq!(is_under(path, prefix), expected, "{path} {prefix}")
+        };
+        check("/pay", "/pay", true);
+        check("/pay/x", "/pay", true);
+        check("/pay/x", "/pay/", true);
+        check("/payment", "/pay", false);
+        check("/pay", "/pay/", false);
+        check("/anything", "/", true);
+    }
 }

@@ -79,13 +79,13 @@ async fn channel(identity: &Identity, authority: &Identity) -> Channel {
 async fn both_sides_are_verified_before_a_byte() {
     let (authority, other) = (identity("authority", None), identity("other", None));
     let ours = identity("ours", Some(&authority));
-    let strangers = identity("strangers", Some(&other));
+    let stranger = identity("stranger", Some(&other));
     let bank = channel(&identity("bank.example", Some(&authority)), &authority).await;
-    let with = |name: &str, ca: &Identity, client: Option<&Identity>| -> Plan {
+    let with = |name: &str, authority: &Identity, client: Option<&Identity>| -> Plan {
         let mut plan = plan(&[bank.address]);
         plan.settings.tls = Some(TlsSettings {
-            server_name,
-            authorities: vec![ca.certificate.clone()],
+            server_name: ServerName::new(name).unwrap(),
+            authorities: vec![authority.certificate.clone()],
             client: client.map(|ours| (vec![ours.certificate.clone()], ours.key.clone())),
         });
         plan
