@@ -127,7 +127,7 @@ impl Service {
             reasons: decision.reasons().to_vec(),
             asserted: facts.asserted,
             agreement: extracted.payment.agreement.clone(),
-            checks: extracted.payment.checks,
+            checks: checks(&extracted, &known),
             remember: extracted.remember.clone(),
             waited: known.waited,
             known,
@@ -347,6 +347,16 @@ impl From<Agreement> for Known {
             verified: bind.verified,
             ..Self::default()
         }
+    }
+}
+
+/// Which elements a success proves: of those that the message carries, or that the first step of its bind carried.
+fn checks(extracted: &Extracted<'_>, known: &Known) -> ElementSet {
+    match known.tuple {
+        Some((_, carried)) if !extracted.message.recall.is_empty() => {
+            extracted.message.checks.intersection(carried)
+        }
+        Some(_) | None => extracted.payment.checks,
     }
 }
 

@@ -156,7 +156,8 @@ impl Service {
         let (channel, known, now) = (pending.channel.name(), &pending.known, self.now());
         // The channel's own check at the bind verifies too, where ours did not match.
         let matched = known.verified.clone().filter(|evidence| evidence.answer == Answer::Match);
-        let checked = (!pending.checks.is_empty()).then(|| Evidence {
+        let proved = reading.outcome == Outcome::Succeeded && !pending.checks.is_empty();
+        let checked = proved.then(|| Evidence {
             answer: Answer::Match,
             elements: pending.checks,
             witness: Witness::Channel(channel.clone()),

@@ -113,9 +113,8 @@ impl Service {
         let service = self.clone();
         tokio::spawn(async move {
             let tuple = landing.tuple;
-            let asked =
-                timeout(service.settings.inquiry_deadline, service.ask(&providers, &inquiry));
-            if let Ok(Some(evidence)) = asked.await {
+            // No deadline here: each provider has its own, and an answer that is paid for is kept however late it comes.
+            if let Some(evidence) = service.ask(&providers, &inquiry).await {
                 service.learn(tuple, evidence.clone());
                 sender.send_replace(Some(evidence));
             }
@@ -127,8 +126,12 @@ impl Service {
     /// Asks providers in turn until one has learned something; the most telling answer counts.
     async fn ask(&self, providers: &[Arc<dyn Provider>], inquiry: &Inquiry) -> Option<Evidence> {
         let mut best: Option<Evidence> = None;
+        let deadline = Instant::now() + self.settings.inquiry_deadline;
         for provider in providers {
             let sent = Instant::now();
+            if sent >= deadline {
+                break;
+            }
             let reply = provider.ask(inquiry, self.now()).await;
             self.metrics.on_answer(provider.name(), inquiry.set, reply.answer, sent.elapsed());
             // What was not asked, or told us nothing, is no evidence.

@@ -1,0 +1,523 @@
+//! The service with a made-up channel, a scripted provider and a clock in hand: what becomes of one payment after another.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use async_trait::async_trait;
+use expect_test::{Expect, expect};
+use hefu::config;
+use hefu::domain::answer::Answer;
+use hefu::domain::clock::{Clock, Timestamp};
+use hefu::domain::element::{Element, ElementSet};
+use hefu::domain::id::{KeyId, ProviderName, Road};
+use hefu::message::extract::Request;
+use hefu::metrics::Metrics;
+use hefu::provider::{Billable, Capability, Inquiry, Provider, Reply};
+use hefu::route::Candidate;
+use hefu::service::settle::Reported;
+use hefu::service::verify::Flights;
+use hefu::service::{Binding, Channel, Entry, Service, Settings};
+use hefu::store::memory::{Limits, MemoryStore};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+const FOUR: ElementSet = ElementSet::EMPTY
+    .with(Element::Name)
+    .with(Element::IdNumber)
+    .with(Element::Pan)
+    .with(Element::Phone);
+
+#[derive(Debug, Default)]
+struct Hand(AtomicU64);
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Answers as the script says, then `match`; waits for the gate where one is shut.
+#[derive(Debug)]
+struct Scripted {
+    name: ProviderName,
+    capability: Capability,
+    script: Mutex<VecDeque<Answer>>,
+    asked: AtomicU64,
+    gate: Semaphore,
+}
+
+impl Scripted {
+    fn new(name: &str) -> Arc<Self> {
+        let capability = Capability {
+            road: Road::new("road"),
+            source: "bank".into(),
+            sets: vec![FOUR],
+            account_kinds: Vec::new(),
+            id_types: Vec::new(),
+        };
+        let name = ProviderName::new(name);
+        let (script, asked) = (Mutex::default(), AtomicU64::default());
+        Arc::new(Self { name, capability, script, asked, gate: Semaphore::new(1000) })
+    }
+
+    fn will(&self, answers: &[Answer]) {
+        self.script.lock().unwrap().extend(answers);
+    }
+
+    fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl Provider for Scripted {
+    fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    fn capability(&self) -> &Capability {
+        &self.capability
+    }
+
+    async fn ask(&self, _: &Inquiry, _: Timestamp) -> Reply {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let _pass = self.gate.acquire().await.unwrap();
+        let answer = self.script.lock().unwrap().pop_front().unwrap_or(Answer::Match);
+        Reply { answer, code: None, billable: Billable::Yes, trouble: None }
+    }
+}
+
+struct World {
+    service: Arc<Service>,
+    channel: Arc<Channel>,
+    clock: Arc<Hand>,
+    first: Arc<Scripted>,
+    second: Arc<Scripted>,
+}
+
+fn world() -> World {
+    world_with(Binding::Enforce(100), Settings::default())
+}
+
+fn world_with(binding: Binding, settings: Settings) -> World {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/config");
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["hefu.toml", "policy.toml", "channels/acme.toml", "codes/acme.toml"] {
+        std::fs::create_dir_all(dir.path().join(file).parent().unwrap()).unwrap();
+        std::fs::copy(source.join(file), dir.path().join(file)).unwrap();
+    }
+    std::fs::write(dir.path().join("fingerprint.key"), [7; 32]).unwrap();
+    let config = config::load(dir.path()).map_err(|problems| problems.to_string()).unwrap();
+    let profile = config.profile("acme").unwrap().clone();
+    let clock = Arc::new(Hand::default());
+    clock.0.store(1_700_000_000_000, Ordering::Relaxed);
+    let (first, second) = (Scripted::new("first"), Scripted::new("second"));
+    let entry = |provider: &Arc<Scripted>, priority| Entry {
+        provider: provider.clone(),
+        candidate: Candidate { sets: vec![FOUR], account_kinds: Vec::new(), priority },
+    };
+    let service = Arc::new(Service {
+        policy: config.policy,
+        settings,
+        providers: vec![entry(&first, 1), entry(&second, 2)],
+        fingerprinter: hefu::crypto::fingerprint::Fingerprinter::new(KeyId(1), &[7; 32]).unwrap(),
+        store: Arc::new(MemoryStore::new(Limits::default())),
+        metrics: Arc::new(Metrics::new().unwrap()),
+        clock: clock.clone(),
+        entropy: rand::random::<u128>,
+        flights: Flights::default(),
+    });
+    let channel = Arc::new(Channel { profile, binding, answers_are_believed: true });
+    World { service, channel, clock, first, second }
+}
+
+/// A person's card, made up; the last digit of the phone tells tuples of one card apart.
+fn person(phone: u8) -> String {
+    format!(
+        r#""name":"张三","id":"11010519491231002X","card":"6200000000000005","phone":"1380000000{phone}""#
+    )
+}
+
+impl World {
+    /// Sends a message, has the channel answer with `code`, and tells what the core sees.
+    async fn send(&self, message: &str, code: &str) -> String {
+        let answer = format!(r#"{{"code":"{code}","agreement":"A-{code}"}}"#);
+        self.send_answered(
+            message,
+            Reported::Answer { status: 200, content_type: None, body: answer.as_bytes() },
+        )
+        .await
+    }
+
+    async fn send_answered(&self, message: &str, reported: Reported<'_>) -> String {
+        let body = format!("{{{message}}}");
+        let request = Request {
+            path: "/acme/",
+            query: None,
+            content_type: Some("application/json"),
+            told: None,
+            body: body.as_bytes(),
+        };
+        match self.service.judge(&self.channel, &request).await {
+            Err(refusal) => {
+                let reasons: Vec<_> =
+                    refusal.reasons.iter().map(|reason| reason.as_str()).collect();
+                format!("{} {} [{}]", refusal.status, reasons.join(" "), refusal.elements)
+            }
+            Ok((_permit, pending)) => {
+                let told = self.service.settle(pending, reported);
+                let shown = told.iter().filter(|(name, _)| *name != "hefu-payment");
+                shown
+                    .map(|(name, value)| format!("{}: {value}", &name[5..]))
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            }
+        }
+    }
+
+    async fn check(&self, message: &str, code: &str, expected: Expect) {
+        expected.assert_eq(&self.send(message, code).await);
+    }
+
+    fn later(&self, by: Duration) {
+        self.clock.0.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    fn debit(&self, order: &str, phone: u8) -> String {
+        format!(r#""type":"debit","order":"{order}","amount":"100",{}"#, person(phone))
+    }
+}
+
+#[tokio::test]
+async fn a_verified_debit_passes_and_its_evidence_is_reused() {
+    let world = world();
+    let debit = world.debit("1", 0);
+    world
+        .check(&debit, "ok", expect![[r#"
+            decision: permit;mode=enforce
+            verification: match;provider="first";road="road";elements="name id_number pan phone";age=0
+            outcome: succeeded;code="ok";arrival=sync"#]])
+        .await;
+    world.later(Duration::from_hours(24));
+    world
+        .check(&world.debit("2", 0), "poor", expect![[r#"
+            decision: permit;mode=enforce
+            verification: match;provider="first";road="road";elements="name id_number pan phone";age=86400
+            outcome: declined;reason=insufficient_funds;code="poor";arrival=sync"#]])
+        .await;
+    assert_eq!((world.first.asked(), world.second.asked()), (1, 0));
+    // Another phone is another tuple; after its time evidence is no longer evidence.
+    world.send(&world.debit("3", 1), "ok").await;
+    assert_eq!(world.first.asked(), 2);
+    world.later(Duration::from_hours(90 * 24));
+    world.send(&world.debit("4", 0), "ok").await;
+    assert_eq!(world.first.asked(), 3);
+}
+
+#[tokio::test]
+async fn what_does_not_match_is_refused_and_nobody_is_asked_twice() {
+    let world = world();
+    world.first.will(&[Answer::NoMatch(ElementSet::EMPTY.with(Element::Phone))]);
+    world.check(&world.debit("1", 0), "ok", expect!["403 no_match [phone]"]).await;
+    world.check(&world.debit("1", 0), "ok", expect!["403 no_match [phone]"]).await;
+    assert_eq!((world.first.asked(), world.second.asked()), (1, 0));
+}
+
+#[tokio::test]
+async fn the_next_provider_is_asked_after_a_technical_failure_only() {
+    let world = world();
+    world.first.will(&[Answer::Unavailable]);
+    let told = world.send(&world.debit("1", 0), "ok").await;
+    assert!(told.contains(r#"match;provider="second""#), "{told}");
+    world.first.will(&[Answer::Unavailable]);
+    world.second.will(&[Answer::Unavailable]);
+    world.check(&world.debit("2", 1), "ok", expect!["503 unavailable []"]).await;
+    world.first.will(&[Answer::Limited]);
+    world.check(&world.debit("3", 2), "ok", expect!["503 limited []"]).await;
+    assert_eq!((world.first.asked(), world.second.asked()), (3, 2));
+}
+
+#[tokio::test]
+async fn one_question_is_asked_once_however_many_wait() {
+    let world = Arc::new(world());
+    let all = world.first.gate.acquire_many(1000).await.unwrap();
+    let waiting: Vec<_> = (0..20)
+        .map(|at| {
+            let world = world.clone();
+            tokio::spawn(async move { world.send(&world.debit(&at.to_string(), 0), "ok").await })
+        })
+        .collect();
+    while world.first.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(all);
+    for told in waiting {
+        assert!(
+            told.await.unwrap().starts_with("decision: permit"),
+            "all are answered by the one inquiry"
+        );
+    }
+    assert_eq!(world.first.asked(), 1);
+    assert!(world.service.flights.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_is_kept_for_the_next_message_and_no_flight_is_left() {
+    let settings = Settings { inquiry_deadline: Duration::from_secs(3), ..Settings::default() };
+    let world = world_with(Binding::Enforce(100), settings);
+    let all = world.first.gate.acquire_many(1000).await.unwrap();
+    world.check(&world.debit("1", 0), "ok", expect!["503 unavailable []"]).await;
+    drop(all);
+    while !world.service.flights.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(world.send(&world.debit("2", 0), "ok").await.starts_with("decision: permit"));
+    assert_eq!((world.first.asked(), world.second.asked()), (1, 0));
+}
+
+#[tokio::test]
+async fn the_debit_outcome_prevails() {
+    let world = world();
+    world
+        .check(&world.debit("1", 0), "phone", expect![[r#"
+            decision: permit;mode=enforce
+            verification: match;provider="first";road="road";elements="name id_number pan phone";age=0
+            outcome: no_match;suspects="phone";code="phone";arrival=sync
+            mismatch: match_then_no_match;provider="first";suspects="phone""#]])
+        .await;
+    // Held: the next debit of this tuple waits, and nobody is asked; another tuple of the card does not.
+    world.check(&world.debit("2", 0), "ok", expect!["403 held not_asked []"]).await;
+    assert_eq!(world.first.asked(), 1);
+    assert!(world.send(&world.debit("3", 1), "ok").await.starts_with("decision: permit"));
+    // A bind is not held; its fresh match settles the hold.
+    let bind = format!(r#""type":"bind","order":"4",{}"#, person(0));
+    assert!(world.send(&bind, "ok").await.starts_with("decision: permit"));
+    assert_eq!(world.first.asked(), 3);
+    assert!(world.send(&world.debit("5", 0), "ok").await.starts_with("decision: permit"));
+}
+
+#[tokio::test]
+async fn a_hold_ends_by_time_and_by_hand() {
+    let world = world();
+    world.send(&world.debit("1", 0), "phone").await;
+    world.later(Duration::from_hours(7 * 24 - 1));
+    world.check(&world.debit("2", 0), "ok", expect!["403 held not_asked []"]).await;
+    world.later(Duration::from_hours(1));
+    assert!(world.send(&world.debit("3", 0), "ok").await.starts_with("decision: permit"));
+    world.send(&world.debit("4", 1), "phone").await;
+    let held: Vec<_> = world.service.standing_holds().into_iter().map(|hold| hold.key).collect();
+    assert_eq!(held.len(), 1);
+    assert_eq!(world.service.release_holds(&held, "the customer called"), 1);
+    assert!(world.send(&world.debit("5", 1), "ok").await.starts_with("decision: permit"));
+}
+
+#[tokio::test]
+async fn an_issuers_bad_night_does_not_stop_the_book() {
+    let settings = Settings { holds_per_hour: 2, ..Settings::default() };
+    let world = world_with(Binding::Enforce(100), settings);
+    for phone in 0..5 {
+        world.send(&world.debit(&phone.to_string(), phone), "phone").await;
+    }
+    assert_eq!(world.service.standing_holds().len(), 2);
+    assert!(world.send(&world.debit("x", 4), "ok").await.starts_with("decision: permit"));
+    assert_eq!(world.service.metrics.total("hefu_holds_paused", &[]), 3);
+    world.later(Duration::from_hours(1));
+    world.send(&world.debit("y", 4), "phone").await;
+    assert_eq!(world.service.standing_holds().len(), 3);
+}
+
+#[tokio::test]
+async fn an_agreement_stands_as_long_as_nothing_contradicts_it() {
+    let world = world();
+    let debit = |order: &str, id: &str| {
+        format!(r#""type":"by_agreement","order":"{order}","amount":"100","agreement":"{id}""#)
+    };
+    world
+        .check(
+            &debit("1", "A-ok"),
+            "ok",
+            expect![[r#"
+            decision: annotate;reason=agreement_unknown;mode=enforce
+            outcome: succeeded;code="ok";arrival=sync"#]],
+        )
+        .await;
+    // Two steps: the first carries the elements, the second yields the agreement.
+    world.send(&format!(r#""type":"bind1","order":"b",{}"#, person(0)), "taken").await;
+    world
+        .check(
+            r#""type":"bind2","order":"b""#,
+            "ok",
+            expect![[r#"
+        decision: permit;mode=enforce
+        verification: match;provider="first";road="road";elements="name id_number pan phone";age=0
+        outcome: succeeded;code="ok";arrival=sync"#]],
+        )
+        .await;
+    world
+        .check(&debit("2", "A-ok"), "ok", expect![[r#"
+            decision: permit;mode=enforce
+            verification: match;provider="first";road="road";elements="name id_number pan phone";age=0
+            outcome: succeeded;code="ok";arrival=sync"#]])
+        .await;
+    assert_eq!(world.first.asked(), 1, "a debit on a good agreement asks nobody");
+    world
+        .check(&debit("3", "A-ok"), "phone", expect![[r#"
+            decision: permit;mode=enforce
+            verification: match;provider="first";road="road";elements="name id_number pan phone";age=0
+            outcome: no_match;suspects="phone";code="phone";arrival=sync
+            mismatch: match_then_no_match;provider="first";suspects="phone""#]])
+        .await;
+    world.check(&debit("4", "A-ok"), "ok", expect!["403 held agreement_contradicted []"]).await;
+    // A re-bind of the card yields a new agreement and closes the old one.
+    let bind = format!(r#""type":"bind","order":"c",{}"#, person(1));
+    world.send(&bind, "again").await;
+    world.check(&debit("5", "A-ok"), "ok", expect!["403 held agreement_closed []"]).await;
+    assert!(world.send(&debit("6", "A-again"), "ok").await.starts_with("decision: permit"));
+    // An unbind closes it, and so does the channel's own word.
+    world.send(r#""type":"unbind","order":"d","agreement":"A-again""#, "ok").await;
+    world.check(&debit("7", "A-again"), "ok", expect!["403 agreement_closed []"]).await;
+}
+
+#[tokio::test]
+async fn a_confirmation_without_its_first_step_is_marked() {
+    let world = world();
+    world
+        .check(
+            r#""type":"bind2","order":"nobody""#,
+            "ok",
+            expect![[r#"
+            decision: annotate;reason=first_step_unseen;mode=enforce
+            outcome: succeeded;code="ok";arrival=sync"#]],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn the_cores_own_verification_is_evidence_at_no_charge() {
+    let world = world();
+    world.send(&format!(r#""type":"verify","order":"v",{}"#, person(0)), "ok").await;
+    let told = world.send(&world.debit("1", 0), "ok").await;
+    assert!(told.contains(r#"verification: match;provider="acme""#), "{told}");
+    world.send(&format!(r#""type":"verify","order":"w",{}"#, person(1)), "phone").await;
+    world.check(&world.debit("2", 1), "ok", expect!["403 no_match [phone]"]).await;
+    assert_eq!(world.first.asked(), 0);
+}
+
+#[tokio::test]
+async fn observe_asks_nobody_and_refuses_nothing() {
+    let world = world_with(Binding::Observe, Settings::default());
+    let debit = world.debit("1", 0);
+    world
+        .check(
+            &debit,
+            "phone",
+            expect![[r#"
+        decision: annotate;reason=not_asked;mode=observe
+        outcome: no_match;suspects="phone";code="phone";arrival=sync
+        mismatch: unverified_then_no_match;suspects="phone""#]],
+        )
+        .await;
+    for message in [
+        &world.debit("2", 0),
+        r#""type":"strange""#,
+        r#""type":"debit","type":"debit""#,
+        r#""type":"#,
+    ] {
+        let told = world.send(message, "ok").await;
+        assert!(told.starts_with("decision: annotate"), "{message}: {told}");
+    }
+    assert_eq!(world.first.asked() + world.second.asked(), 0);
+}
+
+#[tokio::test]
+async fn what_is_unreadable_or_unlisted_is_refused_in_enforce() {
+    let world = world();
+    let check = async |message: &str, expected: &str| {
+        assert_eq!(world.send(message, "ok").await, expected, "{message}")
+    };
+    check(r#""type":"strange""#, "403 unlisted []").await;
+    check(r#""type":"debit","type":"debit""#, "422 ambiguous []").await;
+    check(r#""type":"debit","TYPE":"refund""#, "422 ambiguous []").await;
+    check(r#""type":"#, "422 unreadable []").await;
+    check(&world.debit("1", 0).replace("100", "1e2"), "422 ambiguous []").await;
+    check(&world.debit("1", 0).replace("0005", "0006"), "403 invalid [pan]").await;
+    assert_eq!(world.first.asked(), 0, "nobody is asked about what is no card");
+}
+
+#[tokio::test]
+async fn what_is_never_refused_passes_whatever_is_held() {
+    let world = world();
+    world.send(&world.debit("1", 0), "phone").await;
+    for kind in ["query", "refund", "void", "sms", "unbind"] {
+        let told = world.send(&format!(r#""type":"{kind}","order":"1",{}"#, person(0)), "ok").await;
+        assert!(told.starts_with("decision: permit"), "{kind}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_unknown_and_stays_expected() {
+    let world = world();
+    let name = world.channel.name();
+    for (order, reported) in [
+        ("1", Reported::InDoubt),
+        ("2", Reported::Answer { status: 500, content_type: None, body: br#"{"code":"ok"}"# }),
+        ("3", Reported::Answer { status: 200, content_type: None, body: b"<html>" }),
+        (
+            "4",
+            Reported::Answer {
+                status: 200,
+                content_type: None,
+                body: br#"{"code":"ok","code":"phone"}"#,
+            },
+        ),
+    ] {
+        let told = world.send_answered(&world.debit(order, 0), reported).await;
+        assert!(told.contains("outcome: unknown"), "{order}: {told}");
+    }
+    assert!(world.send(&world.debit("5", 0), "never seen").await.contains("outcome: unmapped"));
+    assert!(world.send(&world.debit("6", 0), "taken").await.contains("outcome: accepted"));
+    assert_eq!(world.service.store.expectations(name), 6);
+    assert!(
+        world
+            .send_answered(&world.debit("7", 0), Reported::NotSent)
+            .await
+            .starts_with("decision: permit")
+    );
+    assert_eq!(world.service.store.expectations(name), 6, "what was not sent owes nothing");
+}
+
+#[tokio::test]
+async fn a_percentage_of_orders_is_enforced_and_an_order_fares_alike() {
+    let world = world_with(Binding::Enforce(30), Settings::default());
+    let mut enforced = 0;
+    for order in 0..200 {
+        let first = world.send(&world.debit(&format!("order-{order}"), 0), "ok").await;
+        let again = world.send(&world.debit(&format!("order-{order}"), 0), "ok").await;
+        assert_eq!(first.contains("mode=enforce"), again.contains("mode=enforce"));
+        enforced += u32::from(first.contains("mode=enforce"));
+    }
+    assert!((35..=85).contains(&enforced), "{enforced} of 200 at 30 %");
+}
+
+#[tokio::test]
+async fn imported_agreements_are_good() {
+    use hefu::service::agreements::Told;
+    let world = world();
+    let told = |agreement: &str, pan: &str| Told {
+        agreement: agreement.into(),
+        pan: Some(pan.into()),
+        ..Told::default()
+    };
+    let name = world.channel.name();
+    world.service.import(name, &told("old", "6200000000000005")).unwrap();
+    assert_eq!(
+        world.service.import(name, &told("", "")).unwrap_err().to_string(),
+        "the agreement id is empty"
+    );
+    let error = world.service.import(name, &told("x", "6200000000000006")).unwrap_err().to_string();
+    assert_eq!(error, "not a card or account number");
+    let debit = r#""type":"by_agreement","order":"1","amount":"100","agreement":"old""#;
+    assert!(world.send(debit, "ok").await.starts_with("decision: permit"));
+}
