@@ -269,6 +269,13 @@ impl Simulation {
         self.hub.log.core().len()
     }
 
+    /// The number of a card that the core used, or of any: to plant where a scan must find it.
+    pub fn an_element(&self) -> String {
+        let cards = &self.hub.world.cards;
+        let card = cards.iter().find(|card| card.is_used()).or(cards.first());
+        card.map(|card| card.pan.clone()).unwrap_or_default()
+    }
+
     /// Everything that Hefu itself told the core: the values of its headers, and the bodies of its problems.
     pub fn told(&self) -> Vec<String> {
         let core = self.hub.log.core();
