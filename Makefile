@@ -20,7 +20,7 @@ check: setup-check ## Format, lints, documents, dependencies
 	cargo fmt --check
 	cargo clippy --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
-	cargo deny --offline check --hide-inclusion-graph bans licenses sources
+	cargo deny check --hide-inclusion-graph bans licenses sources
 
 bench: setup ## Measure; prints ratios to a bare Pingora proxy of the same profile
 	cargo bench --bench micro

@@ -1,5 +1,5 @@
 //! The whole of Hefu between the simulated core, channels and providers: what it found against what is true, and what it shows.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use hefu::app::{self, Running, SystemClock};
 use hefu::cli::demo::report::Report;

@@ -170,7 +170,7 @@ impl World {
                 let told = self.service.settle(pending, reported);
                 let shown = told.iter().filter(|(name, _)| *name != "hefu-payment");
                 shown
-                    .map(|(name, value)| format!("{}: {value}", &name[5..]))
+                    .map(|(name, value)| format!("{}: {value}", name.trim_start_matches("hefu-")))
                     .collect::<Vec<_>>()
                     .join("\n")
             }
@@ -185,7 +185,7 @@ impl World {
         self.clock.0.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
-    fn debit(&self, order: &str, phone: u8) -> String {
+    fn debit(order: &str, phone: u8) -> String {
         format!(r#""type":"debit","order":"{order}","amount":"100",{}"#, person(phone))
     }
 }
@@ -193,7 +193,7 @@ impl World {
 #[tokio::test]
 async fn a_verified_debit_passes_and_its_evidence_is_reused() {
     let world = world();
-    let debit = world.debit("1", 0);
+    let debit = World::debit("1", 0);
     world
         .check(&debit, "ok", expect![[r#"
             decision: permit;mode=enforce
@@ -202,17 +202,17 @@ async fn a_verified_debit_passes_and_its_evidence_is_reused() {
         .await;
     world.later(Duration::from_hours(24));
     world
-        .check(&world.debit("2", 0), "poor", expect![[r#"
+        .check(&World::debit("2", 0), "poor", expect![[r#"
             decision: permit;mode=enforce
             verification: match;provider="first";road="road";elements="name id_number pan phone";age=86400
             outcome: declined;reason=insufficient_funds;code="poor";arrival=sync"#]])
         .await;
     assert_eq!((world.first.asked(), world.second.asked()), (1, 0));
     // Another phone is another tuple; after its time evidence is no longer evidence.
-    world.send(&world.debit("3", 1), "ok").await;
+    world.send(&World::debit("3", 1), "ok").await;
     assert_eq!(world.first.asked(), 2);
     world.later(Duration::from_hours(90 * 24));
-    world.send(&world.debit("4", 0), "ok").await;
+    world.send(&World::debit("4", 0), "ok").await;
     assert_eq!(world.first.asked(), 3);
 }
 
@@ -220,8 +220,8 @@ async fn a_verified_debit_passes_and_its_evidence_is_reused() {
 async fn what_does_not_match_is_refused_and_nobody_is_asked_twice() {
     let world = world();
     world.first.will(&[Answer::NoMatch(ElementSet::EMPTY.with(Element::Phone))]);
-    world.check(&world.debit("1", 0), "ok", expect!["403 no_match [phone]"]).await;
-    world.check(&world.debit("1", 0), "ok", expect!["403 no_match [phone]"]).await;
+    world.check(&World::debit("1", 0), "ok", expect!["403 no_match [phone]"]).await;
+    world.check(&World::debit("1", 0), "ok", expect!["403 no_match [phone]"]).await;
     assert_eq!((world.first.asked(), world.second.asked()), (1, 0));
 }
 
@@ -229,13 +229,13 @@ async fn what_does_not_match_is_refused_and_nobody_is_asked_twice() {
 async fn the_next_provider_is_asked_after_a_technical_failure_only() {
     let world = world();
     world.first.will(&[Answer::Unavailable]);
-    let told = world.send(&world.debit("1", 0), "ok").await;
+    let told = world.send(&World::debit("1", 0), "ok").await;
     assert!(told.contains(r#"match;provider="second""#), "{told}");
     world.first.will(&[Answer::Unavailable]);
     world.second.will(&[Answer::Unavailable]);
-    world.check(&world.debit("2", 1), "ok", expect!["503 unavailable []"]).await;
+    world.check(&World::debit("2", 1), "ok", expect!["503 unavailable []"]).await;
     world.first.will(&[Answer::Limited]);
-    world.check(&world.debit("3", 2), "ok", expect!["503 limited []"]).await;
+    world.check(&World::debit("3", 2), "ok", expect!["503 limited []"]).await;
     assert_eq!((world.first.asked(), world.second.asked()), (3, 2));
 }
 
@@ -246,7 +246,7 @@ async fn one_question_is_asked_once_however_many_wait() {
     let waiting: Vec<_> = (0..20)
         .map(|at| {
             let world = world.clone();
-            tokio::spawn(async move { world.send(&world.debit(&at.to_string(), 0), "ok").await })
+            tokio::spawn(async move { world.send(&World::debit(&at.to_string(), 0), "ok").await })
         })
         .collect();
     while world.first.asked() == 0 {
@@ -268,12 +268,12 @@ async fn a_late_answer_is_kept_for_the_next_message_and_no_flight_is_left() {
     let settings = Settings { inquiry_deadline: Duration::from_secs(3), ..Settings::default() };
     let world = world_with(Binding::Enforce(100), settings);
     let all = world.first.gate.acquire_many(1000).await.unwrap();
-    world.check(&world.debit("1", 0), "ok", expect!["503 unavailable []"]).await;
+    world.check(&World::debit("1", 0), "ok", expect!["503 unavailable []"]).await;
     drop(all);
     while !world.service.flights.is_empty() {
         tokio::task::yield_now().await;
     }
-    assert!(world.send(&world.debit("2", 0), "ok").await.starts_with("decision: permit"));
+    assert!(world.send(&World::debit("2", 0), "ok").await.starts_with("decision: permit"));
     assert_eq!((world.first.asked(), world.second.asked()), (1, 0));
 }
 
@@ -281,36 +281,36 @@ async fn a_late_answer_is_kept_for_the_next_message_and_no_flight_is_left() {
 async fn the_debit_outcome_prevails() {
     let world = world();
     world
-        .check(&world.debit("1", 0), "phone", expect![[r#"
+        .check(&World::debit("1", 0), "phone", expect![[r#"
             decision: permit;mode=enforce
             verification: match;provider="first";road="road";elements="name id_number pan phone";age=0
             outcome: no_match;suspects="phone";code="phone";arrival=sync
             mismatch: match_then_no_match;provider="first";suspects="phone""#]])
         .await;
     // Held: the next debit of this tuple waits, and nobody is asked; another tuple of the card does not.
-    world.check(&world.debit("2", 0), "ok", expect!["403 held not_asked []"]).await;
+    world.check(&World::debit("2", 0), "ok", expect!["403 held not_asked []"]).await;
     assert_eq!(world.first.asked(), 1);
-    assert!(world.send(&world.debit("3", 1), "ok").await.starts_with("decision: permit"));
+    assert!(world.send(&World::debit("3", 1), "ok").await.starts_with("decision: permit"));
     // A bind is not held; its fresh match settles the hold.
     let bind = format!(r#""type":"bind","order":"4",{}"#, person(0));
     assert!(world.send(&bind, "ok").await.starts_with("decision: permit"));
     assert_eq!(world.first.asked(), 3);
-    assert!(world.send(&world.debit("5", 0), "ok").await.starts_with("decision: permit"));
+    assert!(world.send(&World::debit("5", 0), "ok").await.starts_with("decision: permit"));
 }
 
 #[tokio::test]
 async fn a_hold_ends_by_time_and_by_hand() {
     let world = world();
-    world.send(&world.debit("1", 0), "phone").await;
+    world.send(&World::debit("1", 0), "phone").await;
     world.later(Duration::from_hours(7 * 24 - 1));
-    world.check(&world.debit("2", 0), "ok", expect!["403 held not_asked []"]).await;
+    world.check(&World::debit("2", 0), "ok", expect!["403 held not_asked []"]).await;
     world.later(Duration::from_hours(1));
-    assert!(world.send(&world.debit("3", 0), "ok").await.starts_with("decision: permit"));
-    world.send(&world.debit("4", 1), "phone").await;
+    assert!(world.send(&World::debit("3", 0), "ok").await.starts_with("decision: permit"));
+    world.send(&World::debit("4", 1), "phone").await;
     let held: Vec<_> = world.service.standing_holds().into_iter().map(|hold| hold.key).collect();
     assert_eq!(held.len(), 1);
     assert_eq!(world.service.release_holds(&held, "the customer called"), 1);
-    assert!(world.send(&world.debit("5", 1), "ok").await.starts_with("decision: permit"));
+    assert!(world.send(&World::debit("5", 1), "ok").await.starts_with("decision: permit"));
 }
 
 #[tokio::test]
@@ -318,13 +318,13 @@ async fn an_issuers_bad_night_does_not_stop_the_book() {
     let settings = Settings { holds_per_hour: 2, ..Settings::default() };
     let world = world_with(Binding::Enforce(100), settings);
     for phone in 0..5 {
-        world.send(&world.debit(&phone.to_string(), phone), "phone").await;
+        world.send(&World::debit(&phone.to_string(), phone), "phone").await;
     }
     assert_eq!(world.service.standing_holds().len(), 2);
-    assert!(world.send(&world.debit("x", 4), "ok").await.starts_with("decision: permit"));
+    assert!(world.send(&World::debit("x", 4), "ok").await.starts_with("decision: permit"));
     assert_eq!(world.service.metrics.total("hefu_holds_paused", &[]), 3);
     world.later(Duration::from_hours(1));
-    world.send(&world.debit("y", 4), "phone").await;
+    world.send(&World::debit("y", 4), "phone").await;
     assert_eq!(world.service.standing_holds().len(), 3);
 }
 
@@ -398,17 +398,17 @@ async fn a_confirmation_without_its_first_step_is_marked() {
 async fn the_cores_own_verification_is_evidence_at_no_charge() {
     let world = world();
     world.send(&format!(r#""type":"verify","order":"v",{}"#, person(0)), "ok").await;
-    let told = world.send(&world.debit("1", 0), "ok").await;
+    let told = world.send(&World::debit("1", 0), "ok").await;
     assert!(told.contains(r#"verification: match;provider="acme""#), "{told}");
     world.send(&format!(r#""type":"verify","order":"w",{}"#, person(1)), "phone").await;
-    world.check(&world.debit("2", 1), "ok", expect!["403 no_match [phone]"]).await;
+    world.check(&World::debit("2", 1), "ok", expect!["403 no_match [phone]"]).await;
     assert_eq!(world.first.asked(), 0);
 }
 
 #[tokio::test]
 async fn observe_asks_nobody_and_refuses_nothing() {
     let world = world_with(Binding::Observe, Settings::default());
-    let debit = world.debit("1", 0);
+    let debit = World::debit("1", 0);
     world
         .check(
             &debit,
@@ -420,7 +420,7 @@ async fn observe_asks_nobody_and_refuses_nothing() {
         )
         .await;
     for message in [
-        &world.debit("2", 0),
+        &World::debit("2", 0),
         r#""type":"strange""#,
         r#""type":"debit","type":"debit""#,
         r#""type":"#,
@@ -435,21 +435,21 @@ async fn observe_asks_nobody_and_refuses_nothing() {
 async fn what_is_unreadable_or_unlisted_is_refused_in_enforce() {
     let world = world();
     let check = async |message: &str, expected: &str| {
-        assert_eq!(world.send(message, "ok").await, expected, "{message}")
+        assert_eq!(world.send(message, "ok").await, expected, "{message}");
     };
     check(r#""type":"strange""#, "403 unlisted []").await;
     check(r#""type":"debit","type":"debit""#, "422 ambiguous []").await;
     check(r#""type":"debit","TYPE":"refund""#, "422 ambiguous []").await;
     check(r#""type":"#, "422 unreadable []").await;
-    check(&world.debit("1", 0).replace("100", "1e2"), "422 ambiguous []").await;
-    check(&world.debit("1", 0).replace("0005", "0006"), "403 invalid [pan]").await;
+    check(&World::debit("1", 0).replace("100", "1e2"), "422 ambiguous []").await;
+    check(&World::debit("1", 0).replace("0005", "0006"), "403 invalid [pan]").await;
     assert_eq!(world.first.asked(), 0, "nobody is asked about what is no card");
 }
 
 #[tokio::test]
 async fn what_is_never_refused_passes_whatever_is_held() {
     let world = world();
-    world.send(&world.debit("1", 0), "phone").await;
+    world.send(&World::debit("1", 0), "phone").await;
     for kind in ["query", "refund", "void", "sms", "unbind"] {
         let told = world.send(&format!(r#""type":"{kind}","order":"1",{}"#, person(0)), "ok").await;
         assert!(told.starts_with("decision: permit"), "{kind}: {told}");
@@ -473,15 +473,15 @@ async fn what_cannot_be_read_is_unknown_and_stays_expected() {
             },
         ),
     ] {
-        let told = world.send_answered(&world.debit(order, 0), reported).await;
+        let told = world.send_answered(&World::debit(order, 0), reported).await;
         assert!(told.contains("outcome: unknown"), "{order}: {told}");
     }
-    assert!(world.send(&world.debit("5", 0), "never seen").await.contains("outcome: unmapped"));
-    assert!(world.send(&world.debit("6", 0), "taken").await.contains("outcome: accepted"));
+    assert!(world.send(&World::debit("5", 0), "never seen").await.contains("outcome: unmapped"));
+    assert!(world.send(&World::debit("6", 0), "taken").await.contains("outcome: accepted"));
     assert_eq!(world.service.store.expectations(name), 6);
     assert!(
         world
-            .send_answered(&world.debit("7", 0), Reported::NotSent)
+            .send_answered(&World::debit("7", 0), Reported::NotSent)
             .await
             .starts_with("decision: permit")
     );
@@ -493,8 +493,8 @@ async fn a_percentage_of_orders_is_enforced_and_an_order_fares_alike() {
     let world = world_with(Binding::Enforce(30), Settings::default());
     let mut enforced = 0;
     for order in 0..200 {
-        let first = world.send(&world.debit(&format!("order-{order}"), 0), "ok").await;
-        let again = world.send(&world.debit(&format!("order-{order}"), 0), "ok").await;
+        let first = world.send(&World::debit(&format!("order-{order}"), 0), "ok").await;
+        let again = world.send(&World::debit(&format!("order-{order}"), 0), "ok").await;
         assert_eq!(first.contains("mode=enforce"), again.contains("mode=enforce"));
         enforced += u32::from(first.contains("mode=enforce"));
     }

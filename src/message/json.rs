@@ -11,7 +11,7 @@ const DEPTH_MAX: usize = 16;
 /// Parses one JSON document (RFC 8259), without byte-order mark, comments or anything after it.
 ///
 /// # Errors
-/// [`ReadError::Unreadable`] for anything else, for more than [`DEPTH_MAX`] levels or too many entries.
+/// [`ReadError::Unreadable`] for anything else, for more than `DEPTH_MAX` levels or too many entries.
 pub fn parse(text: &str) -> Result<Node<'_>, ReadError> {
     let raw: &RawValue = serde_json::from_str(text).map_err(|_| not_json())?;
     let mut entries = ENTRIES_MAX;

@@ -7,7 +7,7 @@ const DEPTH_MAX: usize = 12;
 
 /// Where a field stands in a message.
 ///
-/// INVARIANT: one to [`DEPTH_MAX`] keys, none of them empty.
+/// INVARIANT: one to `DEPTH_MAX` keys, none of them empty.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path(Box<[Box<str>]>);
 
