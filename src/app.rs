@@ -22,6 +22,7 @@ use crate::store::memory::{self, MemoryStore};
 use gate::{Entry, ServiceGate, by_specificity};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::{TcpListener, UnixListener};
@@ -181,8 +182,12 @@ async fn serve_admin(
             Ok(Some(bound))
         }
         AdminAddress::Unix(path) => {
-            // A socket file that a dead process left would refuse the bind.
-            let _ = std::fs::remove_file(path);
+            // A socket that a dead process left would refuse the bind; nothing else is removed.
+            let is_socket = std::fs::symlink_metadata(path)
+                .is_ok_and(|metadata| metadata.file_type().is_socket());
+            if is_socket {
+                let _ = std::fs::remove_file(path);
+            }
             let listener = UnixListener::bind(path).map_err(|source| StartError::Bind {
                 address: path.display().to_string(),
                 source,

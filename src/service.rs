@@ -129,6 +129,16 @@ impl Service {
         self.clock.now()
     }
 
+    /// Brings the gauges of `channels` up to date; they are counted when somebody looks.
+    pub fn refresh_gauges(&self, channels: &[ChannelName]) {
+        let holds = self.standing_holds();
+        for channel in channels {
+            let held = holds.iter().filter(|hold| hold.channel == *channel).count();
+            self.metrics.set_holds_open(channel, held);
+            self.metrics.set_expectations_open(channel, self.store.expectations(channel));
+        }
+    }
+
     /// The holds that stand now, oldest first.
     pub fn standing_holds(&self) -> Vec<Hold> {
         self.store.holds(self.now())

@@ -161,6 +161,7 @@ fn problem(refusal: &Refusal) -> Problem {
     };
     Problem {
         title: Some(reason.title()),
+        detail: refusal.detail.clone(),
         payment: Some(refusal.payment.to_string()),
         reasons: refusal.reasons.iter().map(|reason| reason.as_str()).collect(),
         elements: refusal.elements.iter().map(Element::as_str).collect(),

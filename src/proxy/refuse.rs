@@ -130,6 +130,8 @@ pub struct Problem {
     pub kind: Kind,
     /// Instead of the kind's own title.
     pub title: Option<&'static str>,
+    /// What is wrong and where, without values; a framing fault says it by itself.
+    pub detail: Option<String>,
     /// The payment's id, where there is a payment.
     pub payment: Option<String>,
     /// The decision's reasons.
@@ -180,6 +182,7 @@ impl Problem {
         Self {
             kind,
             title: None,
+            detail: None,
             payment: None,
             reasons: Vec::new(),
             elements: Vec::new(),
@@ -196,7 +199,7 @@ impl Problem {
     pub fn json(&self) -> Vec<u8> {
         let detail = match self.kind {
             Kind::Framing(framing) => Some(framing.to_string()),
-            _ => None,
+            _ => self.detail.clone(),
         };
         let body = Body {
             r#type: self.kind.urn(),

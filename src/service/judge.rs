@@ -6,6 +6,7 @@ use crate::domain::element::{Element, ElementSet};
 use crate::domain::id::{
     AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId, PaymentId,
 };
+use crate::domain::money::Fen;
 use crate::domain::payment::{Mode, Scenario, Standing};
 use crate::message::extract::{self, ExtractError, Extracted, Request};
 use crate::message::node::ReadError;
@@ -71,6 +72,28 @@ impl Pending {
     }
 }
 
+/// A message on its way to a decision.
+struct Draft {
+    payment: PaymentId,
+    at: Timestamp,
+    begun: Instant,
+    message: Option<usize>,
+    scenario: Scenario,
+    mode: Mode,
+    basis: Basis,
+    known: Known,
+    amount: Option<Fen>,
+    carried: ElementSet,
+    asserted: bool,
+    agreement: Option<AgreementId>,
+    checks: ElementSet,
+    remember: Option<String>,
+    /// Elements that are not valid as such.
+    invalid: ElementSet,
+    /// Why it could not be read: its own status, and a text without values.
+    unread: Option<(u16, String)>,
+}
+
 impl Service {
     /// Judges a complete request on an inspected route.
     ///
@@ -82,80 +105,46 @@ impl Service {
         request: &Request<'_>,
     ) -> Result<(Permit, Pending), Box<Refusal>> {
         let begun = Instant::now();
-        let at = self.now();
-        let payment = self.new_id(at);
-        let extracted = match extract::extract(&channel.profile, request) {
-            Ok(extracted) => extracted,
-            Err(error) => return self.unreadable(channel, &error, (payment, at)),
+        let draft = match extract::extract(&channel.profile, request) {
+            Ok(extracted) => self.appraise(channel, extracted, begun).await,
+            Err(error) => self.unread(channel, &error, begun),
         };
+        self.conclude(channel, draft)
+    }
+
+    /// A message that was read, with what the decision rests on.
+    async fn appraise(
+        self: &Arc<Self>,
+        channel: &Arc<Channel>,
+        extracted: Extracted<'_>,
+        begun: Instant,
+    ) -> Draft {
+        let at = self.now();
         let mode = mode(channel.binding, extracted.payment.order.as_ref());
         let (basis, known) = self.facts(channel, &extracted, mode).await;
-        let facts = Facts {
-            scenario: extracted.payment.scenario,
+        let payment = &extracted.payment;
+        Draft {
+            payment: self.new_id(at),
+            at,
+            begun,
+            message: position(&channel.profile.messages, extracted.message),
+            scenario: payment.scenario,
             mode,
             basis,
-            asserted: !extracted.payment.asserted.is_empty()
-                && extracted.payment.scenario.is_verified(),
-            held: known.held,
-        };
-        let decision = policy::decide(&self.policy, &facts);
-        self.metrics.on_decision(channel.name(), facts.scenario, decision.effect(), mode);
-        let record = Record {
-            payment,
-            at,
-            channel: channel.name().clone(),
-            scenario: facts.scenario,
-            order: known.order.clone(),
-            amount: extracted.payment.amount,
-            carried: extracted.payment.elements.set(),
-            mode,
-            effect: decision.effect(),
-            reasons: decision.reasons().to_vec(),
-            verified: known.verified.clone(),
-            asked_now: known.asked_now,
-            judged_in: begun.elapsed(),
-            outcome: None,
-            mismatch: None,
-        };
-        let pending = Pending {
-            channel: channel.clone(),
-            payment,
-            message: position(&channel.profile.messages, extracted.message),
-            scenario: facts.scenario,
-            mode,
-            effect: decision.effect(),
-            reasons: decision.reasons().to_vec(),
-            asserted: facts.asserted,
-            agreement: extracted.payment.agreement.clone(),
+            amount: payment.amount,
+            carried: payment.elements.set(),
+            asserted: !payment.asserted.is_empty() && payment.scenario.is_verified(),
             checks: checks(&extracted, &known),
-            remember: extracted.remember.clone(),
-            waited: known.waited,
+            invalid: extracted.invalid.iter().map(|invalid| invalid.element()).collect(),
             known,
-            at,
-        };
-        self.store.put_record(record);
-        match decision.into_permit() {
-            Ok(permit) => {
-                if pending.scenario.moves_money() {
-                    self.store.expect(channel.name(), payment);
-                    self.metrics.set_expectations_open(
-                        channel.name(),
-                        self.store.expectations(channel.name()),
-                    );
-                }
-                Ok((permit, pending))
-            }
-            Err(reasons) => Err(Box::new(refusal(payment, reasons, &extracted, &pending))),
+            unread: None,
+            agreement: extracted.payment.agreement,
+            remember: extracted.remember,
         }
     }
 
     /// A request that yields no payment: refused in enforce, marked in observe.
-    fn unreadable(
-        &self,
-        channel: &Arc<Channel>,
-        error: &ExtractError,
-        (payment, at): (PaymentId, Timestamp),
-    ) -> Result<(Permit, Pending), Box<Refusal>> {
+    fn unread(&self, channel: &Channel, error: &ExtractError, begun: Instant) -> Draft {
         let (basis, status) = match error {
             ExtractError::Unlisted => {
                 self.metrics.on_unlisted(channel.name());
@@ -169,30 +158,86 @@ impl Service {
                 (Basis::Unreadable, Reason::Unreadable.status())
             }
         };
-        let mode = mode(channel.binding, None);
-        let facts = Facts { scenario: Scenario::Other, mode, basis, asserted: false, held: false };
-        let decision = policy::decide(&self.policy, &facts);
-        self.metrics.on_decision(channel.name(), Scenario::Other, decision.effect(), mode);
-        let (effect, reasons) = (decision.effect(), decision.reasons().to_vec());
-        let detail = Some(error.to_string());
-        let permit = decision.into_permit().map_err(|reasons| {
-            Box::new(Refusal { payment, status, reasons, elements: ElementSet::EMPTY, detail })
-        })?;
-        let pending = Pending {
-            channel: channel.clone(),
-            payment,
+        let at = self.now();
+        Draft {
+            payment: self.new_id(at),
+            at,
+            begun,
             message: None,
             scenario: Scenario::Other,
-            mode,
-            effect,
-            reasons,
-            asserted: false,
+            mode: mode(channel.binding, None),
+            basis,
             known: Known::default(),
+            amount: None,
+            carried: ElementSet::EMPTY,
+            asserted: false,
             agreement: None,
             checks: ElementSet::EMPTY,
             remember: None,
-            at,
-            waited: Duration::ZERO,
+            invalid: ElementSet::EMPTY,
+            unread: Some((status, error.to_string())),
+        }
+    }
+
+    /// Decides, records, and opens the expectation of a payment that may leave.
+    fn conclude(
+        &self,
+        channel: &Arc<Channel>,
+        draft: Draft,
+    ) -> Result<(Permit, Pending), Box<Refusal>> {
+        let Draft { payment, scenario, mode, basis, asserted, known, .. } = draft;
+        let facts = Facts { scenario, mode, basis, asserted, held: known.held };
+        let decision = policy::decide(&self.policy, &facts);
+        let (effect, reasons) = (decision.effect(), decision.reasons().to_vec());
+        self.metrics.on_decision(channel.name(), scenario, effect, mode);
+        self.store.put_record(Record {
+            payment,
+            at: draft.at,
+            channel: channel.name().clone(),
+            scenario,
+            order: known.order.clone(),
+            amount: draft.amount,
+            carried: draft.carried,
+            mode,
+            effect,
+            reasons: reasons.clone(),
+            verified: known.verified.clone(),
+            asked_now: known.asked_now,
+            judged_in: draft.begun.elapsed(),
+            outcome: None,
+            mismatch: None,
+        });
+        let permit = match decision.into_permit() {
+            Ok(permit) => permit,
+            Err(reasons) => {
+                let elements = match known.verified.as_ref().map(|evidence| evidence.answer) {
+                    Some(Answer::NoMatch(elements)) => elements,
+                    Some(_) | None => draft.invalid,
+                };
+                let first = reasons.first().map_or(403, |reason| reason.status());
+                let (status, detail) =
+                    draft.unread.map_or((first, None), |(status, text)| (status, Some(text)));
+                return Err(Box::new(Refusal { payment, status, reasons, elements, detail }));
+            }
+        };
+        if scenario.moves_money() {
+            self.store.expect(channel.name(), payment);
+        }
+        let pending = Pending {
+            channel: channel.clone(),
+            payment,
+            message: draft.message,
+            scenario,
+            mode,
+            effect,
+            reasons,
+            asserted,
+            waited: known.waited,
+            known,
+            agreement: draft.agreement,
+            checks: draft.checks,
+            remember: draft.remember,
+            at: draft.at,
         };
         Ok((permit, pending))
     }
@@ -374,18 +419,4 @@ fn mode(binding: Binding, order: Option<&OrderId>) -> Mode {
 
 fn position<T>(all: &[T], one: &T) -> Option<usize> {
     all.iter().position(|other| std::ptr::eq(other, one))
-}
-
-fn refusal(
-    payment: PaymentId,
-    reasons: Vec<Reason>,
-    extracted: &Extracted<'_>,
-    pending: &Pending,
-) -> Refusal {
-    let told = match pending.known.verified.as_ref().map(|evidence| evidence.answer) {
-        Some(Answer::NoMatch(elements)) => elements,
-        _ => extracted.invalid.iter().map(|invalid| invalid.element()).collect(),
-    };
-    let status = reasons.first().map_or(403, |reason| reason.status());
-    Refusal { payment, status, reasons, elements: told, detail: None }
 }

@@ -38,10 +38,6 @@ impl Service {
         let reading = match reported {
             Reported::NotSent => {
                 self.store.close_expectation(pending.channel.name(), pending.payment);
-                self.metrics.set_expectations_open(
-                    pending.channel.name(),
-                    self.store.expectations(pending.channel.name()),
-                );
                 return annotate::judged(&pending);
             }
             Reported::InDoubt => Reading::UNKNOWN,
@@ -94,7 +90,6 @@ impl Service {
         }
         if pending.scenario.moves_money() && !reading.outcome.is_open() {
             self.store.close_expectation(channel, pending.payment);
-            self.metrics.set_expectations_open(channel, self.store.expectations(channel));
         }
     }
 
@@ -253,8 +248,6 @@ impl Service {
         if let Some((tuple, _)) = pending.known.tuple {
             self.store.contradict(&tuple, channel, pending.channel.profile.road.as_ref());
         }
-        let open = self.store.holds(now).iter().filter(|hold| hold.channel == *channel).count();
-        self.metrics.set_holds_open(channel, open);
     }
 
     fn message(pending: &Pending) -> Option<&Message> {
