@@ -302,7 +302,10 @@ async fn technical_failures(file: &str, server: &Server, address: SocketAddr) {
     let short = Deployment { timeout, ..deployment(&format!("http://{address}")) };
     assert_eq!(ask(&provider(file, short)).await, failed(Trouble::Silence, None));
 
-    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Bound and not listening: refused, and given to nobody else.
+    let reserved = tokio::net::TcpSocket::new_v4().unwrap();
+    reserved.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gone = reserved.local_addr().unwrap();
     let refused = unavailable(Trouble::Connect, Billable::No, None);
     assert_eq!(ask(&at(file, gone)).await, refused);
 }

@@ -5,12 +5,15 @@ use hefu::proxy::upstream::OnDoubt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-/// An address that nobody listens on.
-async fn dead() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// An address that nobody listens on, and that nobody else is given while the tests run.
+pub(crate) fn dead() -> SocketAddr {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 #[tokio::test]
@@ -242,7 +245,7 @@ async fn an_answer_over_the_limit_is_streamed_on() {
 #[tokio::test]
 async fn the_next_address_gets_the_same_bytes_once() {
     let bank = channel(|_| ok("done")).await;
-    let world = plan(&[dead().await, bank.address]).serve().await;
+    let world = plan(&[dead(), bank.address]).serve().await;
     for _ in 0..2 {
         assert_eq!(world.ask(post(b"body")).await.text(), "done");
     }
@@ -260,7 +263,7 @@ async fn the_next_address_gets_the_same_bytes_once() {
 
 #[tokio::test]
 async fn what_reaches_nobody_was_not_sent() {
-    let world = plan(&[dead().await, dead().await]).serve().await;
+    let world = plan(&[dead(), dead()]).serve().await;
     let answer = world.ask(post(b"body")).await;
     assert_eq!((answer.status(), answer.field("retry-after")), (503, Some("1")));
     assert!(answer.text().contains(r#""forwarded":false"#));
