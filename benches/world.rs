@@ -1,0 +1,65 @@
+//! What the benches share: the shipped profiles in a directory of their own, and made-up messages.
+#![expect(clippy::unwrap_used, reason = "a bench may panic")]
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hefu::config::{self, Config};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::fs;
+use std::path::Path;
+
+/// How long every request of the benches is.
+pub(crate) const REQUEST_BYTES: usize = 430;
+
+/// The shipped files.
+const SHIPPED: [(&str, &str); 4] = [
+    ("channels/unionpay.toml", include_str!("../config/channels/unionpay.toml")),
+    ("channels/baofoo.toml", include_str!("../config/channels/baofoo.toml")),
+    ("codes/unionpay.toml", include_str!("../config/codes/unionpay.toml")),
+    ("codes/baofoo.toml", include_str!("../config/codes/baofoo.toml")),
+];
+
+/// Loads the shipped profiles beside a `hefu.toml` that goes on with `deployment`.
+pub(crate) fn configure(dir: &Path, deployment: &str) -> Config {
+    for (name, text) in SHIPPED {
+        let file = dir.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+    fs::write(dir.join("fingerprint.key"), [7; 32]).unwrap();
+    fs::write(dir.join("policy.toml"), "[mode]\nunionpay = { enforce = 100 }\n").unwrap();
+    let around = "[listen]\ncore = \"127.0.0.1:0\"\n\
+        [secrets]\nfingerprint_key_file = \"fingerprint.key\"\nfingerprint_key_id = 1\n";
+    fs::write(dir.join("hefu.toml"), format!("{around}{deployment}")).unwrap();
+    config::load(dir).map_err(|problems| problems.to_string()).unwrap()
+}
+
+/// A message about one made-up person's card, of [`REQUEST_BYTES`]: `kind` is `txnType`, `txnSubType` and `bizType`.
+pub(crate) fn message(kind: [&str; 3]) -> Vec<u8> {
+    let customer = "{certifTp=01&certifId=11010519491231002X&customerNm=张三&phoneNo=13800000000}";
+    let customer = STANDARD.encode(customer);
+    let customer = utf8_percent_encode(&customer, NON_ALPHANUMERIC);
+    let [txn_type, sub_type, business] = kind;
+    let mut body = format!(
+        "version=5.1.0&encoding=UTF-8&signMethod=01&certId=68759663125&txnType={txn_type}&txnSubType={sub_type}\
+         &bizType={business}&channelType=07&accessType=0&merId=777290058110048&orderId=20261123000001\
+         &txnTime=20261123000000&txnAmt=100&currencyCode=156&accNo=6200000000000005&accType=01\
+         &customerInfo={customer}&signature="
+    );
+    assert!(body.len() <= REQUEST_BYTES, "{}", body.len());
+    body.extend(std::iter::repeat_n('A', REQUEST_BYTES - body.len()));
+    body.into_bytes()
+}
+
+/// A debit by card, with four elements.
+pub(crate) fn debit() -> Vec<u8> {
+    message(["11", "02", "000501"])
+}
+
+/// The channel's answer to either.
+pub(crate) fn answer() -> Vec<u8> {
+    b"accNo=6200****0005&accessType=0&bizType=000501&currencyCode=156&encoding=UTF-8&merId=777290058110048\
+      &orderId=20261123000001&queryId=202611230000000000018&respCode=00&respMsg=success&signMethod=01\
+      &txnAmt=100&txnSubType=02&txnTime=20261123000000&txnType=11&version=5.1.0&certId=68759585097\
+      &signature=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        .to_vec()
+}
