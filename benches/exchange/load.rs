@@ -88,7 +88,7 @@ impl Load {
         Ok(Sent {
             requests: f64::from(after - before),
             seconds: (ended - began).as_secs_f64(),
-            cpu: cpu_before.zip(cpu_after).map(|(before, after)| after - before),
+            cpu: cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before)),
         })
     }
 }
