@@ -155,13 +155,15 @@ impl<'p> Reader<'_, 'p> {
                         ReadError::ambiguous(path, "not an amount in the declared unit")
                     })?)
                 }
-                Found::Absent => return Err(ReadError::unreadable(path, "no amount")),
-                Found::Sealed => None,
+                Found::Absent if message.scenario.moves_money() => {
+                    return Err(ReadError::unreadable(path, "no amount"));
+                }
+                Found::Absent | Found::Sealed => None,
             },
         };
         let payment = Payment {
             scenario: message.scenario,
-            order: self.joined(&message.order)?.map(|order| OrderId(order.into())),
+            order: self.order()?.map(|order| OrderId(order.into())),
             merchant: self.one(message.merchant.as_ref())?.map(|text| MerchantId(text.into())),
             amount,
             elements,
@@ -177,6 +179,16 @@ impl<'p> Reader<'_, 'p> {
             remember: self.joined(&message.remember)?,
             recall: self.joined(&message.recall)?,
         })
+    }
+
+    /// The order's name; money that moves must have one, unless it is sealed.
+    fn order(&self) -> Result<Option<String>, ReadError> {
+        for path in self.message.order.iter().filter(|_| self.message.scenario.moves_money()) {
+            if matches!(self.node.find(path)?, Found::Absent | Found::Text("")) {
+                return Err(ReadError::unreadable(path, "no order"));
+            }
+        }
+        self.joined(&self.message.order)
     }
 
     /// Adds what the core told: sealed elements as asserted; readable ones must agree.

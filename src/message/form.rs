@@ -64,12 +64,24 @@ pub fn parse_pairs(text: &str) -> Result<Node<'_>, ReadError> {
     Ok(Node::Map(entries))
 }
 
-/// The value of the first field written exactly `name`, before any charset is known; only for ASCII fields.
-pub fn peek<'a>(body: &'a [u8], name: &str) -> Option<&'a str> {
-    let field = body
-        .split(|byte| *byte == b'&')
-        .find_map(|field| field.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
-    std::str::from_utf8(field).ok()
+/// The value of the one field called `name`, before any charset is known; both must be ASCII.
+///
+/// # Errors
+/// [`ReadError::Ambiguous`] where the field is repeated.
+pub fn peek(body: &[u8], name: &str) -> Result<Option<String>, ReadError> {
+    let mut found = None;
+    for field in body.split(|byte| *byte == b'&') {
+        let Some(at) = field.iter().position(|byte| *byte == b'=') else { continue };
+        let (key, value) = field.split_at_checked(at).unwrap_or((field, b""));
+        if !percent_encoding::percent_decode(key).eq(name.bytes()) {
+            continue;
+        }
+        let value = percent_encoding::percent_decode(value.strip_prefix(b"=").unwrap_or(value));
+        if found.replace(value.decode_utf8_lossy().into_owned()).is_some() {
+            return Err(ReadError::ambiguous(name, "a repeated key"));
+        }
+    }
+    Ok(found)
 }
 
 fn percent_decode<'a>(

@@ -68,7 +68,7 @@ fn declared(
     let field = charset.field.as_ref().and_then(|path| path.keys().next());
     let field = match (format, field) {
         (Format::Form | Format::Pairs, Some(name)) => {
-            form::peek(body, name).map(known).transpose()?
+            form::peek(body, name)?.as_deref().map(known).transpose()?
         }
         (Format::Form | Format::Pairs | Format::Json | Format::Text, _) => None,
     };
