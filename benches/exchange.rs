@@ -2,7 +2,7 @@
 //!
 //! The proxies have one worker thread each and a core of their own; load and channel share the other. Every answer is
 //! checked byte for byte. `cargo bench --bench exchange -- 9` runs nine rounds instead of five.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may panic")]
+#![expect(clippy::unwrap_used, reason = "a bench may panic")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench measures and prints")]
 
 #[path = "exchange/load.rs"]
