@@ -34,6 +34,10 @@ pub fn by_label(label: &str) -> Option<&'static Encoding> {
 /// Decodes without replacement; `None` for a byte-order mark or an invalid sequence.
 pub fn decode<'a>(encoding: &'static Encoding, bytes: &'a [u8]) -> Option<Cow<'a, str>> {
     const MARKS: [&[u8]; 4] = [b"\xEF\xBB\xBF", b"\xFE\xFF", b"\xFF\xFE", b"\x84\x31\x95\x33"];
+    // Every charset that is read here writes ASCII as ASCII, and nearly every field is that.
+    if bytes.is_ascii() {
+        return std::str::from_utf8(bytes).ok().map(Cow::Borrowed);
+    }
     if MARKS.iter().any(|mark| bytes.starts_with(mark)) {
         return None;
     }

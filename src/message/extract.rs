@@ -226,7 +226,7 @@ impl<'p> Reader<'_, 'p> {
 
     /// The texts at `paths`, joined by `|`; `None` where one is absent or sealed.
     fn joined(&self, paths: &[Path]) -> Result<Option<String>, ReadError> {
-        let mut joined = String::new();
+        let mut joined = String::with_capacity(64);
         for (at, path) in paths.iter().enumerate() {
             let Some(text) = self.node.find(path)?.text() else { return Ok(None) };
             if at > 0 {

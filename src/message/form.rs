@@ -12,8 +12,15 @@ use std::borrow::Cow;
 /// [`ReadError::Unreadable`] for text outside the charset or too many fields.
 pub fn parse<'a>(body: &'a [u8], encoding: &'static Encoding) -> Result<Node<'a>, ReadError> {
     let mut entries = Vec::with_capacity(24);
-    for (key, value) in fields(body)? {
-        if key.contains(&b';') || value.contains(&b';') {
+    for field in body.split(|byte| *byte == b'&').filter(|_| !body.is_empty()) {
+        if entries.len() >= ENTRIES_MAX {
+            return Err(ReadError::unreadable("form", "too many fields"));
+        }
+        let at = field.iter().position(|byte| *byte == b'=');
+        let at = at.ok_or_else(|| ReadError::ambiguous("form", "a field without `=`"))?;
+        let (key, value) = field.split_at_checked(at).unwrap_or((field, b""));
+        let value = value.strip_prefix(b"=").unwrap_or(value);
+        if field.contains(&b';') {
             return Err(ReadError::ambiguous("form", "a bare `;`"));
         }
         entries
@@ -63,25 +70,6 @@ pub fn peek<'a>(body: &'a [u8], name: &str) -> Option<&'a str> {
         .split(|byte| *byte == b'&')
         .find_map(|field| field.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
     std::str::from_utf8(field).ok()
-}
-
-type RawField<'a> = (&'a [u8], &'a [u8]);
-
-fn fields(body: &[u8]) -> Result<Vec<RawField<'_>>, ReadError> {
-    let mut fields = Vec::with_capacity(24);
-    if body.is_empty() {
-        return Ok(fields);
-    }
-    for field in body.split(|byte| *byte == b'&') {
-        if fields.len() >= ENTRIES_MAX {
-            return Err(ReadError::unreadable("form", "too many fields"));
-        }
-        let at = field.iter().position(|byte| *byte == b'=');
-        let at = at.ok_or_else(|| ReadError::ambiguous("form", "a field without `=`"))?;
-        let (key, value) = field.split_at_checked(at).unwrap_or((field, b""));
-        fields.push((key, value.strip_prefix(b"=").unwrap_or(value)));
-    }
-    Ok(fields)
 }
 
 fn percent_decode<'a>(

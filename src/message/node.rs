@@ -166,17 +166,18 @@ fn position(
 /// Whether some reader takes `written` for `key`: another case (Go's JSON), spaces around it or an index in brackets
 /// (PHP, qs), a dot or space for an underscore (PHP).
 fn is_twin(written: &str, key: &str) -> bool {
-    // Every twin is at least as long as the key, which settles nearly all comparisons.
-    if written.len() < key.len() {
-        return false;
-    }
-    let bare = written.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-    let bare = bare.split_once('[').map_or(bare, |(head, _)| head);
-    bare.len() == key.len()
+    let is_space = |c: char| c.is_whitespace() || c == '\0';
+    let bare = written.trim_start_matches(is_space);
+    // The first byte settles nearly all comparisons.
+    let begins_alike = bare.len() >= key.len()
         && bare
             .bytes()
             .zip(key.bytes())
-            .all(|(a, b)| a.eq_ignore_ascii_case(&b) || (b == b'_' && matches!(a, b'.' | b' ')))
+            .all(|(a, b)| a.eq_ignore_ascii_case(&b) || (b == b'_' && matches!(a, b'.' | b' ')));
+    begins_alike
+        && bare
+            .get(key.len()..)
+            .is_some_and(|rest| rest.starts_with('[') || rest.trim_end_matches(is_space).is_empty())
 }
 
 #[cfg(test)]
