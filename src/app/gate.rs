@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_route_takes_whole_segments() {
         let check = |path, prefix, expected| {
-            assert_eq!(is_under(path, prefix), expected, "{path} {prefix}")
+            assert_eq!(is_under(path, prefix), expected, "{path} {prefix}");
         };
         check("/pay", "/pay", true);
         check("/pay/x", "/pay", true);

@@ -5,6 +5,7 @@ use super::head::{self, FIELDS_MAX};
 use super::wire::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::mem::MaybeUninit;
 
 /// An answer head that has one reading.
 #[derive(Debug)]
@@ -19,9 +20,13 @@ impl AnswerHead {
     /// `None` where it is no answer.
     pub(super) fn read(raw: Bytes) -> Option<Self> {
         head::check_bytes(&raw).ok()?;
-        let mut parsed = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let mut response = httparse::Response::new(&mut parsed);
-        let complete = response.parse(&raw) == Ok(httparse::Status::Complete(raw.len()));
+        let mut parsed = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        let mut response = httparse::Response::new(&mut []);
+        let complete = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            &raw,
+            &mut parsed,
+        ) == Ok(httparse::Status::Complete(raw.len()));
         let status = response.code.filter(|_| complete && raw.starts_with(b"HTTP/"))?;
         let mut fields = HeaderMap::with_capacity(response.headers.len());
         for field in response.headers.iter() {

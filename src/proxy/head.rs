@@ -3,6 +3,7 @@
 
 use super::path;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// The most header fields in one head.
@@ -94,9 +95,9 @@ pub struct Head {
 /// [`Framing`]: why it is refused.
 pub fn check_head(raw: &[u8]) -> Result<Head, Framing> {
     check_bytes(raw)?;
-    let mut parsed = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut request = httparse::Request::new(&mut parsed);
-    match request.parse(raw) {
+    let mut parsed = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(raw, &mut parsed) {
         Ok(httparse::Status::Complete(end)) if end == raw.len() && !raw.starts_with(b"\r\n") => {}
         Err(httparse::Error::TooManyHeaders) => return Err(Framing::TooLarge),
         Err(httparse::Error::Version) => return Err(version_error(raw)),
@@ -144,21 +145,14 @@ pub fn check_head(raw: &[u8]) -> Result<Head, Framing> {
 /// # Errors
 /// [`Framing::Bytes`].
 pub fn check_bytes(raw: &[u8]) -> Result<(), Framing> {
-    let mut previous = 0;
-    for &byte in raw {
-        let after_cr = previous == b'\r';
-        let bad = match byte {
-            b'\n' => !after_cr,
-            _ if after_cr => true,
-            b'\r' | b'\t' => false,
-            _ => byte.is_ascii_control(),
-        };
-        if bad {
-            return Err(Framing::Bytes);
-        }
-        previous = byte;
-    }
-    Ok(())
+    // Nearly every head is good: looking at all of it, without a branch for each byte, takes a fraction of the time.
+    let is_control = |byte: u8| byte.is_ascii_control() && !matches!(byte, b'\r' | b'\n' | b'\t');
+    let splits_line_ending =
+        |(&previous, &byte): (&u8, &u8)| (previous == b'\r') != (byte == b'\n');
+    let after = raw.get(1..).unwrap_or_default();
+    let bad = raw.iter().fold(raw.starts_with(b"\n"), |bad, byte| bad | is_control(*byte));
+    let bad = raw.iter().zip(after).fold(bad, |bad, pair| bad | splits_line_ending(pair));
+    if bad { Err(Framing::Bytes) } else { Ok(()) }
 }
 
 /// The fields that concern one connection only, and those that only Hefu and the core exchange.

@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// How much is read at once.
 const READ_BYTES: usize = 8 * 1024;
+/// How much room makes a read worth its while.
+const READ_BYTES_MIN: usize = 2 * 1024;
 
 /// A stream and the bytes that were read ahead of need.
 #[derive(Debug)]
@@ -34,7 +36,10 @@ impl Wire {
 
     /// Reads once; 0 at the end of the stream.
     pub(super) async fn fill(&mut self) -> io::Result<usize> {
-        self.ahead.reserve(READ_BYTES);
+        // What was cut off the buffer may still be in use, and then a reserve means another buffer.
+        if self.ahead.capacity() - self.ahead.len() < READ_BYTES_MIN {
+            self.ahead.reserve(READ_BYTES);
+        }
         self.stream.read_buf(&mut self.ahead).await
     }
 
