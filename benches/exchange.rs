@@ -20,9 +20,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long a round measures each proxy, after as long a start as the second one.
-const MEASURED: Duration = Duration::from_secs(2);
-const WARM_UP: Duration = Duration::from_millis(300);
+/// A round measures each contender in turn, so often and so long, after a warm-up each time. The turns are short, since
+/// a noisy machine must not be noisy to one of them only.
+const TURNS: usize = 4;
+const MEASURED: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(100);
 const ROUNDS: usize = 5;
 
 /// Where Hefu inspects, and where it does not.
@@ -84,34 +86,35 @@ fn compare(rounds: usize) {
     runtime.block_on(verify.once(hefu.address)).unwrap();
 
     let mut laps: BTreeMap<&str, Vec<Lap>> = BTreeMap::new();
-    for round in 0..rounds {
-        let mut order: Vec<&Contender> = contenders.iter().collect();
-        // What drifts within a round must not favour who comes first.
-        if round % 2 == 1 {
-            order.reverse();
-        }
-        for contender in order {
-            let lap = runtime.block_on(run(contender));
-            println!(
-                "round {:>2}  {:<17} {:>8.0} req/s",
-                round + 1,
-                contender.name,
-                lap.per_second
-            );
-            laps.entry(contender.name).or_default().push(lap);
+    for round in 1..=rounds {
+        for (name, lap) in runtime.block_on(run(&contenders)) {
+            println!("round {round:>2}  {name:<17} {:>8.0} req/s", lap.per_second);
+            laps.entry(name).or_default().push(lap);
         }
     }
     report(rounds, cores, pinned, &laps);
 }
 
-async fn run(contender: &Contender) -> Lap {
-    let Sent { requests, seconds, cpu } = contender
-        .load
-        .run(contender.address, contender.process, (WARM_UP, MEASURED))
-        .await
-        .unwrap_or_else(|error| panic_with(contender.name, &error));
-    let cpu_us = cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / requests);
-    Lap { per_second: requests / seconds, cpu_us }
+/// One round.
+async fn run(contenders: &[Contender]) -> BTreeMap<&'static str, Lap> {
+    let mut sums: BTreeMap<&str, Sent> = BTreeMap::new();
+    for turn in 0..TURNS {
+        let mut order: Vec<&Contender> = contenders.iter().collect();
+        // What drifts must not favour who comes first.
+        if turn % 2 == 1 {
+            order.reverse();
+        }
+        for Contender { name, address, process, load } in order {
+            let sent = load.run(*address, *process, (WARM_UP, MEASURED)).await;
+            let sent = sent.unwrap_or_else(|error| panic_with(name, &error));
+            sums.entry(name).and_modify(|sum| sum.add(sent)).or_insert(sent);
+        }
+    }
+    let lap = |Sent { requests, seconds, cpu }: Sent| Lap {
+        per_second: requests / seconds,
+        cpu_us: cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / requests),
+    };
+    sums.into_iter().map(|(name, sent)| (name, lap(sent))).collect()
 }
 
 #[expect(clippy::panic, reason = "a wrong answer ends the bench")]
@@ -150,6 +153,12 @@ fn report(rounds: usize, cores: usize, pinned: bool, laps: &BTreeMap<&str, Vec<L
         spreads
             .insert(name.into(), serde_json::json!({"median": median, "low": low, "high": high}));
     }
+    let spent = |name: &str| laps[name].iter().filter_map(|lap| lap.cpu_us).collect::<Vec<_>>();
+    let less = ratios(&spent("bare_pingora"), &spent("hefu_memory"));
+    println!(
+        "the first by processor time     {:.2} ({:.2} to {:.2})",
+        less.median, less.low, less.high
+    );
     let report = serde_json::json!({
         "rounds": rounds, "cores": cores, "pinned": pinned,
         "requests_per_second": per_second, "ratios": spreads, "cpu_us_per_request": cpu_us,

@@ -37,6 +37,15 @@ pub(crate) struct Sent {
     pub(crate) cpu: Option<Duration>,
 }
 
+impl Sent {
+    /// Counts another turn in.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.seconds += other.seconds;
+        self.cpu = self.cpu.zip(other.cpu).map(|(sum, cpu)| sum + cpu);
+    }
+}
+
 impl Load {
     /// A POST of `body` to `path`.
     pub(crate) fn new(path: &str, body: &[u8], expects: &'static str) -> Self {
@@ -88,7 +97,7 @@ impl Load {
         Ok(Sent {
             requests: f64::from(after - before),
             seconds: (ended - began).as_secs_f64(),
-            cpu: cpu_before.zip(cpu_after).map(|(before, after)| after - before),
+            cpu: cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before)),
         })
     }
 }
@@ -103,7 +112,7 @@ impl Message {
             }
             let Some(head) = head_end(answer) else { continue };
             if answer.len() >= head + self.body.len() {
-                return if self.is_right(&answer[..head], &answer[head..]) {
+                return if answer.split_at_checked(head).is_some_and(|it| self.is_right(it)) {
                     Ok(())
                 } else {
                     Err(io::Error::other(format!("{:?}", String::from_utf8_lossy(answer))))
@@ -112,7 +121,7 @@ impl Message {
         }
     }
 
-    fn is_right(&self, head: &[u8], body: &[u8]) -> bool {
+    fn is_right(&self, (head, body): (&[u8], &[u8])) -> bool {
         let expects = self.expects.as_bytes();
         head.starts_with(b"HTTP/1.1 200")
             && body == self.body

@@ -15,7 +15,7 @@ pub(crate) struct Spread {
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// `left` to `right`, round by round: what disturbed a round disturbed both.
