@@ -35,7 +35,7 @@ fn main() {
     let (unionpay, baofoo) =
         (config.profile("unionpay").unwrap(), config.profile("baofoo").unwrap());
     let (debit, sealed, answer) = (world::debit(), sealed_bind(&key), world::answer());
-    let request = |path, body| Request { path, query: None, content_type: FORM, told: None, body };
+    let request = |path, body| Request { content_type: FORM, ..Request::post(path, "", body) };
     let debit = request("/gateway/api/backtransreq.do", &debit);
     let sealed = request("/cutpayment/api/backtransrequest", &sealed);
     let mut criterion = Criterion::default().configure_from_args();
@@ -48,10 +48,13 @@ fn main() {
     });
 
     let extracted = extract(unionpay, &debit).unwrap();
-    let elements = &extracted.payment.elements;
+    let elements = &extracted.payments.first().unwrap().payment.elements;
     let fingerprinter = Fingerprinter::new(KeyId(1), &[7; 32]).unwrap();
     assert_eq!(elements.set().iter().count(), 4);
-    assert_eq!(extract(baofoo, &sealed).unwrap().payment.elements.set(), elements.set());
+    assert_eq!(
+        extract(baofoo, &sealed).unwrap().payments.first().unwrap().payment.elements.set(),
+        elements.set()
+    );
     criterion.bench_function("fingerprint four elements", |bench| {
         bench.iter(|| fingerprinter.tuple(black_box(elements), elements.set()).unwrap());
     });
@@ -68,7 +71,10 @@ fn main() {
         bench.iter(|| decide(&policy, black_box(&facts)));
     });
 
-    assert_eq!(outcome::read(unionpay, extracted.message, None, &answer).code.unwrap(), "00");
+    assert_eq!(
+        outcome::read(unionpay, extracted.message, None, &answer).whole().code.unwrap(),
+        "00"
+    );
     criterion.bench_function("read an answer", |bench| {
         bench.iter(|| outcome::read(unionpay, extracted.message, None, black_box(&answer)));
     });

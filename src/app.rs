@@ -218,11 +218,7 @@ fn channels(config: &Config) -> Vec<Arc<Channel>> {
             ChannelMode::Enforce(percent) => Binding::Enforce(percent),
         };
         // Configuration allows plain HTTP on loopback only, so every answer is on a connection of the channel's own.
-        Some(Arc::new(Channel {
-            profile: channel.profile.clone(),
-            binding,
-            answers_are_believed: true,
-        }))
+        Some(Arc::new(Channel { profile: channel.profile.clone(), binding }))
     });
     inspected.collect()
 }
@@ -238,6 +234,7 @@ fn service(
             match_valid_for: config.evidence.matched,
             other_valid_for: config.evidence.negative,
             inquiry_deadline: config.inquiry.deadline,
+            batch_deadline: config.inquiry.batch_deadline,
             hold_for: config.holds.expiry,
             holds_per_hour: usize::try_from(config.holds.per_hour).unwrap_or(usize::MAX),
             ..Settings::default()

@@ -13,3 +13,4 @@ pub mod path;
 pub mod profile;
 pub mod told;
 pub mod unwrap;
+pub mod xml;

@@ -72,6 +72,15 @@ impl Decision {
     }
 }
 
+/// What is done with a batch, and with each of its rows.
+#[derive(Debug)]
+pub struct BatchDecision {
+    /// The right to forward the whole, where there is one.
+    pub permit: Option<Permit>,
+    /// What is done with each row, and why, in the order given.
+    pub rows: Vec<(Effect, Vec<Reason>)>,
+}
+
 /// What policy asks of one scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScenarioPolicy {
@@ -115,6 +124,8 @@ pub struct Policy {
     pub scenarios: BTreeMap<Scenario, ScenarioPolicy>,
     /// Debits by agreement.
     pub agreements: AgreementPolicy,
+    /// What is done with a batch of which a row is refused: the whole is refused, or it leaves with the rows annotated.
+    pub refused_rows: Effect,
 }
 
 impl Default for ScenarioPolicy {
@@ -185,6 +196,7 @@ impl Default for Policy {
                 .map(|scenario| (scenario, ScenarioPolicy::for_scenario(scenario)))
                 .collect(),
             agreements: AgreementPolicy::default(),
+            refused_rows: Effect::Refuse,
         }
     }
 }
@@ -223,6 +235,21 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
     }
     let permit = (effect != Effect::Refuse).then_some(Permit(()));
     Decision { permit, effect, reasons }
+}
+
+/// Decides on a batch whose rows were decided one by one: one message has one permit.
+///
+/// Where a row is refused, the whole is, and its other rows for that reason; or, as policy says, refused rows leave annotated.
+pub fn decide_batch(policy: &Policy, rows: Vec<Decision>) -> BatchDecision {
+    let refused = rows.iter().any(|row| row.effect == Effect::Refuse);
+    let refused = refused && policy.refused_rows == Effect::Refuse;
+    let rows = rows.into_iter().map(|Decision { effect, mut reasons, .. }| {
+        if refused && effect != Effect::Refuse {
+            reasons.insert(0, Reason::BatchRefused);
+        }
+        (if refused { Effect::Refuse } else { effect.min(Effect::Annotate) }, reasons)
+    });
+    BatchDecision { rows: rows.collect(), permit: (!refused).then_some(Permit(())) }
 }
 
 fn judge(policy: &Policy, facts: &Facts) -> (Effect, Vec<Reason>) {

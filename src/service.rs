@@ -2,6 +2,7 @@
 
 pub mod agreements;
 pub mod annotate;
+pub mod batch;
 pub mod explain;
 pub mod judge;
 pub mod refusal;
@@ -40,8 +41,6 @@ pub struct Channel {
     pub profile: Profile,
     /// How far its decisions bind.
     pub binding: Binding,
-    /// Whether answers come on a connection that only the channel can answer on: TLS, or loopback.
-    pub answers_are_believed: bool,
 }
 
 impl Channel {
@@ -58,8 +57,10 @@ pub struct Settings {
     pub match_valid_for: Duration,
     /// How long any other answer may be reused: short, so that nobody is locked out by an old mistake.
     pub other_valid_for: Duration,
-    /// How long all providers together may take for one message.
+    /// How long all providers together may take for one payment.
     pub inquiry_deadline: Duration,
+    /// How long they may take for all rows of one batch.
+    pub batch_deadline: Duration,
     /// How long a hold stands at most.
     pub hold_for: Duration,
     /// How many holds one channel and bank may make in any hour.
@@ -74,6 +75,7 @@ impl Default for Settings {
             match_valid_for: Duration::from_hours(90 * 24),
             other_valid_for: Duration::from_mins(10),
             inquiry_deadline: Duration::from_secs(3),
+            batch_deadline: Duration::from_secs(30),
             hold_for: Duration::from_hours(7 * 24),
             holds_per_hour: 100,
             bind_waits_for: Duration::from_mins(30),

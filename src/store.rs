@@ -154,6 +154,8 @@ pub struct Record {
     pub outcome: Option<(Outcome, Option<String>, Arrival)>,
     /// How the halves differ.
     pub mismatch: Option<Mismatch>,
+    /// The batch whose row it is, and the row's number, from 1.
+    pub row_of: Option<(PaymentId, usize)>,
 }
 
 /// Records of payments, and which of them are still owed an outcome.

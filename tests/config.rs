@@ -389,11 +389,11 @@ fn what_is_wrong_in_a_profile_is_found() {
     check(
         "[notify]\nbody.format = 'xml'",
         expect![[r#"
-        channels/acme.toml:6 `answer` is missing
-        channels/acme.toml:6 `path` is missing
-        channels/acme.toml:6 notifications without an order
-        channels/acme.toml:7 `xml` is not a format
-    "#]],
+            channels/acme.toml:6 `answer` is missing
+            channels/acme.toml:6 `path` is missing
+            channels/acme.toml:6 notifications without an order
+            channels/acme.toml:7 `root` is missing
+        "#]],
     );
 }
 

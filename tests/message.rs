@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use encoding_rs::GB18030;
 use hefu::config;
-use hefu::message::extract::{self, ExtractError, Request};
+use hefu::message::extract::{self, ExtractError, Part, Payments, Request};
 use hefu::message::node::ReadError;
 use hefu::message::outcome;
 use hefu::message::profile::Profile;
@@ -57,13 +57,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
 });
 
 fn request(body: &[u8]) -> Request<'_> {
-    Request {
-        path: "/gateway/api/backtransreq.do",
-        query: None,
-        content_type: Some(FORM),
-        told: None,
-        body,
-    }
+    Request::post("/gateway/api/backtransreq.do", FORM, body)
 }
 
 /// What a request yields, in one line.
@@ -79,7 +73,14 @@ fn show(profile: &Profile, request: &Request<'_>) -> String {
         Err(ExtractError::Unlisted) => return "unlisted".to_owned(),
         Err(ExtractError::MediaType) => return "media type".to_owned(),
     };
-    let payment = &extracted.payment;
+    match &extracted.payments {
+        Payments::One(part) => show_part(part),
+        Payments::Rows(rows) => rows.iter().map(show_part).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+fn show_part(part: &Part) -> String {
+    let payment = &part.payment;
     let mut shown = payment.scenario.as_str().to_owned();
     if let Some(order) = &payment.order {
         shown += &format!(" {}", order.0);
@@ -94,15 +95,15 @@ fn show(profile: &Profile, request: &Request<'_>) -> String {
     if let Some(pan) = &payment.elements.pan {
         shown += &format!(" {} {}", pan.masked(), pan.kind().as_str());
     }
-    for (what, set) in [("asserted", payment.asserted), ("sealed", extracted.sealed)] {
+    for (what, set) in [("asserted", payment.asserted), ("sealed", part.sealed)] {
         if !set.is_empty() {
             shown += &format!(" {what} [{set}]");
         }
     }
-    for invalid in &extracted.invalid {
+    for invalid in &part.invalid {
         shown += &format!(" invalid {}", invalid.element());
     }
-    for (what, key) in [("remember", &extracted.remember), ("recall", &extracted.recall)] {
+    for (what, key) in [("remember", &part.remember), ("recall", &part.recall)] {
         if let Some(key) = key {
             shown += &format!(" {what} {key}");
         }
@@ -333,7 +334,7 @@ fn every_sealed_message_is_opened() {
 }
 
 #[test]
-fn a_payout_of_one_row_is_a_payment_and_of_two_is_not() {
+fn a_payout_is_read_row_by_row() {
     let row = r#"{"trans_no":"W1","trans_money":"12.34","to_acc_name":"张三","to_acc_no":"6200000000000005","trans_card_id":"11010519491231002X","trans_mobile":"13800000000"}"#;
     let check = |rows: &str, expected: &str| {
         let inner =
@@ -348,12 +349,20 @@ fn a_payout_of_one_row_is_a_payment_and_of_two_is_not() {
         assert!(shown.starts_with(expected), "{shown}");
     };
     check(row, "payout 100|W1 1234 [name id_number pan phone] 620000******0005 debit");
-    check(&format!("{row},{row}"), "ambiguous: more than one row");
+    let other = row.replace("W1", "W2").replace("12.34", "5");
+    check(
+        &format!("{row},{other}"),
+        "payout 100|W1 1234 [name id_number pan phone] 620000******0005 debit\npayout 100|W2 500 [",
+    );
+    check(&format!("{row},{row}"), "ambiguous: two rows of one name");
+    check(&format!("{row},{}", other.replace("W2", "")), "unreadable: a row without a name");
+    check("", "unreadable: no rows");
+    check(&other.replace("\"5\"", "\"5e1\""), "ambiguous: not an amount in the declared unit");
 }
 
 fn check_answer(profile: &Profile, sent: &[u8], answer: &str, expected: &str) {
     let message = extract::extract(profile, &request(sent)).unwrap().message;
-    let reading = outcome::read(profile, message, None, answer.as_bytes());
+    let reading = outcome::read(profile, message, None, answer.as_bytes()).whole();
     let agreement =
         reading.agreement.map(|agreement| format!(" yields {}", agreement.0)).unwrap_or_default();
     let shown = format!("{:?} {}{agreement}", reading.outcome, reading.code.unwrap_or_default());
@@ -456,10 +465,11 @@ proptest! {
             // An independent reader: the URL standard's, as browsers have it.
             let read: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
             let values = |key: &str| read.iter().filter(|(k, _)| k == key).map(|(_, v)| v.clone()).collect::<Vec<_>>();
-            let amount = extracted.payment.amount.map(|amount| amount.to_string());
+            let payment = &extracted.payments.first().unwrap().payment;
+            let amount = payment.amount.map(|amount| amount.to_string());
             prop_assert_eq!(values("txnAmt"), amount.into_iter().collect::<Vec<_>>());
             let order = ["merId", "orderId", "txnTime"].map(|key| values(key).join("")).join("|");
-            prop_assert_eq!(order, extracted.payment.order.map(|order| order.0.to_string()).unwrap_or_default());
+            prop_assert_eq!(order, payment.order.as_ref().map(|order| order.0.to_string()).unwrap_or_default());
         }
     }
 }

@@ -129,7 +129,7 @@ fn world_with(binding: Binding, settings: Settings) -> World {
         entropy: rand::random::<u128>,
         flights: Flights::default(),
     });
-    let channel = Arc::new(Channel { profile, binding, answers_are_believed: true });
+    let channel = Arc::new(Channel { profile, binding });
     World { service, channel, clock, first, second }
 }
 
@@ -153,13 +153,7 @@ impl World {
 
     async fn send_answered(&self, message: &str, reported: Reported<'_>) -> String {
         let body = format!("{{{message}}}");
-        let request = Request {
-            path: "/acme/",
-            query: None,
-            content_type: Some("application/json"),
-            told: None,
-            body: body.as_bytes(),
-        };
+        let request = Request::post("/acme/", "application/json", body.as_bytes());
         match self.service.judge(&self.channel, &request).await {
             Err(refusal) => {
                 let reasons: Vec<_> =

@@ -5,10 +5,10 @@ use crate::message::extract::Request;
 use crate::message::profile::RouteRule;
 use crate::metrics::Metrics;
 use crate::proxy::gate::{Annotations, Gate, Inspected, Permitted, Reported, Route, Side};
-use crate::proxy::refuse::{Hint, Kind, Problem};
+use crate::proxy::refuse::{Hint, Kind, Problem, Row};
 use crate::proxy::upstream::Upstream;
-use crate::service::judge::Pending;
-use crate::service::refusal::Refusal;
+use crate::service::judge::Judged;
+use crate::service::refusal::{Refusal, RefusedRow};
 use crate::service::settle::Reported as Settled;
 use crate::service::{Channel, Service, annotate};
 use async_trait::async_trait;
@@ -48,7 +48,7 @@ pub struct ServiceGate {
 /// What is remembered between permit and answer.
 #[derive(Debug)]
 pub struct Waiting {
-    pending: Pending,
+    judged: Judged,
     spent: Duration,
 }
 
@@ -92,19 +92,26 @@ impl Gate for ServiceGate {
         if request.headers.get_all(TOLD).iter().count() > 1 {
             return Err(Box::new(Problem::new(Kind::Unreadable)));
         }
+        let watched = channel.profile.headers.iter().flat_map(|name| {
+            let values = request.headers.get_all(name.as_str()).into_iter();
+            values.map(|value| (name.as_str(), value.as_bytes()))
+        });
+        let watched: Vec<_> = watched.collect();
         let read = Request {
+            method: request.method.as_str(),
             path: request.path,
             query: request.query,
             content_type: text(request.headers, &header::CONTENT_TYPE),
+            headers: &watched,
             told: text(request.headers, &HeaderName::from_static(TOLD)),
             body: request.body,
         };
         match self.service.judge(channel, &read).await {
-            Ok((permit, pending)) => {
-                let spent = begun.elapsed().saturating_sub(pending.waited());
+            Ok((permit, judged)) => {
+                let spent = begun.elapsed().saturating_sub(judged.waited());
                 Ok(Permitted {
                     permit,
-                    pending: Waiting { pending, spent },
+                    pending: Waiting { judged, spent },
                     annotations: Vec::new(),
                 })
             }
@@ -114,8 +121,8 @@ impl Gate for ServiceGate {
 
     async fn settle(&self, waiting: Waiting, reported: Reported<'_>) -> Annotations {
         let begun = Instant::now();
-        let Waiting { pending, spent } = waiting;
-        let channel = pending.channel().clone();
+        let Waiting { judged, spent } = waiting;
+        let channel = judged.channel().clone();
         let settled = match reported {
             Reported::Answer { status, headers, body } => {
                 Settled::Answer { status, content_type: text(headers, &header::CONTENT_TYPE), body }
@@ -123,7 +130,7 @@ impl Gate for ServiceGate {
             Reported::Unread { .. } | Reported::InDoubt(_) => Settled::InDoubt,
             Reported::NotSent => Settled::NotSent,
         };
-        let annotations = self.service.settle(pending, settled);
+        let annotations = self.service.settle(judged, settled);
         self.metrics.on_overhead(channel.name(), spent + begun.elapsed());
         fields(annotations)
     }
@@ -150,6 +157,14 @@ fn fields(annotations: annotate::Annotations) -> Annotations {
     annotations.into_iter().filter_map(field).collect()
 }
 
+fn row(row: &RefusedRow) -> Row {
+    Row {
+        row: row.number,
+        reasons: row.reasons.iter().map(|reason| reason.as_str()).collect(),
+        elements: row.elements.iter().map(Element::as_str).collect(),
+    }
+}
+
 fn problem(refusal: &Refusal) -> Problem {
     let reason = refusal.first_reason();
     let hint = reason.hint();
@@ -166,6 +181,7 @@ fn problem(refusal: &Refusal) -> Problem {
         reasons: refusal.reasons.iter().map(|reason| reason.as_str()).collect(),
         elements: refusal.elements.iter().map(Element::as_str).collect(),
         ways_out: reason.ways_out().to_vec(),
+        rows: refusal.rows.iter().map(row).collect(),
         hint: Some(Hint { code: hint.code, en: hint.en, zh: hint.zh }),
         retry_after: matches!(kind, Kind::Unavailable).then_some(RETRY_AFTER_SECONDS),
         annotations: fields(annotate::refused(refusal)),

@@ -2,7 +2,7 @@
 
 use crate::cli::Failure;
 use crate::cli::check::load;
-use crate::message::extract::{self, ExtractError, Request};
+use crate::message::extract::{self, ExtractError, Part, Payments, Request};
 use crate::message::profile::Profile;
 use clap::Args;
 use std::io::{Read, Write};
@@ -25,6 +25,15 @@ pub struct Extract {
     /// The message's `Content-Type`; the profile's own where absent
     #[arg(long)]
     content_type: Option<String>,
+    /// How the message was sent; `GET` is read from the query
+    #[arg(long, default_value = "POST")]
+    method: String,
+    /// The query of a `GET`, without `?`
+    #[arg(long)]
+    query: Option<String>,
+    /// A header of the message that the profile reads, as `Name: value`; may be repeated
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
     /// The configuration: a directory, or the `hefu.toml` in it
     #[arg(long, short, value_name = "PATH", default_value = "config/hefu.toml")]
     config: PathBuf,
@@ -43,9 +52,19 @@ impl Extract {
         let body =
             self.read().map_err(|source| Failure::File { file: self.file.clone(), source })?;
         let fallback = profile.request.content_types.first().map(String::as_str);
+        let headers: Vec<_> = self.headers.iter().filter_map(|line| line.split_once(':')).collect();
+        let headers: Vec<_> = headers
+            .into_iter()
+            .map(|(name, value)| (name.trim().to_lowercase(), value.trim()))
+            .filter(|(name, _)| profile.headers.contains(name))
+            .collect();
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let request = Request {
+            method: &self.method.to_uppercase(),
+            headers: &headers,
             path: &self.path.to_lowercase(),
-            query: None,
+            query: self.query.as_deref(),
             content_type: self.content_type.as_deref().or(fallback),
             told: None,
             body: body.strip_suffix(b"\n").unwrap_or(&body),
@@ -75,7 +94,21 @@ fn show(out: &mut impl Write, profile: &Profile, request: &Request<'_>) -> Resul
             return Err(Failure::Reported);
         }
     };
-    let payment = &extracted.payment;
+    match &extracted.payments {
+        Payments::One(part) => show_part(out, part),
+        Payments::Rows(rows) => {
+            writeln!(out, "batch      {}", extracted.order.as_ref().map_or("-", |order| &order.0))?;
+            for (at, part) in rows.iter().enumerate() {
+                writeln!(out, "\nrow {}", at.saturating_add(1))?;
+                show_part(out, part)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn show_part(out: &mut impl Write, part: &Part) -> Result<(), Failure> {
+    let payment = &part.payment;
     writeln!(out, "scenario   {}", payment.scenario.as_str())?;
     let order = payment.order.as_ref().map_or("-", |order| &order.0);
     writeln!(out, "order      {order}")?;
@@ -94,11 +127,11 @@ fn show(out: &mut impl Write, profile: &Profile, request: &Request<'_>) -> Resul
         writeln!(out, "  id       {}", id.kind().as_str())?;
     }
     writeln!(out, "checks     {}", payment.checks)?;
-    for invalid in &extracted.invalid {
+    for invalid in &part.invalid {
         writeln!(out, "invalid    {}: {invalid}", invalid.element())?;
     }
-    if !extracted.sealed.is_empty() {
-        writeln!(out, "sealed     {} (to be told in `Hefu-Elements`)", extracted.sealed)?;
+    if !part.sealed.is_empty() {
+        writeln!(out, "sealed     {} (to be told in `Hefu-Elements`)", part.sealed)?;
     }
     Ok(())
 }

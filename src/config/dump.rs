@@ -35,7 +35,7 @@ impl Config {
             "policy": dump_policy(&self.policy),
             "holds": { "expiry": time(self.holds.expiry), "per_hour": self.holds.per_hour },
             "evidence": { "match": time(self.evidence.matched), "negative": time(self.evidence.negative) },
-            "inquiry": { "deadline": time(self.inquiry.deadline) },
+            "inquiry": { "deadline": time(self.inquiry.deadline), "batch_deadline": time(self.inquiry.batch_deadline) },
         })
     }
 }
@@ -88,14 +88,15 @@ fn dump_profile(profile: &Profile) -> Value {
         "routes": routes.collect::<Vec<_>>(),
         "request": format_word(profile.request.format), "answer": format_word(profile.answer.format),
         "messages": profile.messages.iter().map(dump_message).collect::<Vec<_>>(),
-        "codes": profile.codes.iter().map(|(name, map)| (name.clone(), json!(map.codes.len()))).collect::<Map<_, _>>(),
+        "codes": profile.codes.iter().map(|(name, map)| (name.clone(), json!(map.codes.len().saturating_add(map.prefixes.len())))).collect::<Map<_, _>>(),
     })
 }
 
 fn dump_message(message: &Message) -> Value {
     let when = message.when.iter().map(|(field, values)| (field.to_string(), json!(values)));
     json!({
-        "scenario": message.scenario.as_str(), "path": message.path, "when": when.collect::<Map<_, _>>(),
+        "scenario": message.scenario.as_str(), "method": message.method, "path": message.path, "when": when.collect::<Map<_, _>>(),
+        "rows": message.rows.as_ref().map(|rows| rows.at.to_string()),
         "order": message.order.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "elements": message.elements.iter().map(|(element, field)| (element.to_string(), json!(field.to_string()))).collect::<Map<_, _>>(),
         "agreement": message.agreement.as_ref().map(ToString::to_string),
@@ -123,6 +124,7 @@ fn dump_policy(policy: &Policy) -> Value {
         "agreements": {
             "unknown": agreements.unknown.as_str(), "contradicted": agreements.contradicted.as_str(), "closed": agreements.closed.as_str(),
         },
+        "batch": { "refused_rows": policy.refused_rows.as_str() },
     })
 }
 

@@ -177,6 +177,8 @@ pub(super) struct PolicyFile {
     pub(super) scenario: BTreeMap<At<Text<Scenario>>, ScenarioFile>,
     /// Debits by agreement.
     pub(super) agreements: AgreementsFile,
+    /// Batches.
+    pub(super) batch: BatchFile,
     /// Holds.
     pub(super) holds: HoldsFile,
     /// Evidence.
@@ -262,4 +264,14 @@ pub(super) struct EvidenceFile {
 pub(super) struct InquiryFile {
     /// How long a payment waits for all providers together.
     pub(super) deadline: Option<Time>,
+    /// How long a batch waits for all its rows together.
+    pub(super) batch_deadline: Option<Time>,
+}
+
+/// `[batch]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct BatchFile {
+    /// A batch of which a row is refused: `refuse` it whole, or `annotate` the row and let it leave.
+    pub(super) refused_rows: Option<At<Text<Effect>>>,
 }

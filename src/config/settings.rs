@@ -297,11 +297,13 @@ impl Default for Evidence {
 pub struct Inquiry {
     /// How long a payment waits for all providers together.
     pub deadline: Duration,
+    /// How long a batch waits for all its rows together.
+    pub batch_deadline: Duration,
 }
 
 impl Default for Inquiry {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(3) }
+        Self { deadline: Duration::from_secs(3), batch_deadline: Duration::from_secs(30) }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::pan::AccountKind;
 use crate::domain::payment::Scenario;
 use crate::message::charset;
 use crate::message::path::Path;
-use crate::message::profile::Format;
+use crate::message::profile::{Format, Place};
 use crate::policy::Effect;
 use encoding_rs::Encoding;
 use jiff::{Span, SpanRelativeTo};
@@ -122,7 +122,12 @@ words!(AccountKind, "a kind of account", AccountKind::ALL, AccountKind::as_str);
 words!(IdType, "a kind of document", IdType::ALL, IdType::as_str);
 words!(Effect, "an effect", [Effect::Permit, Effect::Annotate, Effect::Refuse], Effect::as_str);
 words!(Unit, "a unit of money", [Unit::Fen, Unit::Yuan], unit_word);
-words!(Format, "a format", [Format::Form, Format::Pairs, Format::Json, Format::Text], format_word);
+words!(
+    Format,
+    "a format",
+    [Format::Form, Format::Pairs, Format::Json, Format::Xml, Format::Text],
+    format_word
+);
 words!(
     InDoubt,
     "a way to end what is in doubt",
@@ -143,6 +148,7 @@ pub(super) const fn format_word(format: Format) -> &'static str {
         Format::Form => "form",
         Format::Pairs => "pairs",
         Format::Json => "json",
+        Format::Xml => "xml",
         Format::Text => "text",
     }
 }
@@ -172,6 +178,14 @@ impl Meaning for Path {
 
     fn read(text: &str) -> Result<Self, String> {
         Self::parse(text).map_err(|error| error.to_string())
+    }
+}
+
+impl Meaning for Place {
+    const WHAT: &'static str = "a path to a field, or `*`";
+
+    fn read(text: &str) -> Result<Self, String> {
+        if text == "*" { Ok(Self::Every) } else { <Path as Meaning>::read(text).map(Self::Field) }
     }
 }
 

@@ -10,8 +10,21 @@ use std::collections::BTreeMap;
 pub struct CodeMap {
     /// By exact code.
     pub codes: BTreeMap<String, Outcome>,
+    /// By how a code begins, where no exact code is told; the longest beginning counts.
+    pub prefixes: BTreeMap<String, Outcome>,
     /// Tried in order where the code is unmapped or says no more than "declined".
     pub texts: Vec<TextRule>,
+}
+
+impl CodeMap {
+    /// What `code` means; [`Outcome::Unmapped`] where the map does not say.
+    pub fn outcome(&self, code: &str) -> Outcome {
+        let begins = || {
+            let fits = self.prefixes.iter().filter(|(prefix, _)| code.starts_with(prefix.as_str()));
+            fits.max_by_key(|(prefix, _)| prefix.len()).map(|(_, outcome)| outcome)
+        };
+        self.codes.get(code).or_else(begins).copied().unwrap_or(Outcome::Unmapped)
+    }
 }
 
 /// An outcome told in words.

@@ -6,21 +6,26 @@ use crate::domain::identity::IdType;
 use crate::domain::money::Fen;
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::Payment;
-use crate::message::node::{Found, Node, ReadError};
+use crate::message::node::{Found, Node, ReadError, Scope};
 use crate::message::path::Path;
 use crate::message::profile::{Coded, Message, Profile};
 use crate::message::{told, unwrap};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What of a request matters for reading it.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
+    /// The method, in capitals.
+    pub method: &'a str,
     /// The canonical path, in lower case.
     pub path: &'a str,
     /// The query, where it is not empty.
     pub query: Option<&'a str>,
     /// `Content-Type`.
     pub content_type: Option<&'a str>,
+    /// The headers that the profile reads ([`Profile::headers`]), names in lower case, repeated ones and all.
+    pub headers: &'a [(&'a str, &'a [u8])],
     /// `Hefu-Elements`.
     pub told: Option<&'a str>,
     /// The body.
@@ -32,6 +37,36 @@ pub struct Request<'a> {
 pub struct Extracted<'p> {
     /// The profile's entry for the message.
     pub message: &'p Message,
+    /// The order; of a batch, the batch.
+    pub order: Option<OrderId>,
+    /// What it asks for.
+    pub payments: Payments,
+}
+
+/// The payments of a message.
+#[derive(Debug)]
+pub enum Payments {
+    /// One; boxed, since it is moved about.
+    One(Box<Part>),
+    /// One for each row of a batch, in the order written; never empty.
+    Rows(Vec<Part>),
+}
+
+impl Payments {
+    /// The first: the only one, or the first row's.
+    pub fn first(&self) -> Option<&Part> {
+        match self {
+            Self::One(part) => Some(part),
+            Self::Rows(rows) => rows.first(),
+        }
+    }
+}
+
+/// One payment of a message.
+#[derive(Debug)]
+pub struct Part {
+    /// What names the row within its batch; absent where the message is no batch.
+    pub row: Option<String>,
     /// The payment.
     pub payment: Payment,
     /// Elements that are not valid as such: no provider needs to be asked about those.
@@ -42,6 +77,14 @@ pub struct Extracted<'p> {
     pub remember: Option<String>,
     /// Under which key an earlier step left its tuple.
     pub recall: Option<String>,
+}
+
+impl<'a> Request<'a> {
+    /// A `POST` of `body` to `path`, in lower case.
+    pub const fn post(path: &'a str, content_type: &'a str, body: &'a [u8]) -> Self {
+        let content_type = Some(content_type);
+        Self { method: "POST", path, query: None, content_type, headers: &[], told: None, body }
+    }
 }
 
 /// Why a request yields no payment.
@@ -66,20 +109,69 @@ pub fn extract<'p>(
     profile: &'p Profile,
     request: &Request<'_>,
 ) -> Result<Extracted<'p>, ExtractError> {
-    check_media_type(&profile.request.content_types, request.content_type)?;
-    if request.query.is_some_and(|query| !query.is_empty()) {
-        return Err(ReadError::ambiguous("query", "fields outside the body").into());
+    let node = read(profile, request)?;
+    let message = classify(profile, request, &node)?.ok_or(ExtractError::Unlisted)?;
+    let whole = Scope::whole(&node);
+    let payments = match &message.rows {
+        None => {
+            let reader = Reader { scope: whole, message };
+            let mut part = reader.part(None)?;
+            if let Some(header) = request.told {
+                reader.merge(&mut part, header)?;
+            }
+            Payments::One(Box::new(part))
+        }
+        Some(_) if request.told.is_some() => {
+            return Err(ReadError::unreadable("Hefu-Elements", "told beside a batch").into());
+        }
+        Some(rows) => {
+            let (mut names, mut parts) = (BTreeSet::new(), Vec::new());
+            for row in node.rows(&rows.at)? {
+                let scope = whole.row(row);
+                let name = scope.joined(&rows.name)?;
+                let name =
+                    name.ok_or_else(|| ReadError::unreadable(&rows.at, "a row without a name"))?;
+                if !names.insert(name.clone()) {
+                    return Err(ReadError::ambiguous(&rows.at, "two rows of one name").into());
+                }
+                parts.push(Reader { scope, message }.part(Some(name))?);
+            }
+            if parts.is_empty() {
+                return Err(ReadError::unreadable(&rows.at, "no rows").into());
+            }
+            Payments::Rows(parts)
+        }
+    };
+    let order = whole.joined(&message.order)?.map(|order| OrderId(order.into()));
+    Ok(Extracted { message, order, payments })
+}
+
+/// The message as a tree: from the query of a `GET`, from the body of all others.
+fn read<'a>(profile: &Profile, request: &Request<'a>) -> Result<Node<'a>, ExtractError> {
+    let query = request.query.filter(|query| !query.is_empty());
+    let layout = &profile.request;
+    let mut node = if request.method == "GET" {
+        if !request.body.is_empty() {
+            return Err(ReadError::ambiguous("body", "fields outside the query").into());
+        }
+        unwrap::read_query(layout, query.unwrap_or_default())?
+    } else {
+        check_media_type(&layout.content_types, request.content_type)?;
+        if query.is_some() {
+            return Err(ReadError::ambiguous("query", "fields outside the body").into());
+        }
+        unwrap::read(layout, request.content_type, request.body)?
+    };
+    if let Node::Map(entries) = &mut node {
+        for (name, value) in request.headers {
+            let value = std::str::from_utf8(value)
+                .map_or(Node::Unclear("a header that is not UTF-8"), |text| {
+                    Node::Text(Cow::Borrowed(text))
+                });
+            entries.push((Cow::Owned(format!("@{name}")), value));
+        }
     }
-    let node = unwrap::read(&profile.request, request.content_type, request.body)?;
-    let message = classify(profile, request.path, &node)?.ok_or(ExtractError::Unlisted)?;
-    let reader = Reader { node: &node, message };
-    let mut extracted = reader.payment()?;
-    if let Some(header) = request.told {
-        reader.merge(&mut extracted, header)?;
-    }
-    let carried = extracted.payment.elements.set();
-    extracted.payment.checks = message.checks.intersection(carried);
-    Ok(extracted)
+    Ok(node)
 }
 
 fn check_media_type(listed: &[String], content_type: Option<&str>) -> Result<(), ExtractError> {
@@ -96,11 +188,12 @@ fn check_media_type(listed: &[String], content_type: Option<&str>) -> Result<(),
 /// The first message whose path and fields fit.
 fn classify<'p>(
     profile: &'p Profile,
-    path: &str,
+    request: &Request<'_>,
     node: &Node<'_>,
 ) -> Result<Option<&'p Message>, ReadError> {
     for message in &profile.messages {
-        let mut fits = message.path.as_deref().is_none_or(|expected| expected == path);
+        let mut fits = message.method == request.method
+            && message.path.as_deref().is_none_or(|expected| expected == request.path);
         for (field, values) in &message.when {
             fits = fits
                 && node
@@ -116,19 +209,19 @@ fn classify<'p>(
 }
 
 struct Reader<'n, 'p> {
-    node: &'n Node<'n>,
+    scope: Scope<'n, 'n>,
     message: &'p Message,
 }
 
-impl<'p> Reader<'_, 'p> {
-    fn payment(&self) -> Result<Extracted<'p>, ReadError> {
+impl Reader<'_, '_> {
+    fn part(&self, row: Option<String>) -> Result<Part, ReadError> {
         let message = self.message;
         let mut elements = Elements::default();
         let mut invalid = Vec::new();
         let mut sealed = ElementSet::EMPTY;
         let kinds = self.kinds()?;
         for (present, set) in &message.sealed {
-            if self.node.find(present)?.text().is_some() {
+            if self.scope.find(present)?.text().is_some() {
                 sealed = sealed.union(*set);
             }
         }
@@ -136,7 +229,7 @@ impl<'p> Reader<'_, 'p> {
             if sealed.contains(*element) {
                 continue;
             }
-            match self.node.find(path)? {
+            match self.scope.find(path)? {
                 Found::Text("") | Found::Absent => (),
                 Found::Text(text) => {
                     if let Err(error) = told::put(&mut elements, *element, text, kinds) {
@@ -148,7 +241,7 @@ impl<'p> Reader<'_, 'p> {
         }
         let amount = match &message.amount {
             None => None,
-            Some((path, unit)) => match self.node.find(path)? {
+            Some((path, unit)) => match self.scope.find(path)? {
                 Found::Text(text) => {
                     let parsed = Fen::parse(text, *unit);
                     Some(parsed.map_err(|_| {
@@ -161,52 +254,55 @@ impl<'p> Reader<'_, 'p> {
                 Found::Absent | Found::Sealed => None,
             },
         };
+        let checks = message.checks.intersection(elements.set());
         let payment = Payment {
             scenario: message.scenario,
-            order: self.order()?.map(|order| OrderId(order.into())),
+            order: self.order(row.as_deref())?,
             merchant: self.one(message.merchant.as_ref())?.map(|text| MerchantId(text.into())),
             amount,
             elements,
             asserted: ElementSet::EMPTY,
             agreement: self.one(message.agreement.as_ref())?.map(|text| AgreementId(text.into())),
-            checks: ElementSet::EMPTY,
+            checks,
         };
-        Ok(Extracted {
-            message,
+        Ok(Part {
+            row,
             payment,
             invalid,
             sealed,
-            remember: self.joined(&message.remember)?,
-            recall: self.joined(&message.recall)?,
+            remember: self.scope.joined(&message.remember)?,
+            recall: self.scope.joined(&message.recall)?,
         })
     }
 
-    /// The order's name; money that moves must have one, unless it is sealed.
-    fn order(&self) -> Result<Option<String>, ReadError> {
+    /// The order's name, and the row's after it; money that moves must have one, unless it is sealed.
+    fn order(&self, row: Option<&str>) -> Result<Option<OrderId>, ReadError> {
         for path in self.message.order.iter().filter(|_| self.message.scenario.moves_money()) {
-            if matches!(self.node.find(path)?, Found::Absent | Found::Text("")) {
+            if matches!(self.scope.find(path)?, Found::Absent | Found::Text("")) {
                 return Err(ReadError::unreadable(path, "no order"));
             }
         }
-        self.joined(&self.message.order)
+        let order = self.scope.joined(&self.message.order)?;
+        let order = order.map(|order| row.map(|row| format!("{order}|{row}")).unwrap_or(order));
+        Ok(order.map(|order| OrderId(order.into())))
     }
 
     /// Adds what the core told: sealed elements as asserted; readable ones must agree.
-    fn merge(&self, extracted: &mut Extracted<'p>, header: &str) -> Result<(), ReadError> {
+    fn merge(&self, part: &mut Part, header: &str) -> Result<(), ReadError> {
         let kinds = self.kinds()?;
         let mut beside = Elements::default();
         for (element, text) in told::parse(header)? {
             if let Err(error) = told::put(&mut beside, element, &text, kinds) {
-                extracted.invalid.push(error);
+                part.invalid.push(error);
             }
         }
-        let read = &mut extracted.payment.elements;
+        let read = &mut part.payment.elements;
         let both = read.set().intersection(beside.set());
         if read.restricted(both) != beside.restricted(both) {
             return Err(ReadError::ambiguous("Hefu-Elements", "contradicts the message"));
         }
-        extracted.payment.asserted = beside.set().difference(both);
-        extracted.sealed = extracted.sealed.difference(beside.set());
+        part.payment.asserted = beside.set().difference(both);
+        part.sealed = part.sealed.difference(beside.set());
         *read = Elements {
             name: read.name.take().or(beside.name),
             id_number: read.id_number.take().or(beside.id_number),
@@ -215,6 +311,7 @@ impl<'p> Reader<'_, 'p> {
             cvv2: read.cvv2.take().or(beside.cvv2),
             expiry: read.expiry.take().or(beside.expiry),
         };
+        part.payment.checks = self.message.checks.intersection(part.payment.elements.set());
         Ok(())
     }
 
@@ -225,7 +322,7 @@ impl<'p> Reader<'_, 'p> {
 
     fn coded<T: Copy>(&self, coded: Option<&Coded<T>>) -> Result<Option<T>, ReadError> {
         let Some(Coded { at, values }) = coded else { return Ok(None) };
-        let Some(code) = self.node.find(at)?.text() else { return Ok(None) };
+        let Some(code) = self.scope.find(at)?.text() else { return Ok(None) };
         by_code(values, code)
             .map(Some)
             .ok_or_else(|| ReadError::unreadable(at, "a code that the profile does not list"))
@@ -233,20 +330,7 @@ impl<'p> Reader<'_, 'p> {
 
     fn one(&self, path: Option<&Path>) -> Result<Option<String>, ReadError> {
         let Some(path) = path else { return Ok(None) };
-        Ok(self.node.find(path)?.text().map(str::to_owned))
-    }
-
-    /// The texts at `paths`, joined by `|`; `None` where one is absent or sealed.
-    fn joined(&self, paths: &[Path]) -> Result<Option<String>, ReadError> {
-        let mut joined = String::with_capacity(64);
-        for (at, path) in paths.iter().enumerate() {
-            let Some(text) = self.node.find(path)?.text() else { return Ok(None) };
-            if at > 0 {
-                joined.push('|');
-            }
-            joined.push_str(text);
-        }
-        Ok((!joined.is_empty()).then_some(joined))
+        Ok(self.scope.find(path)?.text().map(str::to_owned))
     }
 }
 

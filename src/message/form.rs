@@ -92,6 +92,16 @@ fn percent_decode<'a>(
     if !raw.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return charset::decode(encoding, raw).ok_or_else(outside);
     }
+    let bytes = percent_decode_bytes(raw)?;
+    let decoded = charset::decode(encoding, &bytes).ok_or_else(outside)?;
+    Ok(Cow::Owned(decoded.into_owned()))
+}
+
+/// Resolves `%XX` and `+`.
+///
+/// # Errors
+/// [`ReadError::Ambiguous`] for a broken escape.
+pub(crate) fn percent_decode_bytes(raw: &[u8]) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw;
     while let Some((&byte, tail)) = rest.split_first() {
@@ -109,8 +119,7 @@ fn percent_decode<'a>(
             other => bytes.push(other),
         }
     }
-    let decoded = charset::decode(encoding, &bytes).ok_or_else(outside)?;
-    Ok(Cow::Owned(decoded.into_owned()))
+    Ok(bytes)
 }
 
 #[cfg(test)]

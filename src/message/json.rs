@@ -1,12 +1,9 @@
 //! JSON, read strictly: every key as it was written, every number as its text.
 
-use crate::message::node::{ENTRIES_MAX, Node, ReadError};
+use crate::message::node::{DEPTH_MAX, ENTRIES_MAX, Node, ReadError};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
-
-/// The deepest nesting that is read.
-const DEPTH_MAX: usize = 16;
 
 /// Parses one JSON document (RFC 8259), without byte-order mark, comments or anything after it.
 ///

@@ -4,7 +4,13 @@ use crate::message::path::Path;
 use std::borrow::Cow;
 
 /// The most entries in one message; parsers stop there.
-pub const ENTRIES_MAX: usize = 4096;
+pub const ENTRIES_MAX: usize = 32_768;
+
+/// The deepest nesting that is read.
+pub const DEPTH_MAX: usize = 16;
+
+/// The most rows in one batch.
+pub const ROWS_MAX: usize = 2_000;
 
 /// Part of a message. Numbers and booleans are the text that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +25,8 @@ pub enum Node<'a> {
     List(Vec<Node<'a>>),
     /// Sealed content that we have no key to.
     Sealed,
+    /// What readers take differently, and why; it matters only where the profile looks.
+    Unclear(&'static str),
 }
 
 /// Why a message cannot be judged as one thing.
@@ -65,6 +73,12 @@ pub enum Found<'n> {
     Sealed,
 }
 
+/// Where a path leads.
+enum Reached<'n, 'a> {
+    Node(&'n Node<'a>),
+    Absent,
+}
+
 impl<'n> Found<'n> {
     /// The text, where there is one that is not empty.
     pub fn text(self) -> Option<&'n str> {
@@ -75,6 +89,53 @@ impl<'n> Found<'n> {
     }
 }
 
+/// A message, and of a batch one row.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'n, 'a> {
+    root: &'n Node<'a>,
+    row: Option<&'n Node<'a>>,
+}
+
+impl<'n, 'a> Scope<'n, 'a> {
+    /// The whole message.
+    pub const fn whole(root: &'n Node<'a>) -> Self {
+        Self { root, row: None }
+    }
+
+    /// One row of it.
+    pub const fn row(self, row: &'n Node<'a>) -> Self {
+        Self { row: Some(row), ..self }
+    }
+
+    /// The text at `path`, which is read in the row where it says so.
+    ///
+    /// # Errors
+    /// As [`Node::find`].
+    pub fn find(self, path: &Path) -> Result<Found<'n>, ReadError> {
+        match self.row.filter(|_| path.in_row()) {
+            Some(row) => row.find(path),
+            None if path.in_row() => Ok(Found::Absent),
+            None => self.root.find(path),
+        }
+    }
+
+    /// The texts at `paths`, joined by `|`; `None` where one is absent or sealed, or there are no paths.
+    ///
+    /// # Errors
+    /// As [`Node::find`].
+    pub fn joined(self, paths: &[Path]) -> Result<Option<String>, ReadError> {
+        let mut joined = String::with_capacity(64);
+        for (at, path) in paths.iter().enumerate() {
+            let Some(text) = self.find(path)?.text() else { return Ok(None) };
+            if at > 0 {
+                joined.push('|');
+            }
+            joined.push_str(text);
+        }
+        Ok((!joined.is_empty()).then_some(joined))
+    }
+}
+
 impl<'a> Node<'a> {
     /// The text at `path`.
     ///
@@ -82,38 +143,67 @@ impl<'a> Node<'a> {
     /// [`ReadError::Ambiguous`] where a key on the way repeats, or has a twin that some reader takes for it (another
     /// case, spaces around it, an index in brackets), and where a list has more members than the one that is named.
     pub fn find(&self, path: &Path) -> Result<Found<'_>, ReadError> {
+        match self.reach(path)? {
+            Reached::Node(Node::Text(text)) => Ok(Found::Text(text)),
+            Reached::Node(Node::Null) | Reached::Absent => Ok(Found::Absent),
+            Reached::Node(Node::Sealed) => Ok(Found::Sealed),
+            Reached::Node(Node::Unclear(what)) => Err(ReadError::ambiguous(path, what)),
+            Reached::Node(Node::List(_)) => {
+                Err(ReadError::ambiguous(path, "a list, or a repeated element"))
+            }
+            Reached::Node(Node::Map(_)) => {
+                Err(ReadError::unreadable(path, "content where a text was expected"))
+            }
+        }
+    }
+
+    /// The rows at `path`: the members of a list, or a single one that is not written as a list.
+    ///
+    /// # Errors
+    /// As [`Node::find`], and [`ReadError::Unreadable`] for more than [`ROWS_MAX`] rows.
+    pub fn rows(&self, path: &Path) -> Result<&[Node<'a>], ReadError> {
+        let rows = match self.reach(path)? {
+            Reached::Node(Node::List(members)) => members.as_slice(),
+            Reached::Node(row @ Node::Map(_)) => std::slice::from_ref(row),
+            Reached::Node(Node::Null) | Reached::Absent => &[],
+            Reached::Node(Node::Unclear(what)) => return Err(ReadError::ambiguous(path, *what)),
+            Reached::Node(Node::Text(_) | Node::Sealed) => {
+                return Err(ReadError::unreadable(path, "no rows"));
+            }
+        };
+        if rows.len() > ROWS_MAX {
+            return Err(ReadError::unreadable(path, "too many rows"));
+        }
+        Ok(rows)
+    }
+
+    fn reach(&self, path: &Path) -> Result<Reached<'_, 'a>, ReadError> {
         let mut node = self;
         for key in path.keys() {
             node = match node {
                 Node::Map(entries) => match entry(entries, key) {
                     Ok(Some(found)) => found,
-                    Ok(None) => return Ok(Found::Absent),
+                    Ok(None) => return Ok(Reached::Absent),
                     Err(what) => return Err(ReadError::ambiguous(path, what)),
                 },
                 Node::List(members) => match (key.parse::<usize>(), members.as_slice()) {
                     (Ok(0), [only]) => only,
-                    (Ok(_), []) => return Ok(Found::Absent),
+                    (Ok(_), []) => return Ok(Reached::Absent),
                     (Ok(_), _) => return Err(ReadError::ambiguous(path, "more than one row")),
                     (Err(_), _) => {
-                        return Err(ReadError::unreadable(path, "a list where keys were expected"));
+                        return Err(ReadError::ambiguous(path, "a list, or a repeated element"));
                     }
                 },
-                Node::Sealed => return Ok(Found::Sealed),
-                Node::Null => return Ok(Found::Absent),
-                Node::Text(text) if text.is_empty() => return Ok(Found::Absent),
+                Node::Sealed => return Ok(Reached::Node(node)),
+                Node::Unclear(what) => return Err(ReadError::ambiguous(path, *what)),
+                Node::Null => return Ok(Reached::Absent),
+                Node::Text(text) if text.is_empty() => return Ok(Reached::Absent),
                 Node::Text(_) => {
                     return Err(ReadError::unreadable(path, "a text where keys were expected"));
                 }
             };
         }
-        match node {
-            Node::Text(text) => Ok(Found::Text(text)),
-            Node::Null => Ok(Found::Absent),
-            Node::Sealed => Ok(Found::Sealed),
-            Node::Map(_) | Node::List(_) => {
-                Err(ReadError::unreadable(path, "content where a text was expected"))
-            }
-        }
+        Ok(Reached::Node(node))
     }
 
     /// The node at `path`, to be replaced by what it wraps; `None` where it is absent.

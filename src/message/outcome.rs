@@ -2,9 +2,11 @@
 
 use crate::domain::id::AgreementId;
 use crate::domain::outcome::{Decline, Outcome};
-use crate::message::node::{Node, ReadError};
+use crate::message::node::{Node, ReadError, Scope};
 use crate::message::profile::{Layer, Message, Profile};
 use crate::message::unwrap;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// The longest code that is kept.
 const CODE_CHARS_MAX: usize = 32;
@@ -18,57 +20,97 @@ pub struct Reading {
     pub code: Option<String>,
     /// The agreement that a bind yielded.
     pub agreement: Option<AgreementId>,
+    /// The code map that does not know the code, where none does.
+    pub unmapped_in: Option<String>,
 }
 
 impl Reading {
     /// Nothing can be read: neither success nor failure.
-    pub const UNKNOWN: Self = Self { outcome: Outcome::Unknown, code: None, agreement: None };
+    pub const UNKNOWN: Self =
+        Self { outcome: Outcome::Unknown, code: None, agreement: None, unmapped_in: None };
+}
+
+/// What the answer to a message says: one thing, or one of each row of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Of the whole message: of the payment, or of all rows of a batch alike.
+    Whole(Reading),
+    /// By the name of the row. A row that is not here is not told; one that is told twice is unknown.
+    Rows(BTreeMap<String, Reading>),
+}
+
+impl Told {
+    /// What it says of a message without rows.
+    pub fn whole(self) -> Reading {
+        match self {
+            Self::Whole(reading) => reading,
+            Self::Rows(_) => Reading::UNKNOWN,
+        }
+    }
 }
 
 /// Reads the answer to `message`. Whatever cannot be read is unknown, never a failure.
-pub fn read(
-    profile: &Profile,
-    message: &Message,
-    content_type: Option<&str>,
-    body: &[u8],
-) -> Reading {
-    let Ok(node) = unwrap::read(&profile.answer, content_type, body) else {
-        return Reading::UNKNOWN;
-    };
-    reading(profile, message, &node).unwrap_or(Reading::UNKNOWN)
+pub fn read(profile: &Profile, message: &Message, content_type: Option<&str>, body: &[u8]) -> Told {
+    let told = unwrap::read(&profile.answer, content_type, body)
+        .and_then(|node| told(profile, message, &node));
+    told.unwrap_or(Told::Whole(Reading::UNKNOWN))
 }
 
-fn reading(profile: &Profile, message: &Message, node: &Node<'_>) -> Result<Reading, ReadError> {
-    let Some(rule) = &message.outcome else { return Ok(Reading::UNKNOWN) };
-    if let Some(outer) = &rule.outer {
-        let read = layer(profile, outer, node)?;
+fn told(profile: &Profile, message: &Message, root: &Node<'_>) -> Result<Told, ReadError> {
+    let Some(rule) = &message.outcome else { return Ok(Told::Whole(Reading::UNKNOWN)) };
+    let whole = Scope::whole(root);
+    for outer in &rule.outer {
+        let read = layer(profile, outer, whole)?;
         if !matches!(read.outcome, Outcome::Succeeded | Outcome::Accepted) {
-            return Ok(read);
+            return Ok(Told::Whole(read));
         }
     }
-    let mut read = layer(profile, &rule.layer, node)?;
+    let Some(rows) = &rule.rows else {
+        return reading(profile, message, &rule.layer, whole).map(Told::Whole);
+    };
+    let mut told = BTreeMap::new();
+    for row in root.rows(&rows.at)? {
+        let scope = whole.row(row);
+        let Some(name) = scope.joined(&rows.name)? else { continue };
+        let read = reading(profile, message, &rule.layer, scope).unwrap_or(Reading::UNKNOWN);
+        match told.entry(name) {
+            Entry::Vacant(place) => drop(place.insert(read)),
+            Entry::Occupied(mut place) => drop(place.insert(Reading::UNKNOWN)),
+        }
+    }
+    Ok(Told::Rows(told))
+}
+
+fn reading(
+    profile: &Profile,
+    message: &Message,
+    rule: &Layer,
+    scope: Scope<'_, '_>,
+) -> Result<Reading, ReadError> {
+    let mut read = layer(profile, rule, scope)?;
     if let Some(yields) = &message.yields
         && matches!(read.outcome, Outcome::Succeeded | Outcome::Accepted)
     {
-        read.agreement = node.find(&yields.agreement)?.text().map(|text| AgreementId(text.into()));
+        read.agreement = scope.find(&yields.agreement)?.text().map(|text| AgreementId(text.into()));
     }
     Ok(read)
 }
 
-fn layer(profile: &Profile, layer: &Layer, node: &Node<'_>) -> Result<Reading, ReadError> {
-    let (Some(code), Some(map)) = (node.find(&layer.code)?.text(), profile.codes.get(&layer.map))
+fn layer(profile: &Profile, layer: &Layer, scope: Scope<'_, '_>) -> Result<Reading, ReadError> {
+    let (Some(code), Some(map)) = (scope.find(&layer.code)?.text(), profile.codes.get(&layer.map))
     else {
         return Ok(Reading::UNKNOWN);
     };
-    let mut outcome = map.codes.get(code).copied().unwrap_or(Outcome::Unmapped);
+    let mut outcome = map.outcome(code);
     if matches!(outcome, Outcome::Unmapped | Outcome::Declined(Decline::Other)) {
         for rule in &map.texts {
-            if node.find(&rule.field)?.text().is_some_and(|text| rule.matches.is_match(text)) {
+            if scope.find(&rule.field)?.text().is_some_and(|text| rule.matches.is_match(text)) {
                 outcome = rule.outcome;
                 break;
             }
         }
     }
     let code: String = code.chars().filter(char::is_ascii_graphic).take(CODE_CHARS_MAX).collect();
-    Ok(Reading { outcome, code: Some(code), agreement: None })
+    let unmapped_in = (outcome == Outcome::Unmapped).then(|| layer.map.clone());
+    Ok(Reading { outcome, code: Some(code), agreement: None, unmapped_in })
 }

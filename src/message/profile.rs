@@ -10,6 +10,7 @@ use crate::domain::payment::Scenario;
 use crate::message::charset::Charset;
 use crate::message::codes::CodeMap;
 use crate::message::path::Path;
+use regex::Regex;
 use std::collections::BTreeMap;
 
 /// Everything that Hefu knows of one channel's messages.
@@ -29,6 +30,8 @@ pub struct Profile {
     pub messages: Vec<Message>,
     /// Its code maps, by name.
     pub codes: BTreeMap<String, CodeMap>,
+    /// The HTTP headers that its messages are read from, in lower case.
+    pub headers: Vec<String>,
 }
 
 /// Requests that belong to a channel.
@@ -45,6 +48,8 @@ pub struct RouteRule {
 pub struct Body {
     /// Its format.
     pub format: Format,
+    /// The document, where the format is XML.
+    pub xml: Option<XmlRule>,
     /// Its charset.
     pub charset: Charset,
     /// The media types that carry it, in lower case without parameters; any where empty.
@@ -62,17 +67,41 @@ pub enum Format {
     Pairs,
     /// JSON (RFC 8259).
     Json,
+    /// XML 1.0.
+    Xml,
     /// A single text, to be unwrapped.
     Text,
+}
+
+/// An XML document.
+#[derive(Clone, Debug)]
+pub struct XmlRule {
+    /// The name of its root.
+    pub root: String,
+    /// The namespace of all its elements; none where absent.
+    pub namespace: Option<String>,
+    /// What follows it, as a whole; white space only where absent.
+    pub tail: Option<Regex>,
 }
 
 /// A field with wrapped content.
 #[derive(Clone, Debug)]
 pub struct Unwrap {
-    /// The field; the whole body where absent.
-    pub at: Option<Path>,
+    /// Which field, or the whole body.
+    pub at: Place,
     /// What to do, in order.
     pub steps: Vec<Step>,
+}
+
+/// What is unwrapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The whole body.
+    Body,
+    /// One field.
+    Field(Path),
+    /// Every text directly below the root.
+    Every,
 }
 
 /// One step of unwrapping.
@@ -82,6 +111,8 @@ pub enum Step {
     Base64,
     /// Hexadecimal.
     Hex,
+    /// Percent encoding (RFC 3986 section 2.1), once more than the body's own; always UTF-8.
+    Percent,
     /// `{k=v&k=v}`.
     BraceForm,
     /// JSON.
@@ -95,11 +126,15 @@ pub enum Step {
 pub struct Message {
     /// What it is for.
     pub scenario: Scenario,
+    /// How it is sent: `GET` is read from the query, all others from the body.
+    pub method: String,
     /// The canonical path that it comes on, in lower case; any of the channel's where absent.
     pub path: Option<String>,
     /// Fields and the values that they must have.
     pub when: Vec<(Path, Vec<String>)>,
-    /// The fields that name the order.
+    /// Its rows, where it is a batch.
+    pub rows: Option<Rows>,
+    /// The fields that name the order; for a batch, the batch.
     pub order: Vec<Path>,
     /// The field that names the core's merchant.
     pub merchant: Option<Path>,
@@ -129,6 +164,15 @@ pub struct Message {
     pub outcome: Option<OutcomeRule>,
 }
 
+/// The rows of a batch, in a message or in its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// Where they are.
+    pub at: Path,
+    /// The fields of a row that name it within its batch.
+    pub name: Vec<Path>,
+}
+
 /// A field whose codes stand for values.
 #[derive(Clone, Debug)]
 pub struct Coded<T> {
@@ -150,8 +194,10 @@ pub struct Yields {
 /// How the outcome is read from an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutcomeRule {
-    /// An outer layer that must succeed first; where it does not, its own outcome counts.
-    pub outer: Option<Layer>,
+    /// Outer layers, each of which must succeed before the next is read; where one does not, its own outcome counts.
+    pub outer: Vec<Layer>,
+    /// The rows that hold the outcomes, where the answer tells them row by row.
+    pub rows: Option<Rows>,
     /// The layer that holds the outcome.
     pub layer: Layer,
 }

@@ -4,7 +4,8 @@ use crate::message::charset::{self, Charset};
 use crate::message::form;
 use crate::message::json;
 use crate::message::node::{Node, ReadError};
-use crate::message::profile::{Body, Format, Step, Unwrap};
+use crate::message::profile::{Body, Format, Place, Step, Unwrap};
+use crate::message::xml;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use encoding_rs::Encoding;
@@ -30,9 +31,28 @@ pub fn read<'a>(
             Cow::Borrowed(text) => json::parse(text)?,
             Cow::Owned(text) => owned(json::parse(&text)?),
         },
+        Format::Xml => {
+            let rule = layout.xml.as_ref();
+            let rule =
+                rule.ok_or_else(|| ReadError::unreadable("xml", "no root in the profile"))?;
+            xml::parse(&decode(encoding, body)?, rule)?
+        }
         Format::Text => Node::Text(decode(encoding, body)?),
     };
     for wrapped in &layout.unwrap {
+        open(&mut node, wrapped, encoding)?;
+    }
+    Ok(node)
+}
+
+/// Reads the query of a `GET` as a form in the layout's default charset, and unwraps its fields as those of a body.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_query<'a>(layout: &Body, query: &'a str) -> Result<Node<'a>, ReadError> {
+    let encoding = layout.charset.default;
+    let mut node = form::parse(query.as_bytes(), encoding)?;
+    for wrapped in layout.unwrap.iter().filter(|wrapped| wrapped.at != Place::Body) {
         open(&mut node, wrapped, encoding)?;
     }
     Ok(node)
@@ -70,6 +90,7 @@ fn declared(
         (Format::Form | Format::Pairs, Some(name)) => {
             form::peek(body, name)?.as_deref().map(known).transpose()?
         }
+        (Format::Xml, _) => xml::encoding(body)?,
         (Format::Form | Format::Pairs | Format::Json | Format::Text, _) => None,
     };
     match (header, field) {
@@ -85,23 +106,38 @@ fn open(
     wrapped: &Unwrap,
     encoding: &'static Encoding,
 ) -> Result<(), ReadError> {
-    let name = || wrapped.at.as_ref().map_or_else(|| "body".to_owned(), ToString::to_string);
-    let slot = match &wrapped.at {
-        Some(path) => node.slot(path)?,
-        None => Some(node),
-    };
-    let Some(slot) = slot else { return Ok(()) };
+    match (&wrapped.at, node) {
+        (Place::Body, node) => open_one(node, &"body", &wrapped.steps, encoding),
+        (Place::Field(path), node) => match node.slot(path)? {
+            Some(slot) => open_one(slot, path, &wrapped.steps, encoding),
+            None => Ok(()),
+        },
+        (Place::Every, Node::Map(entries)) => entries
+            .iter_mut()
+            .filter(|(_, node)| matches!(node, Node::Text(_)))
+            .try_for_each(|(key, node)| open_one(node, key, &wrapped.steps, encoding)),
+        (Place::Every, _) => Ok(()),
+    }
+}
+
+fn open_one(
+    slot: &mut Node<'_>,
+    name: &dyn std::fmt::Display,
+    steps: &[Step],
+    encoding: &'static Encoding,
+) -> Result<(), ReadError> {
     let text = match slot {
         Node::Text(text) if !text.is_empty() => text,
         Node::Text(_) | Node::Null | Node::Sealed => return Ok(()),
+        Node::Unclear(what) => return Err(ReadError::ambiguous(name, *what)),
         Node::Map(_) | Node::List(_) => {
-            return Err(ReadError::unreadable(name(), "content where a text was expected"));
+            return Err(ReadError::unreadable(name, "content where a text was expected"));
         }
     };
     let mut bytes = text.as_bytes().to_vec();
     let mut in_wire_charset = false;
-    for step in &wrapped.steps {
-        let fault = |what| ReadError::unreadable(name(), what);
+    for step in steps {
+        let fault = |what| ReadError::unreadable(name, what);
         match step {
             Step::Base64 => {
                 bytes = STANDARD.decode(&bytes).map_err(|_| fault("not base64"))?;
@@ -110,6 +146,15 @@ fn open(
             Step::Hex => {
                 bytes = hex::decode(&bytes).map_err(|_| fault("not hexadecimal"))?;
                 in_wire_charset = true;
+            }
+            Step::Percent => {
+                if bytes.contains(&b'+') {
+                    return Err(ReadError::ambiguous(
+                        name,
+                        "a `+` in a value that is encoded twice",
+                    ));
+                }
+                bytes = form::percent_decode_bytes(&bytes)?;
             }
             Step::OpenBlocks(None) => {
                 *slot = Node::Sealed;
@@ -133,8 +178,9 @@ fn open(
             }
         }
     }
-    let text = charset::decode(encoding, &bytes)
-        .ok_or_else(|| ReadError::unreadable(name(), "text outside the declared charset"))?;
+    let charset = if in_wire_charset { encoding } else { encoding_rs::UTF_8 };
+    let text = charset::decode(charset, &bytes)
+        .ok_or_else(|| ReadError::unreadable(name, "text outside the declared charset"))?;
     *slot = Node::Text(Cow::Owned(text.into_owned()));
     Ok(())
 }
@@ -149,6 +195,7 @@ fn owned<'b>(node: Node<'_>) -> Node<'b> {
         Node::Text(text) => Node::Text(Cow::Owned(text.into_owned())),
         Node::Null => Node::Null,
         Node::Sealed => Node::Sealed,
+        Node::Unclear(what) => Node::Unclear(what),
         Node::List(members) => Node::List(members.into_iter().map(owned).collect()),
         Node::Map(entries) => Node::Map(
             entries

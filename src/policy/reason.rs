@@ -45,6 +45,8 @@ pub enum Reason {
     FirstStepUnseen,
     /// The elements were told beside the message.
     Asserted,
+    /// Another row of the same batch is refused, and policy refuses such a batch whole.
+    BatchRefused,
 }
 
 /// What the refused may do about it.
@@ -60,7 +62,7 @@ pub struct Hint {
 
 impl Reason {
     /// Every reason, in order of precedence.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Held,
         Self::Ambiguous,
         Self::Unreadable,
@@ -81,6 +83,7 @@ impl Reason {
         Self::AgreementClosed,
         Self::FirstStepUnseen,
         Self::Asserted,
+        Self::BatchRefused,
     ];
 
     /// The reason that an answer other than a match gives.
@@ -119,6 +122,7 @@ impl Reason {
             Self::AgreementClosed => "agreement_closed",
             Self::FirstStepUnseen => "first_step_unseen",
             Self::Asserted => "asserted",
+            Self::BatchRefused => "batch_refused",
         }
     }
 
@@ -141,7 +145,8 @@ impl Reason {
             | Self::AgreementContradicted
             | Self::AgreementClosed
             | Self::FirstStepUnseen
-            | Self::Asserted => 403,
+            | Self::Asserted
+            | Self::BatchRefused => 403,
         }
     }
 
@@ -167,6 +172,7 @@ impl Reason {
             Self::AgreementClosed => "The agreement is closed",
             Self::FirstStepUnseen => "The first step of the bind was not seen",
             Self::Asserted => "The elements were told beside the message",
+            Self::BatchRefused => "Another row of the batch is refused",
         }
     }
 
@@ -178,6 +184,7 @@ impl Reason {
             Self::AgreementClosed | Self::AgreementUnknown | Self::FirstStepUnseen => &["rebind"],
             Self::Limited | Self::Unavailable | Self::NotAsked => &["retry"],
             Self::Sealed | Self::Asserted => &["tell_elements"],
+            Self::BatchRefused => &["send_without_refused_rows"],
             Self::Ambiguous
             | Self::Unreadable
             | Self::Unlisted
@@ -215,6 +222,11 @@ impl Reason {
                 "tell_elements",
                 "The core must tell the elements in `Hefu-Elements`.",
                 "请由支付核心在 Hefu-Elements 中提供要素。",
+            ),
+            Self::BatchRefused => (
+                "send_without_refused_rows",
+                "Send the batch again without the refused rows.",
+                "请剔除被拒绝的明细后重新提交批次。",
             ),
             Self::Ambiguous | Self::Unreadable | Self::Unlisted => {
                 ("correct_message", "The core must correct the message.", "请支付核心更正报文。")

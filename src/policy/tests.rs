@@ -149,3 +149,27 @@ fn a_set_is_verified_whole_or_not_at_all() {
     check(Scenario::Payout, &["name", "pan"], Some(&["name", "pan"]));
     check(Scenario::Debit, &["pan"], None);
 }
+
+#[test]
+fn a_batch_has_one_permit() {
+    let row = |answer| {
+        let basis = answered(answer);
+        let (scenario, mode) = (Scenario::Debit, Mode::Enforce);
+        decide(&Policy::default(), &Facts { scenario, mode, basis, asserted: false, held: false })
+    };
+    let check = |refused_rows, answers: &[Answer], expected: &str| {
+        let policy = Policy { refused_rows, ..Policy::default() };
+        let decided = decide_batch(&policy, answers.iter().map(|answer| row(*answer)).collect());
+        let rows = decided.rows.iter().map(|(effect, reasons)| {
+            let reasons: Vec<_> = reasons.iter().map(|reason| reason.as_str()).collect();
+            format!("; {} {}", effect.as_str(), reasons.join(" ")).trim_end().to_owned()
+        });
+        let shown = format!("{}{}", decided.permit.is_some(), rows.collect::<String>());
+        assert_eq!(shown, expected, "{answers:?}");
+    };
+    let (right, wrong) = (Answer::Match, Answer::NoMatch(ElementSet::EMPTY));
+    check(Effect::Refuse, &[right, right], "true; permit; permit");
+    check(Effect::Refuse, &[right, Answer::CloseMatch], "true; permit; annotate close_match");
+    check(Effect::Refuse, &[right, wrong], "false; refuse batch_refused; refuse no_match");
+    check(Effect::Annotate, &[right, wrong], "true; permit; annotate no_match");
+}

@@ -121,6 +121,9 @@ pub struct Row {
     pub row: usize,
     /// Why.
     pub reasons: Vec<&'static str>,
+    /// The elements to blame.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub elements: Vec<&'static str>,
 }
 
 /// A refusal, or another answer of our own.
@@ -289,7 +292,7 @@ mod tests {
             ]],
         );
         problem = Problem::new(Kind::Refused);
-        problem.rows = vec![Row { row: 3, reasons: vec!["no_match"] }];
+        problem.rows = vec![Row { row: 3, reasons: vec!["no_match"], elements: vec![] }];
         check(
             &problem,
             expect![[

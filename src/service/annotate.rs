@@ -1,5 +1,6 @@
 //! Annotations towards the core: Structured Fields (RFC 9651). Nothing here ever goes to a channel.
 
+use crate::domain::id::PaymentId;
 use crate::domain::mismatch::Mismatch;
 use crate::domain::outcome::{Arrival, Outcome};
 use crate::domain::payment::Mode;
@@ -7,6 +8,7 @@ use crate::message::outcome::Reading;
 use crate::policy::Effect;
 use crate::service::judge::Pending;
 use crate::service::refusal::Refusal;
+use crate::service::settle::Settled;
 use crate::store::Evidence;
 use sfv::{ItemSerializer, KeyRef, ParameterSerializer, RefBareItem, StringRef, TokenRef};
 
@@ -35,7 +37,22 @@ pub fn refused(refusal: &Refusal) -> Annotations {
         decision = decision.with("reason", token(reason.as_str()));
     }
     let decision = decision.with("mode", token(Mode::Enforce.as_str())).finish();
-    vec![("hefu-payment", quoted(&refusal.payment.to_string())), ("hefu-decision", decision)]
+    let mut annotations =
+        vec![("hefu-payment", quoted(&refusal.payment.to_string())), ("hefu-decision", decision)];
+    let rows: Vec<String> = refusal
+        .rows
+        .iter()
+        .take(ROWS_NAMED_MAX)
+        .map(|row| {
+            let field = Field::integer(row.number).with("decision", token(Effect::Refuse.as_str()));
+            let reason = row.reasons.first().and_then(|reason| token(reason.as_str()));
+            field.with("reason", reason).finish()
+        })
+        .collect();
+    if !rows.is_empty() {
+        annotations.push(("hefu-rows", rows.join(", ")));
+    }
+    annotations
 }
 
 /// What is told of a settled message.
@@ -75,16 +92,67 @@ pub(crate) fn settled(
     annotations
 }
 
+/// One row of a batch, judged and perhaps settled.
+pub(crate) struct RowNote<'a> {
+    pub(crate) number: usize,
+    pub(crate) row: &'a Pending,
+    pub(crate) settled: Option<Settled>,
+}
+
+/// How many rows `Hefu-Rows` names at most: cores refuse long heads.
+const ROWS_NAMED_MAX: usize = 64;
+
+/// What is told of a batch: the whole, and each row of which there is more to say than that it passed.
+pub(crate) fn batch(id: PaymentId, notes: Vec<RowNote<'_>>) -> Annotations {
+    let worst = notes.iter().map(|note| note.row.effect).max().unwrap_or(Effect::Permit);
+    let mode = notes.first().map_or(Mode::Observe, |note| note.row.mode);
+    let remarkable: Vec<_> = notes
+        .iter()
+        .filter(|note| {
+            let mismatch = note.settled.as_ref().and_then(|settled| settled.mismatch);
+            note.row.effect != Effect::Permit || mismatch.is_some()
+        })
+        .collect();
+    let mut decision = Field::token(worst.as_str()).with("mode", token(mode.as_str()));
+    let left_out = remarkable.len().saturating_sub(ROWS_NAMED_MAX);
+    if left_out > 0 {
+        decision = decision.with("rows_left_out", integer(left_out));
+    }
+    let mut annotations =
+        vec![("hefu-payment", quoted(&id.to_string())), ("hefu-decision", decision.finish())];
+    let rows: Vec<String> = remarkable
+        .into_iter()
+        .take(ROWS_NAMED_MAX)
+        .map(|RowNote { number, row, settled }| {
+            let mut field = Field::integer(*number).with("decision", token(row.effect.as_str()));
+            if let Some(reason) = row.reasons.first() {
+                field = field.with("reason", token(reason.as_str()));
+            }
+            if let Some(Settled { reading, mismatch }) = settled {
+                field = field.with("outcome", token(reading.outcome.as_str()));
+                if let Some(mismatch) = mismatch {
+                    field = field.with("mismatch", token(mismatch.kind.as_str()));
+                    field = field.with("suspects", string(&mismatch.elements.to_string()));
+                }
+            }
+            field.finish()
+        })
+        .collect();
+    if !rows.is_empty() {
+        annotations.push(("hefu-rows", rows.join(", ")));
+    }
+    annotations
+}
+
 fn verification(evidence: &Evidence, pending: &Pending) -> String {
-    let age = i64::try_from(pending.at.since(evidence.at).as_secs()).unwrap_or(i64::MAX);
-    let age = sfv::Integer::try_from(age).unwrap_or(sfv::Integer::MAX);
+    let age = pending.at.since(evidence.at).as_secs();
     let mut field =
         Field::token(evidence.answer.as_str()).with("provider", string(evidence.witness.as_str()));
     if let Some(road) = &evidence.road {
         field = field.with("road", string(road.as_str()));
     }
     field = field.with("elements", string(&evidence.elements.to_string()));
-    field = field.with("age", Some(RefBareItem::Integer(age)));
+    field = field.with("age", integer(age));
     if pending.asserted {
         field = field.with("asserted", Some(RefBareItem::Boolean(true)));
     }
@@ -100,6 +168,11 @@ impl Field {
         Self(ItemSerializer::new().bare_item(item))
     }
 
+    fn integer(number: usize) -> Self {
+        let item = integer(number).unwrap_or(RefBareItem::Boolean(false));
+        Self(ItemSerializer::new().bare_item(item))
+    }
+
     fn with(self, name: &str, value: Option<RefBareItem<'_>>) -> Self {
         match (KeyRef::from_str(name), value) {
             (Ok(name), Some(value)) => Self(self.0.parameter(name, value)),
@@ -110,6 +183,11 @@ impl Field {
     fn finish(self) -> String {
         self.0.finish()
     }
+}
+
+fn integer<'a>(number: impl TryInto<i64>) -> Option<RefBareItem<'a>> {
+    let number = sfv::Integer::try_from(number.try_into().unwrap_or(i64::MAX));
+    Some(RefBareItem::Integer(number.unwrap_or(sfv::Integer::MAX)))
 }
 
 fn token(word: &str) -> Option<RefBareItem<'_>> {

@@ -8,10 +8,12 @@ use crate::domain::id::{
 };
 use crate::domain::money::Fen;
 use crate::domain::payment::{Mode, Scenario, Standing};
-use crate::message::extract::{self, ExtractError, Extracted, Request};
+use crate::message::extract::{self, ExtractError, Extracted, Part, Payments, Request};
 use crate::message::node::ReadError;
-use crate::policy::{self, Basis, Effect, Facts, Permit, Reason, Verification};
+use crate::message::profile::Message;
+use crate::policy::{self, Basis, Decision, Effect, Facts, Permit, Reason, Verification};
 use crate::reconcile::hold::HoldKey;
+use crate::service::batch::Batch;
 use crate::service::refusal::Refusal;
 use crate::service::verify::{Gathered, Question};
 use crate::service::{Binding, Channel, Service};
@@ -21,6 +23,33 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What is known of a message between its permit and its answer.
+#[derive(Debug)]
+pub enum Judged {
+    /// One payment.
+    One(Box<Pending>),
+    /// A batch.
+    Batch(Batch),
+}
+
+impl Judged {
+    /// How long providers were waited for before the permit.
+    pub fn waited(&self) -> Duration {
+        match self {
+            Self::One(pending) => pending.known.waited,
+            Self::Batch(batch) => batch.waited,
+        }
+    }
+
+    /// The channel that the message goes to.
+    pub fn channel(&self) -> &Arc<Channel> {
+        match self {
+            Self::One(pending) => &pending.channel,
+            Self::Batch(batch) => &batch.channel,
+        }
+    }
+}
+
+/// What is known of a payment between its permit and its answer.
 #[derive(Debug)]
 pub struct Pending {
     pub(crate) channel: Arc<Channel>,
@@ -37,7 +66,8 @@ pub struct Pending {
     pub(crate) checks: ElementSet,
     pub(crate) remember: Option<String>,
     pub(crate) at: Timestamp,
-    pub(crate) waited: Duration,
+    /// What names its row, where it is one of a batch.
+    pub(crate) row: Option<String>,
 }
 
 /// What is known of the person behind a message, as fingerprints.
@@ -55,26 +85,9 @@ pub(crate) struct Known {
     pub(crate) waited: Duration,
 }
 
-impl Pending {
-    /// The payment's id.
-    pub const fn payment(&self) -> PaymentId {
-        self.payment
-    }
-
-    /// How long providers were waited for before the permit.
-    pub const fn waited(&self) -> Duration {
-        self.waited
-    }
-
-    /// The channel that the message goes to.
-    pub const fn channel(&self) -> &Arc<Channel> {
-        &self.channel
-    }
-}
-
 /// A message on its way to a decision.
-struct Draft {
-    payment: PaymentId,
+pub(crate) struct Draft {
+    pub(crate) payment: PaymentId,
     at: Timestamp,
     begun: Instant,
     message: Option<usize>,
@@ -92,6 +105,19 @@ struct Draft {
     invalid: ElementSet,
     /// Why it could not be read: its own status, and a text without values.
     unread: Option<(u16, String)>,
+    /// What names its row, where it is one of a batch.
+    row: Option<String>,
+}
+
+/// What a part of a message is judged with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judging<'a> {
+    pub(crate) channel: &'a Arc<Channel>,
+    pub(crate) message: &'a Message,
+    pub(crate) mode: Mode,
+    pub(crate) begun: Instant,
+    /// Until when providers may answer.
+    pub(crate) deadline: Instant,
 }
 
 impl Service {
@@ -103,43 +129,51 @@ impl Service {
         self: &Arc<Self>,
         channel: &Arc<Channel>,
         request: &Request<'_>,
-    ) -> Result<(Permit, Pending), Box<Refusal>> {
+    ) -> Result<(Permit, Judged), Box<Refusal>> {
         let begun = Instant::now();
         let draft = match extract::extract(&channel.profile, request) {
-            Ok(extracted) => self.appraise(channel, extracted, begun).await,
+            Ok(Extracted { message, order, payments }) => {
+                let first = payments.first().and_then(|part| part.payment.order.as_ref());
+                let mode = mode(channel.binding, first);
+                let deadline = begun + self.settings.inquiry_deadline;
+                let judging = Judging { channel, message, mode, begun, deadline };
+                match payments {
+                    Payments::One(part) => self.appraise(judging, *part).await,
+                    Payments::Rows(rows) => {
+                        return self.judge_batch(judging, order, rows).await;
+                    }
+                }
+            }
             Err(error) => self.unread(channel, &error, begun),
         };
-        self.conclude(channel, draft)
+        let (permit, pending) = self.conclude(channel, draft)?;
+        Ok((permit, Judged::One(Box::new(pending))))
     }
 
-    /// A message that was read, with what the decision rests on.
-    async fn appraise(
-        self: &Arc<Self>,
-        channel: &Arc<Channel>,
-        extracted: Extracted<'_>,
-        begun: Instant,
-    ) -> Draft {
+    /// A payment that was read, with what the decision rests on.
+    pub(crate) async fn appraise(self: &Arc<Self>, judging: Judging<'_>, part: Part) -> Draft {
         let at = self.now();
-        let mode = mode(channel.binding, extracted.payment.order.as_ref());
-        let (basis, known) = self.facts(channel, &extracted, mode).await;
-        let payment = &extracted.payment;
+        let Judging { channel, message, mode, begun, .. } = judging;
+        let (basis, known) = self.facts(judging, &part).await;
+        let payment = &part.payment;
         Draft {
             payment: self.new_id(at),
             at,
             begun,
-            message: position(&channel.profile.messages, extracted.message),
+            message: position(&channel.profile.messages, message),
             scenario: payment.scenario,
             mode,
             basis,
             amount: payment.amount,
             carried: payment.elements.set(),
             asserted: !payment.asserted.is_empty() && payment.scenario.is_verified(),
-            checks: checks(&extracted, &known),
-            invalid: extracted.invalid.iter().map(|invalid| invalid.element()).collect(),
+            checks: checks(message, payment.checks, &known),
+            invalid: part.invalid.iter().map(|invalid| invalid.element()).collect(),
             known,
             unread: None,
-            agreement: extracted.payment.agreement,
-            remember: extracted.remember,
+            agreement: part.payment.agreement,
+            remember: part.remember,
+            row: part.row,
         }
     }
 
@@ -176,6 +210,7 @@ impl Service {
             remember: None,
             invalid: ElementSet::EMPTY,
             unread: Some((status, error.to_string())),
+            row: None,
         }
     }
 
@@ -185,72 +220,98 @@ impl Service {
         channel: &Arc<Channel>,
         draft: Draft,
     ) -> Result<(Permit, Pending), Box<Refusal>> {
-        let Draft { payment, scenario, mode, basis, asserted, known, .. } = draft;
-        let facts = Facts { scenario, mode, basis, asserted, held: known.held };
-        let decision = policy::decide(&self.policy, &facts);
-        let (effect, reasons) = (decision.effect(), decision.reasons().to_vec());
-        self.metrics.on_decision(channel.name(), scenario, effect, mode);
+        let decision = self.decide(&draft);
+        let decided = (decision.effect(), decision.reasons().to_vec());
+        self.record(channel, &draft, &decided, None);
+        match decision.into_permit() {
+            Ok(permit) => Ok((permit, self.expect(channel, draft, decided))),
+            Err(reasons) => {
+                let first = reasons.first().map_or(403, |reason| reason.status());
+                let elements = draft.at_fault();
+                let (status, detail) =
+                    draft.unread.map_or((first, None), |(status, text)| (status, Some(text)));
+                Err(Box::new(Refusal {
+                    payment: draft.payment,
+                    status,
+                    reasons,
+                    elements,
+                    detail,
+                    rows: Vec::new(),
+                }))
+            }
+        }
+    }
+
+    pub(crate) fn decide(&self, draft: &Draft) -> Decision {
+        let Draft { scenario, mode, basis, asserted, known, .. } = draft;
+        let (scenario, mode, basis) = (*scenario, *mode, *basis);
+        let facts = Facts { scenario, mode, basis, asserted: *asserted, held: known.held };
+        policy::decide(&self.policy, &facts)
+    }
+
+    /// Counts and keeps a decision.
+    pub(crate) fn record(
+        &self,
+        channel: &Channel,
+        draft: &Draft,
+        (effect, reasons): &(Effect, Vec<Reason>),
+        row_of: Option<(PaymentId, usize)>,
+    ) {
+        let Draft { scenario, mode, known, .. } = draft;
+        self.metrics.on_decision(channel.name(), *scenario, *effect, *mode);
         self.store.put_record(Record {
-            payment,
+            payment: draft.payment,
             at: draft.at,
             channel: channel.name().clone(),
-            scenario,
+            scenario: *scenario,
             order: known.order.clone(),
             amount: draft.amount,
             carried: draft.carried,
-            mode,
-            effect,
+            mode: *mode,
+            effect: *effect,
             reasons: reasons.clone(),
             verified: known.verified.clone(),
             asked_now: known.asked_now,
             judged_in: draft.begun.elapsed(),
             outcome: None,
             mismatch: None,
+            row_of,
         });
-        let permit = match decision.into_permit() {
-            Ok(permit) => permit,
-            Err(reasons) => {
-                let elements = match known.verified.as_ref().map(|evidence| evidence.answer) {
-                    Some(Answer::NoMatch(elements)) => elements,
-                    Some(_) | None => draft.invalid,
-                };
-                let first = reasons.first().map_or(403, |reason| reason.status());
-                let (status, detail) =
-                    draft.unread.map_or((first, None), |(status, text)| (status, Some(text)));
-                return Err(Box::new(Refusal { payment, status, reasons, elements, detail }));
-            }
-        };
-        if scenario.moves_money() {
-            self.store.expect(channel.name(), payment);
+    }
+
+    /// Opens the expectation of a payment that may leave.
+    pub(crate) fn expect(
+        &self,
+        channel: &Arc<Channel>,
+        draft: Draft,
+        (effect, reasons): (Effect, Vec<Reason>),
+    ) -> Pending {
+        if draft.scenario.moves_money() {
+            self.store.expect(channel.name(), draft.payment);
         }
-        let pending = Pending {
+        Pending {
             channel: channel.clone(),
-            payment,
+            payment: draft.payment,
             message: draft.message,
-            scenario,
-            mode,
+            scenario: draft.scenario,
+            mode: draft.mode,
             effect,
             reasons,
-            asserted,
-            waited: known.waited,
-            known,
+            asserted: draft.asserted,
+            known: draft.known,
             agreement: draft.agreement,
             checks: draft.checks,
             remember: draft.remember,
             at: draft.at,
-        };
-        Ok((permit, pending))
+            row: draft.row,
+        }
     }
 
     /// What the decision rests on.
-    async fn facts(
-        self: &Arc<Self>,
-        channel: &Arc<Channel>,
-        extracted: &Extracted<'_>,
-        mode: Mode,
-    ) -> (Basis, Known) {
-        let payment = &extracted.payment;
-        let mut known = self.fingerprints(extracted);
+    async fn facts(self: &Arc<Self>, judging: Judging<'_>, part: &Part) -> (Basis, Known) {
+        let Judging { channel, message, .. } = judging;
+        let payment = &part.payment;
+        let mut known = self.fingerprints(part);
         if payment.scenario == Scenario::Verify {
             return (Basis::Passing, known);
         }
@@ -271,8 +332,8 @@ impl Service {
         if !payment.scenario.is_verified() {
             return (Basis::Passing, known);
         }
-        if !extracted.message.recall.is_empty() {
-            let waiting = extracted.recall.as_ref();
+        if !message.recall.is_empty() {
+            let waiting = part.recall.as_ref();
             let waiting =
                 waiting.and_then(|key| self.store.recall(channel.name(), key, self.now()));
             return match waiting {
@@ -282,24 +343,24 @@ impl Service {
                 None => (Basis::ConfirmsUnseen, known),
             };
         }
-        let basis = self.verification(channel, extracted, mode, &mut known).await;
+        let basis = self.verification(judging, part, &mut known).await;
         (basis, known)
     }
 
     /// What verification yields for the elements of a message.
     async fn verification(
         self: &Arc<Self>,
-        channel: &Arc<Channel>,
-        extracted: &Extracted<'_>,
-        mode: Mode,
+        judging: Judging<'_>,
+        part: &Part,
         known: &mut Known,
     ) -> Basis {
-        let payment = &extracted.payment;
-        if !extracted.invalid.is_empty() {
+        let Judging { channel, mode, deadline, .. } = judging;
+        let payment = &part.payment;
+        if !part.invalid.is_empty() {
             return Basis::Verified(Verification::Answered(Answer::Invalid));
         }
         let Some((tuple, set)) = known.tuple else {
-            return if extracted.sealed.is_empty() { Basis::Incomplete } else { Basis::Sealed };
+            return if part.sealed.is_empty() { Basis::Incomplete } else { Basis::Sealed };
         };
         known.held = self.is_held(channel, None, Some(tuple));
         let stopped = known.held && payment.scenario.stops_at_hold();
@@ -309,6 +370,7 @@ impl Service {
             set,
             tuple,
             may_ask: mode == Mode::Enforce && !stopped,
+            deadline,
         };
         let asked = Instant::now();
         let gathered = self.gather(&question).await;
@@ -326,8 +388,8 @@ impl Service {
         }
     }
 
-    fn fingerprints(&self, extracted: &Extracted<'_>) -> Known {
-        let payment = &extracted.payment;
+    fn fingerprints(&self, part: &Part) -> Known {
+        let payment = &part.payment;
         let carried = payment.elements.set();
         let set = if payment.scenario == Scenario::Verify {
             // What the core verifies through the channel is taken as asked.
@@ -382,6 +444,16 @@ impl Service {
     }
 }
 
+impl Draft {
+    /// The elements at fault, where they are known.
+    pub(crate) fn at_fault(&self) -> ElementSet {
+        match self.known.verified.as_ref().map(|evidence| evidence.answer) {
+            Some(Answer::NoMatch(elements)) => elements,
+            Some(_) | None => self.invalid,
+        }
+    }
+}
+
 impl From<Agreement> for Known {
     fn from(bind: Agreement) -> Self {
         Self {
@@ -396,12 +468,10 @@ impl From<Agreement> for Known {
 }
 
 /// Which elements a success proves: of those that the message carries, or that the first step of its bind carried.
-fn checks(extracted: &Extracted<'_>, known: &Known) -> ElementSet {
+fn checks(message: &Message, carried: ElementSet, known: &Known) -> ElementSet {
     match known.tuple {
-        Some((_, carried)) if !extracted.message.recall.is_empty() => {
-            extracted.message.checks.intersection(carried)
-        }
-        Some(_) | None => extracted.payment.checks,
+        Some((_, waiting)) if !message.recall.is_empty() => message.checks.intersection(waiting),
+        Some(_) | None => carried,
     }
 }
 

@@ -17,6 +17,19 @@ pub struct Refusal {
     pub elements: ElementSet,
     /// What is wrong with the message, where it cannot be read: a path of the profile, never a value.
     pub detail: Option<String>,
+    /// The refused rows, where it is a batch.
+    pub rows: Vec<RefusedRow>,
+}
+
+/// A row of a batch that is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// Its number, from 1.
+    pub number: usize,
+    /// Why.
+    pub reasons: Vec<Reason>,
+    /// The elements at fault, where they are known.
+    pub elements: ElementSet,
 }
 
 impl Refusal {

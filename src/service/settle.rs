@@ -3,15 +3,15 @@
 use crate::domain::answer::Answer;
 use crate::domain::element::ElementSet;
 use crate::domain::mismatch::{Mismatch, MismatchKind};
-use crate::domain::outcome::{Arrival, Decline, Outcome};
+use crate::domain::outcome::{Arrival, Decline, Outcome, Suspects};
 use crate::domain::payment::Scenario;
-use crate::message::outcome::{self, Reading};
-use crate::message::profile::Message;
+use crate::message::outcome::{self, Reading, Told};
+use crate::message::profile::{Message, Profile};
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::reconcile::{self, Expected, Finding, Verified};
 use crate::service::Service;
 use crate::service::annotate::{self, Annotations};
-use crate::service::judge::Pending;
+use crate::service::judge::{Judged, Pending};
 use crate::store::{Agreement, Evidence, Witness};
 
 /// What became of a message after its permit.
@@ -34,33 +34,48 @@ pub enum Reported<'a> {
 
 impl Service {
     /// Settles a message and says what the core is told beside the answer.
-    pub fn settle(&self, pending: Pending, reported: Reported<'_>) -> Annotations {
-        let reading = match reported {
-            Reported::NotSent => {
-                self.store.close_expectation(pending.channel.name(), pending.payment);
-                return annotate::judged(&pending);
+    pub fn settle(&self, judged: Judged, reported: Reported<'_>) -> Annotations {
+        match judged {
+            Judged::Batch(batch) => self.settle_batch(batch, reported),
+            Judged::One(pending) => {
+                let told = told(&pending.channel.profile, message(&pending), reported);
+                match self.settle_one(&pending, told.map(Told::whole)) {
+                    Some(Settled { reading, mismatch }) => {
+                        annotate::settled(&pending, &reading, mismatch)
+                    }
+                    None => annotate::judged(&pending),
+                }
             }
-            Reported::InDoubt => Reading::UNKNOWN,
-            Reported::Answer { status, content_type, body } => {
-                read(&pending, status, content_type, body)
-            }
-        };
-        if !has_outcome(&pending) {
-            return annotate::judged(&pending);
         }
-        let finding = Self::compare(&pending, reading.outcome);
+    }
+
+    /// Settles one payment with what was read of its answer: nothing where nothing was sent. Yields nothing where its answers
+    /// are not read.
+    pub(crate) fn settle_one(
+        &self,
+        pending: &Pending,
+        reading: Option<Reading>,
+    ) -> Option<Settled> {
+        let Some(reading) = reading else {
+            self.store.close_expectation(pending.channel.name(), pending.payment);
+            return None;
+        };
+        if !has_outcome(pending) {
+            return None;
+        }
+        let finding = Self::compare(pending, reading.outcome);
         let mismatch = match finding {
             Finding::Differ(mismatch) => Some(mismatch),
             Finding::Agree | Finding::Silent => None,
         };
-        self.count(&pending, &reading, mismatch);
-        self.react(&pending, &reading);
+        self.count(pending, &reading, mismatch);
+        self.react(pending, &reading);
         self.store.complete(
             pending.payment,
             (reading.outcome, reading.code.clone(), Arrival::Sync),
             mismatch,
         );
-        annotate::settled(&pending, &reading, mismatch)
+        Some(Settled { reading, mismatch })
     }
 
     fn compare(pending: &Pending, outcome: Outcome) -> Finding {
@@ -95,23 +110,18 @@ impl Service {
 
     /// What an outcome sets in motion.
     fn react(&self, pending: &Pending, reading: &Reading) {
-        let believed = pending.channel.answers_are_believed;
         match reading.outcome {
-            Outcome::NoMatch(suspects) if believed => {
+            Outcome::NoMatch(suspects) => {
                 if pending.scenario == Scenario::Verify {
-                    self.learn_from_verify(pending, Answer::NoMatch(told(suspects.set(), pending)));
+                    self.learn_from_verify(pending, Answer::NoMatch(named(suspects, pending)));
                 } else {
                     self.contradict(pending);
                 }
             }
-            Outcome::Declined(Decline::AgreementInvalid) if believed => self.close(pending),
+            Outcome::Declined(Decline::AgreementInvalid) => self.close(pending),
             Outcome::Succeeded => self.on_success(pending, reading),
             Outcome::Accepted => self.remember(pending, reading),
-            Outcome::NoMatch(_)
-            | Outcome::Declined(_)
-            | Outcome::Unknown
-            | Outcome::Reversed
-            | Outcome::Unmapped => (),
+            Outcome::Declined(_) | Outcome::Unknown | Outcome::Reversed | Outcome::Unmapped => (),
         }
     }
 
@@ -180,7 +190,7 @@ impl Service {
             );
         }
         let Some(id) = &reading.agreement else { return };
-        let closes = Self::message(pending)
+        let closes = message(pending)
             .and_then(|message| message.yields.as_ref())
             .is_some_and(|yields| yields.closes_same_card);
         self.store.put_agreement(channel, id.clone(), bind, closes);
@@ -212,7 +222,7 @@ impl Service {
 
     fn close(&self, pending: &Pending) {
         let closes = pending.scenario != Scenario::Unbind
-            || Self::message(pending).is_some_and(|message| message.closes_agreement);
+            || message(pending).is_some_and(|message| message.closes_agreement);
         if let Some(id) = pending.agreement.as_ref().filter(|_| closes) {
             self.store.close_agreement(pending.channel.name(), id);
         }
@@ -249,10 +259,16 @@ impl Service {
             self.store.contradict(&tuple, channel, pending.channel.profile.road.as_ref());
         }
     }
+}
 
-    fn message(pending: &Pending) -> Option<&Message> {
-        pending.message.and_then(|at| pending.channel.profile.messages.get(at))
-    }
+/// A payment that is settled.
+pub(crate) struct Settled {
+    pub(crate) reading: Reading,
+    pub(crate) mismatch: Option<Mismatch>,
+}
+
+fn message(pending: &Pending) -> Option<&Message> {
+    pending.message.and_then(|at| pending.channel.profile.messages.get(at))
 }
 
 /// Whether the answers of this message are read: those that say nothing of the first half wait for a later reader.
@@ -274,20 +290,28 @@ fn has_outcome(pending: &Pending) -> bool {
     }
 }
 
-fn read(pending: &Pending, status: u16, content_type: Option<&str>, body: &[u8]) -> Reading {
-    let profile = &pending.channel.profile;
-    let message = pending.message.and_then(|at| profile.messages.get(at));
-    match message {
-        Some(message) if (200..300).contains(&status) => {
-            outcome::read(profile, message, content_type, body)
+/// What an answer says; nothing where nothing was sent.
+pub(crate) fn told(
+    profile: &Profile,
+    message: Option<&Message>,
+    reported: Reported<'_>,
+) -> Option<Told> {
+    match (reported, message) {
+        (Reported::NotSent, _) => None,
+        (Reported::Answer { status, content_type, body }, Some(message))
+            if (200..300).contains(&status) =>
+        {
+            Some(outcome::read(profile, message, content_type, body))
         }
-        Some(_) | None => Reading::UNKNOWN,
+        (Reported::Answer { .. } | Reported::InDoubt, _) => Some(Told::Whole(Reading::UNKNOWN)),
     }
 }
 
-/// The elements that a channel's `no_match` names, of those that were verified; none where it names all.
-fn told(suspects: ElementSet, pending: &Pending) -> ElementSet {
+/// The elements that a channel's `no_match` names, of those that were verified; none where it names none of them or all.
+fn named(suspects: Suspects, pending: &Pending) -> ElementSet {
     let verified = pending.known.tuple.map_or(ElementSet::EMPTY, |(_, set)| set);
-    let told = suspects.intersection(verified);
-    if told == verified { ElementSet::EMPTY } else { told }
+    match suspects {
+        Suspects::Named(named) if !named.is_superset(verified) => named.intersection(verified),
+        Suspects::Named(_) | Suspects::OneOf(_) => ElementSet::EMPTY,
+    }
 }

@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 /// Questions that are being asked now, so that one tuple is asked about once.
 pub type Flights = Arc<DashMap<Fingerprint, watch::Receiver<Option<Evidence>>>>;
@@ -49,6 +49,8 @@ pub struct Question<'a> {
     pub tuple: Fingerprint,
     /// Whether providers may be asked.
     pub may_ask: bool,
+    /// Until when an answer is waited for; after it nobody is asked.
+    pub deadline: Instant,
 }
 
 impl Service {
@@ -66,6 +68,9 @@ impl Service {
             self.metrics.on_evidence(EvidenceUse::Miss);
             return Gathered::NotAsked;
         }
+        if Instant::now() >= question.deadline {
+            return Gathered::NoAnswer;
+        }
         let kind = question.elements.pan.as_ref().map(super::super::domain::pan::Pan::kind);
         let order =
             route::plan(self.providers.iter().map(|entry| &entry.candidate), question.set, kind);
@@ -78,8 +83,7 @@ impl Service {
             return Gathered::NobodyCan;
         }
         let mut flight = self.board(question, providers);
-        let landed =
-            timeout(self.settings.inquiry_deadline, flight.wait_for(Option::is_some)).await;
+        let landed = timeout_at(question.deadline, flight.wait_for(Option::is_some)).await;
         match landed {
             Ok(Ok(evidence)) => evidence.clone().map_or(Gathered::NoAnswer, |evidence| {
                 Gathered::Evidence { evidence, asked_now: true }

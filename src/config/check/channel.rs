@@ -12,7 +12,9 @@ use crate::crypto::seal::OpeningKey;
 use crate::domain::id::{ChannelName, Road};
 use crate::message::charset::Charset;
 use crate::message::path::Path;
-use crate::message::profile::{Body, Format, Layer, OutcomeRule, Profile, RouteRule, Step, Unwrap};
+use crate::message::profile::{
+    Body, Format, Layer, Message, OutcomeRule, Place, Profile, RouteRule, Step, Unwrap, XmlRule,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
@@ -47,7 +49,11 @@ pub(crate) fn key_names(file: &ChannelFile) -> BTreeSet<&str> {
         .flat_map(|unwrap| &unwrap.value.steps)
         .filter_map(|step| match &step.value {
             StepFile::OpenBlocks(name) => Some(name.as_str()),
-            StepFile::Base64 | StepFile::Hex | StepFile::BraceForm | StepFile::Json => None,
+            StepFile::Base64
+            | StepFile::Hex
+            | StepFile::Percent
+            | StepFile::BraceForm
+            | StepFile::Json => None,
         })
         .collect()
 }
@@ -103,12 +109,20 @@ pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Opt
         routes,
         request: request?,
         answer: answer?,
+        headers: headers(&messages),
         messages,
         codes: codes.map(|codes| codes.maps.clone()).unwrap_or_default(),
     };
     let not_processed_after =
         codes.map(|codes| codes.not_processed_after.clone()).unwrap_or_default();
     Some(Protocol { profile, notify, not_processed_after })
+}
+
+/// The HTTP headers that messages are read from.
+fn headers(messages: &[Message]) -> Vec<String> {
+    let names: BTreeSet<&str> =
+        messages.iter().flat_map(message::request_paths).filter_map(Path::header).collect();
+    names.into_iter().map(str::to_owned).collect()
 }
 
 fn find_codes<'a>(
@@ -134,17 +148,20 @@ pub(crate) struct Maps<'a> {
 impl Maps<'_> {
     /// The rule for reading an outcome; its maps must be known.
     pub(crate) fn outcome(&self, sheet: &mut Sheet, file: &At<OutcomeFile>) -> Option<OutcomeRule> {
-        let outer = file.value.outer.as_ref().map(|outer| {
-            let LayerFile { code, map } = &outer.value;
-            self.layer(sheet, &outer.span, code.as_ref(), map.as_ref())
-        });
-        let OutcomeFile { code, map, .. } = &file.value;
+        let OutcomeFile { code, map, outer, rows, row } = &file.value;
+        let mut outer_layers = Vec::new();
+        if let Some(outer) = outer {
+            for LayerFile { code, map } in outer.value.layers() {
+                outer_layers.push(self.layer(sheet, &outer.span, code.as_ref(), map.as_ref()));
+            }
+        }
         let layer = self.layer(sheet, &file.span, code.as_ref(), map.as_ref());
-        let outer = match outer {
-            Some(read) => Some(read?),
-            None => None,
-        };
-        Some(OutcomeRule { outer, layer: layer? })
+        let rows = message::rows(sheet, &file.span, rows.as_ref(), row);
+        Some(OutcomeRule {
+            outer: outer_layers.into_iter().collect::<Option<_>>()?,
+            rows,
+            layer: layer?,
+        })
     }
 
     fn layer(
@@ -175,7 +192,8 @@ fn read_body(
 ) -> Option<Body> {
     let span = &file.span;
     let file = &file.value;
-    let format = sheet.need(file.format.as_ref(), span, "format", "one of form, pairs, json, text");
+    let format =
+        sheet.need(file.format.as_ref(), span, "format", "one of form, pairs, json, xml, text");
     if let Some(field) =
         file.charset.field.as_ref().filter(|field| field.value.0.keys().count() > 1)
     {
@@ -188,12 +206,38 @@ fn read_body(
         file.unwrap.iter().map(|unwrap| read_unwrap(sheet, unwrap, format, keys)).collect();
     Some(Body {
         format,
+        xml: read_xml(sheet, span, file, format),
         charset: Charset {
             field: file.charset.field.as_ref().map(|field| field.value.0.clone()),
             default,
         },
         content_types: file.content_types.iter().map(|kind| kind.0.0.clone()).collect(),
         unwrap,
+    })
+}
+
+fn read_xml(
+    sheet: &mut Sheet,
+    span: &Range<usize>,
+    file: &BodyFile,
+    format: Format,
+) -> Option<XmlRule> {
+    let tail_span = file.tail.as_ref().map(|tail| &tail.span);
+    let texts = [file.root.as_ref(), file.namespace.as_ref()];
+    let spans = texts.into_iter().flatten().map(|text| &text.span).chain(tail_span);
+    if format != Format::Xml {
+        for span in spans {
+            let hint = "only a body of format `xml` has a root, a namespace and a tail";
+            sheet.problem(span, "this body is not XML", hint);
+        }
+        return None;
+    }
+    let hint = "name the root element, such as `root = \"message\"`; paths begin below it";
+    let root = sheet.need(file.root.as_ref(), span, "root", hint)?;
+    Some(XmlRule {
+        root: root.value.clone(),
+        namespace: file.namespace.as_ref().map(|namespace| namespace.value.clone()),
+        tail: file.tail.as_ref().map(|tail| tail.value.0.clone()),
     })
 }
 
@@ -205,7 +249,7 @@ fn read_unwrap(
 ) -> Unwrap {
     let file = &unwrap.value;
     match (&file.at, format) {
-        (None, Format::Form | Format::Pairs | Format::Json) => {
+        (None, Format::Form | Format::Pairs | Format::Json | Format::Xml) => {
             let hint = "name the field in `at`, or unwrap a whole body of format `text`";
             sheet.problem(&unwrap.span, "nothing says what is unwrapped", hint);
         }
@@ -213,7 +257,8 @@ fn read_unwrap(
             let hint = "leave `at` out: the whole body is unwrapped";
             sheet.problem(&unwrap.span, "a body of format `text` has no fields", hint);
         }
-        (None, Format::Text) | (Some(_), Format::Form | Format::Pairs | Format::Json) => (),
+        (None, Format::Text)
+        | (Some(_), Format::Form | Format::Pairs | Format::Json | Format::Xml) => (),
     }
     let mut steps = Vec::new();
     for step in &file.steps {
@@ -225,6 +270,7 @@ fn read_unwrap(
         steps.push(match &step.value {
             StepFile::Base64 => Step::Base64,
             StepFile::Hex => Step::Hex,
+            StepFile::Percent => Step::Percent,
             StepFile::BraceForm => Step::BraceForm,
             StepFile::Json => Step::Json,
             StepFile::OpenBlocks(name) => Step::OpenBlocks(keys.get(name).cloned()),
@@ -234,7 +280,7 @@ fn read_unwrap(
         let hint = "write the steps in order, such as `steps = [\"base64\", \"brace_form\"]`";
         sheet.problem(&unwrap.span, "an `unwrap` without steps", hint);
     }
-    Unwrap { at: file.at.as_ref().map(|at| at.0.clone()), steps }
+    Unwrap { at: file.at.as_ref().map_or(Place::Body, |at| at.0.clone()), steps }
 }
 
 struct Beside<'a> {

@@ -71,6 +71,9 @@ fn with_likes(
             for (code, outcome) in &inherited.codes {
                 whole.codes.entry(code.clone()).or_insert(*outcome);
             }
+            for (prefix, outcome) in &inherited.prefixes {
+                whole.prefixes.entry(prefix.clone()).or_insert(*outcome);
+            }
             whole.texts.extend(inherited.texts.iter().cloned());
         }
         like = map.value.like.as_ref();
@@ -103,7 +106,16 @@ fn own_codes(sheet: &mut Sheet, name: &str, file: &MapFile) -> CodeMap {
     codes.sort_by_key(|(code, _)| code.span.start);
     let mut map = CodeMap::default();
     for (code, outcome) in codes {
-        if map.codes.insert(code.value.clone(), outcome).is_some() {
+        let (codes, written) = match code.value.strip_suffix('*') {
+            Some(prefix) => (&mut map.prefixes, prefix),
+            None => (&mut map.codes, code.value.as_str()),
+        };
+        if written.is_empty() || written.contains('*') {
+            let hint =
+                "write a code, or how codes begin with one `*` at the end, such as `\"20*\"`";
+            sheet.problem(&code.span, format!("`{}` is no code", code.value), hint);
+        }
+        if codes.insert(written.to_owned(), outcome).is_some() {
             let hint = "a code means one thing in one map: delete it here or there";
             sheet.problem(
                 &code.span,

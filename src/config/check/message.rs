@@ -2,12 +2,13 @@
 
 use super::channel::{Maps, paths};
 use crate::config::file::channel::{Field, MessageFile, WaitFile, YieldsFile};
+use crate::config::problem::suggest;
 use crate::config::read::{At, Sheet};
 use crate::domain::element::{Element, ElementSet};
 use crate::domain::money::Unit;
 use crate::domain::payment::Scenario;
 use crate::message::path::Path;
-use crate::message::profile::{Coded, Message, Yields};
+use crate::message::profile::{Coded, Message, Rows, Yields};
 use std::ops::Range;
 
 /// The elements that messages carry.
@@ -53,10 +54,13 @@ pub(crate) fn check_all(
 /// Whether every message that `later` matches is already matched by `earlier`.
 fn covers(earlier: &Message, later: &Message) -> bool {
     let path = earlier.path.is_none() || earlier.path == later.path;
-    path && earlier.when.iter().all(|(field, values)| {
-        let asked = later.when.iter().find(|(other, _)| other == field);
-        asked.is_some_and(|(_, asked)| asked.iter().all(|value| values.contains(value)))
-    })
+    let method = earlier.method == later.method;
+    method
+        && path
+        && earlier.when.iter().all(|(field, values)| {
+            let asked = later.when.iter().find(|(other, _)| other == field);
+            asked.is_some_and(|(_, asked)| asked.iter().all(|value| values.contains(value)))
+        })
 }
 
 fn check(sheet: &mut Sheet, at: &At<MessageFile>, maps: &Maps<'_>) -> Option<Message> {
@@ -84,10 +88,12 @@ fn check(sheet: &mut Sheet, at: &At<MessageFile>, maps: &Maps<'_>) -> Option<Mes
         .map(|coded| (&coded.value.field, &coded.value.values, &coded.span));
     let account_kind =
         values.and_then(|(field, values, span)| coded(sheet, field.as_ref(), values, span));
-    Some(Message {
+    let message = Message {
         scenario: scenario?.0,
+        method: method(sheet, file.method.as_ref()),
         path: file.path.as_ref().map(|path| path.0.0.clone()),
         when: file.when.iter().map(|(field, values)| (field.0.clone(), values.values())).collect(),
+        rows: rows(sheet, &at.span, file.rows.as_ref(), &file.row),
         order: paths(&file.order),
         merchant: file.merchant.as_ref().map(|field| field.0.clone()),
         amount,
@@ -102,7 +108,94 @@ fn check(sheet: &mut Sheet, at: &At<MessageFile>, maps: &Maps<'_>) -> Option<Mes
         yields: file.yields.as_ref().and_then(|yields| read_yields(sheet, yields)),
         closes_agreement: file.closes_agreement.as_ref().is_some_and(|closes| closes.value),
         outcome,
-    })
+    };
+    check_rows(sheet, &at.span, &message);
+    Some(message)
+}
+
+fn method(sheet: &mut Sheet, method: Option<&At<String>>) -> String {
+    const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
+    match method {
+        None => "POST".to_owned(),
+        Some(method) => {
+            if !METHODS.contains(&method.value.as_str()) {
+                let hint = suggest(&method.value, METHODS);
+                sheet.problem(&method.span, format!("no method `{}`", method.value), hint);
+            }
+            method.value.clone()
+        }
+    }
+}
+
+/// The rows of a batch: where they are and what names one.
+pub(crate) fn rows(
+    sheet: &mut Sheet,
+    span: &Range<usize>,
+    rows: Option<&Field>,
+    row: &[Field],
+) -> Option<Rows> {
+    let name = paths(row);
+    let Some(rows) = rows else {
+        if !name.is_empty() {
+            let hint = "say where the rows are, such as `rows = \"details/detail\"`";
+            sheet.problem(span, "`row` without `rows`", hint);
+        }
+        return None;
+    };
+    if name.is_empty() || name.iter().any(|path| !path.in_row()) {
+        let hint = "name the fields of a row that name it, such as `row = [\"./serial\"]`";
+        sheet.problem(span, "nothing names a row within its batch", hint);
+    }
+    Some(Rows { at: rows.0.clone(), name })
+}
+
+/// Every path that is read in requests of this message.
+pub(crate) fn request_paths(message: &Message) -> impl Iterator<Item = &Path> {
+    let Message { when, order, merchant, amount, elements, agreement, sealed, .. } = message;
+    when.iter()
+        .map(|(path, _)| path)
+        .chain(order)
+        .chain(merchant)
+        .chain(amount.iter().map(|(path, _)| path))
+        .chain(elements.iter().map(|(_, path)| path))
+        .chain(agreement)
+        .chain(sealed.iter().map(|(path, _)| path))
+        .chain(message.id_type.iter().map(|coded| &coded.at))
+        .chain(message.account_kind.iter().map(|coded| &coded.at))
+        .chain(&message.remember)
+        .chain(&message.recall)
+}
+
+/// What is read in rows stands in a message that has them, and nothing of a batch waits or is known before its rows.
+fn check_rows(sheet: &mut Sheet, span: &Range<usize>, message: &Message) {
+    let batch = message.rows.is_some();
+    if let Some(path) = request_paths(message).find(|path| path.in_row() && !batch) {
+        let hint = "say where the rows are in `rows`, and what names one in `row`";
+        sheet.problem(span, format!("`{path}` is read in rows, and there are none"), hint);
+    }
+    let before = message.when.iter().map(|(path, _)| path).chain(&message.order);
+    if let Some(path) =
+        before.chain(message.rows.iter().map(|rows| &rows.at)).find(|path| path.in_row())
+    {
+        let hint = "these are known before there are rows: write a path from the root";
+        sheet.problem(span, format!("`{path}` of the batch itself is read in a row"), hint);
+    }
+    if batch && !(message.remember.is_empty() && message.recall.is_empty()) {
+        let hint = "only single messages are steps of a bind";
+        sheet.problem(span, "a batch with `remember` or `recall`", hint);
+    }
+    let Some(outcome) = &message.outcome else { return };
+    let yields = message.yields.as_ref().map(|yields| &yields.agreement);
+    let inner = [&outcome.layer.code].into_iter().chain(yields);
+    if let Some(path) = inner.into_iter().find(|path| path.in_row() && outcome.rows.is_none()) {
+        let hint =
+            "say where the answer's rows are in `answer.rows`, and what names one in `answer.row`";
+        sheet.problem(span, format!("`{path}` is read in rows, and the answer has none"), hint);
+    }
+    if outcome.rows.is_some() && !batch {
+        let hint = "an answer has rows where its message has them";
+        sheet.problem(span, "an answer with rows to a message without", hint);
+    }
 }
 
 /// What a scenario needs, and what only makes sense together.

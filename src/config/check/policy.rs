@@ -38,6 +38,13 @@ pub(crate) fn check(sheet: &mut Sheet, file: &PolicyFile, channels: &BTreeSet<St
         contradicted: effect(file.agreements.contradicted.as_ref(), agreements.contradicted),
         closed: effect(file.agreements.closed.as_ref(), agreements.closed),
     };
+    if let Some(refused_rows) = &file.batch.refused_rows {
+        if refused_rows.value.0 == Effect::Permit {
+            let hint = "write `refuse` (the batch whole) or `annotate` (the row, and let it leave)";
+            sheet.problem(&refused_rows.span, "refused rows cannot be permitted", hint);
+        }
+        policy.refused_rows = refused_rows.value.0;
+    }
     let (holds, evidence, inquiry) = (Holds::default(), Evidence::default(), Inquiry::default());
     Checked {
         policy,
@@ -66,6 +73,12 @@ pub(crate) fn check(sheet: &mut Sheet, file: &PolicyFile, channels: &BTreeSet<St
                 file.inquiry.deadline.as_ref(),
                 MINUTE / 600..=MINUTE,
                 inquiry.deadline,
+            ),
+            batch_deadline: time(
+                sheet,
+                file.inquiry.batch_deadline.as_ref(),
+                MINUTE / 600..=MINUTE * 10,
+                inquiry.batch_deadline,
             ),
         },
     }

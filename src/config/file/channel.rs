@@ -8,11 +8,12 @@ use crate::domain::money::Unit;
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::Scenario;
 use crate::message::path::Path;
-use crate::message::profile::Format;
+use crate::message::profile::{Format, Place};
+use regex::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -59,9 +60,15 @@ pub(crate) struct RouteFile {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BodyFile {
-    /// `form`, `pairs` (no percent encoding), `json`, or `text` (to be unwrapped whole).
+    /// `form`, `pairs` (no percent encoding), `json`, `xml`, or `text` (to be unwrapped whole).
     #[schemars(required)]
     pub(crate) format: Option<Text<Format>>,
+    /// XML: the name of the root; paths begin below it.
+    pub(crate) root: Option<At<String>>,
+    /// XML: the namespace of all elements; none where absent.
+    pub(crate) namespace: Option<At<String>>,
+    /// XML: what must follow the document, as a whole; white space only where absent.
+    pub(crate) tail: Option<At<Text<Regex>>>,
     /// Its charset.
     pub(crate) charset: CharsetFile,
     /// The media types that carry it; any where empty.
@@ -84,8 +91,8 @@ pub(crate) struct CharsetFile {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct UnwrapFile {
-    /// The field; the whole body where absent.
-    pub(crate) at: Option<Field>,
+    /// The field, or `*` for each text directly below the root; the whole body where absent.
+    pub(crate) at: Option<Text<Place>>,
     /// What to do, in order.
     pub(crate) steps: Vec<At<StepFile>>,
 }
@@ -98,6 +105,8 @@ pub(crate) enum StepFile {
     Base64,
     /// Hexadecimal.
     Hex,
+    /// Percent encoding, once more than the body's own.
+    Percent,
     /// `{k=v&k=v}`
     BraceForm,
     /// JSON.
@@ -113,11 +122,17 @@ pub(crate) struct MessageFile {
     /// What it is for.
     #[schemars(required)]
     pub(crate) scenario: Option<Text<Scenario>>,
+    /// How it is sent: `POST` where absent; `GET` is read from the query.
+    pub(crate) method: Option<At<String>>,
     /// The path that it comes on; any of the channel's where absent.
     pub(crate) path: Option<Text<RoutePath>>,
     /// Fields and the value, or one of the values, that they must have.
     pub(crate) when: BTreeMap<Field, OneOrMany>,
-    /// The fields that name the order.
+    /// A batch: where its rows are. Paths that begin with `./` are read in each row.
+    pub(crate) rows: Option<Field>,
+    /// A batch: the fields that name a row.
+    pub(crate) row: Vec<Field>,
+    /// The fields that name the order; of a batch, the batch.
     pub(crate) order: Vec<Field>,
     /// The field that names the core's merchant.
     pub(crate) merchant: Option<Field>,
@@ -270,8 +285,53 @@ pub(crate) struct OutcomeFile {
     /// The code map.
     #[schemars(required)]
     pub(crate) map: Option<At<String>>,
-    /// An outer layer that must succeed first.
-    pub(crate) outer: Option<At<LayerFile>>,
+    /// An outer layer that must succeed first, or several from the outside in.
+    pub(crate) outer: Option<At<OuterFile>>,
+    /// Where the answer's rows are, if it tells the outcome row by row. Paths that begin with `./` are read in each.
+    pub(crate) rows: Option<Field>,
+    /// The fields that name a row, as in the message.
+    pub(crate) row: Vec<Field>,
+}
+
+/// One layer, or several.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum OuterFile {
+    /// One.
+    One(LayerFile),
+    /// From the outside in.
+    Many(Vec<LayerFile>),
+}
+
+impl OuterFile {
+    pub(crate) fn layers(&self) -> &[LayerFile] {
+        match self {
+            Self::One(layer) => std::slice::from_ref(layer),
+            Self::Many(layers) => layers,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for OuterFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Layers;
+        impl<'de> Visitor<'de> for Layers {
+            type Value = OuterFile;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`{ code = …, map = … }`, or a list of such layers")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(OuterFile::Many)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                LayerFile::deserialize(MapAccessDeserializer::new(map)).map(OuterFile::One)
+            }
+        }
+        deserializer.deserialize_any(Layers)
+    }
 }
 
 /// `{ code = …, map = … }`

@@ -1,0 +1,104 @@
+//! Batches: one message, many payments. Judged row by row, one permit for the whole, settled row by row.
+
+use crate::domain::element::ElementSet;
+use crate::domain::id::{OrderId, PaymentId};
+use crate::message::extract::Part;
+use crate::message::outcome::{Reading, Told};
+use crate::policy::{self, Effect, Permit, Reason};
+use crate::service::annotate::{self, Annotations, RowNote};
+use crate::service::judge::{Draft, Judged, Judging, Pending};
+use crate::service::refusal::{Refusal, RefusedRow};
+use crate::service::settle::{Reported, told};
+use crate::service::{Channel, Service};
+use futures::{StreamExt as _, stream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many rows of one batch are asked about at once.
+const ROWS_AT_ONCE: usize = 8;
+
+/// What is known of a batch between its permit and its answer.
+#[derive(Debug)]
+pub struct Batch {
+    pub(crate) channel: Arc<Channel>,
+    pub(crate) id: PaymentId,
+    pub(crate) rows: Vec<Pending>,
+    pub(crate) waited: Duration,
+}
+
+impl Service {
+    /// Judges each row, and then the whole.
+    pub(crate) async fn judge_batch(
+        self: &Arc<Self>,
+        judging: Judging<'_>,
+        order: Option<OrderId>,
+        rows: Vec<Part>,
+    ) -> Result<(Permit, Judged), Box<Refusal>> {
+        let Judging { channel, begun, .. } = judging;
+        let judging = Judging { deadline: begun + self.settings.batch_deadline, ..judging };
+        let drafts: Vec<Draft> = stream::iter(rows)
+            .map(|part| self.appraise(judging, part))
+            .buffered(ROWS_AT_ONCE)
+            .collect()
+            .await;
+        let waited = begun.elapsed();
+        let id = self.new_id(self.now());
+        let decisions = drafts.iter().map(|draft| self.decide(draft)).collect();
+        let decided = policy::decide_batch(&self.policy, decisions);
+        for (number, (draft, row)) in drafts.iter().zip(&decided.rows).enumerate() {
+            self.record(channel, draft, row, Some((id, number.saturating_add(1))));
+        }
+        tracing::debug!(batch = %id, rows = drafts.len(), order = order.is_some(), "a batch was judged");
+        match decided.permit {
+            None => Err(Box::new(refusal(id, &drafts, decided.rows))),
+            Some(permit) => {
+                let rows = drafts.into_iter().zip(decided.rows);
+                let rows = rows.map(|(draft, row)| self.expect(channel, draft, row)).collect();
+                Ok((permit, Judged::Batch(Batch { channel: channel.clone(), id, rows, waited })))
+            }
+        }
+    }
+
+    /// Settles each row with what the answer says of it; a row that the answer does not tell stays open.
+    pub(crate) fn settle_batch(&self, batch: Batch, reported: Reported<'_>) -> Annotations {
+        let message = batch.rows.first().and_then(|row| row.message);
+        let message = message.and_then(|at| batch.channel.profile.messages.get(at));
+        let told = told(&batch.channel.profile, message, reported);
+        let notes = batch.rows.iter().enumerate().map(|(at, row)| {
+            let reading = told.as_ref().map(|told| match (told, &row.row) {
+                (Told::Whole(reading), _) => reading.clone(),
+                (Told::Rows(rows), Some(name)) => {
+                    rows.get(name).cloned().unwrap_or(Reading::UNKNOWN)
+                }
+                (Told::Rows(_), None) => Reading::UNKNOWN,
+            });
+            let settled = self.settle_one(row, reading);
+            RowNote { number: at.saturating_add(1), row, settled }
+        });
+        annotate::batch(batch.id, notes.collect())
+    }
+}
+
+/// The refusal of a whole batch, which names the rows that are refused for themselves.
+fn refusal(id: PaymentId, drafts: &[Draft], decided: Vec<(Effect, Vec<Reason>)>) -> Refusal {
+    let mut rows = Vec::new();
+    for (number, (draft, (_, reasons))) in drafts.iter().zip(decided).enumerate() {
+        if !reasons.contains(&Reason::BatchRefused) {
+            let elements = draft.at_fault();
+            rows.push(RefusedRow { number: number.saturating_add(1), reasons, elements });
+        }
+    }
+    let mut reasons: Vec<_> = rows.iter().flat_map(|row| row.reasons.iter().copied()).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    // What may pass later may pass later only where nothing is refused for good.
+    let status = rows.iter().filter_map(|row| row.reasons.first()).map(|reason| reason.status());
+    Refusal {
+        payment: id,
+        status: status.min().unwrap_or(403),
+        reasons,
+        elements: rows.iter().fold(ElementSet::EMPTY, |all, row| all.union(row.elements)),
+        detail: None,
+        rows,
+    }
+}
