@@ -7,13 +7,17 @@ use crate::reconcile::hold::HoldKey;
 use crate::service::Service;
 use crate::service::agreements::Told;
 use crate::service::explain;
+use crate::store::Record;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use body::{AgreementBody, HoldBody, ImportBody, PaymentBody, Problem, ReleaseBody, ReleasedBody};
+use body::{
+    AgreementBody, HoldBody, ImportBody, KeptBody, PaymentBody, Problem, ReleaseBody, ReleasedBody,
+    UnmappedBody,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -65,6 +69,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/metrics", get(metrics))
         .route("/config_dump", get(config_dump))
         .route("/v1/payments/{id}", get(payment))
+        .route("/v1/unmapped-codes", get(unmapped))
         .route("/v1/holds", get(holds))
         .route("/v1/holds/release", post(release))
         .route("/v1/agreements/import", post(import))
@@ -113,14 +118,24 @@ async fn config_dump(State(admin): State<Arc<Admin>>) -> Json<serde_json::Value>
 async fn payment(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
-) -> Result<Json<PaymentBody>, Problem> {
+) -> Result<Json<KeptBody>, Problem> {
     let id = PaymentId::parse(&id).ok_or(Problem::new(
         StatusCode::BAD_REQUEST,
         "a payment id has 26 letters and digits, as in `Hefu-Payment`",
     ))?;
-    let record = admin.service.store.record(id);
-    let record = record.ok_or(Problem::new(StatusCode::NOT_FOUND, "no such payment is kept"))?;
-    Ok(Json(PaymentBody::new(&record, explain::story(&record))))
+    let show = |record: &Record| PaymentBody::new(record, explain::story(record));
+    if let Some(record) = admin.service.store.record(id) {
+        return Ok(Json(KeptBody::Payment(Box::new(show(&record)))));
+    }
+    let rows: Vec<_> = admin.service.store.rows(id).iter().map(show).collect();
+    if rows.is_empty() {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no such payment is kept"));
+    }
+    Ok(Json(KeptBody::Batch { batch: id.to_string(), rows }))
+}
+
+async fn unmapped(State(admin): State<Arc<Admin>>) -> Json<Vec<UnmappedBody>> {
+    Json(admin.service.store.unmapped().iter().map(UnmappedBody::from).collect())
 }
 
 async fn holds(State(admin): State<Arc<Admin>>) -> Json<Vec<HoldBody>> {

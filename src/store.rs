@@ -171,6 +171,8 @@ pub trait PaymentStore: Send + Sync {
     );
     /// The record of `payment`.
     fn record(&self, payment: PaymentId) -> Option<Record>;
+    /// The records of a batch's rows that are kept, in their order.
+    fn rows(&self, batch: PaymentId) -> Vec<Record>;
     /// A forwarded payment whose outcome is owed.
     fn expect(&self, channel: &ChannelName, payment: PaymentId);
     /// Its outcome came.
@@ -179,7 +181,32 @@ pub trait PaymentStore: Send + Sync {
     fn expectations(&self, channel: &ChannelName) -> usize;
 }
 
-/// Everything together, for those who compose.
-pub trait Store: EvidenceStore + AgreementStore + HoldStore + PaymentStore {}
+/// A code that no map knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmapped {
+    /// The channel that told it.
+    pub channel: ChannelName,
+    /// The code map that does not know it.
+    pub map: String,
+    /// The code.
+    pub code: String,
+    /// How often it came.
+    pub count: u64,
+    /// When it came last.
+    pub last: Timestamp,
+    /// In the answer to which payment it came last.
+    pub payment: PaymentId,
+}
 
-impl<T: EvidenceStore + AgreementStore + HoldStore + PaymentStore> Store for T {}
+/// Codes that no map knows, so that an operator can complete the maps.
+pub trait UnmappedStore: Send + Sync {
+    /// Counts `seen`, of which the count is not read. Where there is no room, the code that was not seen for longest goes.
+    fn put_unmapped(&self, seen: Unmapped);
+    /// All of them, by channel, map and code.
+    fn unmapped(&self) -> Vec<Unmapped>;
+}
+
+/// Everything together, for those who compose.
+pub trait Store: EvidenceStore + AgreementStore + HoldStore + PaymentStore + UnmappedStore {}
+
+impl<T: EvidenceStore + AgreementStore + HoldStore + PaymentStore + UnmappedStore> Store for T {}

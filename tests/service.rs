@@ -515,3 +515,93 @@ async fn imported_agreements_are_good() {
     let debit = r#""type":"by_agreement","order":"1","amount":"100","agreement":"old""#;
     assert!(world.send(debit, "ok").await.starts_with("decision: permit"));
 }
+
+fn batch(order: &str, phones: &[u8]) -> String {
+    let rows = phones.iter().enumerate();
+    let rows: Vec<_> = rows
+        .map(|(no, phone)| format!(r#"{{"no":"{no}","amount":"100",{}}}"#, person(*phone)))
+        .collect();
+    format!(r#""type":"debits","order":"{order}","rows":[{}]"#, rows.join(","))
+}
+
+const fn answer(body: &str) -> Reported<'_> {
+    Reported::Answer { status: 200, content_type: None, body: body.as_bytes() }
+}
+
+#[tokio::test]
+async fn a_batch_is_judged_and_settled_row_by_row() {
+    let world = world();
+    let told = r#"{"code":"ok","rows":[{"no":"1","code":"phone"},{"no":"0","code":"ok"},{"no":"9","code":"ok"}]}"#;
+    let shown = world.send_answered(&batch("B1", &[0, 1, 2]), answer(told)).await;
+    expect![[r#"
+        decision: permit;mode=enforce
+        rows: 2;decision=permit;outcome=no_match;mismatch=match_then_no_match;suspects="phone""#]]
+    .assert_eq(&shown);
+    // The third row was not told, so its outcome is still owed; the second is held, and so is the next batch with it.
+    assert_eq!(world.service.store.expectations(world.channel.name()), 1);
+    let shown = world.send_answered(&batch("B2", &[0, 1]), Reported::NotSent).await;
+    assert_eq!(shown, "403 held not_asked []");
+}
+
+#[tokio::test]
+async fn a_batch_is_refused_whole_and_names_its_rows() {
+    let world = world();
+    let wrong = Answer::NoMatch(ElementSet::EMPTY.with(Element::Phone));
+    world.first.will(&[Answer::Match, wrong, wrong]);
+    let body = format!("{{{}}}", batch("B1", &[0, 1, 2, 3]));
+    let request = Request::post("/acme/", "application/json", body.as_bytes());
+    let refusal = world.service.judge(&world.channel, &request).await.unwrap_err();
+    let rows: Vec<_> = refusal.rows.iter().map(|row| (row.number, row.reasons.len())).collect();
+    assert_eq!((refusal.status, rows), (403, vec![(2, 1), (3, 1)]));
+    assert_eq!(world.service.store.expectations(world.channel.name()), 0);
+    let reasons: Vec<_> = world
+        .service
+        .store
+        .rows(refusal.payment)
+        .iter()
+        .map(|row| row.reasons[0].as_str())
+        .collect();
+    assert_eq!(reasons, ["batch_refused", "no_match", "no_match", "batch_refused"]);
+}
+
+#[tokio::test]
+async fn an_outer_failure_or_nothing_read_holds_for_every_row() {
+    for (told, open) in [
+        (r#"{"code":"poor"}"#, 0),
+        ("garbage", 2),
+        (r#"{"code":"ok","rows":[{"no":"0","code":"ok"},{"no":"0","code":"ok"}]}"#, 2),
+    ] {
+        let world = world();
+        world.send_answered(&batch("B1", &[0, 1]), answer(told)).await;
+        assert_eq!(world.service.store.expectations(world.channel.name()), open, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn unmapped_codes_are_listed_with_counts() {
+    let world = world();
+    for (order, code) in [("1", "E7"), ("2", "E7"), ("3", "6200000000000005")] {
+        world.send(&World::debit(order, 0), code).await;
+    }
+    let listed: Vec<_> = world
+        .service
+        .store
+        .unmapped()
+        .into_iter()
+        .map(|seen| (seen.map, seen.code, seen.count))
+        .collect();
+    let map = "final".to_owned();
+    assert_eq!(listed, [(map.clone(), "E7".to_owned(), 2), (map, "too-many-digits".to_owned(), 1)]);
+}
+
+/// The suspects of a channel that names no element are not elements at fault.
+#[tokio::test]
+async fn suspects_of_the_cores_own_verify_are_not_named() {
+    let world = world();
+    let verify = format!(r#""type":"verify","order":"V1",{}"#, person(0));
+    world.send(&verify, "some").await;
+    assert_eq!(world.send(&World::debit("1", 0), "ok").await, "403 no_match []");
+    let world = self::world();
+    world.send(&verify, "phone").await;
+    assert_eq!(world.send(&World::debit("1", 0), "ok").await, "403 no_match [phone]");
+}

@@ -3,7 +3,7 @@
 use crate::reconcile::hold::Hold;
 use crate::service::agreements::Told;
 use crate::service::explain::Story;
-use crate::store::Record;
+use crate::store::{Record, Unmapped};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,8 @@ pub struct PaymentBody {
     judged_in_us: u64,
     outcome: Option<OutcomeBody>,
     mismatch: Option<MismatchBody>,
+    batch: Option<String>,
+    row: Option<usize>,
     en: String,
     zh: String,
 }
@@ -113,8 +115,49 @@ impl PaymentBody {
                 kind: mismatch.kind.as_str(),
                 elements: mismatch.elements.to_string(),
             }),
+            batch: record.row_of.map(|(batch, _)| batch.to_string()),
+            row: record.row_of.map(|(_, number)| number),
             en: story.en,
             zh: story.zh,
+        }
+    }
+}
+
+/// What is kept under an id: a payment, or the rows of a batch.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum KeptBody {
+    /// A payment.
+    Payment(Box<PaymentBody>),
+    /// A batch.
+    Batch {
+        /// The batch's id.
+        batch: String,
+        /// Its rows that are kept.
+        rows: Vec<PaymentBody>,
+    },
+}
+
+/// A code that no map knows.
+#[derive(Debug, Serialize)]
+pub struct UnmappedBody {
+    channel: String,
+    map: String,
+    code: String,
+    count: u64,
+    last_ms: u64,
+    payment: String,
+}
+
+impl From<&Unmapped> for UnmappedBody {
+    fn from(unmapped: &Unmapped) -> Self {
+        Self {
+            channel: unmapped.channel.to_string(),
+            map: unmapped.map.clone(),
+            code: unmapped.code.clone(),
+            count: unmapped.count,
+            last_ms: unmapped.last.as_millis(),
+            payment: unmapped.payment.to_string(),
         }
     }
 }

@@ -37,7 +37,13 @@ impl Explain {
             writeln!(out, "{payment:#}")?;
             return Ok(());
         }
-        print(out, &payment)?;
+        match payment.get("rows").and_then(Value::as_array) {
+            Some(rows) => {
+                writeln!(out, "batch {id}, {} rows\n", rows.len())?;
+                rows.iter().try_for_each(|row| print(out, row))?;
+            }
+            None => print(out, &payment)?,
+        }
         Ok(())
     }
 }
@@ -54,6 +60,7 @@ fn print(out: &mut impl Write, payment: &Value) -> io::Result<()> {
     };
     for (label, pointer) in [
         ("payment", "/payment"),
+        ("row", "/row"),
         ("channel", "/channel"),
         ("scenario", "/scenario"),
         ("order", "/order"),

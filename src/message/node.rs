@@ -103,6 +103,7 @@ impl<'n, 'a> Scope<'n, 'a> {
     }
 
     /// One row of it.
+    #[must_use]
     pub const fn row(self, row: &'n Node<'a>) -> Self {
         Self { row: Some(row), ..self }
     }
@@ -166,7 +167,7 @@ impl<'a> Node<'a> {
             Reached::Node(Node::List(members)) => members.as_slice(),
             Reached::Node(row @ Node::Map(_)) => std::slice::from_ref(row),
             Reached::Node(Node::Null) | Reached::Absent => &[],
-            Reached::Node(Node::Unclear(what)) => return Err(ReadError::ambiguous(path, *what)),
+            Reached::Node(Node::Unclear(what)) => return Err(ReadError::ambiguous(path, what)),
             Reached::Node(Node::Text(_) | Node::Sealed) => {
                 return Err(ReadError::unreadable(path, "no rows"));
             }
@@ -195,7 +196,7 @@ impl<'a> Node<'a> {
                     }
                 },
                 Node::Sealed => return Ok(Reached::Node(node)),
-                Node::Unclear(what) => return Err(ReadError::ambiguous(path, *what)),
+                Node::Unclear(what) => return Err(ReadError::ambiguous(path, what)),
                 Node::Null => return Ok(Reached::Absent),
                 Node::Text(text) if text.is_empty() => return Ok(Reached::Absent),
                 Node::Text(_) => {

@@ -11,6 +11,9 @@ use std::collections::btree_map::Entry;
 /// The longest code that is kept.
 const CODE_CHARS_MAX: usize = 32;
 
+/// As many digits as this may be a phone's, a card's or a document's number.
+const ELEMENT_DIGITS_MIN: usize = 11;
+
 /// What an answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
@@ -110,7 +113,16 @@ fn layer(profile: &Profile, layer: &Layer, scope: Scope<'_, '_>) -> Result<Readi
             }
         }
     }
-    let code: String = code.chars().filter(char::is_ascii_graphic).take(CODE_CHARS_MAX).collect();
+    let code = shown(code);
     let unmapped_in = (outcome == Outcome::Unmapped).then(|| layer.map.clone());
     Ok(Reading { outcome, code: Some(code), agreement: None, unmapped_in })
+}
+
+/// A code as it may be shown and kept: bounded ASCII, and never a number as long as an element.
+fn shown(code: &str) -> String {
+    let digits = code.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or_default();
+    if digits >= ELEMENT_DIGITS_MIN {
+        return "too-many-digits".to_owned();
+    }
+    code.chars().filter(char::is_ascii_graphic).take(CODE_CHARS_MAX).collect()
 }

@@ -129,7 +129,7 @@ fn open_one(
     let text = match slot {
         Node::Text(text) if !text.is_empty() => text,
         Node::Text(_) | Node::Null | Node::Sealed => return Ok(()),
-        Node::Unclear(what) => return Err(ReadError::ambiguous(name, *what)),
+        Node::Unclear(what) => return Err(ReadError::ambiguous(name, what)),
         Node::Map(_) | Node::List(_) => {
             return Err(ReadError::unreadable(name, "content where a text was expected"));
         }

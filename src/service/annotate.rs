@@ -116,7 +116,7 @@ pub(crate) fn batch(id: PaymentId, notes: Vec<RowNote<'_>>) -> Annotations {
     let mut decision = Field::token(worst.as_str()).with("mode", token(mode.as_str()));
     let left_out = remarkable.len().saturating_sub(ROWS_NAMED_MAX);
     if left_out > 0 {
-        decision = decision.with("rows_left_out", integer(left_out));
+        decision = decision.with("rows_left_out", Some(integer(left_out)));
     }
     let mut annotations =
         vec![("hefu-payment", quoted(&id.to_string())), ("hefu-decision", decision.finish())];
@@ -152,7 +152,7 @@ fn verification(evidence: &Evidence, pending: &Pending) -> String {
         field = field.with("road", string(road.as_str()));
     }
     field = field.with("elements", string(&evidence.elements.to_string()));
-    field = field.with("age", integer(age));
+    field = field.with("age", Some(integer(age)));
     if pending.asserted {
         field = field.with("asserted", Some(RefBareItem::Boolean(true)));
     }
@@ -169,8 +169,7 @@ impl Field {
     }
 
     fn integer(number: usize) -> Self {
-        let item = integer(number).unwrap_or(RefBareItem::Boolean(false));
-        Self(ItemSerializer::new().bare_item(item))
+        Self(ItemSerializer::new().bare_item(integer(number)))
     }
 
     fn with(self, name: &str, value: Option<RefBareItem<'_>>) -> Self {
@@ -185,9 +184,9 @@ impl Field {
     }
 }
 
-fn integer<'a>(number: impl TryInto<i64>) -> Option<RefBareItem<'a>> {
+fn integer<'a>(number: impl TryInto<i64>) -> RefBareItem<'a> {
     let number = sfv::Integer::try_from(number.try_into().unwrap_or(i64::MAX));
-    Some(RefBareItem::Integer(number.unwrap_or(sfv::Integer::MAX)))
+    RefBareItem::Integer(number.unwrap_or(sfv::Integer::MAX))
 }
 
 fn token(word: &str) -> Option<RefBareItem<'_>> {

@@ -12,7 +12,7 @@ use crate::reconcile::{self, Expected, Finding, Verified};
 use crate::service::Service;
 use crate::service::annotate::{self, Annotations};
 use crate::service::judge::{Judged, Pending};
-use crate::store::{Agreement, Evidence, Witness};
+use crate::store::{Agreement, Evidence, Unmapped, Witness};
 
 /// What became of a message after its permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,16 @@ impl Service {
     fn count(&self, pending: &Pending, reading: &Reading, mismatch: Option<Mismatch>) {
         let channel = pending.channel.name();
         self.metrics.on_outcome(channel, reading.outcome, Arrival::Sync);
+        if let (Some(map), Some(code)) = (&reading.unmapped_in, &reading.code) {
+            self.store.put_unmapped(Unmapped {
+                channel: channel.clone(),
+                map: map.clone(),
+                code: code.clone(),
+                count: 0,
+                last: self.now(),
+                payment: pending.payment,
+            });
+        }
         if let Some(mismatch) = mismatch {
             let witness = pending
                 .known

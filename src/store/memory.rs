@@ -6,11 +6,12 @@ use crate::domain::mismatch::Mismatch;
 use crate::domain::outcome::{Arrival, Outcome};
 use crate::reconcile::hold::{Brake, Hold, HoldKey};
 use crate::store::{
-    Agreement, AgreementStore, Evidence, EvidenceStore, HoldStore, PaymentStore, Record,
+    Agreement, AgreementStore, Evidence, EvidenceStore, HoldStore, PaymentStore, Record, Unmapped,
+    UnmappedStore,
 };
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
@@ -27,6 +28,8 @@ pub struct Limits {
     pub records: usize,
     /// Open expectations by channel; beyond it the count stands still.
     pub expectations: usize,
+    /// Unmapped codes; beyond it the one that was not seen for longest goes.
+    pub unmapped: usize,
 }
 
 impl Default for Limits {
@@ -37,6 +40,7 @@ impl Default for Limits {
             holds: 100_000,
             records: 100_000,
             expectations: 1_000_000,
+            unmapped: 1_000,
         }
     }
 }
@@ -56,6 +60,7 @@ pub struct MemoryStore {
     records: DashMap<PaymentId, Record>,
     record_order: Mutex<VecDeque<PaymentId>>,
     expected: DashMap<ChannelName, HashSet<PaymentId>>,
+    unmapped: Mutex<BTreeMap<(ChannelName, String, String), Unmapped>>,
 }
 
 #[derive(Debug)]
@@ -236,6 +241,14 @@ impl PaymentStore for MemoryStore {
         self.records.get(&payment).map(|record| record.clone())
     }
 
+    fn rows(&self, batch: PaymentId) -> Vec<Record> {
+        let row_of = |record: &Record| record.row_of.filter(|(of, _)| *of == batch);
+        let rows = self.records.iter().filter(|record| row_of(record).is_some());
+        let mut rows: Vec<_> = rows.map(|record| record.clone()).collect();
+        rows.sort_by_key(|record| record.row_of);
+        rows
+    }
+
     fn expect(&self, channel: &ChannelName, payment: PaymentId) {
         let mut expected = self.expected.entry(channel.clone()).or_default();
         if expected.len() < self.limits.expectations {
@@ -251,5 +264,25 @@ impl PaymentStore for MemoryStore {
 
     fn expectations(&self, channel: &ChannelName) -> usize {
         self.expected.get(channel).map_or(0, |expected| expected.len())
+    }
+}
+
+impl UnmappedStore for MemoryStore {
+    fn put_unmapped(&self, seen: Unmapped) {
+        let key = (seen.channel.clone(), seen.map.clone(), seen.code.clone());
+        let mut unmapped = self.unmapped.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = unmapped.get(&key).map_or(0, |known| known.count).saturating_add(1);
+        if unmapped.len() >= self.limits.unmapped && count == 1 {
+            let oldest = unmapped.iter().min_by_key(|(_, known)| known.last);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                unmapped.remove(&oldest);
+            }
+        }
+        unmapped.insert(key, Unmapped { count, ..seen });
+    }
+
+    fn unmapped(&self) -> Vec<Unmapped> {
+        let unmapped = self.unmapped.lock().unwrap_or_else(PoisonError::into_inner);
+        unmapped.values().cloned().collect()
     }
 }
