@@ -49,8 +49,18 @@ fn value<'a>(raw: &'a str, depth: usize, entries: &mut usize) -> Result<Node<'a>
             .map(|text| Node::Text(text.0))
             .map_err(|_| not_json()),
         Some(b'n') => Ok(Node::Null),
-        _ => Ok(Node::Text(Cow::Borrowed(raw))),
+        Some(b't' | b'f') => Ok(Node::Text(Cow::Borrowed(raw))),
+        _ if is_plain_number(raw) => Ok(Node::Text(Cow::Borrowed(raw))),
+        _ => Ok(Node::Unclear("a number that some readers round or write otherwise")),
     }
+}
+
+/// Whether every reader takes a number for the same: at most 15 digits (what a double holds), no exponent, no `-0`.
+fn is_plain_number(raw: &str) -> bool {
+    const DIGITS_MAX: usize = 15;
+    let digits = raw.bytes().filter(u8::is_ascii_digit).count();
+    let zero = raw.starts_with('-') && raw.bytes().all(|byte| matches!(byte, b'-' | b'0' | b'.'));
+    digits <= DIGITS_MAX && !zero && !raw.contains(['e', 'E'])
 }
 
 #[derive(serde::Deserialize)]
@@ -106,7 +116,13 @@ mod tests {
     #[test]
     fn bodies_on_which_readers_disagree_are_not_read() {
         check(r#"{"amount":1}"#, "amount", "1");
-        check(r#"{"amount":9007199254740993}"#, "amount", "9007199254740993");
+        for number in ["9007199254740993", "1e2", "1E2", "-0", "-0.0", "0.1234567890123456"] {
+            let body = format!("{{\"other\":1,\"amount\":{number}}}");
+            check(&body, "amount", "ambiguous: a number that some readers round or write otherwise");
+            check(&body, "other", "1");
+        }
+        check(r#"{"amount":123456789012345}"#, "amount", "123456789012345");
+        check(r#"{"amount":12.50}"#, "amount", "12.50");
         check(r#"{"amount":"1"}"#, "amount", "1");
         check(r#"{"amount":null}"#, "amount", "absent");
         check(r#"{"amount":1,"amount":999}"#, "amount", "ambiguous: a repeated key");

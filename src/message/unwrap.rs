@@ -1,6 +1,6 @@
 //! Unwrapping: from the bytes of a body to the tree that a profile describes.
 
-use crate::message::charset::{self, Charset};
+use crate::message::charset;
 use crate::message::form;
 use crate::message::json;
 use crate::message::node::{Node, ReadError};
@@ -20,7 +20,7 @@ pub fn read<'a>(
     content_type: Option<&str>,
     body: &'a [u8],
 ) -> Result<Node<'a>, ReadError> {
-    let encoding = declared(&layout.charset, layout.format, content_type, body)?;
+    let encoding = declared(layout, content_type, body)?;
     let mut node = match layout.format {
         Format::Form => form::parse(body, encoding)?,
         Format::Pairs => match decode(encoding, body)? {
@@ -63,13 +63,16 @@ fn decode<'a>(encoding: &'static Encoding, body: &'a [u8]) -> Result<Cow<'a, str
         .ok_or_else(|| ReadError::unreadable("body", "text outside the declared charset"))
 }
 
-/// The charset that the header and the body's own field declare; they must agree where both do.
-fn declared(
-    charset: &Charset,
-    format: Format,
+/// The charset of a body: what its header and its own field or declaration say, which must agree; else the default.
+///
+/// # Errors
+/// [`ReadError`] where they differ, repeat, or name what is not supported.
+pub fn declared(
+    layout: &Body,
     content_type: Option<&str>,
     body: &[u8],
 ) -> Result<&'static Encoding, ReadError> {
+    let (charset, format) = (&layout.charset, layout.format);
     let known = |label: &str| {
         charset::by_label(label)
             .ok_or_else(|| ReadError::unreadable("charset", "an unsupported charset"))
