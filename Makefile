@@ -3,8 +3,9 @@
 SECONDS ?= 30
 RATE ?= 200
 SEED ?= 7
+COUNT ?= 10000
 
-.PHONY: help demo test check bench setup setup-check
+.PHONY: help demo test check breadth fuzz bench setup setup-check
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -21,6 +22,12 @@ check: setup-check ## Format, lints, documents, dependencies
 	cargo clippy --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
 	cargo deny check --hide-inclusion-graph bans licenses sources
+
+breadth: setup ## COUNT generated and COUNT mutated messages of every type (10000; some minutes)
+	HEFU_BREADTH=$(COUNT) cargo test --test breadth -- --nocapture --test-threads 1
+
+fuzz: ## Fuzz everything that reads bytes from outside, SECONDS_EACH a target (600)
+	scripts/fuzz
 
 bench: setup ## Measure; prints ratios to a bare Pingora proxy of the same profile
 	cargo bench --bench micro

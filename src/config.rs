@@ -22,6 +22,7 @@ pub use settings::{
 pub use text::{AdminAddress, InDoubt};
 
 use crate::domain::id::ChannelName;
+use crate::message::codes::CodeMap;
 use crate::message::profile::{Profile, RouteRule};
 use check::channel::{Around, Protocol};
 use check::deployment::Definition;
@@ -99,6 +100,17 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         }),
         (_, _, problems) => Err(problems),
     }
+}
+
+/// Reads a file of code maps alone.
+///
+/// # Errors
+/// Every problem of the text.
+pub fn code_maps(text: &str) -> Result<BTreeMap<String, CodeMap>, Problems> {
+    let mut opened = Opened::<CodesFile>::read("codes.toml", text.to_owned());
+    let codes = check::codes::check(&mut opened);
+    let problems = Problems::new(opened.sheet.into_problems());
+    if problems.is_empty() { Ok(codes.maps) } else { Err(problems) }
 }
 
 /// The files on the desk.

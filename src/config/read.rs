@@ -177,7 +177,15 @@ impl Sheet {
 impl<T: DeserializeOwned + Default> Opened<T> {
     /// Reads `name` in `dir`; what cannot be read is left out.
     pub(super) fn open(dir: &Path, name: &str) -> Self {
-        let mut sheet = Sheet::open(dir, name);
+        Self::of(name, Sheet::open(dir, name))
+    }
+
+    /// Reads `text` as the file `name`.
+    pub(super) fn read(name: &str, text: String) -> Self {
+        Self::of(name, Sheet::new(name, text))
+    }
+
+    fn of(name: &str, mut sheet: Sheet) -> Self {
         let file = if sheet.whole { deserialize(&mut sheet) } else { T::default() };
         let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str());
         Self { stem: stem.unwrap_or(name).to_owned(), sheet, file }
