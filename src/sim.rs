@@ -14,7 +14,11 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, routing::any};
+use axum::{
+    Router,
+    http::{HeaderMap, HeaderName, HeaderValue},
+    routing::any,
+};
 use rand::{RngCore as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
@@ -30,6 +34,7 @@ mod keys;
 mod leaks;
 mod providers;
 mod record;
+mod sample;
 mod unionpay;
 mod world;
 
@@ -37,17 +42,26 @@ pub use self::{
     audit::{Audit, ChannelAudit, Count},
     core::Target,
     leaks::{Leak, LeakScanner},
+    sample::{Reply, Sample},
     world::Drift,
 };
 use self::{
-    channel::{Hub, Running, serve},
-    core::{Core, CoreKeys},
+    channel::{Ends, Hub, Running, serve},
+    core::Core,
     keys::Key,
     providers::{
         Provider, aliyun::Aliyun, operator::Operator3, tencent::Tencent, unionpay72::UnionPay72,
     },
-    record::Log,
+    record::{Channel, Log},
 };
+
+/// Draws a channel's keys and makes both of its ends.
+type Open = fn(&Arc<Hub>) -> Result<Ends, openssl::error::ErrorStack>;
+
+/// Every channel: its name, how its share of the journeys compares with the others', and its ends. Journeys have steps, some more
+/// than others.
+const CHANNELS: &[(Channel, u32, Open)] =
+    &[(unionpay::NAME, 70, unionpay::open), (baofoo::NAME, 26, baofoo::open)];
 
 /// What a simulation is made from.
 #[derive(Clone, Debug)]
@@ -100,9 +114,9 @@ pub enum SimError {
 /// A running simulation. Dropping it stops its servers and removes its key files.
 pub struct Simulation {
     hub: Arc<Hub>,
-    keys: Keys,
-    unionpay: Arc<Running<unionpay::UnionPay>>,
-    baofoo: Arc<Running<baofoo::Baofoo>>,
+    channels: Vec<Arc<Running>>,
+    unionpay72_buyer: Arc<Key>,
+    unionpay72_provider: Arc<Key>,
     endpoints: BTreeMap<&'static str, String>,
     credentials: BTreeMap<&'static str, String>,
     key_files: BTreeMap<&'static str, PathBuf>,
@@ -139,29 +153,20 @@ impl Simulation {
             late_mismatches: settings.late_mismatches,
             provider_faults: settings.provider_faults,
         });
-        let keys = Keys::new()?;
-        let credentials = credentials(settings.seed);
-        let unionpay = unionpay::UnionPay::new(
-            Arc::clone(&hub),
-            Arc::clone(&keys.unionpay_channel),
-            Arc::clone(&keys.unionpay_core),
-        )?;
-        let baofoo = baofoo::Baofoo::new(
-            Arc::clone(&hub),
-            Arc::clone(&keys.baofoo_channel),
-            Arc::clone(&keys.baofoo_core),
-        );
-        let dir = new_dir(&settings.dir)?;
+        let mut channels = vec![];
+        for (name, weight, open) in CHANNELS {
+            channels.push(Running::new(name, *weight, open(&hub)?, Arc::clone(&hub)));
+        }
         let mut simulation = Self {
-            unionpay: Running::new(unionpay, Arc::clone(&hub)),
-            baofoo: Running::new(baofoo, Arc::clone(&hub)),
+            channels,
+            unionpay72_buyer: Arc::new(Key::new(2048)?),
+            unionpay72_provider: Arc::new(Key::new(2048)?),
             endpoints: BTreeMap::new(),
             key_files: BTreeMap::new(),
             tasks: vec![],
-            dir,
+            dir: new_dir(&settings.dir)?,
             hub,
-            keys,
-            credentials,
+            credentials: credentials(settings.seed),
         };
         simulation.write_keys()?;
         simulation.listen().await?;
@@ -175,20 +180,21 @@ impl Simulation {
         let aliyun = Aliyun { key_id: secret("aliyun-id"), key_secret: secret("aliyun-secret") };
         let operator = Operator3 { appcode: secret("operator3-appcode") };
         let unionpay72 = UnionPay72 {
-            own: Arc::clone(&self.keys.unionpay72_provider),
-            certificate: self.keys.unionpay72_provider.certificate("unionpay72.simulated")?,
-            buyer: Arc::clone(&self.keys.unionpay72_buyer),
+            certificate: self.unionpay72_provider.certificate("unionpay72.simulated")?,
+            own: Arc::clone(&self.unionpay72_provider),
+            buyer: Arc::clone(&self.unionpay72_buyer),
         };
         let hub = || Arc::clone(&self.hub);
-        let servers = [
-            ("unionpay", self.unionpay.serve().await?),
-            ("baofoo", self.baofoo.serve().await?),
+        let mut servers = vec![
             ("plain", serve(Router::new().fallback(any(async || "pong"))).await?),
             ("tencent", Provider::serve(tencent, hub()).await?),
             ("aliyun", Provider::serve(aliyun, hub()).await?),
             ("operator3", Provider::serve(operator, hub()).await?),
             ("unionpay72", Provider::serve(unionpay72, hub()).await?),
         ];
+        for channel in &self.channels {
+            servers.push((channel.name, channel.serve().await?));
+        }
         for (name, (address, task)) in servers {
             self.endpoints.insert(name, format!("http://{address}"));
             self.tasks.push(task);
@@ -197,17 +203,11 @@ impl Simulation {
     }
 
     fn write_keys(&mut self) -> Result<(), SimError> {
-        let keys = &self.keys;
         let mut files = vec![
-            ("baofoo-core.pem", keys.baofoo_core.public_pem()?),
-            ("baofoo-core.key.pem", keys.baofoo_core.private_pem()?),
-            ("baofoo-channel.pem", keys.baofoo_channel.public_pem()?),
-            ("unionpay-core.pem", keys.unionpay_core.public_pem()?),
-            ("unionpay-core.key.pem", keys.unionpay_core.private_pem()?),
-            ("unionpay-channel.pem", keys.unionpay_channel.public_pem()?),
-            ("unionpay72-buyer.key.pem", keys.unionpay72_buyer.private_pem()?),
-            ("unionpay72-provider.pem", keys.unionpay72_provider.public_pem()?),
+            ("unionpay72-buyer.key.pem", self.unionpay72_buyer.private_pem()?),
+            ("unionpay72-provider.pem", self.unionpay72_provider.public_pem()?),
         ];
+        files.extend(self.channels.iter().flat_map(|channel| channel.ends.key_files.clone()));
         files.extend(
             self.credentials.iter().map(|(name, secret)| (*name, secret.clone().into_bytes())),
         );
@@ -224,7 +224,12 @@ impl Simulation {
         Ok(())
     }
 
-    /// Base URLs by name: `unionpay`, `baofoo`, `plain`, `tencent`, `aliyun`, `operator3`, `unionpay72`.
+    /// The channels, by name.
+    pub fn channels(&self) -> Vec<&'static str> {
+        self.channels.iter().map(|channel| channel.name).collect()
+    }
+
+    /// Base URLs by name: those of [`Simulation::channels`], and `plain`, `tencent`, `aliyun`, `operator3`, `unionpay72`.
     pub fn endpoints(&self) -> &BTreeMap<&'static str, String> {
         &self.endpoints
     }
@@ -239,11 +244,10 @@ impl Simulation {
         &self.credentials
     }
 
-    /// Makes a channel (`unionpay`, `baofoo`) answer later from now on.
+    /// Makes a channel answer later from now on.
     pub fn delay(&self, channel: &str, by: Duration) {
-        match channel {
-            "unionpay" => self.unionpay.delay(by),
-            _ => self.baofoo.delay(by),
+        for known in self.channels.iter().filter(|known| known.name == channel) {
+            known.delay(by);
         }
     }
 
@@ -254,14 +258,36 @@ impl Simulation {
         rate: u32,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), SimError> {
-        let keys = CoreKeys {
-            unionpay_own: Arc::clone(&self.keys.unionpay_core),
-            unionpay_channel: Arc::clone(&self.keys.unionpay_channel),
-            baofoo_own: Arc::clone(&self.keys.baofoo_core),
-            baofoo_channel: Arc::clone(&self.keys.baofoo_channel),
-        };
-        Arc::new(Core::new(Arc::clone(&self.hub), keys, target)?).drive(rate, stop).await;
+        let core = Core::new(Arc::clone(&self.hub), self.channels.clone(), target)?;
+        Arc::new(core).drive(rate, stop).await;
         Ok(())
+    }
+
+    /// Every message type of every channel: the channel's name and a name of ours for the type.
+    pub fn kinds(&self) -> Vec<(&'static str, &'static str)> {
+        let of = |channel: &Arc<Running>| {
+            let name = channel.name;
+            channel.ends.payer.kinds().into_iter().map(move |kind| (name, kind))
+        };
+        self.channels.iter().flat_map(of).collect()
+    }
+
+    /// A legal message of one type, really signed: about people of nobody's world, all else following from `seed` but for the time and
+    /// the keys. Nothing where there is no such type.
+    pub fn sample(&self, channel: &str, kind: &str, seed: u64) -> Option<Sample> {
+        sample::compose(self.channels.iter().find(|known| known.name == channel)?, kind, seed)
+    }
+
+    /// What the channel makes of a message, without HTTP: whether it takes it for the core's own words, and its signed answer. Its books
+    /// keep nothing of it; what it remembers of orders and agreements it keeps.
+    pub fn answer(&self, sample: &Sample) -> Option<Reply> {
+        let channel = self.channels.iter().find(|known| known.name == sample.channel)?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &sample.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            headers.append(name, HeaderValue::from_str(value).ok()?);
+        }
+        Some(sample::answer(channel, sample, &headers))
     }
 
     /// How many messages the core has sent and closed so far.
@@ -285,37 +311,13 @@ impl Simulation {
 
     /// What is true so far, and what Hefu said of it.
     pub fn audit(&self) -> Audit {
-        audit::audit(&self.hub.log)
+        audit::audit(&self.hub.log, self.channels.iter().map(|channel| channel.name))
     }
 
     /// A scanner for the elements of every card that the core used, or of all cards when it used none.
     pub fn leak_scanner(&self) -> Result<LeakScanner, SimError> {
         let any = self.hub.world.cards.iter().any(world::Card::is_used);
         Ok(LeakScanner::new(self.hub.world.cards.iter().filter(|card| !any || card.is_used()))?)
-    }
-}
-
-/// Every key pair of the simulation.
-struct Keys {
-    unionpay_core: Arc<Key>,
-    unionpay_channel: Arc<Key>,
-    unionpay72_buyer: Arc<Key>,
-    unionpay72_provider: Arc<Key>,
-    baofoo_core: Arc<Key>,
-    baofoo_channel: Arc<Key>,
-}
-
-impl Keys {
-    fn new() -> Result<Self, openssl::error::ErrorStack> {
-        let key = |bits| Key::new(bits).map(Arc::new);
-        Ok(Self {
-            unionpay_core: key(2048)?,
-            unionpay_channel: key(2048)?,
-            unionpay72_buyer: key(2048)?,
-            unionpay72_provider: key(2048)?,
-            baofoo_core: key(1024)?,
-            baofoo_channel: key(1024)?,
-        })
     }
 }
 

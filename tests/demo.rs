@@ -75,7 +75,7 @@ async fn the_admin_api_shows_what_operators_need_and_no_element() {
     let running =
         app::start(place.configure(&simulation).unwrap(), Arc::new(SystemClock)).await.unwrap();
     let stop = tokio::time::sleep(Duration::from_secs(5));
-    simulation.drive(target(&running).unwrap(), 150, stop).await.unwrap();
+    simulation.drive(target(&simulation, &running).unwrap(), 150, stop).await.unwrap();
     let api = Api {
         base: format!("http://{}", running.admin.unwrap()),
         token: std::fs::read_to_string(place.token_file()).unwrap(),

@@ -88,7 +88,7 @@ impl Demo {
             self.welcome(out, &running, &place)?;
         }
         let begun = Instant::now();
-        let target = setup::target(&running)?;
+        let target = setup::target(&simulation, &running)?;
         let drive = simulation.drive(target, self.rate, self.stop());
         tokio::pin!(drive);
         let mut tick = tokio::time::interval(Duration::from_secs(1));

@@ -4,14 +4,15 @@
 //! the message's own answer, or a later query's answer about the same order. Its kind is
 //! * for a message with elements: `match_then_no_match` when some evidence came before the channel saw the message, every value of
 //!   that evidence is the message's own value for the element, and the evidence covers at least one of the elements named or suspected;
-//!   else `unverified_then_no_match`. Evidence is a provider's match, and a success of the core's own `UnionPay` verify message
-//!   (72/01, 72/10), which itself has no second half and no kind. A mandate (72/11) is not evidence: the debit after it does not quote it.
+//!   else `unverified_then_no_match`. Evidence is a provider's match, and a success of the core's own verify message,
+//!   which itself has no second half and no kind. A `UnionPay` mandate (72/11) is not evidence: the debit after it does not quote it.
 //! * for a debit by agreement: the same rule at its bind, with the bind's own success as evidence too, since the channel checked the
 //!   elements there; so a living agreement is always verified.
 //!
 //! One order counts once, and `match_then_no_match` goes before the other kind.
 //!
-//! **What Hefu said** is the `Hefu-Mismatch` header on any answer about that order. A kind said of an order for which it is not true is
+//! **What Hefu said** is the `Hefu-Mismatch` header on any answer about that order, and of a row of a batch the `mismatch` in
+//! `Hefu-Rows`: a row is an order by the batch's key and its own name. A kind said of an order for which it is not true is
 //! `false`.
 //!
 //! **Bytes** are compared by hash: what the core sent must be what some channel request was, and the answer that the core got must be
@@ -22,7 +23,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 
 use crate::sim::{
-    record::{AtChannel, AtCore, AtProvider, Channel, Digest, Log},
+    record::{AtChannel, AtCore, AtProvider, AtRow, Channel, Digest, Log, PLAIN, Part},
     world::{Element, Tuple},
 };
 
@@ -97,13 +98,11 @@ impl Audit {
 }
 
 /// Reads the books.
-pub(super) fn audit(log: &Log) -> Audit {
+pub(super) fn audit(log: &Log, channels: impl IntoIterator<Item = Channel>) -> Audit {
     let (at_channels, at_providers, at_core) =
         (log.channels().clone(), log.providers().clone(), log.core().clone());
     let mut audit = Audit {
-        uninspected: count(
-            at_core.iter().filter(|e| e.channel == Channel::Plain && e.signed == Some(true)),
-        ),
+        uninspected: count(at_core.iter().filter(|e| e.channel == PLAIN && e.signed == Some(true))),
         inquiries_turned_away: count(at_providers.iter().filter(|e| !e.authentic)),
         ..Audit::default()
     };
@@ -111,14 +110,16 @@ pub(super) fn audit(log: &Log) -> Audit {
         *audit.inquiries.entry((inquiry.provider, inquiry.answer.clone())).or_default() += 1;
         *audit.billable.entry(inquiry.provider).or_default() += u64::from(inquiry.billable);
     }
-    for channel in [Channel::UnionPay, Channel::Baofoo] {
+    let payments: Vec<_> = at_channels.iter().flat_map(payments).collect();
+    for channel in channels {
         let core: Vec<_> = at_core.iter().filter(|e| e.channel == channel).collect();
         let mut found = transport(&at_channels, &core, channel);
-        let truth = truth(&at_channels, &at_providers, channel);
+        let truth = truth(&payments, &at_providers, channel);
         let said = said(&core);
         found.match_then_no_match = compare(&truth, &said, MATCHED);
         found.unverified_then_no_match = compare(&truth, &said, UNVERIFIED);
-        audit.channels.insert(channel.name(), found);
+        found.open = open(&payments, channel);
+        audit.channels.insert(channel, found);
     }
     audit
 }
@@ -152,9 +153,8 @@ fn transport(at_channels: &[AtChannel], core: &[&AtCore], channel: Channel) -> C
     let mut seen = HashSet::new();
     let twice = received
         .iter()
-        .filter(|e| e.signed && !is_query(&e.txn) && !seen.insert((&e.order, &e.txn)));
+        .filter(|e| e.signed && e.part != Part::Query && !seen.insert((&e.order, &e.txn)));
     let duplicates = count(twice);
-    let told: HashSet<_> = received.iter().filter(|e| is_query(&e.txn)).map(|e| &e.order).collect();
     ChannelAudit {
         sent: count(core.iter()),
         scenarios,
@@ -167,14 +167,33 @@ fn transport(at_channels: &[AtChannel], core: &[&AtCore], channel: Channel) -> C
         bytes_changed: strange.max(missing) + replaced,
         duplicates,
         hefu_headers: count(received.iter().filter(|e| e.hefu_headers > 0)),
-        open: count(
-            received
-                .iter()
-                .filter(|e| e.verdict.pending && !is_query(&e.txn) && !told.contains(&e.order)),
-        ),
         connections: count(received.iter().map(|e| e.connection).collect::<HashSet<_>>().iter()),
         ..ChannelAudit::default()
     }
+}
+
+/// The payments of one request: its rows, or itself.
+fn payments(entry: &AtChannel) -> Vec<AtChannel> {
+    if entry.rows.is_empty() {
+        return vec![entry.clone()];
+    }
+    let row = |row: &AtRow| AtChannel {
+        order: row.order.clone(),
+        tuple: row.tuple.clone(),
+        verdict: row.verdict.clone(),
+        rows: vec![],
+        ..entry.clone()
+    };
+    entry.rows.iter().map(row).collect()
+}
+
+/// How many payments were taken and whose end was never told.
+fn open(payments: &[AtChannel], channel: Channel) -> u64 {
+    let of = |query: bool| {
+        payments.iter().filter(move |e| e.channel == channel && (e.part == Part::Query) == query)
+    };
+    let told: HashSet<_> = of(true).map(|e| &e.order).collect();
+    count(of(false).filter(|e| e.verdict.pending && !told.contains(&e.order)))
 }
 
 /// The kind of mismatch of each order that has one.
@@ -190,11 +209,11 @@ fn truth<'a>(
     let mut binds = HashMap::new();
     let mut originals: HashMap<&str, &AtChannel> = HashMap::new();
     for entry in at_channels.iter().filter(|e| e.signed) {
-        if entry.verdict.proved && is_verification(entry) {
+        if entry.verdict.proved && entry.part == Part::Verification {
             evidence.add(entry.seq, entry.tuple.clone());
         }
         if let (true, Some(agreement)) = (entry.verdict.proved, entry.agreement.as_deref()) {
-            binds.insert(agreement, entry);
+            binds.insert((entry.channel, agreement), entry);
         }
         if entry.channel == channel && entry.tuple != Tuple::default() {
             originals.insert(&entry.order, entry);
@@ -206,14 +225,14 @@ fn truth<'a>(
         .filter(|e| e.signed && e.channel == channel && !e.verdict.said.is_empty())
     {
         let Some(original) = originals.get(entry.order.as_str()) else { continue };
-        if is_verification(original) {
+        if original.part == Part::Verification {
             continue;
         }
         let bind = original
             .agreement
             .as_deref()
-            .and_then(|agreement| binds.get(agreement))
-            .filter(|_| original.txn == "16");
+            .and_then(|agreement| binds.get(&(channel, agreement)))
+            .filter(|_| original.part == Part::ByAgreement);
         let proved_at_bind = bind.is_some_and(|bind| meets(&bind.tuple, &entry.verdict.said));
         let checked = bind.unwrap_or(original);
         let kind = if proved_at_bind || evidence.covers(checked, &entry.verdict.said) {
@@ -229,18 +248,26 @@ fn truth<'a>(
     truth
 }
 
-/// Whether the core itself verifies through the channel: that is the first half of the tally, and has no second.
-fn is_verification(entry: &AtChannel) -> bool {
-    matches!((entry.channel, entry.txn.as_str()), (Channel::UnionPay, "72/01" | "72/10"))
-}
-
-/// The kinds that Hefu said, by order.
+/// The kinds that Hefu said, by order: of a whole message, or of the rows of a batch by their number.
 fn said<'a>(core: &[&'a AtCore]) -> HashSet<(&'a str, &'a str)> {
     let mut said = HashSet::new();
     for entry in core {
-        for (_, value) in entry.headers.iter().filter(|(name, _)| name == "hefu-mismatch") {
-            let kinds = value.split(',').filter_map(|item| item.split(';').next());
-            said.extend(kinds.map(|kind| (entry.order.as_str(), kind.trim())));
+        for (name, value) in &entry.headers {
+            let items = value.split(',').map(str::trim);
+            match name.as_str() {
+                "hefu-mismatch" => {
+                    let kinds = items.filter_map(|item| item.split(';').next());
+                    said.extend(kinds.map(|kind| (entry.order.as_str(), kind.trim())));
+                }
+                "hefu-rows" => said.extend(items.filter_map(|item| {
+                    let (number, rest) = item.split_once(';')?;
+                    let kind =
+                        rest.split(';').find_map(|part| part.trim().strip_prefix("mismatch="))?;
+                    let row = number.parse::<usize>().ok()?.checked_sub(1)?;
+                    Some((entry.rows.get(row)?.as_str(), kind))
+                })),
+                _ => {}
+            }
         }
     }
     said
@@ -307,11 +334,6 @@ fn reasons(problem: &str) -> String {
     }
 }
 
-/// Queries may repeat, and tell of another message.
-fn is_query(txn: &str) -> bool {
-    matches!(txn, "00/00" | "31" | "03" | "BF0040002")
-}
-
 fn count<T>(entries: impl Iterator<Item = T>) -> u64 {
     u64::try_from(entries.count()).unwrap_or(u64::MAX)
 }
@@ -334,15 +356,17 @@ mod tests {
         let verdict = Verdict { said: said.to_vec(), ..Verdict::default() };
         AtChannel {
             seq,
-            channel: Channel::UnionPay,
+            channel: "unionpay",
             order: "o".into(),
             txn: txn.into(),
+            part: Part::Own,
             received: [1; 32],
             answered: [2; 32],
             signed: true,
             tuple: tuple(phone),
             agreement: None,
             verdict,
+            rows: vec![],
             connection: 1,
             hefu_headers: 0,
         }
@@ -350,8 +374,9 @@ mod tests {
 
     fn at_core(header: &str) -> AtCore {
         AtCore {
-            channel: Channel::UnionPay,
+            channel: "unionpay",
             order: "o".into(),
+            rows: vec![],
             scenario: "debit",
             sent: [1; 32],
             received: Some([2; 32]),
@@ -383,7 +408,7 @@ mod tests {
             }
             log.channels().push(at_channel(5, "11/02", "13", &[Element::Name, Element::Phone]));
             log.core().push(at_core(header));
-            let audit = audit(&log);
+            let audit = audit(&log, ["unionpay"]);
             let channel = audit.channels.get("unionpay").unwrap();
             let three = |count: &Count| (count.truly, count.found, count.falsely);
             assert_eq!(
@@ -415,7 +440,7 @@ mod tests {
                     log.channels().push(channel);
                 }
                 log.core().push(core);
-                let audit = audit(&log);
+                let audit = audit(&log, ["unionpay"]);
                 let found = audit.channels.get("unionpay").unwrap();
                 assert_eq!(
                     (

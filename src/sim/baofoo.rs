@@ -9,15 +9,34 @@ use std::{
 };
 
 use encoding_rs::UTF_8;
+use openssl::error::ErrorStack;
 use serde_json::{Map, Value, json};
 
 use crate::sim::{
-    channel::{Answer, Finding, Gateway, Hub, ask_bank},
+    channel::{Answer, Ends, Finding, Gateway, Hub, Request, ask_bank},
+    core::baofoo::BaofooCore,
     form::{self, Fields, field},
     keys::{Key, dice},
-    record::{Channel, Verdict, lock},
+    record::{Channel, Part, Verdict, lock},
     world::{CardState, Element, Tuple},
 };
+
+/// The channel's name.
+pub(super) const NAME: Channel = "baofoo";
+
+/// Both ends, with fresh keys.
+pub(super) fn open(hub: &Arc<Hub>) -> Result<Ends, ErrorStack> {
+    let (own, core) = (Arc::new(Key::new(1024)?), Arc::new(Key::new(1024)?));
+    Ok(Ends {
+        key_files: vec![
+            ("baofoo-core.pem", core.public_pem()?),
+            ("baofoo-core.key.pem", core.private_pem()?),
+            ("baofoo-channel.pem", own.public_pem()?),
+        ],
+        payer: Arc::new(BaofooCore { own: Arc::clone(&core), channel: Arc::clone(&own) }),
+        gateway: Box::new(Baofoo { hub: Arc::clone(hub), own, core, books: Mutex::default() }),
+    })
+}
 
 /// The path of payment messages.
 pub(super) const PAYMENT: &str = "/cutpayment/api/backTransRequest";
@@ -27,7 +46,7 @@ pub(super) const PAYOUT: &str = "/baofoo-fopay/pay/BF0040001.do";
 pub(super) const PAYOUT_QUERY: &str = "/baofoo-fopay/pay/BF0040002.do";
 
 /// The gateway.
-pub(super) struct Baofoo {
+struct Baofoo {
     hub: Arc<Hub>,
     own: Arc<Key>,
     core: Arc<Key>,
@@ -49,10 +68,6 @@ struct Books {
 }
 
 impl Baofoo {
-    pub(super) fn new(hub: Arc<Hub>, own: Arc<Key>, core: Arc<Key>) -> Self {
-        Self { hub, own, core, books: Mutex::default() }
-    }
-
     /// Judges a payment message and adds what its answer carries.
     fn judge(&self, answer: &mut Answer, inner: &Value, reply: &mut Map<String, Value>) -> Verdict {
         let order = text(inner, "trans_id");
@@ -250,20 +265,23 @@ impl Baofoo {
 }
 
 impl Gateway for Baofoo {
-    const CHANNEL: Channel = Channel::Baofoo;
-
-    fn answer(&self, path: &str, body: &[u8]) -> Answer {
+    fn answer(&self, request: &Request<'_>) -> Answer {
         let mut answer = Answer { content_type: "text/plain;charset=UTF-8", ..Answer::default() };
-        let outer: Fields = form::parse(body, UTF_8).unwrap_or_default();
+        let outer: Fields = form::parse(request.body, UTF_8).unwrap_or_default();
         let opened = self.core.open(field(&outer, "data_content"));
         let inner = opened.and_then(|text| serde_json::from_str::<Value>(&text).ok());
-        answer.txn = match path {
+        answer.txn = match request.path {
             PAYOUT => "BF0040001".into(),
             PAYOUT_QUERY => "BF0040002".into(),
             _ => field(&outer, "txn_sub_type").into(),
         };
+        answer.part = match answer.txn.as_str() {
+            "16" => Part::ByAgreement,
+            "31" | "03" | "BF0040002" => Part::Query,
+            _ => Part::Own,
+        };
         answer.signed = inner.is_some();
-        let reply = match (&inner, path) {
+        let reply = match (&inner, request.path) {
             (Some(inner), PAYMENT) if field(&outer, "txn_type") == "0431" => {
                 self.payment(&mut answer, inner)
             }
@@ -275,7 +293,7 @@ impl Gateway for Baofoo {
                 json!({"resp_code": "BF00100", "resp_msg": words("BF00100")})
             }
         };
-        answer.body = self.own.seal(&reply.to_string()).unwrap_or_default();
+        answer.body = self.own.seal(&reply.to_string()).unwrap_or_default().into_bytes();
         answer
     }
 }

@@ -1,4 +1,4 @@
-//! What both simulated channels share: the ground they stand on, their HTTP server, and the bank behind them.
+//! What all simulated channels share: the ground they stand on, their two ends, their HTTP server, and the bank behind them.
 
 use std::{
     io,
@@ -14,13 +14,14 @@ use axum::{
     Router,
     body::Bytes,
     extract::{ConnectInfo, State},
-    http::{HeaderMap, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::sim::{
-    record::{AtChannel, Channel, Log, Verdict},
+    core::Payer,
+    record::{AtChannel, AtRow, Channel, Log, Part, Verdict, digest},
     world::{Card, CardState, Element, Tuple, World},
 };
 
@@ -35,37 +36,68 @@ pub(super) struct Hub {
     pub(super) provider_faults: u64,
 }
 
+/// A request as a gateway gets it.
+pub(super) struct Request<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+}
+
+impl Request<'_> {
+    /// A header's text, or an empty one.
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
 /// A gateway's answer, and what the books keep of the exchange.
 #[derive(Default)]
 pub(super) struct Answer {
     pub(super) order: String,
     pub(super) txn: String,
+    pub(super) part: Part,
     pub(super) signed: bool,
     pub(super) tuple: Tuple,
     pub(super) agreement: Option<String>,
     pub(super) verdict: Verdict,
-    pub(super) body: String,
+    pub(super) rows: Vec<AtRow>,
+    pub(super) body: Vec<u8>,
     pub(super) content_type: &'static str,
+    /// Other headers, names in lower case.
+    pub(super) headers: Vec<(&'static str, String)>,
 }
 
 /// A channel as its protocol knows it: bytes in, bytes out.
-pub(super) trait Gateway: Send + Sync + 'static {
-    /// Which channel this is.
-    const CHANNEL: Channel;
+pub(super) trait Gateway: Send + Sync {
     /// Reads, judges and answers one request.
-    fn answer(&self, path: &str, body: &[u8]) -> Answer;
+    fn answer(&self, request: &Request<'_>) -> Answer;
+}
+
+/// Both ends of a channel, with fresh keys.
+pub(super) struct Ends {
+    /// The channel itself.
+    pub(super) gateway: Box<dyn Gateway>,
+    /// The core's side of it.
+    pub(super) payer: Arc<dyn Payer>,
+    /// Key files by name: `*.key.pem` is private, other `*.pem` public.
+    pub(super) key_files: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// A running channel.
-pub(super) struct Running<G> {
-    pub(super) gateway: G,
+pub(super) struct Running {
+    pub(super) name: Channel,
+    /// How its share of the journeys compares with the other channels'.
+    pub(super) weight: u32,
+    pub(super) ends: Ends,
     hub: Arc<Hub>,
     delay_ms: AtomicU64,
 }
 
-impl<G: Gateway> Running<G> {
-    pub(super) fn new(gateway: G, hub: Arc<Hub>) -> Arc<Self> {
-        Arc::new(Self { gateway, hub, delay_ms: AtomicU64::new(0) })
+impl Running {
+    pub(super) fn new(name: Channel, weight: u32, ends: Ends, hub: Arc<Hub>) -> Arc<Self> {
+        Arc::new(Self { name, weight, ends, hub, delay_ms: AtomicU64::new(0) })
     }
 
     /// The fault knob: every answer waits this long from now on.
@@ -75,7 +107,7 @@ impl<G: Gateway> Running<G> {
 
     /// Starts the server.
     pub(super) async fn serve(self: &Arc<Self>) -> io::Result<(SocketAddr, JoinHandle<()>)> {
-        serve(Router::new().fallback(handle::<G>).with_state(Arc::clone(self))).await
+        serve(Router::new().fallback(handle).with_state(Arc::clone(self))).await
     }
 }
 
@@ -91,11 +123,10 @@ pub(super) async fn serve(routes: Router) -> io::Result<(SocketAddr, JoinHandle<
     Ok((address, task))
 }
 
-async fn handle<G: Gateway>(
-    State(running): State<Arc<Running<G>>>,
+async fn handle(
+    State(running): State<Arc<Running>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    uri: Uri,
-    headers: HeaderMap,
+    head: Parts,
     body: Bytes,
 ) -> Response {
     let seq = running.hub.log.tick();
@@ -103,22 +134,33 @@ async fn handle<G: Gateway>(
     if wait > 0 {
         tokio::time::sleep(Duration::from_millis(wait)).await;
     }
-    let answer = running.gateway.answer(uri.path(), &body);
+    let (method, query) = (head.method.as_str(), head.uri.query().unwrap_or_default());
+    let (path, headers) = (head.uri.path(), &head.headers);
+    let answer =
+        running.ends.gateway.answer(&Request { method, path, query, headers, body: &body });
     running.hub.log.channels().push(AtChannel {
         seq,
-        channel: G::CHANNEL,
+        channel: running.name,
         order: answer.order,
         txn: answer.txn,
-        received: openssl::sha::sha256(&body),
-        answered: openssl::sha::sha256(answer.body.as_bytes()),
+        part: answer.part,
+        received: digest(method, query, &body),
+        answered: openssl::sha::sha256(&answer.body),
         signed: answer.signed,
         tuple: answer.tuple,
         agreement: answer.agreement,
         verdict: answer.verdict,
+        rows: answer.rows,
         connection: peer.port(),
         hefu_headers: headers.keys().filter(|name| name.as_str().starts_with("hefu-")).count(),
     });
-    ([(header::CONTENT_TYPE, answer.content_type)], answer.body).into_response()
+    let mut response = ([(header::CONTENT_TYPE, answer.content_type)], answer.body).into_response();
+    for (name, value) in answer.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
 }
 
 /// What the issuing bank finds when it is asked about a card.

@@ -4,7 +4,7 @@
 //! the rate is open-loop: each tick releases one message, from the journey that has waited longest or from a new one.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     future::Future,
     sync::{
         Arc, Mutex,
@@ -13,49 +13,58 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use reqwest::{Client, Url, header::CONTENT_TYPE};
+use reqwest::{
+    Client, Method, Url,
+    header::{CONTENT_TYPE, HeaderMap},
+};
 use tokio::{sync::oneshot, task::JoinSet, time::MissedTickBehavior};
 
 use crate::sim::{
-    channel::Hub,
-    keys::{Key, dice},
-    record::{AtCore, Channel, lock},
-    world::Card,
+    channel::{Hub, Running},
+    keys::dice,
+    record::{AtCore, Channel, PLAIN, digest, lock},
+    world::{Card, Tuple},
 };
 
-mod baofoo;
-mod unionpay;
+pub(super) mod baofoo;
+pub(super) mod unionpay;
 
 /// How many journeys wait before the oldest goes on: a customer does not debit in the millisecond after he binds.
 const WAITING: usize = 48;
+/// How many journeys of one are a single request that nobody inspects.
+const PINGS: f64 = 0.04;
 /// No more messages than this are under way at once.
 const IN_FLIGHT_MAX: usize = 256;
 
 /// Where the core sends its messages: Hefu's listeners, or the channels themselves.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Base URL for `UnionPay` messages.
-    pub unionpay: Url,
-    /// Base URL for Baofoo messages.
-    pub baofoo: Url,
+    /// Base URLs by channel name.
+    pub channels: BTreeMap<&'static str, Url>,
     /// Base URL for traffic that nobody inspects.
     pub plain: Url,
+    /// Whether elements that are sealed to the channel are told in `Hefu-Elements`: only Hefu may see that header.
+    pub tells_elements: bool,
 }
 
-/// The keys that the core holds, and those that it checks answers with.
-pub(super) struct CoreKeys {
-    pub(super) unionpay_own: Arc<Key>,
-    pub(super) unionpay_channel: Arc<Key>,
-    pub(super) baofoo_own: Arc<Key>,
-    pub(super) baofoo_channel: Arc<Key>,
+/// A channel as the core knows it: what it sends there, and how it reads the answers.
+#[async_trait]
+pub(super) trait Payer: Send + Sync {
+    /// One customer's way; what he does follows from `rng`. It ends early by answering nothing.
+    async fn journey(&self, journey: &mut Journey<'_>, rng: &mut ChaCha8Rng) -> Option<()>;
+    /// The message types, by a name of ours.
+    fn kinds(&self) -> Vec<&'static str>;
+    /// A legal message of one type, about the first of these people; batches are about all of them.
+    fn sample(&self, kind: &str, people: &[Tuple], rng: &mut ChaCha8Rng) -> Option<Message>;
 }
 
 /// The core.
 pub(super) struct Core {
     pub(super) hub: Arc<Hub>,
-    pub(super) keys: CoreKeys,
+    channels: Vec<Arc<Running>>,
     client: Client,
     target: Target,
     /// The journeys that wait for their turn; nothing once the run is over.
@@ -68,11 +77,49 @@ pub(super) struct Core {
 /// One message on its way.
 pub(super) struct Message {
     pub(super) channel: Channel,
-    pub(super) path: &'static str,
+    pub(super) method: Method,
+    /// The path, and the query where there is one.
+    pub(super) path: String,
     pub(super) order: String,
+    /// The keys of a batch's rows, in the order written.
+    pub(super) rows: Vec<String>,
     pub(super) scenario: &'static str,
     pub(super) content_type: &'static str,
+    /// Other headers, names in lower case.
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// What is sealed to the channel and told to Hefu beside the message.
+    pub(super) told: Option<Tuple>,
     pub(super) body: Vec<u8>,
+}
+
+impl Default for Message {
+    fn default() -> Self {
+        Self {
+            channel: PLAIN,
+            method: Method::POST,
+            path: "/".into(),
+            order: String::new(),
+            rows: vec![],
+            scenario: "other",
+            content_type: "application/x-www-form-urlencoded;charset=UTF-8",
+            headers: vec![],
+            told: None,
+            body: vec![],
+        }
+    }
+}
+
+/// An answer as it came.
+pub(super) struct Got<'a> {
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+}
+
+impl Got<'_> {
+    /// A header's text, or an empty one.
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
 }
 
 /// What a journey learns from an exchange.
@@ -88,7 +135,7 @@ pub(super) enum Reply<T> {
 impl Core {
     pub(super) fn new(
         hub: Arc<Hub>,
-        keys: CoreKeys,
+        channels: Vec<Arc<Running>>,
         target: Target,
     ) -> Result<Self, reqwest::Error> {
         let client =
@@ -96,7 +143,7 @@ impl Core {
         let run = hub.log.tick();
         Ok(Self {
             hub,
-            keys,
+            channels,
             client,
             target,
             waiting: Mutex::new(Some(VecDeque::new())),
@@ -146,30 +193,35 @@ impl Core {
         let index = usize::try_from(number).unwrap_or_default() % count;
         let Some(card) = self.hub.world.cards.get(index) else { return };
         let mut journey = Journey { core: &self, card, orders: 0, number, waited: true };
-        // Journeys over Baofoo have more steps, so fewer of them make up two fifths of the messages.
-        let _ = match rng.random_range(0..100) {
-            0..4 => journey.ping().await,
-            4..74 => journey.unionpay(&mut rng).await,
-            _ => journey.baofoo(&mut rng).await,
-        };
+        if rng.random_bool(PINGS) {
+            let _ = journey.ping().await;
+            return;
+        }
+        let weights = self.channels.iter().map(|channel| channel.weight);
+        let mut roll = rng.random_range(0..weights.sum::<u32>().max(1));
+        for channel in &self.channels {
+            let Some(rest) = roll.checked_sub(channel.weight) else {
+                let _ = channel.ends.payer.journey(&mut journey, &mut rng).await;
+                return;
+            };
+            roll = rest;
+        }
     }
 
     /// Sends one message, checks the answer and keeps the exchange.
     async fn exchange<T>(
         &self,
         message: Message,
-        open: impl FnOnce(&[u8]) -> Option<T>,
+        open: impl FnOnce(&Got<'_>) -> Option<T>,
     ) -> Reply<T> {
-        let base = match message.channel {
-            Channel::UnionPay => &self.target.unionpay,
-            Channel::Baofoo => &self.target.baofoo,
-            Channel::Plain => &self.target.plain,
-        };
+        let base = self.target.channels.get(message.channel).unwrap_or(&self.target.plain);
+        let query = message.path.split_once('?').map_or("", |(_, query)| query);
         let mut entry = AtCore {
             channel: message.channel,
             order: message.order,
+            rows: message.rows,
             scenario: message.scenario,
-            sent: openssl::sha::sha256(&message.body),
+            sent: digest(message.method.as_str(), query, &message.body),
             received: None,
             status: None,
             signed: None,
@@ -177,16 +229,19 @@ impl Core {
             problem: None,
         };
         let url = format!("{}{}", base.as_str().trim_end_matches('/'), message.path);
-        let request = if message.channel == Channel::Plain {
-            self.client.get(url)
-        } else {
-            self.client.post(url).body(message.body)
-        };
-        let sent = request.header(CONTENT_TYPE, message.content_type).send().await;
+        let mut request =
+            self.client.request(message.method, url).header(CONTENT_TYPE, message.content_type);
+        for (name, value) in &message.headers {
+            request = request.header(*name, value);
+        }
+        if let Some(told) = message.told.as_ref().filter(|_| self.target.tells_elements) {
+            request = request.header("hefu-elements", told.dictionary());
+        }
+        let sent = request.body(message.body).send().await;
         let mut reply = Reply::Lost;
         if let Ok(response) = sent {
             entry.status = Some(response.status().as_u16());
-            let headers = response.headers();
+            let headers = response.headers().clone();
             let problem = headers
                 .get(CONTENT_TYPE)
                 .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
@@ -206,7 +261,7 @@ impl Core {
                     entry.problem = Some(text);
                 } else {
                     entry.received = Some(openssl::sha::sha256(&bytes));
-                    let opened = open(&bytes);
+                    let opened = open(&Got { headers: &headers, body: &bytes });
                     entry.signed = Some(opened.is_some());
                     reply = opened.map_or(Reply::Lost, Reply::Channel);
                 }
@@ -220,7 +275,7 @@ impl Core {
 /// One customer's way through the core. Its steps end it early by answering nothing.
 pub(super) struct Journey<'a> {
     core: &'a Core,
-    card: &'a Card,
+    pub(super) card: &'a Card,
     number: u64,
     orders: u32,
     /// The tick that started the journey is its first step's.
@@ -229,7 +284,7 @@ pub(super) struct Journey<'a> {
 
 impl Journey<'_> {
     /// Waits for this journey's turn; nothing when the run is over.
-    async fn turn(&mut self) -> Option<()> {
+    pub(super) async fn turn(&mut self) -> Option<()> {
         if std::mem::take(&mut self.waited) {
             return Some(());
         }
@@ -239,7 +294,7 @@ impl Journey<'_> {
     }
 
     /// A fresh order number: letters and digits only.
-    fn order(&mut self, prefix: &str) -> String {
+    pub(super) fn order(&mut self, prefix: &str) -> String {
         self.orders += 1;
         format!("{prefix}R{}J{}N{}", self.core.run, self.number, self.orders)
     }
@@ -248,15 +303,22 @@ impl Journey<'_> {
     async fn ping(&mut self) -> Option<()> {
         self.turn().await?;
         let message = Message {
-            channel: Channel::Plain,
-            path: "/ping",
-            order: String::new(),
-            scenario: "other",
+            method: Method::GET,
+            path: "/ping".into(),
             content_type: "text/plain",
-            body: vec![],
+            ..Message::default()
         };
-        self.core.exchange(message, |body| (body == b"pong").then_some(())).await;
-        Some(())
+        self.send(message, |got| (got.body == b"pong").then_some(())).await
+    }
+
+    /// Sends one message; the channel's answer, where it gave one that `open` takes.
+    pub(super) async fn send<T>(
+        &self,
+        message: Message,
+        open: impl FnOnce(&Got<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let reply = self.core.exchange(message, open).await;
+        self.take(reply)
     }
 
     /// What every step does with a reply: go on with the channel's answer, or end.
@@ -272,6 +334,11 @@ impl Journey<'_> {
             Reply::Lost => None,
         }
     }
+}
+
+/// An order number for a message that belongs to no journey.
+fn number(rng: &mut ChaCha8Rng, prefix: &str) -> String {
+    format!("{prefix}{:019}", rng.random_range(0..1_000_000_000_000_000_000_u64))
 }
 
 /// The time in China as the channels write it.

@@ -10,24 +10,24 @@ use crate::sim::world::{Element, Tuple};
 /// SHA-256 of a body.
 pub(super) type Digest = [u8; 32];
 
-/// A simulated channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Channel {
-    UnionPay,
-    Baofoo,
-    /// The upstream that is nobody's channel: its traffic is not inspected.
-    Plain,
-}
+/// A simulated channel, by the name used in endpoints and in the audit.
+pub(super) type Channel = &'static str;
 
-impl Channel {
-    /// The name used in endpoints and in the audit.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::UnionPay => "unionpay",
-            Self::Baofoo => "baofoo",
-            Self::Plain => "plain",
-        }
-    }
+/// The upstream that is nobody's channel: its traffic is not inspected.
+pub(super) const PLAIN: Channel = "plain";
+
+/// What a message is to the auditor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It carries its own elements, or none that matter.
+    #[default]
+    Own,
+    /// A debit that quotes an agreement in place of elements.
+    ByAgreement,
+    /// The core itself verifies through the channel: the first half of the tally, which has no second.
+    Verification,
+    /// It asks how another message ended, and may repeat.
+    Query,
 }
 
 /// What a channel's answer says about the payment.
@@ -52,15 +52,28 @@ pub(super) struct AtChannel {
     /// The order's key, joined by `|`; empty when the message could not be read.
     pub(super) order: String,
     pub(super) txn: String,
+    pub(super) part: Part,
+    /// The method, the query and the body.
     pub(super) received: Digest,
     pub(super) answered: Digest,
     pub(super) signed: bool,
     pub(super) tuple: Tuple,
     pub(super) agreement: Option<String>,
     pub(super) verdict: Verdict,
+    /// The rows of a batch, or of the answer to a query about one.
+    pub(super) rows: Vec<AtRow>,
     /// The peer's port: one per connection.
     pub(super) connection: u16,
     pub(super) hefu_headers: usize,
+}
+
+/// One row of a batch at a channel.
+#[derive(Clone)]
+pub(super) struct AtRow {
+    /// The batch's key and the row's name.
+    pub(super) order: String,
+    pub(super) tuple: Tuple,
+    pub(super) verdict: Verdict,
 }
 
 /// One inquiry at a provider.
@@ -80,6 +93,8 @@ pub(super) struct AtProvider {
 pub(super) struct AtCore {
     pub(super) channel: Channel,
     pub(super) order: String,
+    /// The keys of a batch's rows, in the order written.
+    pub(super) rows: Vec<String>,
     pub(super) scenario: &'static str,
     pub(super) sent: Digest,
     /// The answer's bytes, when there was an answer that came from the channel.
@@ -91,6 +106,13 @@ pub(super) struct AtCore {
     pub(super) headers: Vec<(String, String)>,
     /// The problem body, when Hefu refused.
     pub(super) problem: Option<String>,
+}
+
+/// What of a request must arrive unchanged, as one number. Signed headers are the channel's to check.
+pub(super) fn digest(method: &str, query: &str, body: &[u8]) -> Digest {
+    let mut all = format!("{method}?{query}\n").into_bytes();
+    all.extend_from_slice(body);
+    openssl::sha::sha256(&all)
 }
 
 /// The three books and the clock that orders their entries.

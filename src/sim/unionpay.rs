@@ -8,18 +8,37 @@ use std::{
 };
 
 use encoding_rs::Encoding;
+use openssl::error::ErrorStack;
 
 use crate::sim::{
     acp,
-    channel::{Answer, Finding, Gateway, Hub, ask_bank},
+    channel::{Answer, Ends, Finding, Gateway, Hub, Request, ask_bank},
+    core::unionpay::UnionPayCore,
     form::{self, Fields, field},
     keys::{Key, dice},
-    record::{Channel, Verdict, lock},
+    record::{Channel, Part, Verdict, lock},
     world::{CardState, Element},
 };
 
+/// The channel's name.
+pub(super) const NAME: Channel = "unionpay";
+
+/// Both ends, with fresh keys.
+pub(super) fn open(hub: &Arc<Hub>) -> Result<Ends, ErrorStack> {
+    let (own, core) = (Arc::new(Key::new(2048)?), Arc::new(Key::new(2048)?));
+    Ok(Ends {
+        key_files: vec![
+            ("unionpay-core.pem", core.public_pem()?),
+            ("unionpay-core.key.pem", core.private_pem()?),
+            ("unionpay-channel.pem", own.public_pem()?),
+        ],
+        payer: Arc::new(UnionPayCore { own: Arc::clone(&core), channel: Arc::clone(&own) }),
+        gateway: Box::new(UnionPay::new(Arc::clone(hub), own, core)?),
+    })
+}
+
 /// The gateway.
-pub(super) struct UnionPay {
+struct UnionPay {
     hub: Arc<Hub>,
     own: Arc<Key>,
     core: Arc<Key>,
@@ -35,11 +54,7 @@ struct Order {
 }
 
 impl UnionPay {
-    pub(super) fn new(
-        hub: Arc<Hub>,
-        own: Arc<Key>,
-        core: Arc<Key>,
-    ) -> Result<Self, openssl::error::ErrorStack> {
+    fn new(hub: Arc<Hub>, own: Arc<Key>, core: Arc<Key>) -> Result<Self, ErrorStack> {
         let certificate = own.certificate("unionpay.simulated")?;
         Ok(Self { hub, own, core, certificate, orders: Mutex::default() })
     }
@@ -55,7 +70,7 @@ impl UnionPay {
                 let known = lock(&self.orders).values().any(|order| order.query_id == original);
                 return self.book(answer, code(if known { "00" } else { "35" }), reply);
             }
-            "72/11" | "72/01" | "72/10" | "11/02" | "01/01" | "12/00" => {}
+            "72/11" | "72/01" | "72/10" | "72/12" | "11/02" | "01/01" | "12/00" => {}
             _ => return code("10"),
         }
         let debits = matches!(answer.txn.as_str(), "11/02" | "01/01");
@@ -123,7 +138,7 @@ impl UnionPay {
         mut reply: Fields,
         respond: &str,
         charset: &'static Encoding,
-    ) -> String {
+    ) -> Vec<u8> {
         const ECHOED: &[&str] = &[
             "version",
             "encoding",
@@ -148,14 +163,13 @@ impl UnionPay {
         reply.insert("signPubKeyCert".into(), self.certificate.clone());
         let signed = acp::sign(&mut reply, charset, &self.own)
             .and_then(|()| form::write(&reply, charset, true));
-        String::from_utf8(signed.unwrap_or_default()).unwrap_or_default()
+        signed.unwrap_or_default()
     }
 }
 
 impl Gateway for UnionPay {
-    const CHANNEL: Channel = Channel::UnionPay;
-
-    fn answer(&self, path: &str, body: &[u8]) -> Answer {
+    fn answer(&self, request: &Request<'_>) -> Answer {
+        let body = request.body;
         let charset = form::charset(body);
         let mut answer =
             Answer { content_type: "application/x-www-form-urlencoded", ..Answer::default() };
@@ -163,8 +177,15 @@ impl Gateway for UnionPay {
         answer.signed = acp::verify(&fields, charset, &self.core);
         answer.txn = format!("{}/{}", field(&fields, "txnType"), field(&fields, "txnSubType"));
         answer.order = order_key(&fields);
+        answer.part = match answer.txn.as_str() {
+            "00/00" => Part::Query,
+            "72/01" | "72/10" | "72/12" => Part::Verification,
+            _ => Part::Own,
+        };
         let tuple = acp::elements(&fields, charset);
-        let right_path = path
+        let form = request.header("content-type").starts_with("application/x-www-form-urlencoded");
+        let plain = form && request.method == "POST" && request.query.is_empty();
+        let right_path = request.path
             == if answer.txn == "00/00" {
                 "/gateway/api/queryTrans.do"
             } else {
@@ -173,7 +194,7 @@ impl Gateway for UnionPay {
         let mut reply = Fields::new();
         answer.verdict = if !answer.signed {
             code("11")
-        } else if tuple.is_none() || !right_path || field(&fields, "orderId").is_empty() {
+        } else if tuple.is_none() || !plain || !right_path || field(&fields, "orderId").is_empty() {
             code("10")
         } else {
             answer.tuple = tuple.unwrap_or_default();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The shipped files, as they are in `config/`.
-const SHIPPED: [(&str, &str); 8] = [
+const SHIPPED: &[(&str, &str)] = &[
     ("channels/unionpay.toml", include_str!("../../../config/channels/unionpay.toml")),
     ("channels/baofoo.toml", include_str!("../../../config/channels/baofoo.toml")),
     ("codes/unionpay.toml", include_str!("../../../config/codes/unionpay.toml")),
@@ -34,15 +34,18 @@ const SHIPPED: [(&str, &str); 8] = [
     ),
 ];
 
-/// The demo's policy: everything is enforced, and holds are not paused, since the simulated book is small.
-const POLICY: &str = r"
-[mode]
-unionpay = { enforce = 100 }
-baofoo = { enforce = 100 }
+/// The channels whose payloads are sealed, with the key files of both directions.
+const SEALED: &[(&str, &str, &str)] = &[("baofoo", "baofoo-core.pem", "baofoo-channel.pem")];
 
-[holds]
-per_hour = 100000
-";
+/// The demo's policy: everything is enforced, and holds are not paused, since the simulated book is small.
+fn policy(simulation: &Simulation) -> String {
+    let mut text = "[mode]\n".to_owned();
+    for channel in simulation.channels() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{channel} = {{ enforce = 100 }}");
+    }
+    text + "\n[holds]\nper_hour = 100000\n"
+}
 
 /// A directory for the demo, removed when it ends.
 #[derive(Debug)]
@@ -88,7 +91,7 @@ impl Place {
         }
         fs::write(self.token_file(), hex::encode(rand::random::<[u8; 16]>()))?;
         fs::write(self.dir.join("fingerprint-key"), rand::random::<[u8; 32]>())?;
-        fs::write(self.dir.join("policy.toml"), POLICY)?;
+        fs::write(self.dir.join("policy.toml"), policy(simulation))?;
         fs::write(self.dir.join("hefu.toml"), main_file(simulation))?;
         config::load(&self.dir)
             .map_err(|problems| Failure::Usage(problems.render(Rendering::Plain)))
@@ -123,13 +126,6 @@ admin_token_file = "admin-token"
 fingerprint_key_file = "fingerprint-key"
 fingerprint_key_id = 1
 
-[channels.unionpay]
-upstreams = ["{unionpay}"]
-
-[channels.baofoo]
-upstreams = ["{baofoo}"]
-keys = {{ request = "{request_key}", answer = "{answer_key}" }}
-
 [providers.tencent-bankcard4e]
 url = "{tencent}"
 priority = 10
@@ -161,15 +157,11 @@ credentials = {{ sign_key = "{sign_key}", verify_key = "{verify_key}" }}
 path = "/"
 upstream = "{plain}"
 "#,
-        unionpay = url("unionpay"),
-        baofoo = url("baofoo"),
         tencent = url("tencent"),
         aliyun = url("aliyun"),
         operator3 = url("operator3"),
         unionpay72 = url("unionpay72"),
         plain = url("plain"),
-        request_key = file("baofoo-core.pem"),
-        answer_key = file("baofoo-channel.pem"),
         tencent_id = credential("tencent-id"),
         aliyun_id = credential("aliyun-id"),
         tencent_secret = file("tencent-secret"),
@@ -178,6 +170,13 @@ upstream = "{plain}"
         sign_key = file("unionpay72-buyer.key.pem"),
         verify_key = file("unionpay72-provider.pem"),
     );
+    for channel in simulation.channels() {
+        let _ = write!(text, "\n[channels.{channel}]\nupstreams = [\"{}\"]\n", url(channel));
+        for (_, request, answer) in SEALED.iter().filter(|(name, _, _)| *name == channel) {
+            let (request, answer) = (file(request), file(answer));
+            let _ = writeln!(text, "keys = {{ request = \"{request}\", answer = \"{answer}\" }}");
+        }
+    }
     text
 }
 
@@ -185,12 +184,11 @@ upstream = "{plain}"
 ///
 /// # Errors
 /// Where the listener's address is no URL, which would be a defect.
-pub fn target(running: &Running) -> Result<Target, Failure> {
-    let url = |path: &str| {
-        reqwest::Url::parse(&format!("http://{}{path}", running.core))
-            .map_err(|error| Failure::Usage(error.to_string()))
-    };
-    Ok(Target { unionpay: url("/")?, baofoo: url("/")?, plain: url("/")? })
+pub fn target(simulation: &Simulation, running: &Running) -> Result<Target, Failure> {
+    let url = reqwest::Url::parse(&format!("http://{}/", running.core))
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    let channels = simulation.channels().into_iter().map(|name| (name, url.clone())).collect();
+    Ok(Target { channels, plain: url, tells_elements: true })
 }
 
 /// Everything that the admin API shows of the run, for the leak scan.

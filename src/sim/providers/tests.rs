@@ -178,14 +178,14 @@ async fn unionpay_data_is_asked_and_answered_by_signed_forms() {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
         fields.insert("customerInfo".into(), acp::wrap_customer(told, None, UTF_8).unwrap());
-        acp::sign(&mut fields, UTF_8, &simulation.keys.unionpay72_buyer).unwrap();
+        acp::sign(&mut fields, UTF_8, &simulation.unionpay72_buyer).unwrap();
         if forged {
             fields.insert("merId".into(), "2".into());
         }
         let request = client().post(&simulation.endpoints()["unionpay72"]);
         let answer = text(request.body(form::write(&fields, UTF_8, true).unwrap())).await;
         let answer = form::parse(answer.as_bytes(), UTF_8).unwrap();
-        assert!(acp::verify(&answer, UTF_8, &simulation.keys.unionpay72_provider));
+        assert!(acp::verify(&answer, UTF_8, &simulation.unionpay72_provider));
         field(&answer, "respCode").to_owned()
     };
     let wrong = Tuple { phone: Some("10000000000".into()), ..told.clone() };
