@@ -72,7 +72,11 @@ fn fuzz_json(bytes: &[u8]) {
 }
 
 fn fuzz_xml(bytes: &[u8]) {
-    let rule = XmlRule { root: "root".to_owned(), namespace: None, tail: regex::Regex::new(r"\s*\{S:[A-Za-z0-9+/=]*\}\s*").ok() };
+    let rule = XmlRule {
+        root: "root".to_owned(),
+        namespace: None,
+        tail: regex::Regex::new(r"\s*\{S:[A-Za-z0-9+/=]*\}\s*").ok(),
+    };
     let _ = xml::encoding(bytes);
     if let Ok(text) = std::str::from_utf8(bytes)
         && let Ok(node) = xml::parse(text, &rule)

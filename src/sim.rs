@@ -290,6 +290,18 @@ impl Simulation {
         Some(sample::answer(channel, sample, &headers))
     }
 
+    /// How many of `samples` reached their channel over HTTP byte for byte, as the core's own words, with nothing of Hefu's beside them.
+    pub fn arrivals(&self, samples: &[Sample]) -> usize {
+        let books = self.hub.log.channels();
+        let came = |sample: &Sample| {
+            let (_, query) = sample.path.split_once('?').unwrap_or((&sample.path, ""));
+            record::digest(&sample.method, query, &sample.body)
+        };
+        let good = books.iter().filter(|at| at.signed && at.hefu_headers == 0);
+        let good: std::collections::HashSet<_> = good.map(|at| at.received).collect();
+        samples.iter().filter(|sample| good.contains(&came(sample))).count()
+    }
+
     /// How many messages the core has sent and closed so far.
     pub fn messages(&self) -> usize {
         self.hub.log.core().len()

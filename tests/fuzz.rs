@@ -1,5 +1,10 @@
 //! The fuzz targets, short: seeded mutations of small seeds. `make fuzz` runs them long, guided by coverage.
-#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and is told by its environment how long to run"
+)]
 
 #[path = "../fuzz/targets.rs"]
 mod targets;
@@ -32,15 +37,37 @@ const SEEDS: [&[u8]; 14] = [
 
 fn mutated(rng: &mut ChaCha8Rng) -> Vec<u8> {
     const PIECES: [&[u8]; 16] = [
-        b"\r\n", b"\0", b"%00", b"&a=", b"\"", b"\\u0061", b"<", b"]]>", b"&#0;", b"\xEF\xBB\xBF", b"\xFF", b"=", b"{", b"}", b"/../", b": ",
+        b"\r\n",
+        b"\0",
+        b"%00",
+        b"&a=",
+        b"\"",
+        b"\\u0061",
+        b"<",
+        b"]]>",
+        b"&#0;",
+        b"\xEF\xBB\xBF",
+        b"\xFF",
+        b"=",
+        b"{",
+        b"}",
+        b"/../",
+        b": ",
     ];
     let mut bytes = SEEDS.choose(rng).map(|seed| seed.to_vec()).unwrap_or_default();
     for _ in 0..rng.random_range(0..6) {
         let at = rng.random_range(0..=bytes.len());
         match rng.random_range(0..5) {
             0 => bytes.insert(at, rng.random()),
-            1 => drop(bytes.splice(at..at, PIECES.choose(rng).copied().unwrap_or_default().iter().copied())),
-            2 => drop(bytes.splice(at..(at + rng.random_range(0..9)).min(bytes.len()), [])),
+            1 => {
+                drop(bytes.splice(
+                    at..at,
+                    PIECES.choose(rng).copied().unwrap_or_default().iter().copied(),
+                ));
+            }
+            2 => {
+                bytes.splice(at..(at + rng.random_range(0..9)).min(bytes.len()), []);
+            }
             3 if at < bytes.len() => bytes[at] = rng.random(),
             _ => {
                 let end = (at + rng.random_range(0..24)).min(bytes.len());
@@ -53,7 +80,9 @@ fn mutated(rng: &mut ChaCha8Rng) -> Vec<u8> {
 }
 
 fn check(name: &str) {
-    let Some((_, run)) = targets::TARGETS.iter().find(|(other, _)| *other == name) else { panic!("no target `{name}`") };
+    let Some((_, run)) = targets::TARGETS.iter().find(|(other, _)| *other == name) else {
+        panic!("no target `{name}`")
+    };
     for seed in 0..runs() {
         let bytes = mutated(&mut ChaCha8Rng::seed_from_u64(seed));
         let outcome = std::panic::catch_unwind(|| run(&bytes));

@@ -118,7 +118,11 @@ mod tests {
         check(r#"{"amount":1}"#, "amount", "1");
         for number in ["9007199254740993", "1e2", "1E2", "-0", "-0.0", "0.1234567890123456"] {
             let body = format!("{{\"other\":1,\"amount\":{number}}}");
-            check(&body, "amount", "ambiguous: a number that some readers round or write otherwise");
+            check(
+                &body,
+                "amount",
+                "ambiguous: a number that some readers round or write otherwise",
+            );
             check(&body, "other", "1");
         }
         check(r#"{"amount":123456789012345}"#, "amount", "123456789012345");

@@ -1,0 +1,68 @@
+//! Legal messages: through Hefu on real sockets, to counterparts that verify real signatures.
+
+use crate::alike::Wire;
+use crate::world::{World, count};
+use futures::{StreamExt as _, stream};
+use hefu::app::SystemClock;
+use hefu::message::extract;
+use std::sync::Arc;
+
+/// Every message type of every channel yields a payment, whatever people are called.
+#[tokio::test]
+async fn legal_messages_are_never_refused_as_ambiguous() {
+    let world = World::new().await;
+    let types = world.simulation.kinds();
+    for (channel, kind) in types {
+        let profile = world.profile(channel);
+        for seed in 0..count() {
+            let sample = world.sample(channel, kind, seed);
+            let wire = Wire::new(&sample, profile);
+            if let Err(error) = extract::extract(profile, &wire.request(&sample)) {
+                panic!(
+                    "{channel} {kind} seed {seed}: {error}\n{}",
+                    String::from_utf8_lossy(&sample.body)
+                );
+            }
+        }
+    }
+}
+
+/// Through a running Hefu: not a byte differs on the other side, and its signature check holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn legal_messages_pass_unchanged_and_verify() {
+    let World { simulation, config, _dir } = World::new().await;
+    let running = hefu::app::start(config, Arc::new(SystemClock)).await.unwrap();
+    let base = format!("http://{}", running.core);
+    let client = reqwest::Client::builder().no_proxy().http1_only().build().unwrap();
+    for (channel, kind) in simulation.kinds() {
+        let samples: Vec<_> =
+            (0..count()).map(|seed| simulation.sample(channel, kind, seed).unwrap()).collect();
+        let sent = stream::iter(&samples).map(async |sample| {
+            let method = reqwest::Method::from_bytes(sample.method.as_bytes()).unwrap();
+            let mut request = client.request(method, format!("{base}{}", sample.path));
+            for (name, value) in &sample.headers {
+                request = request.header(name, value);
+            }
+            let response = request.body(sample.body.clone()).send().await.unwrap();
+            let told = response
+                .headers()
+                .get("hefu-decision")
+                .map(|told| told.to_str().unwrap().to_owned());
+            assert_eq!(response.status(), 200, "{channel} {kind}: {told:?}");
+            let told = told.unwrap();
+            let unread =
+                ["ambiguous", "unreadable", "unlisted"].iter().any(|reason| told.contains(reason));
+            assert!(!unread, "{channel} {kind}: {told} {}", String::from_utf8_lossy(&sample.body));
+        });
+        sent.buffer_unordered(16).collect::<Vec<()>>().await;
+        let unchanged = simulation.arrivals(&samples);
+        assert_eq!(
+            unchanged,
+            samples.len(),
+            "{channel} {kind}: not every message arrived unchanged and verified"
+        );
+        println!("{channel:<9} {kind:<22} {unchanged:>6} passed unchanged, signatures verified");
+    }
+    drop(client);
+    running.drain().await;
+}
