@@ -322,6 +322,7 @@ fn settings(
         idle_timeout: patience.idle,
         answer_bytes_max: patience.answer_max,
         on_doubt,
+        http2: false,
     }
 }
 

@@ -12,6 +12,7 @@ mod exchange;
 mod forward;
 pub mod gate;
 pub mod head;
+mod http2;
 mod lent;
 pub mod path;
 pub mod refuse;

@@ -7,6 +7,8 @@ mod bodies;
 mod channel;
 #[path = "gateway/connections.rs"]
 mod connections;
+#[path = "gateway/http2.rs"]
+mod http2;
 #[path = "gateway/peers.rs"]
 mod peers;
 #[path = "gateway/refusals.rs"]

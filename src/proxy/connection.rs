@@ -5,6 +5,7 @@ use super::exchange::{Answer, Exchanged, TooLarge};
 use super::forward::{self, Ending};
 use super::gate::{Annotations, Gate, InDoubt, Inspected, Permitted, Reported, Route, Side};
 use super::head::{self, Framing, Head, Length};
+use super::http2;
 use super::lent::Lent;
 use super::refuse::{Kind, Problem};
 use super::upstream::{OnDoubt, Upstream};
@@ -43,6 +44,11 @@ impl From<Broken> for Unread {
 /// Serves requests until either side wants to stop.
 pub(super) async fn serve<G: Gate>(edge: Arc<Edge<G>>, side: Side, stream: Stream) {
     let mut wire = Wire::new(stream);
+    match tokio::time::timeout(edge.limits.idle, http2::begins(&mut wire)).await {
+        Ok(true) => return http2::serve(edge, side, wire).await,
+        Ok(false) => {}
+        Err(_) => return,
+    }
     while let Some(next) = edge.serve_one(side, wire).await {
         wire = next;
     }
@@ -50,7 +56,7 @@ pub(super) async fn serve<G: Gate>(edge: Arc<Edge<G>>, side: Side, stream: Strea
 
 impl<G: Gate> Edge<G> {
     /// Serves one request; yields the connection where another may follow.
-    async fn serve_one(&self, side: Side, mut wire: Wire) -> Option<Wire> {
+    pub(super) async fn serve_one(&self, side: Side, mut wire: Wire) -> Option<Wire> {
         let read = match self.read_head(&mut wire).await {
             Ok(raw) => match check(side, &raw) {
                 Ok(head) => Ok((raw, head)),

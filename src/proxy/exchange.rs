@@ -2,6 +2,7 @@
 
 use super::answer::AnswerHead;
 use super::gate::InDoubt;
+use super::http2;
 use super::upstream::Upstream;
 use super::wire::{Body, Broken, Wire};
 use crate::policy::Permit;
@@ -16,7 +17,10 @@ const INTERIM_MAX: usize = 16;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Connections to upstreams, kept for the next message.
-pub(super) struct Connector(TransportConnector);
+pub(super) struct Connector {
+    transport: TransportConnector,
+    http2: http2::channel::Kept,
+}
 
 /// What came of a message.
 #[derive(Debug)]
@@ -65,7 +69,8 @@ impl fmt::Debug for Connector {
 impl Connector {
     /// Keeps at most `idle` connections.
     pub(super) fn new(idle: usize) -> Self {
-        Self(TransportConnector::new(Some(ConnectorOptions::new(idle))))
+        let transport = TransportConnector::new(Some(ConnectorOptions::new(idle)));
+        Self { transport, http2: http2::channel::Kept::default() }
     }
 
     /// Sends the message, head and body in one piece, and reads the answer. The permit is used up.
@@ -78,6 +83,9 @@ impl Connector {
         message: &[u8],
         to_head: bool,
     ) -> Exchanged {
+        if upstream.settings().http2 {
+            return self.http2.exchange(&self.transport, upstream, message, to_head).await;
+        }
         let Some(Connected { wire, key }) = self.connect(upstream).await else {
             return Exchanged::NotSent;
         };
@@ -89,7 +97,7 @@ impl Connector {
             Ok(Err(doubt)) => Exchanged::InDoubt(doubt),
             Ok(Ok((exchanged, None))) => exchanged,
             Ok(Ok((exchanged, Some(wire)))) => {
-                self.0.release_stream(wire.stream, key, Some(settings.idle_timeout));
+                self.transport.release_stream(wire.stream, key, Some(settings.idle_timeout));
                 exchanged
             }
         }
@@ -98,12 +106,12 @@ impl Connector {
     /// A kept connection that the channel has not closed, or a new one to the first address that can be reached.
     async fn connect(&self, upstream: &Upstream) -> Option<Connected> {
         for peer in upstream.known_peers().iter() {
-            if let Some(stream) = self.0.reused_stream(peer).await {
+            if let Some(stream) = self.transport.reused_stream(peer).await {
                 return Some(Connected { wire: Wire::new(stream), key: peer.reuse_hash() });
             }
         }
         for peer in upstream.resolve().await.iter() {
-            match self.0.new_stream(peer).await {
+            match self.transport.new_stream(peer).await {
                 Ok(stream) => {
                     return Some(Connected { wire: Wire::new(stream), key: peer.reuse_hash() });
                 }

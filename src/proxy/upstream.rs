@@ -65,6 +65,8 @@ pub struct Settings {
     pub answer_bytes_max: usize,
     /// What the core gets when nothing can be read.
     pub on_doubt: OnDoubt,
+    /// Whether it speaks HTTP/2: agreed on under TLS, known beforehand without.
+    pub http2: bool,
 }
 
 /// Settings that are of no use.
@@ -156,7 +158,7 @@ impl Upstream {
         peer.client_cert_key.clone_from(&self.template.client);
         peer.group_key = self.template.group;
         let mut options = PeerOptions::new();
-        options.alpn = ALPN::H1;
+        options.alpn = if settings.http2 { ALPN::H2 } else { ALPN::H1 };
         options.ca.clone_from(&self.template.ca);
         options.connection_timeout = Some(settings.connect_timeout);
         options.total_connection_timeout = Some(settings.connect_timeout);

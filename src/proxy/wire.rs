@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use pingora_core::protocols::Stream;
 use std::io;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 /// How much is read at once.
 const READ_BYTES: usize = 8 * 1024;
@@ -15,8 +15,8 @@ const READ_BYTES_MIN: usize = 2 * 1024;
 
 /// A stream and the bytes that were read ahead of need.
 #[derive(Debug)]
-pub(super) struct Wire {
-    pub(super) stream: Stream,
+pub(super) struct Wire<S = Stream> {
+    pub(super) stream: S,
     pub(super) ahead: BytesMut,
 }
 
@@ -34,6 +34,18 @@ impl Wire {
         Self { stream, ahead: BytesMut::new() }
     }
 
+    /// Whether the peer closed its side, as far as this side knows without waiting.
+    pub(super) fn is_gone(&mut self) -> bool {
+        matches!(tokio::task::unconstrained(self.fill()).now_or_never(), Some(Ok(0) | Err(_)))
+    }
+
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+}
+
+impl<S: AsyncRead + Unpin> Wire<S> {
     /// Reads once; 0 at the end of the stream.
     pub(super) async fn fill(&mut self) -> io::Result<usize> {
         // What was cut off the buffer may still be in use, and then a reserve means another buffer.
@@ -73,16 +85,6 @@ impl Wire {
             self.more().await?;
         }
     }
-
-    /// Whether the peer closed its side, as far as this side knows without waiting.
-    pub(super) fn is_gone(&mut self) -> bool {
-        matches!(tokio::task::unconstrained(self.fill()).now_or_never(), Some(Ok(0) | Err(_)))
-    }
-
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await?;
-        self.stream.flush().await
-    }
 }
 
 /// Reads one body piece by piece, however its end is marked.
@@ -107,9 +109,9 @@ impl From<Length> for Body {
 
 impl Body {
     /// Appends what comes next, and says whether the body is complete.
-    pub(super) async fn read(
+    pub(super) async fn read<S: AsyncRead + Unpin>(
         &mut self,
-        wire: &mut Wire,
+        wire: &mut Wire<S>,
         out: &mut BytesMut,
     ) -> Result<bool, Broken> {
         let before = out.len();
@@ -125,9 +127,9 @@ impl Body {
     }
 
     /// Reads the whole body, or what of it was read when it was found to be over `max`.
-    pub(super) async fn collect(
+    pub(super) async fn collect<S: AsyncRead + Unpin>(
         &mut self,
-        wire: &mut Wire,
+        wire: &mut Wire<S>,
         max: usize,
     ) -> Result<Collected, Broken> {
         if let Self::Fixed(length) = self {
@@ -172,7 +174,7 @@ impl Body {
     }
 
     /// Reads on; whether that ended the body.
-    async fn ends_with(&self, wire: &mut Wire) -> Result<bool, Broken> {
+    async fn ends_with<S: AsyncRead + Unpin>(&self, wire: &mut Wire<S>) -> Result<bool, Broken> {
         match (wire.fill().await, self) {
             (Ok(0), Self::UntilClose) => Ok(true),
             (Ok(0) | Err(_), _) => Err(Broken::Gone),

@@ -348,6 +348,7 @@ pub(crate) fn plan(addresses: &[SocketAddr]) -> Plan {
         idle_timeout: PATIENCE,
         answer_bytes_max: 256 * 1024,
         on_doubt: OnDoubt::Problem,
+        http2: false,
     };
     let limits = Limits { idle: PATIENCE, head: PATIENCE, body: PATIENCE, ..Limits::default() };
     Plan { settings, limits, judgement: Judgement::Permit, hold: None }

@@ -36,7 +36,7 @@ async fn a_framing_refusal_closes_and_connects_nowhere() {
         (501, "CONNECT bank:443 HTTP/1.1\r\nHost: bank\r\n\r\n"),
         (501, "TRACE /pay/x HTTP/1.1\r\nHost: bank\r\n\r\n"),
         (501, "GET /file/x HTTP/1.1\r\nHost: bank\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"),
-        (501, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        (501, "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"),
         (404, "GET /other HTTP/1.1\r\nHost: bank\r\n\r\n"),
         (404, "GET /pay/x HTTP/1.1\r\nHost: other\r\n\r\n"),
         (431, &format!("GET /pay/x HTTP/1.1\r\nHost: bank\r\n{many}\r\n")),

@@ -1,0 +1,203 @@
+//! HTTP/2 towards a channel: one stream for one message, on connections that are kept and shared.
+
+use super::budget::{Budget, Watched};
+use super::title_case;
+use crate::proxy::answer::AnswerHead;
+use crate::proxy::exchange::{Answer, Exchanged, TooLarge};
+use crate::proxy::gate::InDoubt;
+use crate::proxy::head::{self, Length};
+use crate::proxy::upstream::Upstream;
+use crate::proxy::wire::{Body, Wire};
+use bytes::{Bytes, BytesMut};
+use dashmap::DashMap;
+use h2::RecvStream;
+use h2::client::SendRequest;
+use http::{Request, Response, Uri};
+use pingora_core::connectors::TransportConnector;
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::tls::ALPN;
+use pingora_core::upstreams::peer::{HttpPeer, Peer as _};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+
+/// The largest head of an answer.
+const HEAD_BYTES_MAX: u32 = 64 * 1024;
+/// How much of an answer over the limit waits within the process.
+const BRIDGE_BYTES: usize = 64 * 1024;
+
+/// The connections that are kept, one to an address and its settings.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(DashMap<u64, SendRequest<Bytes>>);
+
+impl Kept {
+    /// Sends the message as one stream and reads the answer. What may have left is never sent again, whatever the channel says of it.
+    pub(crate) async fn exchange(
+        &self,
+        connector: &TransportConnector,
+        upstream: &Upstream,
+        message: &[u8],
+        to_head: bool,
+    ) -> Exchanged {
+        let Some((request, body)) = translate(message, upstream.settings().tls.is_some()) else {
+            return Exchanged::NotSent;
+        };
+        let Some(mut sender) = self.connect(connector, upstream).await else {
+            return Exchanged::NotSent;
+        };
+        let settings = upstream.settings();
+        let conversing = async {
+            let (response, mut stream) =
+                sender.send_request(request, body.is_empty()).map_err(|_| InDoubt::Broken)?;
+            if !body.is_empty() {
+                stream.send_data(body, true).map_err(|_| InDoubt::Broken)?;
+            }
+            let response = response.await.map_err(|_| InDoubt::Broken)?;
+            read(response, to_head, settings.answer_bytes_max).await
+        };
+        match timeout(settings.answer_timeout, conversing).await {
+            Err(_) => Exchanged::InDoubt(InDoubt::Late),
+            Ok(Err(doubt)) => Exchanged::InDoubt(doubt),
+            Ok(Ok(exchanged)) => exchanged,
+        }
+    }
+
+    /// A kept connection that is alive and has room, or a new one to the first address that can be reached.
+    async fn connect(
+        &self,
+        connector: &TransportConnector,
+        upstream: &Upstream,
+    ) -> Option<SendRequest<Bytes>> {
+        let patience = upstream.settings().connect_timeout;
+        for peer in upstream.known_peers().iter() {
+            let key = peer.reuse_hash();
+            let kept = self.0.get(&key).map(|kept| kept.value().clone());
+            let Some(kept) = kept else { continue };
+            match timeout(patience, kept.ready()).await {
+                Ok(Ok(ready)) => return Some(ready),
+                Ok(Err(_)) | Err(_) => drop(self.0.remove(&key)),
+            }
+        }
+        for peer in upstream.resolve().await.iter() {
+            match timeout(patience, greet(connector, peer)).await {
+                Ok(Some(sender)) => {
+                    self.0.insert(peer.reuse_hash(), sender.clone());
+                    return timeout(patience, sender.ready()).await.ok()?.ok();
+                }
+                Ok(None) | Err(_) => {
+                    tracing::warn!(upstream = upstream.name(), "cannot connect with HTTP/2");
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Connects, and makes sure that the channel speaks HTTP/2 before anything is said.
+async fn greet(connector: &TransportConnector, peer: &HttpPeer) -> Option<SendRequest<Bytes>> {
+    let stream: Stream = connector.new_stream(peer).await.ok()?;
+    if peer.is_tls() && stream.selected_alpn_proto() != Some(ALPN::H2) {
+        return None;
+    }
+    let budget = Arc::new(Budget::default());
+    let watched = Watched::of_channel(stream, Arc::clone(&budget));
+    let mut builder = h2::client::Builder::new();
+    builder.enable_push(false).max_header_list_size(HEAD_BYTES_MAX);
+    let (sender, connection) = builder.handshake(watched).await.ok()?;
+    tokio::spawn(async move {
+        // Streams learn of its end by themselves.
+        tokio::select! {
+            _ = connection => {}
+            () = budget.overdrawn() => tracing::warn!("a channel's connection asks for too much beside its answers"),
+        }
+    });
+    Some(sender)
+}
+
+/// The message as HTTP/2 has it: an authority and no Host, no connection's own fields.
+fn translate(message: &[u8], tls: bool) -> Option<(Request<()>, Bytes)> {
+    let end = message.windows(4).position(|window| window == b"\r\n\r\n")?.checked_add(4)?;
+    let (raw, body) = message.split_at_checked(end)?;
+    let head = head::check_head(raw).ok()?;
+    if head.length == Length::Chunked {
+        return None;
+    }
+    let host = head.fields.get(http::header::HOST)?.to_str().ok()?;
+    let target = std::str::from_utf8(raw.get(head.target.clone())?).ok()?;
+    let scheme = if tls { "https" } else { "http" };
+    let uri = Uri::builder().scheme(scheme).authority(host).path_and_query(target).build().ok()?;
+    let mut request = Request::builder().method(head.method.clone()).uri(uri).body(()).ok()?;
+    let fields = head.fields.iter().filter(|(name, _)| *name != http::header::HOST);
+    let passing = fields.filter(|(name, _)| !head::stays_here(name.as_str()));
+    request.headers_mut().extend(passing.map(|(name, value)| (name.clone(), value.clone())));
+    Some((request, Bytes::copy_from_slice(body)))
+}
+
+/// Reads the answer whole; one over the limit goes on over a connection within the process.
+async fn read(
+    response: Response<RecvStream>,
+    to_head: bool,
+    max: usize,
+) -> Result<Exchanged, InDoubt> {
+    let (parts, mut stream) = response.into_parts();
+    let head = AnswerHead::read(head_of(&parts)).ok_or(InDoubt::Garbled)?;
+    head.body(to_head).ok_or(InDoubt::Garbled)?;
+    let mut body = BytesMut::new();
+    while let Some(piece) = stream.data().await {
+        let piece = piece.map_err(|_| InDoubt::Broken)?;
+        // What cannot be released is a connection that is gone, and the next read says so.
+        let _ = stream.flow_control().release_capacity(piece.len());
+        body.extend_from_slice(&piece);
+        if body.len() > max {
+            return Ok(Exchanged::TooLarge(Box::new(go_on(head, body.freeze(), stream))));
+        }
+    }
+    Ok(Exchanged::Answer(Answer { head, body: body.freeze(), has_excess: false }))
+}
+
+/// The head of HTTP/1.1.
+fn head_of(parts: &http::response::Parts) -> Bytes {
+    let mut text = String::with_capacity(256);
+    let reason = parts.status.canonical_reason().unwrap_or_default();
+    // Writing to a string cannot fail.
+    let _ = write!(text, "HTTP/1.1 {} {reason}\r\n", parts.status.as_u16());
+    let mut out = BytesMut::from(text.as_bytes());
+    for (name, value) in &parts.headers {
+        super::put(&mut out, &title_case(name.as_str()), value.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+    out.freeze()
+}
+
+fn go_on(head: AnswerHead, begun: Bytes, mut stream: RecvStream) -> TooLarge {
+    let length = head.fields.get(http::header::CONTENT_LENGTH);
+    let length = length.and_then(|length| head::decimal(length.as_bytes()));
+    let so_far = u64::try_from(begun.len()).unwrap_or(u64::MAX);
+    let rest = length.map_or(Body::UntilClose, |whole| Body::Fixed(whole.saturating_sub(so_far)));
+    let (mut near, far) = tokio::io::duplex(BRIDGE_BYTES);
+    tokio::spawn(async move {
+        while let Some(Ok(piece)) = stream.data().await {
+            let _ = stream.flow_control().release_capacity(piece.len());
+            if near.write_all(&piece).await.is_err() {
+                break;
+            }
+        }
+    });
+    TooLarge { head, begun, rest, wire: Wire::new(Box::new(far)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::translate;
+
+    #[test]
+    fn a_message_has_an_authority_and_no_host() {
+        let raw = b"POST /a?b=1 HTTP/1.1\r\nHost: bank.example:8443\r\nX-Odd: 1\r\nContent-Length: 4\r\n\r\nbody";
+        let (request, body) = translate(raw, true).unwrap();
+        assert_eq!(request.uri().to_string(), "https://bank.example:8443/a?b=1");
+        let names: Vec<_> = request.headers().keys().map(http::HeaderName::as_str).collect();
+        assert_eq!((names, &body[..]), (vec!["x-odd", "content-length"], &b"body"[..]));
+        assert!(translate(b"POST /a HTTP/1.1\r\n\r\n", true).is_none());
+    }
+}
