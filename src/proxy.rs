@@ -138,12 +138,14 @@ impl<G: Gate> Edge<G> {
             spawn(slot, stream);
         }
         // Whoever the system let in already would be reset when the socket closes.
-        while let Ok(slot) = Arc::clone(&slots).try_acquire_owned()
-            && let Some(stream) = waiting(&listener)
-        {
-            spawn(slot, stream);
-        }
+        let last = std::iter::from_fn(|| waiting(&listener)).take(edge.limits.connections);
+        let last: Vec<_> = last.collect();
         drop(listener);
+        for stream in last {
+            if let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+                spawn(slot, stream);
+            }
+        }
         let all = u32::try_from(edge.limits.connections).unwrap_or(u32::MAX);
         // Fails only for a closed semaphore, and nobody closes it.
         let _ = slots.acquire_many(all).await;

@@ -9,6 +9,8 @@ mod channel;
 mod connections;
 #[path = "gateway/peers.rs"]
 mod peers;
+#[path = "gateway/process.rs"]
+mod process;
 #[path = "gateway/refusals.rs"]
 mod refusals;
 #[path = "gateway/streams.rs"]

@@ -1,6 +1,9 @@
 //! Connections of the core: kept, pipelined, drained, counted.
 
-use crate::peers::{Peer, World, channel, ok, plan, post, soon};
+use crate::peers::{Peer, Reply, World, channel, ok, plan, post, soon};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
 
 #[tokio::test]
 async fn pipelined_requests_are_judged_each_and_answered_in_order() {
@@ -88,6 +91,39 @@ async fn draining_loses_no_request() {
         (bank.messages().len(), tokio::net::TcpStream::connect(world.address).await.is_err()),
         (8, true)
     );
+}
+
+#[tokio::test]
+async fn draining_finishes_what_is_under_way_and_waits_for_nobody_else() {
+    let told = [Arc::new(Notify::new()), Arc::new(Notify::new())];
+    let reply = told.clone();
+    let done = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
+    let bank = channel(move |number| Reply::Wait(Arc::clone(&reply[number]), done.to_vec())).await;
+    let mut plan = plan(&[bank.address]);
+    // Two connections and no more: the third waits in the backlog when draining begins.
+    plan.limits.connections = 2;
+    plan.limits.idle = Duration::from_hours(1);
+    plan.limits.drain_idle = Duration::from_millis(1);
+    let world = plan.serve().await;
+    let mut under_way = world.core().await;
+    under_way.send(post(b"body")).await;
+    soon(bank.arrived.notified()).await;
+    let mut idle = world.core().await;
+    let mut waiting = world.core().await;
+    waiting.send(post(b"body")).await;
+    world.drain.send_replace(true);
+    assert!(idle.is_closed().await);
+    // What the core sends beyond must not cost it the answer.
+    under_way.send(post(b"never read")).await;
+    soon(bank.arrived.notified()).await;
+    told.iter().for_each(|told| told.notify_one());
+    for core in [&mut under_way, &mut waiting] {
+        let answer = core.answer().await;
+        assert_eq!((answer.text(), answer.field("connection")), ("done", Some("close")));
+    }
+    drop((under_way, waiting));
+    soon(world.served).await.unwrap();
+    assert_eq!(bank.messages().len(), 2);
 }
 
 #[tokio::test]
