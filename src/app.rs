@@ -16,11 +16,11 @@ use crate::domain::money::Fen;
 use crate::message::profile::RouteRule;
 use crate::metrics::{Metrics, MetricsError};
 use crate::provider::{Definition, Deployment, Provider, Secret};
+use crate::proxy::Limits;
 use crate::proxy::gate::{Route, Side};
 use crate::proxy::upstream::{
     Invalid, OnDoubt, ServerName, Settings as UpstreamSettings, TlsSettings, Upstream,
 };
-use crate::proxy::Limits;
 use crate::route::Candidate;
 use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};

@@ -26,7 +26,7 @@ const READY: &str = "hefu-ready";
 /// Where inherited sockets begin, by the protocol.
 const FIRST_FD: i32 = 3;
 /// How long a successor may take until it serves.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Sockets that somebody else bound: systemd, or the process before this one.
 #[derive(Debug, Default)]
@@ -67,7 +67,8 @@ impl Sockets {
         let is_at = |socket: &TcpListener| {
             let local = socket.local_addr().ok();
             local.is_some_and(|local| {
-                local.ip() == address.ip() && (local.port() == address.port() || address.port() == 0)
+                local.ip() == address.ip()
+                    && (local.port() == address.port() || address.port() == 0)
             })
         };
         take(&mut self.tcp, |(named, socket)| is_for(named, name) && is_at(socket))
@@ -85,7 +86,10 @@ impl Sockets {
     pub(super) fn warn_of_unused(self) {
         let unused = self.tcp.into_iter().map(|(name, _)| name);
         for name in unused.chain(self.unix.into_iter().map(|(name, _)| name)) {
-            tracing::warn!(name, "an inherited socket is not where the configuration listens: closed");
+            tracing::warn!(
+                name,
+                "an inherited socket is not where the configuration listens: closed"
+            );
         }
     }
 }

@@ -162,9 +162,7 @@ async fn tcp(
 ) -> Result<TcpListener, StartError> {
     let failed = |source| StartError::Bind { address: address.to_string(), source };
     let listener = match inherited.take_tcp(name, address) {
-        Some(socket) => {
-            socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket))
-        }
+        Some(socket) => socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)),
         None => TcpListener::bind(address).await,
     };
     let listener = listener.map_err(failed)?;

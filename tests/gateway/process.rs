@@ -257,7 +257,8 @@ async fn certificates_are_read_again() {
     let ours = tls::identity("ours", Some(&authority));
     let stranger = tls::identity("stranger", Some(&other));
     let bank = tls::channel(&tls::identity("bank.example", Some(&authority)), &authority).await;
-    let files = "ca_file = \"ca.pem\", client_cert_file = \"ours.pem\", client_key_file = \"ours.key\"";
+    let files =
+        "ca_file = \"ca.pem\", client_cert_file = \"ours.pem\", client_key_file = \"ours.key\"";
     let settings = format!(
         "upstreams = [\"https://{}\"]\nin_doubt = \"problem\"\ntls = {{ server_name = \"bank.example\", {files} }}",
         bank.address
@@ -283,7 +284,10 @@ async fn certificates_are_read_again() {
         assert_eq!(hefu.admin("POST /v1/reload", "").await.status(), 204, "{what}");
         core.send(query()).await;
         let status = core.answer().await.status();
-        assert!(if served { status == 200 } else { matches!(status, 503 | 504) }, "{what}: {status}");
+        assert!(
+            if served { status == 200 } else { matches!(status, 503 | 504) },
+            "{what}: {status}"
+        );
     }
     assert_eq!(bank.messages().len(), 3);
 }
@@ -317,7 +321,8 @@ impl Tally {
 
 /// A core that honours `Connection: close`: it asks on one connection until it is told to close.
 async fn load(core: SocketAddr, tally: Arc<Tally>, keeps: bool) {
-    let request = if keeps { query() } else { query().replacen("\r\n", "\r\nConnection: close\r\n", 1) };
+    let request =
+        if keeps { query() } else { query().replacen("\r\n", "\r\nConnection: close\r\n", 1) };
     while !tally.is_over.load(Ordering::Relaxed) {
         let Ok(stream) = TcpStream::connect(core).await else {
             tally.failed.fetch_add(1, Ordering::Relaxed);
@@ -326,7 +331,8 @@ async fn load(core: SocketAddr, tally: Arc<Tally>, keeps: bool) {
         let mut peer = Peer { stream, ahead: Vec::new() };
         loop {
             peer.send(&request).await;
-            let Some(answer) = soon(peer.message(false)).await.filter(|answer| answer.status() == 200)
+            let Some(answer) =
+                soon(peer.message(false)).await.filter(|answer| answer.status() == 200)
             else {
                 tally.failed.fetch_add(1, Ordering::Relaxed);
                 break;
@@ -392,10 +398,8 @@ async fn a_service_manager_may_bind_and_is_told() {
     let bank = channel(|_| ok("{}")).await;
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
-    let place = Place::new(
-        &address.to_string(),
-        &format!("upstreams = [\"http://{}\"]", bank.address),
-    );
+    let place =
+        Place::new(&address.to_string(), &format!("upstreams = [\"http://{}\"]", bank.address));
     let manager = UnixDatagram::bind(place.0.path().join("manager")).unwrap();
     // A core may come before there is anybody.
     let mut core = Peer::connect(address).await;

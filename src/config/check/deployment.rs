@@ -6,7 +6,9 @@ use crate::config::file::{
 };
 use crate::config::problem::suggest;
 use crate::config::read::{At, Sheet};
-use crate::config::settings::{Admin, Drain, Limits, Listen, Passthrough, Patience, Provider, Upstream};
+use crate::config::settings::{
+    Admin, Drain, Limits, Listen, Passthrough, Patience, Provider, Upstream,
+};
 use crate::config::text::{Size, Text};
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::crypto::seal::OpeningKey;
