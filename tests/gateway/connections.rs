@@ -97,8 +97,13 @@ async fn draining_loses_no_request() {
 async fn draining_finishes_what_is_under_way_and_waits_for_nobody_else() {
     let told = [Arc::new(Notify::new()), Arc::new(Notify::new())];
     let reply = told.clone();
-    let done = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
-    let bank = channel(move |number| Reply::Wait(Arc::clone(&reply[number]), done.to_vec())).await;
+    let long = "x".repeat(240 * 1024);
+    let body = long.clone();
+    let bank = channel(move |number| {
+        let Reply::Answer(answer) = ok(&body) else { unreachable!() };
+        Reply::Wait(Arc::clone(&reply[number]), answer)
+    })
+    .await;
     let mut plan = plan(&[bank.address]);
     // Two connections and no more: the third waits in the backlog when draining begins.
     plan.limits.connections = 2;
@@ -119,7 +124,7 @@ async fn draining_finishes_what_is_under_way_and_waits_for_nobody_else() {
     told.iter().for_each(|told| told.notify_one());
     for core in [&mut under_way, &mut waiting] {
         let answer = core.answer().await;
-        assert_eq!((answer.text(), answer.field("connection")), ("done", Some("close")));
+        assert_eq!((answer.text() == long, answer.field("connection")), (true, Some("close")));
     }
     drop((under_way, waiting));
     soon(world.served).await.unwrap();
