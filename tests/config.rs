@@ -9,7 +9,9 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "so the snapshots are written")]
 
 use expect_test::{Expect, expect, expect_file};
-use hefu::config::{self, Config, Drain, Evidence, Holds, Inquiry, Limits, Patience, Problems, Rendering};
+use hefu::config::{
+    self, Config, Drain, Evidence, Holds, Inquiry, Limits, Patience, Problems, Rendering,
+};
 use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::ChannelName;
 use hefu::domain::outcome::{Decline, Outcome, Suspects};

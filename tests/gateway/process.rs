@@ -1,6 +1,6 @@
 //! The real `hefu serve`: signals, reload, and a successor on the same sockets, under load.
 
-use crate::peers::{Channel, Message, Peer, channel, ok, soon};
+use crate::peers::{Channel, Message, PATIENCE, Peer, channel, ok, soon};
 use crate::tls;
 use command_fds::{CommandFdExt as _, FdMapping};
 use std::fs;
@@ -42,10 +42,9 @@ impl Log {
                 }
             }
         };
-        match tokio::time::timeout(crate::peers::PATIENCE, waiting).await {
-            Ok(line) => line,
-            Err(_) => panic!("no {words:?} in {:#?}", self.lines.lock().unwrap()),
-        }
+        let line = tokio::time::timeout(PATIENCE, waiting).await;
+        assert!(line.is_ok(), "no {words:?} in {:#?}", self.lines.lock().unwrap());
+        line.unwrap()
     }
 }
 
@@ -381,7 +380,6 @@ async fn an_upgrade_fails_no_request() {
         soon(core).await.unwrap();
     }
     let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
-    eprintln!("{} answered, {} told to close", count(&tally.answered), count(&tally.told_to_close));
     assert_eq!(count(&tally.failed), 0, "{:#?}", hefu.log.lines.lock().unwrap());
     assert_eq!(bank.messages().len(), count(&tally.answered));
     // Each keep-alive core was told once by each of the two that left.
