@@ -214,6 +214,7 @@ fn what_is_wrong_in_hefu_toml_is_found() {
         expect![[r#"
             hefu.toml:4 out of range
             hefu.toml:5 out of range
+            hefu.toml:5 the drain's `deadline` comes before its `idle` is over
         "#]],
     );
     check(

@@ -70,17 +70,18 @@ async fn a_connection_ends_as_the_core_wishes() {
 async fn draining_loses_no_request() {
     let bank = channel(|_| ok("done")).await;
     let world = World::with(&bank).await;
+    let streamed = b"GET /file/x HTTP/1.1\r\nHost: bank\r\n\r\n".to_vec();
     let mut cores = Vec::new();
-    for _ in 0..4 {
+    for request in [post(b"body"), post(b"body"), streamed.clone(), streamed] {
         let mut core = world.core().await;
-        core.send(post(b"body")).await;
-        assert_eq!(core.answer().await.field("connection"), None);
-        cores.push(core);
+        core.send(&request).await;
+        assert_ne!(core.answer().await.field("connection"), Some("close"));
+        cores.push((core, request));
     }
     world.drain.send_replace(true);
     // Kept connections are served once more, told to close, and only then closed.
-    for core in &mut cores {
-        core.send(post(b"body")).await;
+    for (core, request) in &mut cores {
+        core.send(&request).await;
         let answer = core.answer().await;
         assert_eq!((answer.text(), answer.field("connection")), ("done", Some("close")));
         assert!(core.is_closed().await);
