@@ -8,7 +8,8 @@ use crate::service::Service;
 use crate::service::agreements::Told;
 use crate::service::explain;
 use crate::store::Record;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use arc_swap::ArcSwap;
+use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -20,11 +21,12 @@ use body::{
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{mpsc, oneshot};
 
 /// The most bytes of a request body: an import is sent in parts.
 const BODY_MAX: usize = 4 * 1024 * 1024;
 
-/// What the API shows and changes.
+/// What the API shows and changes, of one configuration.
 #[derive(Debug)]
 pub struct Admin {
     /// The use cases.
@@ -35,8 +37,45 @@ pub struct Admin {
     pub channels: Vec<ChannelName>,
     /// The bearer token.
     pub token: Token,
+}
+
+/// A request to load the configuration again; the answer says why the old one stays.
+pub type Asked = oneshot::Sender<Result<(), String>>;
+
+/// What the API shows now, and how it asks for another configuration.
+#[derive(Clone, Debug)]
+pub struct Live(Arc<Shown>);
+
+#[derive(Debug)]
+struct Shown {
+    current: ArcSwap<Admin>,
     /// Whether traffic may come: cleared when draining.
-    pub ready: AtomicBool,
+    ready: AtomicBool,
+    asking: mpsc::Sender<Asked>,
+}
+
+impl Live {
+    /// Shows `current`, and asks through `asking`.
+    pub fn new(current: Arc<Admin>, asking: mpsc::Sender<Asked>) -> Self {
+        let (current, ready) = (ArcSwap::new(current), AtomicBool::new(true));
+        Self(Arc::new(Shown { current, ready, asking }))
+    }
+
+    /// Shows `current` from now on.
+    pub fn replace(&self, current: Arc<Admin>) {
+        self.0.current.store(current);
+    }
+
+    /// Says from now on that no traffic may come.
+    pub fn drain(&self) {
+        self.0.ready.store(false, Ordering::Release);
+    }
+}
+
+impl FromRef<Live> for Arc<Admin> {
+    fn from_ref(live: &Live) -> Self {
+        live.0.current.load_full()
+    }
 }
 
 /// A bearer token; never shown, compared in constant time.
@@ -64,7 +103,7 @@ impl std::fmt::Debug for Token {
 }
 
 /// The routes.
-pub fn router(admin: Arc<Admin>) -> Router {
+pub fn router(live: Live) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/config_dump", get(config_dump))
@@ -74,14 +113,15 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/holds/release", post(release))
         .route("/v1/agreements/import", post(import))
         .route("/v1/agreements/{channel}/{id}", get(agreement))
-        .layer(middleware::from_fn_with_state(admin.clone(), guard))
+        .route("/v1/reload", post(reload))
+        .layer(middleware::from_fn_with_state(live.clone(), guard))
         .layer(DefaultBodyLimit::max(BODY_MAX));
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .merge(guarded)
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is no such resource") })
-        .with_state(admin)
+        .with_state(live)
 }
 
 async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
@@ -92,8 +132,23 @@ async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) ->
     (challenge, Problem::new(StatusCode::UNAUTHORIZED, "a bearer token is needed")).into_response()
 }
 
-async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
-    if admin.ready.load(Ordering::Acquire) {
+/// Loads the configuration again, as SIGHUP does.
+async fn reload(State(live): State<Live>) -> Response {
+    let (asked, answer) = oneshot::channel();
+    let reloaded = match live.0.asking.send(asked).await {
+        Ok(()) => answer.await.ok(),
+        Err(_) => None,
+    };
+    match reloaded {
+        Some(Ok(())) => StatusCode::NO_CONTENT.into_response(),
+        Some(Err(why)) => (StatusCode::UNPROCESSABLE_ENTITY, why).into_response(),
+        None => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this process does not reload now")
+            .into_response(),
+    }
+}
+
+async fn readyz(State(live): State<Live>) -> Response {
+    if live.0.ready.load(Ordering::Acquire) {
         "ready\n".into_response()
     } else {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining").into_response()

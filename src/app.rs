@@ -1,33 +1,35 @@
 //! Composition: a checked configuration becomes listeners, a service and an admin API. Binds everything before it serves anything.
 
 pub mod gate;
+pub mod handover;
+mod reload;
+mod running;
 
-use crate::admin::{Admin, Token, router};
-use crate::config::{AdminAddress, ChannelMode, Config, InDoubt};
+pub use reload::ReloadError;
+pub use running::{Running, start, start_on};
+
+use crate::admin::{Admin, Token};
+use crate::config::{ChannelMode, Config, InDoubt};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::id::ProviderName;
 use crate::domain::money::Fen;
 use crate::message::profile::RouteRule;
 use crate::metrics::{Metrics, MetricsError};
 use crate::provider::{Definition, Deployment, Provider, Secret};
+use crate::proxy::Limits;
 use crate::proxy::gate::{Route, Side};
 use crate::proxy::upstream::{
     Invalid, OnDoubt, ServerName, Settings as UpstreamSettings, TlsSettings, Upstream,
 };
-use crate::proxy::{Edge, Limits};
 use crate::route::Candidate;
 use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
+use crate::store::Store;
 use crate::store::memory::{self, MemoryStore};
 use gate::{Entry, ServiceGate, by_specificity};
+use reload::Fixed;
 use std::io;
-use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 /// Why nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -69,132 +71,61 @@ impl Clock for SystemClock {
     }
 }
 
-/// Sockets bound and serving.
-#[derive(Debug)]
-pub struct Running {
-    /// Where the core connects.
-    pub core: SocketAddr,
-    /// Where channels notify.
-    pub notify: Option<SocketAddr>,
-    /// Where the admin API is, if on TCP.
-    pub admin: Option<SocketAddr>,
-    /// The use cases, for those who run in the same process.
-    pub service: Arc<Service>,
-    drain: watch::Sender<bool>,
-    state: Arc<Admin>,
-    listeners: Vec<JoinHandle<()>>,
+/// What outlives a reload: all that was learned and counted.
+struct Lasting {
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    flights: Flights,
 }
 
-impl Running {
-    /// Tells cores to go elsewhere, serves what they still send, and returns when the last connection is done.
-    pub async fn drain(self) {
-        self.state.ready.store(false, Ordering::Release);
-        self.drain.send_replace(true);
-        for listener in self.listeners {
-            // A listener that panicked has nothing left to serve.
-            let _ = listener.await;
-        }
+impl Lasting {
+    fn new(clock: Arc<dyn Clock>) -> Result<Self, MetricsError> {
+        Ok(Self {
+            store: Arc::new(MemoryStore::new(memory::Limits::default())),
+            metrics: Arc::new(Metrics::new()?),
+            clock,
+            flights: Flights::default(),
+        })
     }
 }
 
-/// Builds everything, binds every socket, then serves.
-///
-/// # Errors
-/// [`StartError`]; nothing is served then.
-pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
-    let metrics = Arc::new(Metrics::new()?);
-    let dump = config.dump();
-    let channels = channels(&config);
-    let service = Arc::new(service(&config, clock, metrics.clone())?);
-    let gate = Arc::new(ServiceGate {
-        routes: routes(&config)?,
-        channels: channels
-            .iter()
-            .map(|channel| (channel.name().as_str().to_owned(), channel.clone()))
-            .collect(),
-        service: service.clone(),
-        metrics,
-    });
-    let core = bind(config.listen.core).await?;
-    let notify = match config.listen.notify {
-        Some(address) => Some(bind(address).await?),
-        None => None,
-    };
-    let state = Arc::new(Admin {
-        service: service.clone(),
-        config: dump,
-        channels: channels.iter().map(|channel| channel.name().clone()).collect(),
-        token: Token::new(
-            &config
-                .listen
-                .admin
-                .as_ref()
-                .map(|admin| String::from_utf8_lossy(admin.token.expose()))
-                .unwrap_or_default(),
-        ),
-        ready: AtomicBool::new(true),
-    });
-    let admin = match &config.listen.admin {
-        Some(admin) => serve_admin(&admin.address, state.clone()).await?,
-        None => None,
-    };
-    let (drain, draining) = watch::channel(false);
-    let edge = Arc::new(Edge::new(gate, limits(&config), draining));
-    let mut running = Running {
-        core: local(&core, config.listen.core),
-        notify: notify
-            .as_ref()
-            .zip(config.listen.notify)
-            .map(|(listener, asked)| local(listener, asked)),
-        admin,
-        service,
-        drain,
-        state,
-        listeners: Vec::new(),
-    };
-    running.listeners.push(tokio::spawn(edge.clone().serve(Side::Core, core)));
-    if let Some(notify) = notify {
-        running.listeners.push(tokio::spawn(edge.serve(Side::Notify, notify)));
-    }
-    Ok(running)
+/// What one configuration yields, and a reload replaces as a whole.
+struct Generation {
+    gate: Arc<ServiceGate>,
+    limits: Limits,
+    admin: Arc<Admin>,
+    fixed: Fixed,
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Bind { address: address.to_string(), source })
-}
-
-fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
-    listener.local_addr().unwrap_or(asked)
-}
-
-/// The admin API lives as long as the process: it answers while the rest drains.
-async fn serve_admin(
-    address: &AdminAddress,
-    state: Arc<Admin>,
-) -> Result<Option<SocketAddr>, StartError> {
-    match address {
-        AdminAddress::Tcp(address) => {
-            let listener = bind(*address).await?;
-            let bound = local(&listener, *address);
-            tokio::spawn(async move { axum::serve(listener, router(state)).await });
-            Ok(Some(bound))
-        }
-        AdminAddress::Unix(path) => {
-            // A socket that a dead process left would refuse the bind; nothing else is removed.
-            let is_socket = std::fs::symlink_metadata(path)
-                .is_ok_and(|metadata| metadata.file_type().is_socket());
-            if is_socket {
-                let _ = std::fs::remove_file(path);
-            }
-            let listener = UnixListener::bind(path).map_err(|source| StartError::Bind {
-                address: path.display().to_string(),
-                source,
-            })?;
-            tokio::spawn(async move { axum::serve(listener, router(state)).await });
-            Ok(None)
-        }
+impl Generation {
+    fn new(config: &Config, lasting: &Lasting) -> Result<Self, StartError> {
+        let channels = channels(config);
+        let service = Arc::new(service(config, lasting)?);
+        let token = config.listen.admin.as_ref().map(|admin| &admin.token);
+        let admin = Admin {
+            service: service.clone(),
+            config: config.dump(),
+            channels: channels.iter().map(|channel| channel.name().clone()).collect(),
+            token: Token::new(
+                &token.map(|token| String::from_utf8_lossy(token.expose())).unwrap_or_default(),
+            ),
+        };
+        let gate = ServiceGate {
+            routes: routes(config)?,
+            channels: channels
+                .into_iter()
+                .map(|channel| (channel.name().as_str().to_owned(), channel))
+                .collect(),
+            service,
+            metrics: lasting.metrics.clone(),
+        };
+        Ok(Self {
+            gate: Arc::new(gate),
+            limits: limits(config),
+            admin: Arc::new(admin),
+            fixed: Fixed::new(config),
+        })
     }
 }
 
@@ -204,6 +135,7 @@ fn limits(config: &Config) -> Limits {
         head_bytes: config.limits.head,
         body_bytes: config.limits.body,
         idle: config.limits.idle,
+        drain_idle: config.drain.idle,
         head: config.limits.head_deadline,
         body: config.limits.body_deadline,
         ..Limits::default()
@@ -223,11 +155,7 @@ fn channels(config: &Config) -> Vec<Arc<Channel>> {
     inspected.collect()
 }
 
-fn service(
-    config: &Config,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-) -> Result<Service, StartError> {
+fn service(config: &Config, lasting: &Lasting) -> Result<Service, StartError> {
     Ok(Service {
         policy: config.policy.clone(),
         settings: Settings {
@@ -241,11 +169,11 @@ fn service(
         },
         providers: providers(config)?,
         fingerprinter: config.fingerprinter.clone(),
-        store: Arc::new(MemoryStore::new(memory::Limits::default())),
-        metrics,
-        clock,
+        store: lasting.store.clone(),
+        metrics: lasting.metrics.clone(),
+        clock: lasting.clock.clone(),
         entropy: rand::random::<u128>,
-        flights: Flights::default(),
+        flights: lasting.flights.clone(),
     })
 }
 

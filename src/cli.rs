@@ -11,6 +11,7 @@ pub mod schema;
 pub mod serve;
 pub mod simulate;
 
+use crate::app::handover::Sockets;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use std::io::{self, Write as _};
@@ -77,11 +78,13 @@ pub enum Failure {
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Before there are threads: what is inherited is taken out of the environment.
+    let inherited = Sockets::from_env();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    match runtime.block_on(run(cli.command)) {
+    match runtime.block_on(run(cli.command, inherited)) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output may stop reading: that is no failure of ours.
         Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -97,10 +100,10 @@ fn fail(failure: &Failure) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn run(command: Command) -> Result<(), Failure> {
+async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
     let mut out = io::stdout();
     match command {
-        Command::Serve(serve) => serve.run().await,
+        Command::Serve(serve) => serve.run(inherited).await,
         Command::Check(check) => check.run(&mut out),
         Command::Extract(extract) => extract.run(&mut out),
         Command::Demo(demo) => demo.run(&mut out).await,

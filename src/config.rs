@@ -16,8 +16,8 @@ mod text;
 pub use problem::{Problem, Problems, Rendering};
 pub use schema::schema;
 pub use settings::{
-    Admin, Channel, ChannelMode, ClientCertificate, Config, Evidence, Holds, Inquiry, Limits,
-    Listen, Notify, Passthrough, Patience, Provider, Secret, Tls, Upstream,
+    Admin, Channel, ChannelMode, ClientCertificate, Config, Drain, Evidence, Holds, Inquiry,
+    Limits, Listen, Notify, Passthrough, Patience, Provider, Secret, Tls, Upstream,
 };
 pub use text::{AdminAddress, InDoubt};
 
@@ -88,6 +88,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         (Some(listen), Some(fingerprinter), problems) if problems.is_empty() => Ok(Config {
             listen,
             limits: deployment.limits,
+            drain: deployment.drain,
             fingerprinter,
             channels,
             unused,

@@ -20,11 +20,13 @@ mod streamed;
 pub mod upstream;
 mod wire;
 
+use arc_swap::ArcSwap;
 use exchange::Connector;
 use gate::{Gate, Side};
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_proxy::HttpProxy;
 use std::fmt;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 use streamed::Streamed;
@@ -47,6 +49,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Without a request.
     pub idle: Duration,
+    /// Without a request while draining.
+    pub drain_idle: Duration,
     /// From the first byte of a head to its last.
     pub head: Duration,
     /// From the head to the last byte of the body.
@@ -65,6 +69,7 @@ impl Default for Limits {
             head_bytes: 16 * 1024,
             body_bytes: 1024 * 1024,
             idle: Duration::from_secs(75),
+            drain_idle: Duration::from_secs(30),
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
             write: Duration::from_secs(30),
@@ -73,11 +78,11 @@ impl Default for Limits {
     }
 }
 
-/// Everything that the connections of all listeners share.
+/// What serves requests: the gate and the limits now in force, and what outlives them.
 pub struct Edge<G> {
     gate: Arc<G>,
     limits: Limits,
-    connector: Connector,
+    connector: Arc<Connector>,
     streamed: Arc<HttpProxy<Streamed>>,
     drain: watch::Receiver<bool>,
 }
@@ -95,37 +100,65 @@ impl<G: Gate> Edge<G> {
         Self {
             gate,
             limits,
-            connector: Connector::new(idle),
+            connector: Arc::new(Connector::new(idle)),
             streamed: streamed::proxy(idle),
             drain,
         }
     }
 
-    /// Accepts connections until drained; returns when the last one is done.
-    pub async fn serve(self: Arc<Self>, side: Side, listener: TcpListener) {
-        let slots = Arc::new(Semaphore::new(self.limits.connections));
-        let mut drain = self.drain.clone();
-        let draining = async move {
-            if drain.wait_for(|drain| *drain).await.is_err() {
-                // Whoever could have drained is gone: serve on.
-                std::future::pending::<()>().await;
-            }
-        };
+    /// The same edge for another gate, with the same kept connections to upstreams. The number of connections stays.
+    #[must_use]
+    pub fn with(&self, gate: Arc<G>, limits: Limits) -> Self {
+        Self {
+            gate,
+            limits,
+            connector: Arc::clone(&self.connector),
+            streamed: Arc::clone(&self.streamed),
+            drain: self.drain.clone(),
+        }
+    }
+
+    /// Accepts connections until drained; returns when the last one is done. Each request is served by what `edges` holds
+    /// when it begins.
+    pub async fn serve(edges: Arc<ArcSwap<Self>>, side: Side, listener: TcpListener) {
+        let edge = edges.load_full();
+        let slots = Arc::new(Semaphore::new(edge.limits.connections));
+        let draining = edge.draining();
         tokio::pin!(draining);
+        let spawn = |slot: OwnedSemaphorePermit, stream| {
+            let edges = Arc::clone(&edges);
+            tokio::spawn(async move {
+                connection::serve(edges, side, stream).await;
+                drop(slot);
+            });
+        };
         while let Some((slot, stream)) = tokio::select! {
             accepted = accept(&slots, &listener) => accepted,
             () = &mut draining => None,
         } {
-            let edge = Arc::clone(&self);
-            tokio::spawn(async move {
-                connection::serve(edge, side, stream).await;
-                drop(slot);
-            });
+            spawn(slot, stream);
         }
+        // Whoever the system let in already would be reset when the socket closes.
+        let last = std::iter::from_fn(|| waiting(&listener)).take(edge.limits.connections);
+        let last: Vec<_> = last.collect();
         drop(listener);
-        let all = u32::try_from(self.limits.connections).unwrap_or(u32::MAX);
+        for stream in last {
+            if let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+                spawn(slot, stream);
+            }
+        }
+        let all = u32::try_from(edge.limits.connections).unwrap_or(u32::MAX);
         // Fails only for a closed semaphore, and nobody closes it.
         let _ = slots.acquire_many(all).await;
+    }
+
+    /// Returns when draining begins.
+    async fn draining(&self) {
+        let mut drain = self.drain.clone();
+        if drain.wait_for(|drain| *drain).await.is_err() {
+            // Whoever could have drained is gone: serve on.
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -144,6 +177,14 @@ async fn accept(
             }
         }
     }
+}
+
+/// A connection that waits in the backlog. The system is asked itself: the runtime may not have heard of it yet.
+fn waiting(listener: &TcpListener) -> Option<pingora_core::protocols::Stream> {
+    let socket = listener.as_fd().try_clone_to_owned().ok()?;
+    let (stream, _) = std::net::TcpListener::from(socket).accept().ok()?;
+    stream.set_nonblocking(true).ok()?;
+    TcpStream::from_std(stream).and_then(prepare).ok()
 }
 
 fn prepare(stream: TcpStream) -> std::io::Result<pingora_core::protocols::Stream> {

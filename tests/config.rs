@@ -9,7 +9,9 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "so the snapshots are written")]
 
 use expect_test::{Expect, expect, expect_file};
-use hefu::config::{self, Config, Evidence, Holds, Inquiry, Limits, Patience, Problems, Rendering};
+use hefu::config::{
+    self, Config, Drain, Evidence, Holds, Inquiry, Limits, Patience, Problems, Rendering,
+};
 use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::ChannelName;
 use hefu::domain::outcome::{Decline, Outcome, Suspects};
@@ -207,6 +209,21 @@ fn what_is_wrong_in_hefu_toml_is_found() {
         hefu.toml:7 invalid type: integer `10`, expected a string
     "#]],
     );
+    check(
+        "[drain]\nidle = '2h'\ndeadline = '0s'",
+        expect![[r#"
+            hefu.toml:4 out of range
+            hefu.toml:5 out of range
+            hefu.toml:5 the drain's `deadline` comes before its `idle` is over
+        "#]],
+    );
+    check(
+        "[drain]\nidle = '3m'",
+        expect![[r#"
+            hefu.toml:4 the drain's `deadline` comes before its `idle` is over
+        "#]],
+    );
+    check("[drain]\nidle = '0s'\ndeadline = '1s'", expect!["no problem"]);
     check(
         "listen.notify = 'here'",
         expect![[r#"
@@ -508,6 +525,7 @@ fn shipped() -> (TempDir, Config) {
 fn the_documented_defaults_are_the_defaults() {
     let (_dir, config) = shipped();
     assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.drain, Drain::default());
     assert_eq!(config.policy, Policy::default());
     assert_eq!(config.holds, Holds::default());
     assert_eq!(config.evidence, Evidence::default());

@@ -11,6 +11,8 @@ mod connections;
 mod http2;
 #[path = "gateway/peers.rs"]
 mod peers;
+#[path = "gateway/process.rs"]
+mod process;
 #[path = "gateway/refusals.rs"]
 mod refusals;
 #[path = "gateway/streams.rs"]

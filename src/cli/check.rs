@@ -64,7 +64,7 @@ pub(super) fn load(path: &Path, out: &mut impl Write) -> Result<Config, Failure>
 }
 
 /// In colour for a person at a terminal.
-fn rendering() -> Rendering {
+pub(super) fn rendering() -> Rendering {
     if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
         Rendering::Colour
     } else {
@@ -73,7 +73,7 @@ fn rendering() -> Rendering {
 }
 
 /// The configuration's directory, also where its main file was named.
-fn directory(path: &Path) -> PathBuf {
+pub(super) fn directory(path: &Path) -> PathBuf {
     let is_file = path.extension().is_some_and(|extension| extension == "toml");
     let parent = path.parent().filter(|parent| is_file && !parent.as_os_str().is_empty());
     match parent {

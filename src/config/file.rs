@@ -31,6 +31,8 @@ pub(super) struct HefuFile {
     pub(super) listen: Option<At<ListenFile>>,
     /// Limits on what the core sends.
     pub(super) limits: LimitsFile,
+    /// How the process ends.
+    pub(super) drain: DrainFile,
     /// Keys.
     #[schemars(required)]
     pub(super) secrets: Option<At<SecretsFile>>,
@@ -75,6 +77,16 @@ pub(super) struct LimitsFile {
     pub(super) body_deadline: Option<Time>,
     /// How long a connection may wait between requests.
     pub(super) idle: Option<Time>,
+}
+
+/// `[drain]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DrainFile {
+    /// How long a kept connection may still bring a request.
+    pub(super) idle: Option<Time>,
+    /// When the process ends, whatever is under way.
+    pub(super) deadline: Option<Time>,
 }
 
 /// `[secrets]`

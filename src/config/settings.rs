@@ -21,6 +21,8 @@ pub struct Config {
     pub listen: Listen,
     /// Limits on what the core sends.
     pub limits: Limits,
+    /// How the process ends.
+    pub drain: Drain,
     /// Makes fingerprints.
     pub fingerprinter: Fingerprinter,
     /// The channels in use.
@@ -120,6 +122,22 @@ impl Default for Limits {
             body_deadline: Duration::from_secs(30),
             idle: Duration::from_mins(1),
         }
+    }
+}
+
+/// How the process ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long a kept connection may still bring a request.
+    pub idle: Duration,
+    /// When the process ends, whatever is under way.
+    pub deadline: Duration,
+}
+
+impl Default for Drain {
+    /// The deadline leaves room for a request that begins when `idle` is over: its body and its answer.
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(30), deadline: Duration::from_mins(2) }
     }
 }
 

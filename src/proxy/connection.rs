@@ -10,6 +10,7 @@ use super::lent::Lent;
 use super::refuse::{Kind, Problem};
 use super::upstream::{OnDoubt, Upstream};
 use super::wire::{Body, Broken, Wire};
+use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use pingora_core::apps::HttpServerApp;
@@ -41,16 +42,27 @@ impl From<Broken> for Unread {
     }
 }
 
-/// Serves requests until either side wants to stop.
-pub(super) async fn serve<G: Gate>(edge: Arc<Edge<G>>, side: Side, stream: Stream) {
+/// Serves requests until either side wants to stop, each by the edge that is in force when it begins.
+pub(super) async fn serve<G: Gate>(edges: Arc<ArcSwap<Edge<G>>>, side: Side, stream: Stream) {
     let mut wire = Wire::new(stream);
-    match tokio::time::timeout(edge.limits.idle, http2::begins(&mut wire)).await {
-        Ok(true) => return http2::serve(edge, side, wire).await,
-        Ok(false) => {}
-        Err(_) => return,
+    let first = edges.load_full();
+    if !first.is_asked(&mut wire).await {
+        return;
     }
-    while let Some(next) = edge.serve_one(side, wire).await {
-        wire = next;
+    match tokio::time::timeout(first.limits.head, http2::begins(&mut wire)).await {
+        Ok(true) => return http2::serve(edges, side, wire).await,
+        Ok(false) => {}
+        Err(_) => {
+            first.refuse(side, wire, Unread::Refused(Kind::Slow), true).await;
+            return;
+        }
+    }
+    drop(first);
+    while edges.load_full().is_asked(&mut wire).await {
+        match edges.load_full().serve_one(side, wire).await {
+            Some(next) => wire = next,
+            None => return,
+        }
     }
 }
 
@@ -77,14 +89,26 @@ impl<G: Gate> Edge<G> {
         }
     }
 
-    /// The first byte may take as long as a connection may idle; from then on the head is due as a whole.
-    async fn read_head(&self, wire: &mut Wire) -> Result<Bytes, Unread> {
-        if wire.ahead.is_empty() {
-            match tokio::time::timeout(self.limits.idle, wire.fill()).await {
-                Ok(Ok(1..)) => {}
-                Ok(_) | Err(_) => return Err(Unread::Gone),
-            }
+    /// Whether a request begins: its first byte may take as long as a connection may idle, while draining and else.
+    async fn is_asked(&self, wire: &mut Wire) -> bool {
+        if !wire.ahead.is_empty() {
+            return true;
         }
+        let drained = async {
+            self.draining().await;
+            tokio::time::sleep(self.limits.drain_idle).await;
+        };
+        tokio::select! {
+            // What has come is served, however late it is.
+            biased;
+            filled = wire.fill() => matches!(filled, Ok(1..)),
+            () = tokio::time::sleep(self.limits.idle) => false,
+            () = drained => false,
+        }
+    }
+
+    /// The head is due as a whole once its first byte came.
+    async fn read_head(&self, wire: &mut Wire) -> Result<Bytes, Unread> {
         let reading = wire.read_head(self.limits.head_bytes);
         match tokio::time::timeout(self.limits.head, reading).await {
             Ok(read) => Ok(read?),
@@ -287,11 +311,8 @@ impl<G: Gate> Edge<G> {
         let closing = async {
             wire.write(&out).await.ok()?;
             wire.stream.shutdown().await.ok()?;
-            for _ in 0..LINGER_READS_MAX {
-                if !more_may_come || wire.fill().await.ok()? == 0 {
-                    break;
-                }
-                wire.ahead.clear();
+            if more_may_come {
+                linger(&mut wire).await;
             }
             Some(())
         };
@@ -303,7 +324,16 @@ impl<G: Gate> Edge<G> {
         // A core that does not read its answer must not hold the connection for ever.
         tokio::time::timeout(self.limits.write, wire.write(out)).await.ok()?.ok()?;
         if !keep_alive {
-            let _ = tokio::time::timeout(LINGER, wire.stream.shutdown()).await;
+            // Closing was not the core's wish where we drain: it may have sent more already.
+            let may_have_sent = *self.drain.borrow();
+            let closing = async {
+                wire.stream.shutdown().await.ok()?;
+                if may_have_sent {
+                    linger(&mut wire).await;
+                }
+                Some(())
+            };
+            let _ = tokio::time::timeout(LINGER, closing).await;
         }
         keep_alive.then_some(wire)
     }
@@ -339,6 +369,16 @@ impl<G: Gate> Edge<G> {
         let (stream, _) =
             tokio::time::timeout(self.limits.streamed, streaming).await.ok()??.consume();
         stream.into_any().downcast::<Lent>().ok().map(|lent| lent.into_wire())
+    }
+}
+
+/// Takes what the core still sends, until it closes.
+async fn linger(wire: &mut Wire) {
+    for _ in 0..LINGER_READS_MAX {
+        wire.ahead.clear();
+        if !matches!(wire.fill().await, Ok(1..)) {
+            break;
+        }
     }
 }
 

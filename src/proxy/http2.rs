@@ -11,6 +11,7 @@ use super::answer::AnswerHead;
 use super::gate::{Gate, Side};
 use super::head::stays_here;
 use super::wire::{Body, Wire};
+use arc_swap::ArcSwap;
 use budget::{Budget, Watched};
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::server::SendResponse;
@@ -21,7 +22,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -56,8 +56,9 @@ pub(super) async fn begins(wire: &mut Wire) -> bool {
     }
 }
 
-/// Serves the requests of one connection until either side wants to stop.
-pub(super) async fn serve<G: Gate>(edge: Arc<Edge<G>>, side: Side, wire: Wire) {
+/// Serves the requests of one connection until either side wants to stop, each by the edge that is in force when it begins.
+pub(super) async fn serve<G: Gate>(edges: Arc<ArcSwap<Edge<G>>>, side: Side, wire: Wire) {
+    let edge = edges.load_full();
     let budget = Arc::new(Budget::default());
     let watched = Watched::of_core(wire, Arc::clone(&budget));
     let head_bytes = u32::try_from(edge.limits.head_bytes).unwrap_or(u32::MAX);
@@ -71,7 +72,8 @@ pub(super) async fn serve<G: Gate>(edge: Arc<Edge<G>>, side: Side, wire: Wire) {
         .max_send_buffer_size(BRIDGE_BYTES);
     let handshake = timeout(edge.limits.head, builder.handshake::<_, Bytes>(watched));
     let Ok(Ok(mut connection)) = handshake.await else { return };
-    let mut drain = edge.drain.clone();
+    let draining = edge.draining();
+    tokio::pin!(draining);
     let mut tasks = JoinSet::new();
     let mut leaving = false;
     let mut idle_until = Instant::now() + edge.limits.idle;
@@ -85,7 +87,7 @@ pub(super) async fn serve<G: Gate>(edge: Arc<Edge<G>>, side: Side, wire: Wire) {
             }
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
-                    let (edge, budget) = (Arc::clone(&edge), Arc::clone(&budget));
+                    let (edge, budget) = (edges.load_full(), Arc::clone(&budget));
                     tasks.spawn(async move {
                         exchange(edge, side, request, respond).await;
                         budget.served();
@@ -94,8 +96,9 @@ pub(super) async fn serve<G: Gate>(edge: Arc<Edge<G>>, side: Side, wire: Wire) {
                 Some(Err(_)) | None => break,
             },
             Some(_) = tasks.join_next() => idle_until = Instant::now() + edge.limits.idle,
-            () = draining(&mut drain), if !leaving => {
+            () = &mut draining, if !leaving => {
                 leaving = true;
+                idle_until = Instant::now() + edge.limits.drain_idle;
                 connection.graceful_shutdown();
             }
             () = sleep_until(idle_until), if tasks.is_empty() => {
@@ -112,14 +115,6 @@ pub(super) async fn serve<G: Gate>(edge: Arc<Edge<G>>, side: Side, wire: Wire) {
     // What was permitted is driven to its end, whether or not the core still waits.
     drop(connection);
     while tasks.join_next().await.is_some() {}
-}
-
-/// Returns when draining begins.
-async fn draining(drain: &mut watch::Receiver<bool>) {
-    if drain.wait_for(|drain| *drain).await.is_err() {
-        // Whoever could have drained is gone: serve on.
-        std::future::pending::<()>().await;
-    }
 }
 
 /// One request, through a connection within the process.

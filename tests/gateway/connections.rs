@@ -1,6 +1,9 @@
 //! Connections of the core: kept, pipelined, drained, counted.
 
-use crate::peers::{Peer, World, channel, ok, plan, post, soon};
+use crate::peers::{Peer, Reply, World, channel, ok, plan, post, soon};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
 
 #[tokio::test]
 async fn pipelined_requests_are_judged_each_and_answered_in_order() {
@@ -67,17 +70,18 @@ async fn a_connection_ends_as_the_core_wishes() {
 async fn draining_loses_no_request() {
     let bank = channel(|_| ok("done")).await;
     let world = World::with(&bank).await;
+    let streamed = b"GET /file/x HTTP/1.1\r\nHost: bank\r\n\r\n".to_vec();
     let mut cores = Vec::new();
-    for _ in 0..4 {
+    for request in [post(b"body"), post(b"body"), streamed.clone(), streamed] {
         let mut core = world.core().await;
-        core.send(post(b"body")).await;
-        assert_eq!(core.answer().await.field("connection"), None);
-        cores.push(core);
+        core.send(&request).await;
+        assert_ne!(core.answer().await.field("connection"), Some("close"));
+        cores.push((core, request));
     }
     world.drain.send_replace(true);
     // Kept connections are served once more, told to close, and only then closed.
-    for core in &mut cores {
-        core.send(post(b"body")).await;
+    for (core, request) in &mut cores {
+        core.send(&request).await;
         let answer = core.answer().await;
         assert_eq!((answer.text(), answer.field("connection")), ("done", Some("close")));
         assert!(core.is_closed().await);
@@ -88,6 +92,46 @@ async fn draining_loses_no_request() {
         (bank.messages().len(), tokio::net::TcpStream::connect(world.address).await.is_err()),
         (8, true)
     );
+}
+
+#[tokio::test]
+async fn draining_finishes_what_is_under_way_and_waits_for_nobody_else() {
+    let told = [Arc::new(Notify::new()), Arc::new(Notify::new())];
+    let reply = told.clone();
+    let long = "x".repeat(240 * 1024);
+    let body = long.clone();
+    let bank = channel(move |number| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        Reply::Wait(Arc::clone(&reply[number]), [head.as_bytes(), body.as_bytes()].concat())
+    })
+    .await;
+    let mut plan = plan(&[bank.address]);
+    // Two connections and no more: the third waits in the backlog when draining begins.
+    plan.limits.connections = 2;
+    plan.limits.idle = Duration::from_hours(1);
+    plan.limits.drain_idle = Duration::from_millis(1);
+    let world = plan.serve().await;
+    let mut under_way = world.core().await;
+    under_way.send(post(b"body")).await;
+    soon(bank.arrived.notified()).await;
+    let mut idle = world.core().await;
+    let mut waiting = world.core().await;
+    waiting.send(post(b"body")).await;
+    world.drain.send_replace(true);
+    assert!(idle.is_closed().await);
+    // What the core sends beyond must not cost it the answer.
+    under_way.send(post(b"never read")).await;
+    soon(bank.arrived.notified()).await;
+    for told in &told {
+        told.notify_one();
+    }
+    for core in [&mut under_way, &mut waiting] {
+        let answer = core.answer().await;
+        assert_eq!((answer.text() == long, answer.field("connection")), (true, Some("close")));
+    }
+    drop((under_way, waiting));
+    soon(world.served).await.unwrap();
+    assert_eq!(bank.messages().len(), 2);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A raw channel, a raw core, and a gate that remembers.
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use hefu::domain::payment::{Mode, Scenario};
 use hefu::policy::{self, Basis, Facts, Permit, Policy};
@@ -367,12 +368,13 @@ impl Plan {
             refused: Mutex::default(),
         });
         let (drain, draining) = watch::channel(false);
-        let edge = Arc::new(Edge::new(Arc::clone(&gate), self.limits, draining));
+        let edge = Edge::new(Arc::clone(&gate), self.limits, draining);
+        let edges = Arc::new(ArcSwap::from_pointee(edge));
         let core = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let channels = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, notify) = (core.local_addr().unwrap(), channels.local_addr().unwrap());
-        tokio::spawn(Arc::clone(&edge).serve(Side::Notify, channels));
-        let served = tokio::spawn(edge.serve(Side::Core, core));
+        tokio::spawn(Edge::serve(Arc::clone(&edges), Side::Notify, channels));
+        let served = tokio::spawn(Edge::serve(edges, Side::Core, core));
         World { address, notify, gate, drain, served }
     }
 }

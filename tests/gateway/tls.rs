@@ -17,12 +17,12 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_openssl::SslStream;
 
-struct Identity {
-    certificate: X509,
-    key: PKey<Private>,
+pub(crate) struct Identity {
+    pub(crate) certificate: X509,
+    pub(crate) key: PKey<Private>,
 }
 
-fn identity(name: &str, signer: Option<&Identity>) -> Identity {
+pub(crate) fn identity(name: &str, signer: Option<&Identity>) -> Identity {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
     let mut subject = X509Name::builder().unwrap();
@@ -50,7 +50,7 @@ fn identity(name: &str, signer: Option<&Identity>) -> Identity {
 }
 
 /// A channel that asks for a certificate of `authority`.
-async fn channel(identity: &Identity, authority: &Identity) -> Channel {
+pub(crate) async fn channel(identity: &Identity, authority: &Identity) -> Channel {
     let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
     acceptor.set_certificate(&identity.certificate).unwrap();
     acceptor.set_private_key(&identity.key).unwrap();

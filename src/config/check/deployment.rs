@@ -2,11 +2,13 @@
 
 use super::{place, within};
 use crate::config::file::{
-    DeployedFile, HefuFile, LimitsFile, ListenFile, ProviderFile, SecretsFile, Time,
+    DeployedFile, DrainFile, HefuFile, LimitsFile, ListenFile, ProviderFile, SecretsFile, Time,
 };
 use crate::config::problem::suggest;
 use crate::config::read::{At, Sheet};
-use crate::config::settings::{Admin, Limits, Listen, Passthrough, Patience, Provider, Upstream};
+use crate::config::settings::{
+    Admin, Drain, Limits, Listen, Passthrough, Patience, Provider, Upstream,
+};
 use crate::config::text::{Size, Text};
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::crypto::seal::OpeningKey;
@@ -30,6 +32,7 @@ const PROVIDER_PRIORITY: u32 = 100;
 pub(crate) struct Deployment {
     pub(crate) listen: Option<Listen>,
     pub(crate) limits: Limits,
+    pub(crate) drain: Drain,
     pub(crate) fingerprinter: Option<Fingerprinter>,
     pub(crate) passthrough: Vec<Passthrough>,
 }
@@ -43,6 +46,7 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Deploymen
     Deployment {
         listen: listen.and_then(|listen| read_listen(sheet, dir, listen)),
         limits: limits(sheet, &file.limits),
+        drain: drain(sheet, &file.drain),
         fingerprinter: secrets.and_then(|secrets| fingerprinter(sheet, dir, secrets)),
         passthrough: read_passthrough(sheet, dir, file),
     }
@@ -103,6 +107,19 @@ fn limits(sheet: &mut Sheet, file: &LimitsFile) -> Limits {
         ),
         idle: time(sheet, file.idle.as_ref(), SECOND..=HOUR, default.idle),
     }
+}
+
+fn drain(sheet: &mut Sheet, file: &DrainFile) -> Drain {
+    let default = Drain::default();
+    let idle = time(sheet, file.idle.as_ref(), Duration::ZERO..=HOUR, default.idle);
+    let deadline = time(sheet, file.deadline.as_ref(), SECOND..=HOUR, default.deadline);
+    if let Some(at) = file.deadline.as_ref().or(file.idle.as_ref())
+        && deadline < idle
+    {
+        let hint = "connections would be cut that may still bring a request";
+        sheet.problem(&at.span, "the drain's `deadline` comes before its `idle` is over", hint);
+    }
+    Drain { idle, deadline }
 }
 
 fn size(

@@ -1,0 +1,79 @@
+//! Reloading: a new configuration is in force as a whole, or the old one stays.
+
+use super::{Running, StartError};
+use crate::config::{Config, Problems};
+use crate::crypto::fingerprint::Fingerprinter;
+
+/// Why the old configuration stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The files have problems.
+    #[error("{0}")]
+    Config(Problems),
+    /// It cannot be composed.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// These keys cannot change in a running process.
+    #[error(
+        "cannot change without an upgrade (SIGUSR2) or a restart: {}",
+        .0.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+    )]
+    Fixed(Vec<&'static str>),
+    /// Nobody listens for the request to reload.
+    #[error("this process does not reload")]
+    Nobody,
+}
+
+/// What a running process cannot change: sockets are bound once, and what is remembered is remembered under one key.
+pub(super) struct Fixed {
+    values: Vec<(&'static str, String)>,
+    fingerprinter: Fingerprinter,
+}
+
+impl Fixed {
+    pub(super) fn new(config: &Config) -> Self {
+        let listen = &config.listen;
+        let values = vec![
+            ("listen.core", listen.core.to_string()),
+            ("listen.notify", format!("{:?}", listen.notify)),
+            ("listen.admin", format!("{:?}", listen.admin.as_ref().map(|admin| &admin.address))),
+            ("limits.connections", config.limits.connections.to_string()),
+        ];
+        Self { values, fingerprinter: config.fingerprinter.clone() }
+    }
+
+    /// The keys in which `other` differs.
+    fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let values = self.values.iter().zip(&other.values);
+        let mut keys: Vec<_> =
+            values.filter(|(old, new)| old != new).map(|((key, _), _)| *key).collect();
+        if !self.fingerprinter.is_same(&other.fingerprinter) {
+            keys.push("secrets.fingerprint_key_file");
+        }
+        keys
+    }
+}
+
+impl Running {
+    /// Puts a configuration in force: requests that begin from now on are served by it, those under way by the old one.
+    /// What was learned and counted stays, and so do kept connections whose authorities and certificates did not change.
+    ///
+    /// # Errors
+    /// [`ReloadError`]: nothing changed.
+    pub fn reload(&self, loaded: Result<Config, Problems>) -> Result<(), ReloadError> {
+        let reloaded = loaded.map_err(ReloadError::Config).and_then(|config| self.replace(&config));
+        self.service.metrics.on_reload(reloaded.is_ok());
+        reloaded
+    }
+
+    fn replace(&self, config: &Config) -> Result<(), ReloadError> {
+        let next = super::Generation::new(config, &self.lasting)?;
+        let differences = self.fixed.differences(&next.fixed);
+        if !differences.is_empty() {
+            return Err(ReloadError::Fixed(differences));
+        }
+        self.edges.store(std::sync::Arc::new(self.edges.load().with(next.gate, next.limits)));
+        self.live.replace(next.admin);
+        Ok(())
+    }
+}

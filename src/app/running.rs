@@ -1,0 +1,212 @@
+//! Sockets bound and serving, until they are drained or handed over.
+
+use super::gate::ServiceGate;
+use super::handover::{ADMIN, CORE, NOTIFY, Sockets};
+use super::reload::Fixed;
+use super::{Generation, Lasting, StartError};
+use crate::admin::{Asked, Live, router};
+use crate::config::{AdminAddress, Config};
+use crate::domain::clock::Clock;
+use crate::proxy::Edge;
+use crate::proxy::gate::Side;
+use crate::service::Service;
+use arc_swap::ArcSwap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// How many requests to reload may wait.
+const ASKED_MAX: usize = 4;
+
+/// Sockets bound and serving.
+pub struct Running {
+    /// Where the core connects.
+    pub core: SocketAddr,
+    /// Where channels notify.
+    pub notify: Option<SocketAddr>,
+    /// Where the admin API is, if on TCP.
+    pub admin: Option<SocketAddr>,
+    /// The use cases as they were at the start, for those who run in the same process: what they remember and count is
+    /// that of every later configuration too.
+    pub service: Arc<Service>,
+    /// Who asks the admin API for a reload; to be answered by whoever can load the configuration.
+    pub asked: mpsc::Receiver<Asked>,
+    pub(super) lasting: Lasting,
+    pub(super) fixed: Fixed,
+    pub(super) edges: Arc<ArcSwap<Edge<ServiceGate>>>,
+    pub(super) live: Live,
+    /// Every bound socket once more, for a successor.
+    sockets: Vec<(&'static str, OwnedFd)>,
+    drain: watch::Sender<bool>,
+    drain_deadline: Duration,
+    leave: watch::Sender<bool>,
+    listeners: JoinSet<()>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("core", &self.core).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// Tells cores to go elsewhere, serves what they still send, and returns when the last connection is done, or at the
+    /// deadline: whether all were done.
+    pub async fn drain(mut self) -> bool {
+        self.live.drain();
+        self.sockets.clear();
+        self.drain.send_replace(true);
+        // A listener that panicked has nothing left to serve.
+        let all = async { while self.listeners.join_next().await.is_some() {} };
+        tokio::time::timeout(self.drain_deadline, all).await.is_ok()
+    }
+
+    /// Drains while a successor serves on the same sockets: the admin API is the successor's at once.
+    pub async fn retire(self) -> bool {
+        self.leave.send_replace(true);
+        self.drain().await
+    }
+
+    /// The bound sockets, by name.
+    pub(super) fn sockets(&self) -> io::Result<Vec<(&'static str, OwnedFd)>> {
+        self.sockets.iter().map(|(name, socket)| Ok((*name, socket.try_clone()?))).collect()
+    }
+}
+
+/// Builds everything, binds every socket, then serves.
+///
+/// # Errors
+/// [`StartError`]; nothing is served then.
+pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    start_on(Sockets::default(), config, clock).await
+}
+
+/// As [`start`], on sockets that somebody else bound, as far as they are where the configuration says.
+///
+/// # Errors
+/// [`StartError`]; nothing is served then.
+pub async fn start_on(
+    mut inherited: Sockets,
+    config: Config,
+    clock: Arc<dyn Clock>,
+) -> Result<Running, StartError> {
+    let lasting = Lasting::new(clock)?;
+    let Generation { gate, limits, admin: current, fixed } = Generation::new(&config, &lasting)?;
+    let service = current.service.clone();
+    let mut sockets = Vec::new();
+    let core = tcp(&mut inherited, CORE, config.listen.core, &mut sockets).await?;
+    let notify = match config.listen.notify {
+        Some(address) => Some(tcp(&mut inherited, NOTIFY, address, &mut sockets).await?),
+        None => None,
+    };
+    let (asking, asked) = mpsc::channel(ASKED_MAX);
+    let live = Live::new(current, asking);
+    let (leave, left) = watch::channel(false);
+    let admin = match config.listen.admin.as_ref().map(|admin| &admin.address) {
+        Some(AdminAddress::Tcp(address)) => {
+            let listener = tcp(&mut inherited, ADMIN, *address, &mut sockets).await?;
+            let bound = local(&listener, *address);
+            tokio::spawn(serve_admin(listener, live.clone(), left));
+            Some(bound)
+        }
+        Some(AdminAddress::Unix(path)) => {
+            let listener = unix(&mut inherited, path, &mut sockets)?;
+            tokio::spawn(serve_admin(listener, live.clone(), left));
+            None
+        }
+        None => None,
+    };
+    inherited.warn_of_unused();
+    let (drain, draining) = watch::channel(false);
+    let edges = Arc::new(ArcSwap::from_pointee(Edge::new(gate, limits, draining)));
+    let mut running = Running {
+        core: local(&core, config.listen.core),
+        notify: notify
+            .as_ref()
+            .zip(config.listen.notify)
+            .map(|(listener, asked)| local(listener, asked)),
+        admin,
+        service,
+        asked,
+        lasting,
+        fixed,
+        edges: edges.clone(),
+        live,
+        sockets,
+        drain,
+        drain_deadline: config.drain.deadline,
+        leave,
+        listeners: JoinSet::new(),
+    };
+    running.listeners.spawn(Edge::serve(edges.clone(), Side::Core, core));
+    if let Some(notify) = notify {
+        running.listeners.spawn(Edge::serve(edges, Side::Notify, notify));
+    }
+    Ok(running)
+}
+
+/// An inherited socket, or a new one; keeps a second handle of it.
+async fn tcp(
+    inherited: &mut Sockets,
+    name: &'static str,
+    address: SocketAddr,
+    kept: &mut Vec<(&'static str, OwnedFd)>,
+) -> Result<TcpListener, StartError> {
+    let failed = |source| StartError::Bind { address: address.to_string(), source };
+    let listener = match inherited.take_tcp(name, address) {
+        Some(socket) => socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)),
+        None => TcpListener::bind(address).await,
+    };
+    let listener = listener.map_err(failed)?;
+    kept.push((name, listener.as_fd().try_clone_to_owned().map_err(failed)?));
+    Ok(listener)
+}
+
+fn unix(
+    inherited: &mut Sockets,
+    path: &Path,
+    kept: &mut Vec<(&'static str, OwnedFd)>,
+) -> Result<UnixListener, StartError> {
+    let failed = |source| StartError::Bind { address: path.display().to_string(), source };
+    let listener = if let Some(socket) = inherited.take_unix(path) {
+        socket.set_nonblocking(true).and_then(|()| UnixListener::from_std(socket))
+    } else {
+        // A socket that a dead process left would refuse the bind; nothing else is removed.
+        let is_socket =
+            std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+        if is_socket {
+            let _ = std::fs::remove_file(path);
+        }
+        UnixListener::bind(path)
+    };
+    let listener = listener.map_err(failed)?;
+    kept.push((ADMIN, listener.as_fd().try_clone_to_owned().map_err(failed)?));
+    Ok(listener)
+}
+
+fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(asked)
+}
+
+/// The admin API lives as long as the process, so that it answers while the rest drains; with a successor it leaves at once.
+async fn serve_admin<L>(listener: L, live: Live, mut left: watch::Receiver<bool>)
+where
+    L: axum::serve::Listener,
+    L::Addr: fmt::Debug,
+{
+    let served = axum::serve(listener, router(live)).with_graceful_shutdown(async move {
+        // An error means that nobody is left to say so, as does `true`.
+        let _ = left.wait_for(|left| *left).await;
+    });
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the admin API ended");
+    }
+}
