@@ -11,11 +11,9 @@ pub use running::{Running, start, start_on};
 use crate::admin::{Admin, Token};
 use crate::config::{ChannelMode, Config, InDoubt};
 use crate::domain::clock::{Clock, Timestamp};
-use crate::domain::id::ProviderName;
-use crate::domain::money::Fen;
 use crate::message::profile::RouteRule;
 use crate::metrics::{Metrics, MetricsError};
-use crate::provider::{Definition, Deployment, Provider, Secret};
+use crate::provider::{Definition, Provider};
 use crate::proxy::Limits;
 use crate::proxy::gate::{Route, Side};
 use crate::proxy::upstream::{
@@ -273,7 +271,7 @@ fn providers(config: &Config) -> Result<Vec<ProviderEntry>, StartError> {
         };
         let definition =
             Definition::parse(&settings.definition).map_err(|problem| refused(vec![problem]))?;
-        let provider = definition.compile(deployment(name.clone(), settings)).map_err(refused)?;
+        let provider = definition.compile(settings.deployment(name.clone())).map_err(refused)?;
         let capability = provider.capability();
         let candidate = Candidate {
             sets: capability.sets.clone(),
@@ -283,26 +281,4 @@ fn providers(config: &Config) -> Result<Vec<ProviderEntry>, StartError> {
         entries.push(ProviderEntry { provider: Arc::new(provider), candidate });
     }
     Ok(entries)
-}
-
-fn deployment(name: ProviderName, settings: &crate::config::Provider) -> Deployment {
-    let scheme = if settings.upstream.tls.is_some() { "https" } else { "http" };
-    let secret = |secret: &crate::config::Secret| Secret::new(secret.expose().to_vec());
-    let secrets = settings.credentials.iter().map(|(name, value)| (name.clone(), secret(value)));
-    Deployment {
-        secrets: secrets.collect(),
-        vars: settings.vars.clone(),
-        ca: settings.upstream.tls.as_ref().and_then(|tls| {
-            let pems: Vec<Vec<u8>> =
-                tls.authorities.iter().filter_map(|ca| ca.to_pem().ok()).collect();
-            (!pems.is_empty()).then(|| pems.concat())
-        }),
-        timeout: settings.timeout,
-        priority: settings.priority,
-        price: Fen::new(settings.price_fen),
-        ..Deployment::new(
-            name,
-            &format!("{scheme}://{}{}", address(&settings.upstream), settings.path),
-        )
-    }
 }

@@ -21,7 +21,7 @@ pub use settings::{
 };
 pub use text::{AdminAddress, InDoubt};
 
-use crate::domain::id::ChannelName;
+use crate::domain::id::{ChannelName, ProviderName};
 use crate::message::codes::CodeMap;
 use crate::message::profile::{Profile, RouteRule};
 use check::channel::{Around, Protocol};
@@ -62,6 +62,12 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         .collect();
     let Opened { sheet, file, .. } = &mut desk.hefu;
     let providers = check::deployment::providers(sheet, dir, &file.providers, &desk.definitions);
+    for (name, definition) in &mut desk.definitions {
+        let at = file.providers.iter().find(|(at, _)| at.value.0.0 == *name).map(|(_, at)| at);
+        let name = ProviderName::new(name);
+        let deployment = providers.get(&name).map(|provider| provider.deployment(name.clone()));
+        check::provider::check(definition, sheet, at.zip(deployment));
+    }
     let mut channels = BTreeMap::new();
     for (name, at) in &file.channels {
         if !names.contains(&name.value) {
@@ -174,9 +180,7 @@ impl<'d> Desk<'d> {
     /// Takes a provider's definition, named as its file is: it is compiled by whoever speaks to providers.
     fn define(&mut self, file: &str) {
         let Opened { sheet, stem, .. } = Opened::<toml::Table>::open(self.dir, file);
-        let definition = Definition { file: file.to_owned(), text: sheet.text().to_owned() };
-        self.definitions.insert(stem, definition);
-        self.others.push(sheet);
+        self.definitions.insert(stem, Definition { sheet });
     }
 
     /// The names of all channels, also of those whose file is wrong.
@@ -241,7 +245,9 @@ impl<'d> Desk<'d> {
     fn into_problems(self) -> Problems {
         let channels = self.channels.into_iter().map(|opened| opened.sheet);
         let codes = self.codes.into_iter().map(|opened| opened.sheet);
+        let definitions = self.definitions.into_values().map(|definition| definition.sheet);
         let sheets = [self.hefu.sheet, self.policy.sheet].into_iter().chain(channels).chain(codes);
+        let sheets = sheets.chain(definitions);
         Problems::new(sheets.chain(self.others).flat_map(Sheet::into_problems).collect())
     }
 }

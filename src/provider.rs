@@ -16,7 +16,7 @@ mod response;
 mod secret;
 mod template;
 
-pub use deployment::Deployment;
+pub use deployment::{ClientCertificate, Deployment};
 pub use file::Definition;
 pub use http::HttpProvider;
 pub use problem::{Place, Problem};
@@ -95,6 +95,8 @@ pub struct Reply {
     pub code: Option<Box<str>>,
     /// Whether the provider charges for it.
     pub billable: Billable,
+    /// The registry that the answer names; else it is the capability's.
+    pub source: Option<Box<str>>,
     /// Why nothing was learned, where that is not the provider's own word.
     pub trouble: Option<Trouble>,
 }
@@ -167,23 +169,32 @@ impl Trouble {
 impl Reply {
     /// Nothing was sent.
     const fn not_sent(answer: Answer, trouble: Trouble) -> Self {
-        Self { answer, code: None, billable: Billable::No, trouble: Some(trouble) }
+        let billable = Billable::No;
+        Self { answer, code: None, billable, source: None, trouble: Some(trouble) }
     }
 
     /// Something may have been sent, and nothing was learned.
     const fn unavailable(trouble: Trouble) -> Self {
         let billable = Billable::Uncertain;
-        Self { answer: Answer::Unavailable, code: None, billable, trouble: Some(trouble) }
+        Self {
+            answer: Answer::Unavailable,
+            code: None,
+            billable,
+            source: None,
+            trouble: Some(trouble),
+        }
     }
 
     /// The same reply with the provider's own code, cleaned; a code that repeats an element of the inquiry is dropped.
     fn with_code(mut self, code: &str, elements: &Elements) -> Self {
         const CODE_CHARS_MAX: usize = 32;
+        // So short that codes have them by chance.
+        let short = |element| matches!(element, Element::Expiry | Element::AccountLevel);
         let clean: String =
             code.chars().filter(char::is_ascii_graphic).take(CODE_CHARS_MAX).collect();
         let leaks = facts::values(elements)
             .into_iter()
-            .any(|(element, value)| element != Element::Expiry && code.contains(value));
+            .any(|(element, value)| !short(element) && code.contains(value));
         self.code = Some(clean.into_boxed_str()).filter(|clean| !leaks && !clean.is_empty());
         self
     }

@@ -42,15 +42,17 @@ pub use self::{
     audit::{Audit, ChannelAudit, Count},
     core::Target,
     leaks::{Leak, LeakScanner},
+    providers::{Inquired, Said, Script, Twist},
     sample::{Reply, Sample},
-    world::Drift,
+    world::{CardState, Drift, Element},
 };
 use self::{
     channel::{Ends, Hub, Running, serve},
     core::Core,
     keys::Key,
     providers::{
-        Provider, aliyun::Aliyun, operator::Operator3, tencent::Tencent, unionpay72::UnionPay72,
+        Provider, Scripts, aliyun::Aliyun, operator::Operator3, tencent::Tencent,
+        unionpay72::UnionPay72,
     },
     record::{Channel, Log},
 };
@@ -152,6 +154,7 @@ impl Simulation {
             log: Log::default(),
             late_mismatches: settings.late_mismatches,
             provider_faults: settings.provider_faults,
+            scripts: Scripts::default(),
         });
         let mut channels = vec![];
         for (name, weight, open) in CHANNELS {
@@ -195,6 +198,7 @@ impl Simulation {
         for channel in &self.channels {
             servers.push((channel.name, channel.serve().await?));
         }
+        servers.extend(providers::serve_others(&self.hub, &self.credentials).await?);
         for (name, (address, task)) in servers {
             self.endpoints.insert(name, format!("http://{address}"));
             self.tasks.push(task);
@@ -229,7 +233,8 @@ impl Simulation {
         self.channels.iter().map(|channel| channel.name).collect()
     }
 
-    /// Base URLs by name: those of [`Simulation::channels`], and `plain`, `tencent`, `aliyun`, `operator3`, `unionpay72`.
+    /// Base URLs by name: those of [`Simulation::channels`], and `plain`, `tencent`, `aliyun`, `operator3`, `unionpay72`,
+    /// and providers that the demonstration does not use: `operator-detail`, `reseller`, `cpcn`, `99bill`.
     pub fn endpoints(&self) -> &BTreeMap<&'static str, String> {
         &self.endpoints
     }
@@ -239,7 +244,7 @@ impl Simulation {
         &self.key_files
     }
 
-    /// What the providers know their buyer by: `tencent-id`, `tencent-secret`, `aliyun-id`, `aliyun-secret`, `operator3-appcode`.
+    /// What the providers know their buyer by: `tencent-id`, `tencent-secret`, `operator3-appcode` and so on.
     pub fn credentials(&self) -> &BTreeMap<&'static str, String> {
         &self.credentials
     }
@@ -336,9 +341,22 @@ impl Simulation {
 /// Secrets of the simulation's own providers, from the seed: they protect nothing.
 fn credentials(seed: u64) -> BTreeMap<&'static str, String> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x005e_c2e7);
-    ["tencent-id", "tencent-secret", "aliyun-id", "aliyun-secret", "operator3-appcode"]
-        .map(|name| (name, format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())))
-        .into()
+    [
+        "tencent-id",
+        "tencent-secret",
+        "aliyun-id",
+        "aliyun-secret",
+        "operator3-appcode",
+        "operator-detail-appcode",
+        "reseller-account",
+        "reseller-secret",
+        "cpcn-institution",
+        "cpcn-token",
+        "99bill-merchant",
+        "99bill-key",
+    ]
+    .map(|name| (name, format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())))
+    .into()
 }
 
 /// A directory that did not exist before.

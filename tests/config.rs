@@ -487,6 +487,43 @@ fn twins_are_found_across_files() {
     "#]].assert_eq(&list(&config::load(dir.path()).unwrap_err()));
 }
 
+/// Each shipped definition under another name, with one change; those of `hefu.toml` are in use.
+#[test]
+fn definitions_are_read_and_those_in_use_are_compiled() {
+    let dir = directory(
+        "[providers.xml]\nurl = 'https://host.example'\nvars = { merchant_id = 'M' }\ntls = { server_name = 'host.example' }\n\
+         [providers.md5]\nurl = 'https://host.example/path'\ncredentials = { sign_secret = 'token' }\nvars = { account = 'A' }",
+        "",
+        "",
+        "",
+    );
+    fs::create_dir_all(dir.path().join("providers")).unwrap();
+    let ship = |file: &str, name: &str, from: &str, to: &str| {
+        let text = fs::read_to_string(format!("config/providers/{file}.toml")).unwrap();
+        assert!(text.contains(from), "{file}");
+        fs::write(dir.path().join(format!("providers/{name}.toml")), text.replace(from, to))
+            .unwrap();
+    };
+    ship("99bill-indauth", "xml", "{{ phone }}", "{{ phnoe }}");
+    ship("reseller-bankcard", "md5", "match = ", "mtach = ");
+    ship("cpcn-account-level", "idle", "value = \"Bearer", "valeu = \"Bearer");
+    ship("operator3-detail", "fine", "", "");
+    expect![[r#"
+        hefu.toml:3:1 it asks for a certificate of ours
+            set `tls.client_cert_file` and `tls.client_key_file`
+        hefu.toml:3:1 the secret `login_key` is missing
+            add `login_key = "/path/to/file"` to the provider's `credentials`
+        providers/idle.toml:34:1 unknown field `valeu`, expected one of `header`, `value`, `secret`
+    
+        providers/md5.toml:58:1 unknown field `mtach`, expected one of `match`, `close_match`, `no_match`, `no_record`, `not_possible`, `limited`, `invalid`, `unavailable`
+    
+        providers/xml.toml:43:7 `phnoe` is no variable
+            did you mean `phone`?
+        providers/xml.toml:43:7 `var.terminal_id` is set neither by an element set nor by the deployment
+            add `terminal_id = "…"` to `vars` of the provider in the main configuration
+    "#]].assert_eq(&list(&config::load(dir.path()).unwrap_err()));
+}
+
 #[test]
 fn a_directory_without_configuration_says_so() {
     let dir = TempDir::new().unwrap();

@@ -85,7 +85,8 @@ impl Provider for Scripted {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let _pass = self.gate.acquire().await.unwrap();
         let answer = self.script.lock().unwrap().pop_front().unwrap_or(Answer::Match);
-        Reply { answer, code: None, billable: Billable::Yes, trouble: None }
+        let billable = Billable::Yes;
+        Reply { answer, code: None, billable, source: None, trouble: None }
     }
 }
 

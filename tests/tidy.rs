@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("route", &["domain"]),
     ("reconcile", &["domain"]),
     ("store", &["domain", "policy", "reconcile"]),
-    ("provider", &["crypto", "domain"]),
+    ("provider", &["crypto", "domain", "message"]),
     ("metrics", &["domain", "policy", "reconcile"]),
     (
         "service",

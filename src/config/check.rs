@@ -6,6 +6,7 @@ pub(super) mod deployment;
 pub(super) mod message;
 pub(super) mod place;
 pub(super) mod policy;
+pub(super) mod provider;
 
 use super::read::{At, Sheet};
 use std::fmt::Debug;

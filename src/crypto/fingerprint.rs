@@ -58,10 +58,10 @@ impl Fingerprinter {
                 }
                 Element::Pan => ("", elements.pan.as_ref()?.expose()),
                 Element::Phone => ("", elements.phone.as_ref()?.expose()),
+                Element::AccountLevel => ("", elements.account_level?.as_str()),
                 // CVV2 and expiry are not even fingerprinted; the others are not read from messages.
                 Element::Cvv2
                 | Element::Expiry
-                | Element::AccountLevel
                 | Element::FaceImage
                 | Element::BusinessName
                 | Element::CreditCode => return None,
@@ -112,7 +112,7 @@ mod tests {
             pan: Pan::parse("6200000000000005", AccountKind::Debit).ok(),
             phone: Mobile::parse("13800000000").ok(),
             cvv2: CardSecret::cvv2("123").ok(),
-            expiry: None,
+            ..Elements::default()
         }
     }
 

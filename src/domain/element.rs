@@ -1,7 +1,7 @@
 //! Elements: which facts about a person or card there are, sets of them, and the parsed tuple.
 
 use crate::domain::identity::IdNumber;
-use crate::domain::pan::Pan;
+use crate::domain::pan::{AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
 use std::fmt;
 
@@ -253,6 +253,8 @@ pub struct Elements {
     pub cvv2: Option<CardSecret>,
     /// The card expiry.
     pub expiry: Option<CardSecret>,
+    /// The level that the account is said to have.
+    pub account_level: Option<AccountLevel>,
 }
 
 impl Elements {
@@ -265,6 +267,7 @@ impl Elements {
             (self.phone.is_some(), Element::Phone),
             (self.cvv2.is_some(), Element::Cvv2),
             (self.expiry.is_some(), Element::Expiry),
+            (self.account_level.is_some(), Element::AccountLevel),
         ]
         .into_iter()
         .filter_map(|(present, element)| present.then_some(element))
@@ -281,6 +284,7 @@ impl Elements {
             phone: self.phone.clone().filter(|_| set.contains(Element::Phone)),
             cvv2: self.cvv2.clone().filter(|_| set.contains(Element::Cvv2)),
             expiry: self.expiry.clone().filter(|_| set.contains(Element::Expiry)),
+            account_level: self.account_level.filter(|_| set.contains(Element::AccountLevel)),
         }
     }
 }

@@ -37,6 +37,36 @@ impl AccountKind {
     }
 }
 
+/// The level of a bank account (Yinfa [2016] 261): what it may be used for, and how its holder was identified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccountLevel {
+    /// Class I: everything, opened at a counter.
+    One,
+    /// Class II.
+    Two,
+    /// Class III.
+    Three,
+}
+
+impl AccountLevel {
+    /// Every level.
+    pub const ALL: [Self; 3] = [Self::One, Self::Two, Self::Three];
+
+    /// The word used in configuration and headers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::One => "1",
+            Self::Two => "2",
+            Self::Three => "3",
+        }
+    }
+
+    /// Reads the configuration word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.as_str() == word)
+    }
+}
+
 /// A card or account number, canonical: ASCII digits without spaces or dashes.
 ///
 /// INVARIANT: 8 to 32 ASCII digits; for cards 12 to 19 (ISO/IEC 7812-1) with a valid Luhn check digit.

@@ -310,6 +310,7 @@ impl Reader<'_, '_> {
             phone: read.phone.take().or(beside.phone),
             cvv2: read.cvv2.take().or(beside.cvv2),
             expiry: read.expiry.take().or(beside.expiry),
+            account_level: read.account_level.or(beside.account_level),
         };
         part.payment.checks = self.message.checks.intersection(part.payment.elements.set());
         Ok(())

@@ -5,6 +5,15 @@ use crate::domain::money::Fen;
 use crate::provider::secret::Secret;
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
+/// A certificate of ours.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// PEM, our own first, then its chain.
+    pub certificate: Vec<u8>,
+    /// Its private key, PEM (PKCS #8).
+    pub key: Secret,
+}
+
 /// A provider's deployment, from the main configuration.
 #[derive(Clone, Debug)]
 pub struct Deployment {
@@ -18,6 +27,8 @@ pub struct Deployment {
     pub vars: BTreeMap<String, String>,
     /// PEM certificates of a private authority to trust besides the system's.
     pub ca: Option<Vec<u8>>,
+    /// Who we are when the connection is made.
+    pub client: Option<ClientCertificate>,
     /// The longest that one question may take in all.
     pub timeout: Duration,
     /// The longest that connecting may take.
@@ -43,6 +54,7 @@ impl Deployment {
             secrets: BTreeMap::new(),
             vars: BTreeMap::new(),
             ca: None,
+            client: None,
             // The field's providers answer in 50 to 800 ms; three seconds is what a paying user still waits.
             timeout: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(1),

@@ -4,14 +4,14 @@ use crate::domain::clock::Timestamp;
 use crate::domain::element::{CardSecret, Element, Elements};
 use crate::domain::id::PaymentId;
 use crate::domain::identity::IdNumber;
-use crate::domain::pan::Pan;
+use crate::domain::pan::{AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
 use jiff::tz::{Offset, TimeZone};
 use minijinja::Value;
 use std::collections::BTreeMap;
 
 /// The names that every template may use.
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 12] = [
     "name",
     "id_number",
     "id_type",
@@ -20,6 +20,7 @@ pub(crate) const NAMES: [&str; 11] = [
     "phone",
     "cvv2",
     "expiry",
+    "account_level",
     "inquiry_id",
     "time",
     "var",
@@ -30,7 +31,7 @@ pub(crate) const TIME_PARTS: [&str; 5] = ["unix", "unix_ms", "utc", "utc_date", 
 
 /// The values of `elements`; every use is a place to review.
 pub(crate) fn values(elements: &Elements) -> Vec<(Element, &str)> {
-    let Elements { name, id_number, pan, phone, cvv2, expiry } = elements;
+    let Elements { name, id_number, pan, phone, cvv2, expiry, account_level } = elements;
     [
         (Element::Name, name.as_ref().map(Name::expose)),
         (Element::IdNumber, id_number.as_ref().map(IdNumber::expose)),
@@ -38,6 +39,7 @@ pub(crate) fn values(elements: &Elements) -> Vec<(Element, &str)> {
         (Element::Phone, phone.as_ref().map(Mobile::expose)),
         (Element::Cvv2, cvv2.as_ref().map(CardSecret::expose)),
         (Element::Expiry, expiry.as_ref().map(CardSecret::expose)),
+        (Element::AccountLevel, account_level.map(AccountLevel::as_str)),
     ]
     .into_iter()
     .filter_map(|(element, value)| value.map(|value| (element, value)))

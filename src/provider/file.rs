@@ -1,6 +1,11 @@
 //! A provider's file as it is written: the protocol, the code map and what is billed. [`Definition::compile`] checks it.
 
+pub(crate) mod auth;
+pub(crate) mod response;
+
 use crate::domain::element::{Element, ElementSet};
+use crate::provider::file::auth::AuthFile;
+use crate::provider::file::response::ResponseFile;
 use crate::provider::problem::{Place, Problem, Problems, did_you_mean};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, de};
@@ -61,6 +66,9 @@ pub struct Definition {
     pub request: RequestFile,
     /// How to prove who asks.
     pub auth: At<AuthFile>,
+    /// Whether it asks who we are when the connection is made (mutual TLS): then the deployment needs a certificate of ours.
+    #[serde(default)]
+    pub client_certificate: bool,
     /// What its answers mean.
     pub response: ResponseFile,
 }
@@ -133,6 +141,8 @@ pub struct RequestFile {
     pub form: Option<At<BTreeMap<String, At<String>>>>,
     /// A body of JSON: tables, lists, numbers and flags as they stand, texts as templates.
     pub json: Option<At<Node>>,
+    /// A body of XML: one template, in which values are escaped.
+    pub xml: Option<At<String>>,
 }
 
 /// JSON whose texts are templates.
@@ -202,186 +212,6 @@ impl<'de> Deserialize<'de> for Node {
 
         deserializer.deserialize_any(Visitor)
     }
-}
-
-/// How to prove who asks; each kind is named by its mechanism.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthFile {
-    /// A secret in a header.
-    StaticHeader(StaticHeaderFile),
-    /// An HMAC-SHA256 over a canonical form of the request, in `Authorization`.
-    CanonicalRequestHmac(CanonicalRequestHmacFile),
-    /// RSA with SHA-256 over the hex SHA-256 of the sorted form fields, in a field.
-    SortedFormRsaSha256(SortedFormRsaSha256File),
-}
-
-/// A secret in a header.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StaticHeaderFile {
-    /// The header.
-    pub header: At<String>,
-    /// Its value, with `{secret}` where the secret goes.
-    pub value: At<String>,
-    /// Which of the deployment's secrets it is.
-    pub secret: String,
-}
-
-/// An HMAC over a canonical form of the request.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CanonicalRequestHmacFile {
-    /// The name of the algorithm: the first word of `Authorization` and the first line of what is signed.
-    pub algorithm: At<String>,
-    /// Our public key id, a template.
-    pub key_id: At<String>,
-    /// Which of the deployment's secrets signs.
-    pub secret: String,
-    /// The headers that are signed; they must be sent, or be `host`.
-    pub signed_headers: Vec<At<String>>,
-    /// Whether the values of signed headers are put in lower case.
-    #[serde(default)]
-    pub lowercase_values: bool,
-    /// The header that carries the hex SHA-256 of the body.
-    pub content_hash_header: Option<At<String>>,
-    /// What separates the parts of `Authorization`.
-    #[serde(default = "comma_space")]
-    pub separator: At<String>,
-    /// How the signing key is derived; without it the secret signs, and neither instant nor scope is signed.
-    pub derive: Option<DeriveFile>,
-}
-
-fn comma_space() -> At<String> {
-    At(Spanned::new(0..0, ", ".to_owned()))
-}
-
-/// A chain of HMACs from the secret to the signing key.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DeriveFile {
-    /// What stands before the secret in the first key.
-    #[serde(default)]
-    pub prefix: String,
-    /// The steps, templates; joined by `/` they are the scope.
-    pub chain: Vec<At<String>>,
-    /// The instant that is signed, a template.
-    pub timestamp: At<String>,
-}
-
-/// A signature over sorted form fields.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SortedFormRsaSha256File {
-    /// The field that carries the signature, here and in the answer.
-    pub field: At<String>,
-    /// Which of the deployment's secrets is our private key (PEM).
-    pub secret: String,
-    /// Which of them is the provider's public key or certificate (PEM); where deployed, answers must verify under it.
-    pub verify: Option<String>,
-}
-
-/// How an answer is written.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// JSON; codes are found by JSON pointers.
-    Json,
-    /// A form with percent-encoding; codes are found by field names.
-    Form,
-    /// A form whose values stand as they are.
-    RawForm,
-}
-
-/// What answers mean.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ResponseFile {
-    /// How the answer is written.
-    pub format: Format,
-    /// The HTTP statuses under which the answer is read.
-    #[serde(default = "only_ok")]
-    pub statuses: Vec<u16>,
-    /// What other statuses mean; those listed are not billed, those not listed are `unavailable` and uncertain.
-    #[serde(default)]
-    pub http: AnswersFile,
-    /// The layers of the answer, from the envelope inwards.
-    pub layers: At<Vec<LayerFile>>,
-    /// Where the answer itself says whether it is billed.
-    pub fee: Option<FeeFile>,
-}
-
-fn only_ok() -> Vec<u16> {
-    vec![200]
-}
-
-/// One layer of the answer, with its own code map.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LayerFile {
-    /// Where its code is; of several places the codes are joined by `/`.
-    pub code: At<Vec<At<String>>>,
-    /// What it means when the code is not there.
-    #[serde(default)]
-    pub absent: Absent,
-    /// The codes that leave the answer to the next layer.
-    #[serde(default)]
-    pub next: Vec<At<String>>,
-    /// What the others mean. A code that is not listed is `unavailable`, counted, and perhaps billed.
-    #[serde(default)]
-    pub answers: AnswersFile,
-    /// The codes that are billed; others with a meaning are not.
-    #[serde(default)]
-    pub billable: Vec<At<String>>,
-    /// The codes of which nobody knows whether they are billed.
-    #[serde(default)]
-    pub uncertain: Vec<At<String>>,
-}
-
-/// What an absent code means.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum Absent {
-    /// The answer cannot be read.
-    #[default]
-    Unreadable,
-    /// The next layer decides.
-    Next,
-}
-
-/// Which codes mean which answer.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct AnswersFile {
-    /// All elements belong together.
-    #[serde(rename = "match")]
-    pub matches: Vec<At<String>>,
-    /// They do but for a tolerated difference.
-    pub close_match: Vec<At<String>>,
-    /// They do not: each code with the elements that it names, an empty list where it names none.
-    pub no_match: BTreeMap<At<String>, Vec<At<String>>>,
-    /// The source has no such record.
-    pub no_record: Vec<At<String>>,
-    /// It cannot be answered: bank or card not supported, no phone on file, card state.
-    pub not_possible: Vec<At<String>>,
-    /// Asked too often.
-    pub limited: Vec<At<String>>,
-    /// An element's format was refused.
-    pub invalid: Vec<At<String>>,
-    /// A technical failure.
-    pub unavailable: Vec<At<String>>,
-}
-
-/// Where the answer says whether it is billed.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FeeFile {
-    /// Where the flag is.
-    pub at: At<String>,
-    /// The values that mean billed.
-    pub yes: Vec<String>,
-    /// The values that mean free.
-    pub no: Vec<String>,
 }
 
 impl Definition {

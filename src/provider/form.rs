@@ -21,6 +21,21 @@ impl Charset {
         }
     }
 
+    /// The media type of an XML document in this charset (RFC 7303).
+    pub(crate) const fn xml_type(self) -> &'static str {
+        match self {
+            Self::Utf8 => "application/xml; charset=utf-8",
+            Self::Gbk => "application/xml; charset=GBK",
+            Self::Gb18030 => "application/xml; charset=GB18030",
+        }
+    }
+
+    /// Whether an XML document that names its charset so is in this one; naming none means UTF-8 (XML 1.0, 4.3.3).
+    pub(crate) fn is_named(self, label: Option<&str>) -> bool {
+        let named = Encoding::for_label(label.unwrap_or("utf-8").as_bytes());
+        named == Some(self.encoding())
+    }
+
     /// The text's bytes; `None` where the charset lacks a character.
     pub(crate) fn encode(self, text: &str) -> Option<Vec<u8>> {
         let (bytes, _, unmappable) = self.encoding().encode(text);

@@ -5,7 +5,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::element::{CardSecret, ElementSet, Elements};
 use crate::domain::id::{PaymentId, ProviderName, Road};
 use crate::domain::identity::{IdNumber, IdType};
-use crate::domain::pan::{AccountKind, Pan};
+use crate::domain::pan::{AccountKind, AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
 use crate::provider::auth::{Auth, Scene, Setting};
 use crate::provider::deployment::Deployment;
@@ -76,8 +76,12 @@ impl Definition {
         let asked = capability.sets.iter().fold(ElementSet::EMPTY, |all, set| all.union(*set));
         let response = Response::compile(&self.response, self.charset, asked, &mut problems);
         try_templates(&templates, &vars, &mut problems);
+        if let (Some(xml), [_, ..]) = (&self.request.xml, vars.as_slice()) {
+            try_xml((&request, &templates), &vars, xml.span(), &mut problems);
+        }
         let base = base(&deployment, &mut problems);
-        let client = client(&deployment, &mut problems);
+        let identity = self.identity(&deployment, base.as_ref(), &mut problems);
+        let client = client(&deployment, identity, &mut problems);
         match (auth, base, client) {
             (Some(auth), Some(base), Some(client)) if problems.0.is_empty() => Ok(HttpProvider {
                 rate: deployment.rate.map(Rate::new),
@@ -94,6 +98,29 @@ impl Definition {
             }),
             _ => Err(problems.0),
         }
+    }
+
+    /// What is presented on the connection; over loopback there need be nothing.
+    fn identity(
+        &self,
+        deployment: &Deployment,
+        base: Option<&Url>,
+        problems: &mut Problems,
+    ) -> Option<reqwest::Identity> {
+        let Some(client) = &deployment.client else {
+            if self.client_certificate && base.is_some_and(|url| !is_loopback(url)) {
+                let message = "it asks for a certificate of ours";
+                let hint = "set `tls.client_cert_file` and `tls.client_key_file`";
+                problems.deployment("tls", message, hint);
+            }
+            return None;
+        };
+        let identity = reqwest::Identity::from_pkcs8_pem(&client.certificate, client.key.expose());
+        if identity.is_err() {
+            let message = "the client certificate and its key cannot be read";
+            problems.deployment("tls", message, "both are PEM, the key PKCS #8");
+        }
+        identity.ok()
     }
 
     /// What it can answer, and the variables of each set.
@@ -166,6 +193,24 @@ fn try_templates(templates: &Templates, vars: &Vars, problems: &mut Problems) {
     }
 }
 
+/// Reads the XML of every set as its reader would.
+fn try_xml(
+    (request, templates): (&Request, &Templates),
+    vars: &Vars,
+    span: std::ops::Range<usize>,
+    problems: &mut Problems,
+) {
+    let now = Timestamp::from_millis(1_767_225_600_000);
+    let sample = sample();
+    let mut contexts = vars.iter().map(|(set, vars)| {
+        facts::context(&sample.restricted(*set), PaymentId::new(now, 0), now, vars)
+    });
+    let fault = contexts.find_map(|context| request.try_xml(templates, &context).err());
+    if let Some(fault) = fault {
+        problems.file(span, format!("the template writes no XML document: {fault}"), "");
+    }
+}
+
 /// Elements that belong to nobody; the identity number is the example of GB 11643 itself.
 fn sample() -> Elements {
     Elements {
@@ -175,6 +220,7 @@ fn sample() -> Elements {
         phone: Mobile::parse("13800000000").ok(),
         cvv2: CardSecret::cvv2("000").ok(),
         expiry: CardSecret::expiry("0000").ok(),
+        account_level: Some(AccountLevel::One),
     }
 }
 
@@ -220,7 +266,11 @@ fn host(base: &Url) -> String {
     base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn client(deployment: &Deployment, problems: &mut Problems) -> Option<reqwest::Client> {
+fn client(
+    deployment: &Deployment,
+    identity: Option<reqwest::Identity>,
+    problems: &mut Problems,
+) -> Option<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -231,6 +281,9 @@ fn client(deployment: &Deployment, problems: &mut Problems) -> Option<reqwest::C
         .pool_idle_timeout(Duration::from_secs(15))
         .timeout(deployment.timeout)
         .connect_timeout(deployment.connect_timeout.min(deployment.timeout));
+    if let Some(identity) = identity {
+        builder = builder.identity(identity);
+    }
     if let Some(pem) = &deployment.ca {
         match reqwest::Certificate::from_pem_bundle(pem) {
             Ok(certificates) if !certificates.is_empty() => {
@@ -281,6 +334,7 @@ impl Provider for HttpProvider {
             answer: reading.answer,
             code: None,
             billable: reading.billable,
+            source: reading.source,
             trouble: reading.trouble,
         };
         match reading.code {

@@ -7,7 +7,7 @@ use std::ops::Range;
 pub enum Place {
     /// These bytes of the provider's own file.
     File(Range<usize>),
-    /// This key of the provider's deployment, in the main configuration: `url`, `secrets`, `vars`, `ca`.
+    /// This key of the provider's deployment, in the main configuration: `url`, `secrets`, `vars`, `ca`, `tls`.
     Deployment(&'static str),
 }
 

@@ -24,6 +24,7 @@ enum Body {
     Nothing,
     Form(Vec<(String, Text)>),
     Json(Tree),
+    Xml(Text),
 }
 
 #[derive(Debug)]
@@ -93,6 +94,21 @@ impl Request {
         matches!(self.body, Body::Form(_))
     }
 
+    /// Renders an XML body for a made-up question; what is no document would be none for everyone.
+    pub(crate) fn try_xml(
+        &self,
+        templates: &Templates,
+        context: &Value,
+    ) -> Result<(), roxmltree::Error> {
+        let Body::Xml(text) = &self.body else { return Ok(()) };
+        // What does not parse or render has been reported.
+        let xml = templates.render(text, context).unwrap_or_default();
+        if xml.is_empty() {
+            return Ok(());
+        }
+        roxmltree::Document::parse(&xml).map(drop)
+    }
+
     /// Whether a header is sent, by its name in lower case.
     pub(crate) fn sends(&self, header: &str) -> bool {
         let body_type = !matches!(self.body, Body::Nothing) && header == CONTENT_TYPE.as_str();
@@ -117,6 +133,11 @@ impl Request {
                 let json = tree.write(templates, context)?.unwrap_or(serde_json::json!({}));
                 let json = serde_json::to_vec(&json).map_err(|_| Unwritable)?;
                 (Content::Bytes(json), Some("application/json; charset=utf-8"))
+            }
+            Body::Xml(text) => {
+                let xml = templates.render(text, context)?;
+                let xml = self.charset.encode(&xml).ok_or(Unwritable)?;
+                (Content::Bytes(xml), Some(self.charset.xml_type()))
             }
         };
         let mut headers = HeaderMap::new();
@@ -194,13 +215,20 @@ fn body(
     templates: &mut Templates,
     problems: &mut Problems,
 ) -> Body {
-    match (&file.form, &file.json) {
-        (None, None) => Body::Nothing,
-        (Some(form), None) => Body::Form(fields(form.get(), templates, problems)),
-        (form, Some(json)) => {
-            if form.is_some() {
-                problems.file(json.span(), "a request has one body", "keep `form` or `json`");
-            }
+    let spans = [
+        file.form.as_ref().map(At::span),
+        file.json.as_ref().map(At::span),
+        file.xml.as_ref().map(At::span),
+    ];
+    for span in spans.into_iter().flatten().skip(1) {
+        let hint = "keep `form`, `json` or `xml`";
+        problems.file(span, "a request has one body", hint);
+    }
+    match (&file.form, &file.json, &file.xml) {
+        (None, None, None) => Body::Nothing,
+        (Some(form), _, _) => Body::Form(fields(form.get(), templates, problems)),
+        (None, None, Some(xml)) => Body::Xml(templates.add_xml(xml.get(), xml.span(), problems)),
+        (None, Some(json), _) => {
             if charset != Charset::Utf8 {
                 let hint = "leave out `charset`";
                 problems.file(json.span(), "JSON is UTF-8 (RFC 8259)", hint);

@@ -2,10 +2,15 @@
 
 use crate::domain::answer::Answer;
 use crate::domain::element::ElementSet;
+use crate::message::node::Node;
+use crate::message::path::Path;
+use crate::message::profile::XmlRule;
+use crate::message::{json, xml};
 use crate::provider::auth::Auth;
-use crate::provider::file::{
-    Absent, AnswersFile, At, Charset, FeeFile, Format, LayerFile, ResponseFile, read_set,
+use crate::provider::file::response::{
+    Absent, AnswersFile, FeeFile, Format, LayerFile, ResponseFile, SourceFile, XmlFile,
 };
+use crate::provider::file::{At, Charset, read_set};
 use crate::provider::form::{self, Pairs, Values};
 use crate::provider::problem::Problems;
 use crate::provider::{Billable, Trouble};
@@ -15,18 +20,33 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(crate) struct Response {
     format: Format,
+    xml: Option<XmlRule>,
     charset: Charset,
     statuses: Vec<u16>,
     http: Codes,
     layers: Vec<Layer>,
-    fee: Option<FeeFile>,
+    fee: Option<Fee>,
+    source: Option<Source>,
+}
+
+#[derive(Debug)]
+struct Fee {
+    at: Path,
+    yes: Vec<String>,
+    no: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Source {
+    at: Path,
+    names: BTreeMap<String, Box<str>>,
 }
 
 type Codes = BTreeMap<String, Answer>;
 
 #[derive(Debug)]
 struct Layer {
-    code: Vec<String>,
+    code: Vec<Path>,
     absent: Absent,
     next: BTreeSet<String>,
     answers: Codes,
@@ -40,30 +60,14 @@ pub(crate) struct Reading {
     pub(crate) answer: Answer,
     pub(crate) code: Option<String>,
     pub(crate) billable: Billable,
+    pub(crate) source: Option<Box<str>>,
     pub(crate) trouble: Option<Trouble>,
 }
 
-/// An answer whose values can be looked up.
-enum Body {
-    Json(serde_json::Value),
-    Form(BTreeMap<String, String>),
-}
-
-impl Body {
-    /// The text at a place; numbers and flags as JSON writes them.
-    fn at(&self, place: &str) -> Option<String> {
-        match self {
-            Self::Form(fields) => fields.get(place).cloned(),
-            Self::Json(json) => match json.pointer(place)? {
-                serde_json::Value::String(text) => Some(text.clone()),
-                serde_json::Value::Number(number) => Some(number.to_string()),
-                serde_json::Value::Bool(flag) => Some(flag.to_string()),
-                serde_json::Value::Null
-                | serde_json::Value::Array(_)
-                | serde_json::Value::Object(_) => None,
-            },
-        }
-    }
+/// The text at a place, if there is one and every reader sees the same.
+fn text(body: &Node<'_>, place: &Path) -> Result<Option<String>, Trouble> {
+    let found = body.find(place).map_err(|_| Trouble::Unreadable)?;
+    Ok(found.text().map(str::to_owned))
 }
 
 impl Response {
@@ -84,20 +88,20 @@ impl Response {
                 let hint = "leave out `next` and `absent`, or add the layer that they mean";
                 problems.file(layer.code.span(), "the last layer has no next one", hint);
             }
-            for place in layer.code.get().iter().chain(file.fee.iter().map(|fee| &fee.at)) {
-                if file.format == Format::Json && !place.get().starts_with('/') {
-                    let message = format!("`{}` is no JSON pointer", place.get());
-                    problems.file(place.span(), message, "it begins with `/` (RFC 6901)");
-                }
-            }
         }
+        let places = Places { format: *file.format.get() };
         Self {
-            format: file.format,
+            format: places.format,
+            xml: xml_rule(file, problems),
             charset,
             statuses: file.statuses.clone(),
             http: codes(&file.http, asked, problems),
-            layers: layers.iter().map(|layer| Layer::compile(layer, asked, problems)).collect(),
-            fee: file.fee.clone(),
+            layers: layers
+                .iter()
+                .map(|layer| Layer::compile(layer, asked, places, problems))
+                .collect(),
+            fee: file.fee.as_ref().and_then(|fee| Fee::compile(fee, places, problems)),
+            source: file.source.as_ref().and_then(|it| Source::compile(it, places, problems)),
         }
     }
 
@@ -110,16 +114,20 @@ impl Response {
             Ok(body) => body,
             Err(trouble) => return Reading::trouble(trouble, None),
         };
+        self.judge(&body, set).unwrap_or_else(|trouble| Reading::trouble(trouble, None))
+    }
+
+    /// Goes through the layers to the one that has the word.
+    fn judge(&self, body: &Node<'_>, set: ElementSet) -> Result<Reading, Trouble> {
         for layer in &self.layers {
-            let code = layer.code(&body);
-            match &code {
+            match layer.code(body)? {
                 None if layer.absent == Absent::Next => {}
-                None => return Reading::trouble(Trouble::Unreadable, None),
-                Some(code) if layer.next.contains(code) => {}
-                Some(code) => return self.judge(layer, code, set, &body),
+                None => return Err(Trouble::Unreadable),
+                Some(code) if layer.next.contains(&code) => {}
+                Some(code) => return self.conclude(layer, code, set, body),
             }
         }
-        Reading::trouble(Trouble::Unreadable, None)
+        Err(Trouble::Unreadable)
     }
 
     fn read_status(&self, status: u16, set: ElementSet) -> Reading {
@@ -129,51 +137,147 @@ impl Response {
                 answer: answer.about(set),
                 code: Some(code),
                 billable: Billable::No,
+                source: None,
                 trouble: None,
             },
             None => Reading::trouble(Trouble::Status, Some(code)),
         }
     }
 
-    fn parse(&self, body: &[u8], auth: &Auth) -> Result<Body, Trouble> {
-        let values = match self.format {
-            Format::Json => {
-                let json = serde_json::from_slice(body).map_err(|_| Trouble::Unreadable)?;
-                return if auth.vouches_for(None) {
-                    Ok(Body::Json(json))
-                } else {
-                    Err(Trouble::Signature)
-                };
-            }
-            Format::Form => Values::Escaped,
-            Format::RawForm => Values::Raw,
+    fn parse<'b>(&self, body: &'b [u8], auth: &Auth) -> Result<Node<'b>, Trouble> {
+        let unreadable = |_| Trouble::Unreadable;
+        let form = match self.format {
+            Format::Form => Some(Values::Escaped),
+            Format::RawForm => Some(Values::Raw),
+            Format::Json | Format::Xml => None,
         };
-        let pairs: Pairs = form::read(body, values).ok_or(Trouble::Unreadable)?;
-        if !auth.vouches_for(Some(&pairs)) {
+        let pairs = form.map(|values| form::read(body, values).ok_or(Trouble::Unreadable));
+        let pairs: Option<Pairs> = pairs.transpose()?;
+        if !auth.vouches_for(pairs.as_ref()) {
             return Err(Trouble::Signature);
         }
         let text = |bytes: &[u8]| self.charset.decode(bytes).ok_or(Trouble::Unreadable);
-        let fields = pairs.iter().map(|(name, value)| Ok((text(name)?, text(value)?)));
-        fields.collect::<Result<_, _>>().map(Body::Form)
+        match (pairs, &self.xml) {
+            (Some(pairs), _) => {
+                let field = |(name, value): &(Vec<u8>, Vec<u8>)| {
+                    Ok((text(name)?.into(), Node::Text(text(value)?.into())))
+                };
+                pairs.iter().map(field).collect::<Result<_, _>>().map(Node::Map)
+            }
+            (None, Some(rule)) => {
+                let named = xml::declared(body).map_err(unreadable)?;
+                if !self.charset.is_named(named.as_deref()) {
+                    return Err(Trouble::Unreadable);
+                }
+                xml::parse(&text(body)?, rule).map_err(unreadable)
+            }
+            (None, None) => {
+                let body = std::str::from_utf8(body).map_err(|_| Trouble::Unreadable)?;
+                json::parse(body).map_err(unreadable)
+            }
+        }
     }
 
-    fn judge(&self, layer: &Layer, code: &str, set: ElementSet, body: &Body) -> Reading {
-        let answer = layer.answers.get(code);
-        let said = self.fee.as_ref().and_then(|fee| {
-            let flag = body.at(fee.at.get())?;
-            let [yes, no] = [&fee.yes, &fee.no].map(|values| values.contains(&flag));
-            if yes { Some(Billable::Yes) } else { no.then_some(Billable::No) }
-        });
+    fn conclude(
+        &self,
+        layer: &Layer,
+        code: String,
+        set: ElementSet,
+        body: &Node<'_>,
+    ) -> Result<Reading, Trouble> {
+        let answer = layer.answers.get(&code);
+        let said = self.fee.as_ref().map(|fee| fee.said(body)).transpose()?.flatten();
         let by_list = match answer {
-            Some(_) if layer.billable.contains(code) => Billable::Yes,
-            Some(_) if !layer.uncertain.contains(code) => Billable::No,
+            Some(_) if layer.billable.contains(&code) => Billable::Yes,
+            Some(_) if !layer.uncertain.contains(&code) => Billable::No,
             Some(_) | None => Billable::Uncertain,
         };
-        Reading {
+        let source = self.source.as_ref().map(|source| source.said(body)).transpose()?.flatten();
+        Ok(Reading {
             answer: answer.map_or(Answer::Unavailable, |answer| answer.about(set)),
-            code: Some(code.to_owned()),
             billable: said.unwrap_or(by_list),
+            source,
             trouble: answer.is_none().then_some(Trouble::Unmapped),
+            code: Some(code),
+        })
+    }
+}
+
+impl Fee {
+    fn compile(file: &FeeFile, places: Places, problems: &mut Problems) -> Option<Self> {
+        let at = places.read(&file.at, problems)?;
+        Some(Self { at, yes: file.yes.clone(), no: file.no.clone() })
+    }
+
+    fn said(&self, body: &Node<'_>) -> Result<Option<Billable>, Trouble> {
+        let Some(flag) = text(body, &self.at)? else { return Ok(None) };
+        let no = self.no.contains(&flag).then_some(Billable::No);
+        Ok(if self.yes.contains(&flag) { Some(Billable::Yes) } else { no })
+    }
+}
+
+impl Source {
+    fn compile(file: &SourceFile, places: Places, problems: &mut Problems) -> Option<Self> {
+        for name in file.names.values().filter(|name| name.get().trim().is_empty()) {
+            problems.file(name.span(), "a source has a name", "");
+        }
+        let names = file
+            .names
+            .iter()
+            .map(|(name, source)| (name.get().clone(), source.get().as_str().into()));
+        Some(Self { at: places.read(&file.at, problems)?, names: names.collect() })
+    }
+
+    fn said(&self, body: &Node<'_>) -> Result<Option<Box<str>>, Trouble> {
+        Ok(text(body, &self.at)?.and_then(|name| self.names.get(&name).cloned()))
+    }
+}
+
+/// How places in an answer are written.
+#[derive(Clone, Copy)]
+struct Places {
+    format: Format,
+}
+
+impl Places {
+    fn read(self, place: &At<String>, problems: &mut Problems) -> Option<Path> {
+        let text = place.get();
+        let (path, hint) = match self.format {
+            Format::Form | Format::RawForm => {
+                let path = Path::parse(text).ok().filter(|path| path.keys().count() == 1);
+                (path, "it is the name of a field")
+            }
+            Format::Json | Format::Xml => {
+                let path = text.strip_prefix('/').and_then(|text| Path::parse(text).ok());
+                (path, "write the keys from the outside in, each after a `/`: `/data/result`")
+            }
+        };
+        if path.is_none() {
+            problems.file(place.span(), format!("`{text}` is no place in such an answer"), hint);
+        }
+        path
+    }
+}
+
+/// What an XML answer is; to be told for XML and for nothing else.
+fn xml_rule(file: &ResponseFile, problems: &mut Problems) -> Option<XmlRule> {
+    match (file.format.get(), &file.xml) {
+        (Format::Xml, None) => {
+            let hint = "add `xml = { root = \"…\" }`, with its `namespace` if it has one";
+            problems.file(file.format.span(), "an XML answer has a root", hint);
+            None
+        }
+        (Format::Xml, Some(xml)) => {
+            let XmlFile { root, namespace } = xml.get();
+            if root.get().is_empty() {
+                problems.file(root.span(), "a root has a name", "");
+            }
+            Some(XmlRule { root: root.get().clone(), namespace: namespace.clone(), tail: None })
+        }
+        (Format::Json | Format::Form | Format::RawForm, None) => None,
+        (Format::Json | Format::Form | Format::RawForm, Some(xml)) => {
+            problems.file(xml.span(), "the answer is no XML", "leave it out, or set `format`");
+            None
         }
     }
 }
@@ -181,7 +285,7 @@ impl Response {
 impl Reading {
     const fn trouble(trouble: Trouble, code: Option<String>) -> Self {
         let billable = Billable::Uncertain;
-        Self { answer: Answer::Unavailable, code, billable, trouble: Some(trouble) }
+        Self { answer: Answer::Unavailable, code, billable, source: None, trouble: Some(trouble) }
     }
 }
 
@@ -202,7 +306,12 @@ impl Answer {
 }
 
 impl Layer {
-    fn compile(file: &LayerFile, asked: ElementSet, problems: &mut Problems) -> Self {
+    fn compile(
+        file: &LayerFile,
+        asked: ElementSet,
+        places: Places,
+        problems: &mut Problems,
+    ) -> Self {
         if file.code.get().is_empty() {
             problems.file(file.code.span(), "a layer has a code", "name where it stands");
         }
@@ -226,7 +335,7 @@ impl Layer {
         }
         let set = |codes: &[At<String>]| codes.iter().map(|code| code.get().clone()).collect();
         Self {
-            code: file.code.get().iter().map(|place| place.get().clone()).collect(),
+            code: file.code.get().iter().filter_map(|at| places.read(at, problems)).collect(),
             absent: file.absent,
             next: set(&file.next),
             answers,
@@ -236,9 +345,10 @@ impl Layer {
     }
 
     /// The layer's code: every part must be there.
-    fn code(&self, body: &Body) -> Option<String> {
-        let parts: Option<Vec<String>> = self.code.iter().map(|place| body.at(place)).collect();
-        parts.map(|parts| parts.join("/"))
+    fn code(&self, body: &Node<'_>) -> Result<Option<String>, Trouble> {
+        let parts: Option<Vec<String>> =
+            self.code.iter().map(|place| text(body, place)).collect::<Result<_, _>>()?;
+        Ok(parts.map(|parts| parts.join("/")))
     }
 }
 

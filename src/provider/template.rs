@@ -11,6 +11,9 @@ use std::{collections::BTreeSet, ops::Range};
 /// Instructions that one template may execute; real ones need fewer than a hundred.
 const FUEL: u64 = 10_000;
 
+/// How the names of templates end whose values are escaped; the five characters and their references are those of XML.
+const XML: &str = ".xml";
+
 /// A value cannot be written as the protocol needs it. It says no more, since the value is an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unwritable;
@@ -33,22 +36,51 @@ impl Templates {
     pub(crate) fn new(charset: Charset) -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment.set_auto_escape_callback(|name| {
+            let xml = name.ends_with(XML);
+            if xml { minijinja::AutoEscape::Html } else { minijinja::AutoEscape::None }
+        });
         environment.set_fuel(Some(FUEL));
         environment.add_filter("brace_form", brace_form);
         environment.add_filter("b64encode", move |text: String| {
             let bytes = charset.encode(&text).ok_or_else(|| refuse("not in the charset"))?;
             Ok::<_, Error>(base64::engine::general_purpose::STANDARD.encode(bytes))
         });
+        environment.add_filter("md5", move |text: String| {
+            let bytes = charset.encode(&text).ok_or_else(|| refuse("not in the charset"))?;
+            let digest = openssl::hash::hash(openssl::hash::MessageDigest::md5(), &bytes)
+                .map_err(|_| refuse("MD5 is switched off"))?;
+            Ok::<_, Error>(hex::encode(digest))
+        });
         Self { environment, spans: Vec::new() }
     }
 
     /// Compiles a text.
     pub(crate) fn add(&mut self, text: &str, span: Range<usize>, problems: &mut Problems) -> Text {
+        self.add_as("", text, span, problems)
+    }
+
+    /// Compiles a text in which values are escaped as XML needs it.
+    pub(crate) fn add_xml(
+        &mut self,
+        text: &str,
+        span: Range<usize>,
+        problems: &mut Problems,
+    ) -> Text {
+        self.add_as(XML, text, span, problems)
+    }
+
+    fn add_as(
+        &mut self,
+        kind: &str,
+        text: &str,
+        span: Range<usize>,
+        problems: &mut Problems,
+    ) -> Text {
         if !["{{", "{%", "{#"].iter().any(|opening| text.contains(opening)) {
             return Text::Constant(text.into());
         }
-        let name = format!("template {}", self.spans.len());
+        let name = format!("template {}{kind}", self.spans.len());
         if let Err(error) = self.environment.add_template_owned(name.clone(), text.to_owned()) {
             let detail = error.detail().unwrap_or("not a template");
             problems.file(span, format!("the template does not parse: {detail}"), "");
@@ -178,8 +210,30 @@ mod tests {
     }
 
     #[test]
-    fn values_are_never_templates_and_never_escaped() {
+    fn a_part_may_be_hashed() {
+        // `printf 000005 | md5sum`, and 张 in GBK.
+        let pan = "{{ pan[:-6] }}{{ pan[-6:] | md5 }}";
+        check(
+            pan,
+            context!(pan => "6200000000000005"),
+            Ok("6200000000b69b712f7bd6757ddcda59959c89a2b1"),
+        );
+        check(
+            "{{ name[:1] | md5 }}{{ name[1:] }}",
+            context!(name => "张三"),
+            Ok("3ae0b2f5ac71b5f442db4d5f2c3b4120三"),
+        );
+        check("{{ name | md5 }}", context!(name => "𠮷"), Err(Unwritable));
+    }
+
+    #[test]
+    fn values_are_never_templates_and_escaped_in_xml_alone() {
         check("{{ name }}", context!(name => "{{ pan }}"), Ok("{{ pan }}"));
         check("{{ name }}", context!(name => "<'&\">"), Ok("<'&\">"));
+        let mut templates = Templates::new(Charset::Utf8);
+        let text = templates.add_xml("<a>{{ name }}</a>", 0..1, &mut Problems::default());
+        let xml = templates.render(&text, &context!(name => "<'&\">/]]>·")).unwrap();
+        let document = roxmltree::Document::parse(&xml).unwrap();
+        assert_eq!(document.root_element().text(), Some("<'&\">/]]>·"), "{xml}");
     }
 }

@@ -62,8 +62,7 @@ impl Service {
                 .transpose()?,
             pan: given(&told.pan).map(|text| Pan::parse(&text, AccountKind::Debit)).transpose()?,
             phone: given(&told.phone).map(|text| Mobile::parse(&text)).transpose()?,
-            cvv2: None,
-            expiry: None,
+            ..Elements::default()
         };
         let set = elements.set();
         let whole = set.contains(Element::Pan) && set != ElementSet::EMPTY.with(Element::Pan);

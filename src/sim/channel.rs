@@ -21,6 +21,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::sim::{
     core::Payer,
+    providers::Scripts,
     record::{AtChannel, AtRow, Channel, Log, Part, Verdict, digest},
     world::{Card, CardState, Element, Tuple, World},
 };
@@ -34,6 +35,8 @@ pub(super) struct Hub {
     pub(super) late_mismatches: u64,
     /// How many of a thousand inquiries fail for technical reasons.
     pub(super) provider_faults: u64,
+    /// What providers are told to say.
+    pub(super) scripts: Scripts,
 }
 
 /// A request as a gateway gets it.

@@ -21,25 +21,34 @@ use crate::sim::{
     channel::{Hub, serve},
     keys::{dice, sha256_hex},
     record::{AtProvider, lock},
-    world::{CardState, Element, Tuple},
+    world::{Card, CardState, Element, Tuple},
 };
 
 pub(super) mod aliyun;
+pub(super) mod bill99;
+pub(super) mod cpcn;
 pub(super) mod operator;
+pub(super) mod operator_detail;
+pub(super) mod reseller;
+mod script;
 pub(super) mod tencent;
 pub(super) mod unionpay72;
+
+pub use self::script::{Inquired, Said, Script, Twist};
+pub(super) use self::script::{Scripts, serve_others};
 
 /// How long a provider that hangs takes to answer: longer than any sane time limit.
 const HANGS: Duration = Duration::from_secs(8);
 
-/// What a provider finds in its copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    Match,
-    NoMatch,
-    NoRecord,
-    State(CardState),
-    Busy,
+/// Whom a provider asks.
+#[derive(Clone, Copy)]
+pub(super) enum Register {
+    /// A copy of the banks' data that is so many days old; perhaps with an operator's word for the phone.
+    Bank { lag_days: u32, mixed: bool },
+    /// The operators, by phone.
+    Operator,
+    /// The police, by identity number.
+    Police,
 }
 
 /// A request as the protocols see it.
@@ -91,14 +100,14 @@ pub(super) struct Reply {
 pub(super) trait Protocol: Send + Sync + 'static {
     /// The provider's name.
     const NAME: &'static str;
-    /// How old its copy of the banks' data is; nothing when it asks an operator.
-    const LAG_DAYS: Option<u32>;
-    /// Whether it also believes an operator about the phone.
-    const MIXED: bool = false;
+    /// What kind of text its answers are.
+    const CONTENT_TYPE: &'static str = "application/json;charset=utf-8";
+    /// Whom it asks about this request.
+    fn register(&self, request: &Request) -> Register;
     /// The elements asked, or a refusal when the request is not authentic or not readable.
     fn read(&self, request: &Request) -> Result<Tuple, Reply>;
     /// The answer in the provider's words.
-    fn write(&self, request: &Request, said: Said) -> Reply;
+    fn write(&self, request: &Request, said: &Said) -> Reply;
 }
 
 /// A running provider.
@@ -129,34 +138,43 @@ impl<P: Protocol> Provider<P> {
         dice(self.hub.seed, &[P::NAME, &who.to_string(), &times.to_string()])
     }
 
-    /// Looks the tuple up in this provider's copy.
-    fn look_up(&self, tuple: &Tuple) -> Said {
+    /// Looks the tuple up in the register that this provider asks.
+    fn look_up(&self, tuple: &Tuple, register: Register) -> Said {
         let world = &self.hub.world;
-        let Some(lag) = P::LAG_DAYS else {
-            let holder = tuple.phone.as_deref().and_then(|phone| world.phone_holder(phone));
-            let same = |held: &crate::sim::world::Facts| {
-                Some(&held.name) == tuple.name.as_ref()
-                    && Some(&held.id_number) == tuple.id_number.as_ref()
-            };
-            return holder.map_or(Said::NoRecord, |card| {
-                if same(card.at_copy(0)) { Said::Match } else { Said::NoMatch }
-            });
+        let (lag_days, mixed) = match register {
+            Register::Bank { lag_days, mixed } => (lag_days, mixed),
+            Register::Operator => {
+                let holder = tuple.phone.as_deref().and_then(|phone| world.phone_holder(phone));
+                return held_by(holder, tuple);
+            }
+            Register::Police => {
+                let holder = tuple.id_number.as_deref().and_then(|id| world.id_holder(id));
+                return held_by(holder, tuple);
+            }
         };
         let Some(card) = tuple.pan.as_deref().and_then(|pan| world.card(pan)) else {
             return Said::NoRecord;
         };
-        let mut wrong = card.at_copy(lag).differing(tuple);
-        if P::MIXED && tuple.phone.as_deref() == Some(card.operator_phone()) {
+        let mut wrong = card.at_copy(lag_days).differing(tuple);
+        if mixed && tuple.phone.as_deref() == Some(card.operator_phone()) {
             wrong.retain(|element| *element != Element::Phone);
         }
         if !wrong.is_empty() {
-            Said::NoMatch
+            Said::NoMatch(wrong)
         } else if card.state == CardState::Normal {
             Said::Match
         } else {
             Said::State(card.state)
         }
     }
+}
+
+/// What a register of people says: it knows its holder's name and identity number as they are today.
+fn held_by(holder: Option<&Card>, tuple: &Tuple) -> Said {
+    let Some(card) = holder else { return Said::NoRecord };
+    let asked = Tuple { phone: None, pan: None, ..tuple.clone() };
+    let wrong = card.at_copy(0).differing(&asked);
+    if wrong.is_empty() { Said::Match } else { Said::NoMatch(wrong) }
 }
 
 async fn handle<P: Protocol>(
@@ -173,14 +191,20 @@ async fn handle<P: Protocol>(
     };
     let read = provider.protocol.read(&request);
     let authentic = read.is_ok();
-    let (tuple, said, reply) = match read {
-        Err(refusal) => (Tuple::default(), None, refusal),
-        Ok(tuple) => {
+    let script = provider.hub.scripts.of(P::NAME);
+    let (tuple, said, reply) = match (read, &script) {
+        (Err(refusal), _) => (Tuple::default(), None, refusal),
+        (Ok(tuple), Some(script)) => {
+            let reply = provider.protocol.write(&request, &script.said);
+            (tuple, Some(script.said.clone()), reply)
+        }
+        (Ok(tuple), None) => {
             let roll = provider.roll(&tuple);
             let (fault, kind) = (roll % 1000 < provider.hub.provider_faults, roll / 1000 % 4);
             let latency = Duration::from_millis(3 + roll / 4000 % 30);
             tokio::time::sleep(if fault && kind == 0 { HANGS } else { latency }).await;
-            let said = if fault { Said::Busy } else { provider.look_up(&tuple) };
+            let register = provider.protocol.register(&request);
+            let said = if fault { Said::Busy } else { provider.look_up(&tuple, register) };
             let reply = if fault && kind == 1 {
                 Reply {
                     status: 500,
@@ -189,7 +213,7 @@ async fn handle<P: Protocol>(
                     billable: false,
                 }
             } else {
-                provider.protocol.write(&request, said)
+                provider.protocol.write(&request, &said)
             };
             (tuple, Some(said), reply)
         }
@@ -204,7 +228,9 @@ async fn handle<P: Protocol>(
         billable: reply.billable,
     });
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, [(header::CONTENT_TYPE, "application/json;charset=utf-8")], reply.body).into_response()
+    let twist = script.map_or(Twist::None, |script| script.twist);
+    let (content_type, body) = twist.apply(P::CONTENT_TYPE, reply.body);
+    (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
 }
 
 #[cfg(test)]

@@ -14,10 +14,14 @@ use rand_chacha::ChaCha8Rng;
 
 /// An element that a register can compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Element {
+pub enum Element {
+    /// The holder's name.
     Name,
+    /// The number of the identity card.
     IdNumber,
+    /// The card number.
     Pan,
+    /// The mobile phone number.
     Phone,
 }
 
@@ -88,10 +92,14 @@ impl Facts {
 
 /// A card's state at its bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CardState {
+pub enum CardState {
+    /// In order.
     Normal,
+    /// Reported lost.
     Lost,
+    /// Frozen.
     Frozen,
+    /// Past its date.
     Expired,
 }
 
@@ -214,13 +222,19 @@ pub(super) struct World {
     pub(super) cards: Vec<Card>,
     by_pan: HashMap<String, usize>,
     by_phone: HashMap<String, usize>,
+    by_id: HashMap<String, usize>,
 }
 
 impl World {
     /// Draws `people` people with one or two cards each.
     pub(super) fn new(seed: u64, people: usize, drift: Drift) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut world = Self { cards: vec![], by_pan: HashMap::new(), by_phone: HashMap::new() };
+        let mut world = Self {
+            cards: vec![],
+            by_pan: HashMap::new(),
+            by_phone: HashMap::new(),
+            by_id: HashMap::new(),
+        };
         for _ in 0..people {
             let facts = Facts {
                 name: name(&mut rng),
@@ -235,6 +249,7 @@ impl World {
         for (index, card) in world.cards.iter().enumerate() {
             world.by_pan.insert(card.pan.clone(), index);
             world.by_phone.insert(card.operator_phone.clone(), index);
+            world.by_id.insert(card.truth.id_number.clone(), index);
         }
         world
     }
@@ -242,6 +257,11 @@ impl World {
     /// The card with this number.
     pub(super) fn card(&self, pan: &str) -> Option<&Card> {
         self.cards.get(*self.by_pan.get(pan)?)
+    }
+
+    /// A card of the person that the police has on file under this number.
+    pub(super) fn id_holder(&self, id_number: &str) -> Option<&Card> {
+        self.cards.get(*self.by_id.get(id_number)?)
     }
 
     /// The holder that an operator has on file for this phone.

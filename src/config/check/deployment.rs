@@ -253,10 +253,8 @@ pub(crate) fn keys(
 }
 
 /// A provider's definition, as read from its file.
-#[derive(Debug)]
 pub(crate) struct Definition {
-    pub(crate) file: String,
-    pub(crate) text: String,
+    pub(crate) sheet: Sheet,
 }
 
 /// The providers in use.
@@ -302,8 +300,8 @@ fn provider(
     let timeout = time(sheet, file.timeout.as_ref(), SECOND / 10..=SECOND * 60, PROVIDER_TIMEOUT);
     let (server, definition) = (server?, definition?);
     Some(Provider {
-        file: definition.file.clone(),
-        definition: definition.text.clone(),
+        file: definition.sheet.name().to_owned(),
+        definition: definition.sheet.text().to_owned(),
         upstream: server.upstream,
         path: server.path,
         credentials,

@@ -5,7 +5,7 @@
 //! secret signs the hash alone, and instant and nonce are signed headers (Alibaba Cloud, ACS3-HMAC-SHA256).
 
 use crate::provider::auth::{Scene, Setting};
-use crate::provider::file::CanonicalRequestHmacFile;
+use crate::provider::file::auth::CanonicalRequestHmacFile;
 use crate::provider::request::Draft;
 use crate::provider::secret::Secret;
 use crate::provider::template::{Text, Unwritable};

@@ -3,7 +3,7 @@
 //! Answers that are forms carry the same signature, made with the provider's key.
 
 use crate::provider::auth::Setting;
-use crate::provider::file::SortedFormRsaSha256File;
+use crate::provider::file::auth::SortedFormRsaSha256File;
 use crate::provider::form::Pairs;
 use crate::provider::request::{Content, Draft};
 use crate::provider::template::Unwritable;

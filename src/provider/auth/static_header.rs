@@ -1,7 +1,7 @@
 //! A secret in a header, as marketplaces and gateways take it: `Authorization: APPCODE …`, `X-Api-Key: …`.
 
 use crate::provider::auth::Setting;
-use crate::provider::file::StaticHeaderFile;
+use crate::provider::file::auth::StaticHeaderFile;
 use crate::provider::request::Draft;
 use http::header::{HeaderName, HeaderValue};
 use zeroize::Zeroizing;

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::sim::{
     form,
     keys::{hmac, sha256_hex},
-    providers::{Protocol, Reply, Request, Said},
+    providers::{Protocol, Register, Reply, Request, Said},
     world::{CardState, Tuple},
 };
 
@@ -49,7 +49,10 @@ impl Aliyun {
 
 impl Protocol for Aliyun {
     const NAME: &'static str = "aliyun";
-    const LAG_DAYS: Option<u32> = Some(45);
+
+    fn register(&self, _: &Request) -> Register {
+        Register::Bank { lag_days: 45, mixed: false }
+    }
 
     fn read(&self, request: &Request) -> Result<Tuple, Reply> {
         let refuse = |code: &str| {
@@ -74,26 +77,33 @@ impl Protocol for Aliyun {
             phone: some("Mobile"),
         };
         let full = tuple.name.is_some() && tuple.id_number.is_some() && tuple.pan.is_some();
+        if some("ParamType").as_deref() != Some("normal")
+            || some("VerifyMode").as_deref() != Some("VERIFY_BANK_CARD")
+        {
+            return refuse("401");
+        }
         match some("ProductType").as_deref() {
             Some("BANK_CARD_4_META") if full && tuple.phone.is_some() => Ok(tuple),
             Some("BANK_CARD_3_META") if full => Ok(Tuple { phone: None, ..tuple }),
+            Some("BANK_CARD_2_META") if tuple.name.is_some() && tuple.pan.is_some() => {
+                Ok(Tuple { phone: None, id_number: None, ..tuple })
+            }
             _ => refuse("401"),
         }
     }
 
-    fn write(&self, _: &Request, said: Said) -> Reply {
+    fn write(&self, _: &Request, said: &Said) -> Reply {
         let (business, sub, billable) = match said {
             Said::Match => ("1", "101", true),
-            Said::NoMatch => ("2", "201", true),
+            Said::NoMatch(_) => ("2", "201", true),
             Said::State(CardState::Lost) => ("2", "204", true),
             Said::State(_) => ("2", "205", true),
             Said::NoRecord => ("3", "304", false),
-            Said::Busy => {
-                let body =
-                    json!({"Code": "500", "Message": "ServiceUnavailable", "RequestId": "0"})
-                        .to_string();
-                return Reply { status: 200, body, code: "500".into(), billable: false };
-            }
+            Said::Unsupported => ("3", "301", false),
+            Said::Strange => ("2", "299", true),
+            Said::Limited => return envelope("Throttling.User"),
+            Said::Invalid => return envelope("401"),
+            Said::Busy => return envelope("500"),
         };
         let result = json!({"BizCode": business, "SubCode": sub});
         let body =
@@ -101,4 +111,10 @@ impl Protocol for Aliyun {
                 .to_string();
         Reply { status: 200, body, code: format!("{business}/{sub}"), billable }
     }
+}
+
+/// An answer without a result.
+fn envelope(code: &str) -> Reply {
+    let body = json!({"Code": code, "Message": code, "RequestId": "0"}).to_string();
+    Reply { status: 200, body, code: code.into(), billable: false }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::sim::{
     form,
-    providers::{Protocol, Reply, Request, Said},
+    providers::{Protocol, Register, Reply, Request, Said},
     world::Tuple,
 };
 
@@ -16,14 +16,17 @@ pub(in crate::sim) struct Operator3 {
 
 impl Protocol for Operator3 {
     const NAME: &'static str = "operator3";
-    const LAG_DAYS: Option<u32> = None;
+
+    fn register(&self, _: &Request) -> Register {
+        Register::Operator
+    }
 
     fn read(&self, request: &Request) -> Result<Tuple, Reply> {
         if request.header("authorization") != format!("APPCODE {}", self.appcode) {
             return Err(Reply {
                 status: 403,
                 body: "Unauthorized".into(),
-                code: "403".into(),
+                code: "http_403".into(),
                 billable: false,
             });
         }
@@ -41,12 +44,21 @@ impl Protocol for Operator3 {
         Ok(tuple)
     }
 
-    fn write(&self, _: &Request, said: Said) -> Reply {
+    fn write(&self, _: &Request, said: &Said) -> Reply {
         match said {
             Said::Match => reply("200", "成功", Some("1")),
-            Said::NoMatch => reply("200", "成功", Some("2")),
-            Said::NoRecord | Said::State(_) => reply("200", "成功", Some("3")),
+            Said::NoMatch(_) => reply("200", "成功", Some("2")),
+            Said::NoRecord | Said::State(_) | Said::Unsupported => reply("200", "成功", Some("3")),
+            Said::Invalid => reply("400", "参数错误", None),
+            // The marketplace itself limits, and knows nothing of people.
+            Said::Limited => Reply {
+                status: 429,
+                body: "Throttled".into(),
+                code: "http_429".into(),
+                billable: false,
+            },
             Said::Busy => reply("999", "系统繁忙", None),
+            Said::Strange => reply("200", "成功", Some("9")),
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Bank card four elements as Tencent Cloud API 3.0 offers them (`BankCard4EVerification`), signed with TC3-HMAC-SHA256.
+//! Bank card, operator and identity verification as Tencent Cloud API 3.0 offers them, signed with TC3-HMAC-SHA256.
 
 use serde_json::{Value, json};
 
 use crate::sim::{
     baofoo::text,
     keys::{hmac, sha256_hex},
-    providers::{Protocol, Reply, Request, Said},
-    world::{CardState, Tuple},
+    providers::{Protocol, Register, Reply, Request, Said},
+    world::{CardState, Element, Tuple},
 };
 
 /// The provider's own secret pair.
@@ -42,51 +42,122 @@ impl Tencent {
     }
 }
 
+/// One API: what it asks, whom, and its own numbers.
+struct Action {
+    name: &'static str,
+    needs: &'static [Element],
+    register: Register,
+    /// Match, no match, no record, lost, expired, restricted, not supported, too often, invalid, busy.
+    codes: [i32; 10],
+    billed: fn(i32) -> bool,
+}
+
+const BANK: Register = Register::Bank { lag_days: 90, mixed: true };
+
+const ACTIONS: &[Action] = &[
+    Action {
+        name: "BankCard4EVerification",
+        needs: &[Element::Name, Element::IdNumber, Element::Pan, Element::Phone],
+        register: BANK,
+        codes: [0, -6, -9, -13, -14, -15, -17, -19, -3, -18],
+        billed: |code| matches!(code, -1 | 0 | -17..=-6),
+    },
+    Action {
+        name: "BankCardVerification",
+        needs: &[Element::Name, Element::IdNumber, Element::Pan],
+        register: BANK,
+        codes: [0, -5, -8, -12, -13, -14, -16, -18, -4, -17],
+        billed: |code| matches!(code, -1 | 0 | -16..=-5),
+    },
+    Action {
+        name: "BankCard2EVerification",
+        needs: &[Element::Name, Element::Pan],
+        register: BANK,
+        codes: [0, -4, -7, -11, -12, -13, -15, -17, -3, -16],
+        billed: |code| matches!(code, -1 | 0 | -15..=-4 | -18),
+    },
+    Action {
+        name: "PhoneVerification",
+        needs: &[Element::Name, Element::IdNumber, Element::Phone],
+        register: Register::Operator,
+        codes: [0, -4, -9, -9, -9, -9, -9, -12, -6, -11],
+        billed: |code| matches!(code, 0 | -4),
+    },
+    Action {
+        name: "IdCardVerification",
+        needs: &[Element::Name, Element::IdNumber],
+        register: Register::Police,
+        codes: [0, -1, -5, -5, -5, -5, -5, -7, -2, -4],
+        billed: |code| matches!(code, 0 | -1),
+    },
+];
+
+impl Action {
+    fn of(request: &Request) -> Option<&'static Self> {
+        ACTIONS.iter().find(|action| action.name == request.header("x-tc-action"))
+    }
+
+    fn code(&self, said: &Said) -> i32 {
+        let [right, wrong, none, lost, expired, restricted, unsupported, often, invalid, busy] =
+            self.codes;
+        match said {
+            Said::Match => right,
+            Said::NoMatch(_) => wrong,
+            Said::NoRecord => none,
+            Said::State(CardState::Lost) => lost,
+            Said::State(CardState::Expired) => expired,
+            Said::State(_) => restricted,
+            Said::Unsupported => unsupported,
+            Said::Limited => often,
+            Said::Invalid => invalid,
+            Said::Busy => busy,
+            Said::Strange => -99,
+        }
+    }
+}
+
 impl Protocol for Tencent {
     const NAME: &'static str = "tencent";
-    const LAG_DAYS: Option<u32> = Some(90);
-    const MIXED: bool = true;
+
+    fn register(&self, request: &Request) -> Register {
+        Action::of(request).map_or(BANK, |action| action.register)
+    }
 
     fn read(&self, request: &Request) -> Result<Tuple, Reply> {
         if self.is_authentic(request) != Some(true) {
             return Err(error("AuthFailure.SignatureFailure"));
         }
-        if request.header("x-tc-action") != "BankCard4EVerification"
-            || request.header("x-tc-version") != "2018-03-01"
-        {
-            return Err(error("InvalidAction"));
-        }
+        let action = Action::of(request).filter(|_| request.header("x-tc-version") == "2018-03-01");
+        let action = action.ok_or_else(|| error("InvalidAction"))?;
         let body: Value =
             serde_json::from_slice(&request.body).map_err(|_| error("InvalidParameter"))?;
-        let some = |key| Some(text(&body, key)).filter(|value| !value.is_empty());
-        let tuple = Tuple {
-            name: some("Name"),
-            id_number: some("IdCard"),
-            pan: some("BankCard"),
-            phone: some("Phone"),
+        let some = |element, key| {
+            let value = Some(text(&body, key)).filter(|value| !value.is_empty());
+            value.filter(|_| action.needs.contains(&element))
         };
-        if tuple.name.is_none()
-            || tuple.id_number.is_none()
-            || tuple.pan.is_none()
-            || tuple.phone.is_none()
-        {
+        let tuple = Tuple {
+            name: some(Element::Name, "Name"),
+            id_number: some(Element::IdNumber, "IdCard"),
+            pan: some(Element::Pan, "BankCard"),
+            phone: some(Element::Phone, "Phone"),
+        };
+        if action.needs.iter().any(|element| tuple.get(*element).is_none()) {
             return Err(error("MissingParameter"));
         }
         Ok(tuple)
     }
 
-    fn write(&self, _: &Request, said: Said) -> Reply {
-        let (result, description, billable) = match said {
-            Said::Match => ("0", "认证通过", true),
-            Said::NoMatch => ("-6", "持卡人信息有误", true),
-            Said::NoRecord => ("-9", "无效卡号", true),
-            Said::State(CardState::Lost) => ("-13", "该卡已挂失", true),
-            Said::State(CardState::Expired) => ("-14", "卡已过期", true),
-            Said::State(_) => ("-15", "受限制的卡", true),
-            Said::Busy => ("-18", "系统繁忙", false),
-        };
-        let body = json!({"Response": {"Result": result, "Description": description, "RequestId": "00000000-0000-4000-8000-000000000000"}});
-        Reply { status: 200, body: body.to_string(), code: result.into(), billable }
+    fn write(&self, request: &Request, said: &Said) -> Reply {
+        let Some(action) = Action::of(request) else { return error("InvalidAction") };
+        let result = action.code(said);
+        let operator = matches!(action.register, Register::Operator);
+        let isp = if operator { "移动" } else { "" };
+        let body = json!({"Response": {
+            "Result": result.to_string(), "Description": "结果", "Isp": isp,
+            "RequestId": "00000000-0000-4000-8000-000000000000",
+        }});
+        let billable = (action.billed)(result);
+        Reply { status: 200, body: body.to_string(), code: result.to_string(), billable }
     }
 }
 

@@ -94,6 +94,7 @@ async fn aliyun_knows_its_buyers_signature() {
         let fields: Fields = [
             ("ProductType", product),
             ("ParamType", "normal"),
+            ("VerifyMode", "VERIFY_BANK_CARD"),
             ("UserName", value(&told, Element::Name)),
             ("IdentifyNum", value(&told, Element::IdNumber)),
             ("BankCard", value(&told, Element::Pan)),
@@ -195,4 +196,37 @@ async fn unionpay_data_is_asked_and_answered_by_signed_forms() {
     assert_eq!(ask("B999", &told, false).await, "10");
     assert_eq!(ask("B156", &Tuple { phone: None, ..told.clone() }, false).await, "13");
     assert_eq!(ask("B156", &told, true).await, "11");
+}
+
+#[tokio::test]
+async fn registers_of_people_know_who_holds_a_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let (simulation, told) = start(&dir).await;
+    let detail = async |name: &str, id_number: &str, phone: &str| {
+        let fields: Fields = [("name", name), ("idcard", id_number), ("mobile", phone)]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        let code = &simulation.credentials()["operator-detail-appcode"];
+        let request = client().post(&simulation.endpoints()["operator-detail"]);
+        let request = request.header("authorization", format!("APPCODE {code}"));
+        let answer = text(request.body(form::write(&fields, UTF_8, true).unwrap())).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let code = answer.pointer("/data/state").or(answer.pointer("/code")).unwrap();
+        code.as_str().unwrap().to_owned()
+    };
+    let [name, id_number, phone] =
+        [Element::Name, Element::IdNumber, Element::Phone].map(|element| value(&told, element));
+    assert_eq!(detail(name, id_number, phone).await, "1");
+    assert_eq!(detail("某某某", "1", phone).await, "2");
+    assert_eq!(detail("某某某", id_number, phone).await, "3");
+    assert_eq!(detail(name, "1", phone).await, "4");
+    assert_eq!(detail(name, id_number, "10000000000").await, "10001");
+
+    let police = |name: &str, id_number: &str| {
+        let asked = Tuple { name: Some(name.to_owned()), ..told.clone() };
+        super::held_by(simulation.hub.world.id_holder(id_number), &asked)
+    };
+    assert_eq!(police(name, id_number), super::Said::Match);
+    assert_eq!(police("某某某", id_number), super::Said::NoMatch(vec![Element::Name]));
+    assert_eq!(police(name, "1"), super::Said::NoRecord);
 }

@@ -6,7 +6,7 @@ use crate::sim::{
     acp,
     form::{self, Fields, field},
     keys::Key,
-    providers::{Protocol, Reply, Request, Said},
+    providers::{Protocol, Register, Reply, Request, Said},
     world::Tuple,
 };
 
@@ -52,7 +52,11 @@ impl UnionPay72 {
 
 impl Protocol for UnionPay72 {
     const NAME: &'static str = "unionpay72";
-    const LAG_DAYS: Option<u32> = Some(20);
+    const CONTENT_TYPE: &'static str = "text/html;charset=utf-8";
+
+    fn register(&self, _: &Request) -> Register {
+        Register::Bank { lag_days: 20, mixed: false }
+    }
 
     fn read(&self, request: &Request) -> Result<Tuple, Reply> {
         let charset = form::charset(&request.body);
@@ -88,13 +92,17 @@ impl Protocol for UnionPay72 {
         Ok(tuple)
     }
 
-    fn write(&self, request: &Request, said: Said) -> Reply {
+    fn write(&self, request: &Request, said: &Said) -> Reply {
         let (code, billable) = match said {
             Said::Match => ("00", true),
-            Said::NoMatch => ("66", true),
+            Said::NoMatch(_) => ("66", true),
             Said::NoRecord => ("61", true),
             Said::State(_) => ("63", true),
+            Said::Unsupported => ("62", false),
+            Said::Limited => ("37", false),
+            Said::Invalid => ("13", false),
             Said::Busy => ("02", false),
+            Said::Strange => ("A9", false),
         };
         self.answer(request, code, billable)
     }
