@@ -14,6 +14,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const SHIPPED: &[(&str, &str)] = &[
     ("channels/unionpay.toml", include_str!("../../../config/channels/unionpay.toml")),
     ("channels/baofoo.toml", include_str!("../../../config/channels/baofoo.toml")),
+    ("channels/lianlian.toml", include_str!("../../../config/channels/lianlian.toml")),
+    ("channels/yeepay.toml", include_str!("../../../config/channels/yeepay.toml")),
+    ("channels/yeepay-json.toml", include_str!("../../../config/channels/yeepay-json.toml")),
+    ("codes/lianlian.toml", include_str!("../../../config/codes/lianlian.toml")),
+    ("codes/yeepay.toml", include_str!("../../../config/codes/yeepay.toml")),
     ("codes/unionpay.toml", include_str!("../../../config/codes/unionpay.toml")),
     ("codes/baofoo.toml", include_str!("../../../config/codes/baofoo.toml")),
     (
@@ -37,10 +42,13 @@ const SHIPPED: &[(&str, &str)] = &[
 /// The channels whose payloads are sealed, with the key files of both directions.
 const SEALED: &[(&str, &str, &str)] = &[("baofoo", "baofoo-core.pem", "baofoo-channel.pem")];
 
+/// Profiles of channels that speak a second format, and the channel.
+const SECOND: &[(&str, &str)] = &[("yeepay-json", "yeepay")];
+
 /// The demo's policy: everything is enforced, and holds are not paused, since the simulated book is small.
 fn policy(simulation: &Simulation) -> String {
     let mut text = "[mode]\n".to_owned();
-    for channel in simulation.channels() {
+    for channel in simulation.channels().into_iter().chain(SECOND.iter().map(|(name, _)| *name)) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{channel} = {{ enforce = 100 }}");
     }
@@ -170,6 +178,9 @@ upstream = "{plain}"
         sign_key = file("unionpay72-buyer.key.pem"),
         verify_key = file("unionpay72-provider.pem"),
     );
+    for (name, channel) in SECOND {
+        let _ = write!(text, "\n[channels.{name}]\nupstreams = [\"{}\"]\n", url(channel));
+    }
     for channel in simulation.channels() {
         let _ = write!(text, "\n[channels.{channel}]\nupstreams = [\"{}\"]\n", url(channel));
         for (_, request, answer) in SEALED.iter().filter(|(name, _, _)| *name == channel) {
