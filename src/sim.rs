@@ -67,7 +67,8 @@ const CHANNELS: &[(Channel, u32, Open)] = &[
     (unionpay::NAME, 70, unionpay::open),
     (baofoo::NAME, 26, baofoo::open),
     (lianlian::NAME, 16, lianlian::open),
-    (yeepay::NAME, 16, yeepay::open),
+    (yeepay::NAME, 15, yeepay::open),
+    (yeepay::JSON, 6, yeepay::open_json),
 ];
 
 /// What a simulation is made from.

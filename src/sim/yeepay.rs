@@ -24,17 +24,33 @@ use crate::sim::{
 
 /// The channel's name.
 pub(super) const NAME: Channel = "yeepay";
+/// The name under which its messages in JSON go, and come to a gateway of their own.
+pub(super) const JSON: Channel = "yeepay-json";
 
 /// Both ends, with fresh keys.
 pub(super) fn open(hub: &Arc<Hub>) -> Result<Ends, ErrorStack> {
+    ends(hub, NAME, ["yeepay-core.pem", "yeepay-core.key.pem", "yeepay-channel.pem"])
+}
+
+/// The same for the messages in JSON.
+pub(super) fn open_json(hub: &Arc<Hub>) -> Result<Ends, ErrorStack> {
+    let files = ["yeepay-json-core.pem", "yeepay-json-core.key.pem", "yeepay-json-channel.pem"];
+    ends(hub, JSON, files)
+}
+
+fn ends(
+    hub: &Arc<Hub>,
+    name: Channel,
+    [public, private, channel]: [&'static str; 3],
+) -> Result<Ends, ErrorStack> {
     let (own, core) = (Arc::new(Key::new(2048)?), Arc::new(Key::new(2048)?));
     Ok(Ends {
         key_files: vec![
-            ("yeepay-core.pem", core.public_pem()?),
-            ("yeepay-core.key.pem", core.private_pem()?),
-            ("yeepay-channel.pem", own.public_pem()?),
+            (public, core.public_pem()?),
+            (private, core.private_pem()?),
+            (channel, own.public_pem()?),
         ],
-        payer: Arc::new(YeePayCore { own: Arc::clone(&core), channel: Arc::clone(&own) }),
+        payer: Arc::new(YeePayCore { name, own: Arc::clone(&core), channel: Arc::clone(&own) }),
         gateway: Box::new(YeePay { hub: Arc::clone(hub), own, core, books: Mutex::default() }),
     })
 }

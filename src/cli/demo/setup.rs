@@ -42,13 +42,10 @@ const SHIPPED: &[(&str, &str)] = &[
 /// The channels whose payloads are sealed, with the key files of both directions.
 const SEALED: &[(&str, &str, &str)] = &[("baofoo", "baofoo-core.pem", "baofoo-channel.pem")];
 
-/// Profiles of channels that speak a second format, and the channel.
-const SECOND: &[(&str, &str)] = &[("yeepay-json", "yeepay")];
-
 /// The demo's policy: everything is enforced, and holds are not paused, since the simulated book is small.
 fn policy(simulation: &Simulation) -> String {
     let mut text = "[mode]\n".to_owned();
-    for channel in simulation.channels().into_iter().chain(SECOND.iter().map(|(name, _)| *name)) {
+    for channel in simulation.channels() {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{channel} = {{ enforce = 100 }}");
     }
@@ -178,9 +175,6 @@ upstream = "{plain}"
         sign_key = file("unionpay72-buyer.key.pem"),
         verify_key = file("unionpay72-provider.pem"),
     );
-    for (name, channel) in SECOND {
-        let _ = write!(text, "\n[channels.{name}]\nupstreams = [\"{}\"]\n", url(channel));
-    }
     for channel in simulation.channels() {
         let _ = write!(text, "\n[channels.{channel}]\nupstreams = [\"{}\"]\n", url(channel));
         for (_, request, answer) in SEALED.iter().filter(|(name, _, _)| *name == channel) {

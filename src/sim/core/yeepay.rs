@@ -12,8 +12,9 @@ use crate::sim::{
     core::{Got, Journey, Message, Payer, number},
     form::Fields,
     keys::Key,
+    record::Channel,
     world::Tuple,
-    yeepay::{NAME, order_key},
+    yeepay::{JSON, order_key},
     yop::{Call, Content, is_answer_signed, sign},
 };
 
@@ -23,6 +24,8 @@ const PARENT: &str = "10080000000";
 
 /// The core's side: its own key, and the gateway's to check answers with.
 pub(in crate::sim) struct YeePayCore {
+    /// Messages in JSON go by a name of their own.
+    pub(in crate::sim) name: Channel,
     pub(in crate::sim) own: Arc<Key>,
     pub(in crate::sim) channel: Arc<Key>,
 }
@@ -51,6 +54,9 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("withdraw-order", "/rest/v1.0/account/withdraw/order", "withdraw"),
     ("withdraw-system-query", "/rest/v1.0/account/withdraw/system/query", "query"),
 ];
+
+/// The one message in JSON.
+const PAYER: &str = "bindcard-payerrequest";
 
 /// What a message is about.
 #[derive(Default)]
@@ -194,7 +200,8 @@ impl Payer for YeePayCore {
     }
 
     fn kinds(&self) -> Vec<&'static str> {
-        KINDS.iter().map(|(name, _, _)| *name).collect()
+        let json = self.name == JSON;
+        KINDS.iter().map(|(kind, _, _)| *kind).filter(|kind| (*kind == PAYER) == json).collect()
     }
 
     fn sample(&self, kind: &str, people: &[Tuple], rng: &mut ChaCha8Rng) -> Option<Message> {
@@ -221,7 +228,7 @@ impl YeePayCore {
         let signed = sign(&self.own, &call, &content)?;
         let get = matches!(content, Content::Query(_));
         Some(Message {
-            channel: NAME,
+            channel: self.name,
             method: if get { Method::GET } else { Method::POST },
             path: signed.path,
             order: order_key(path, &content),
@@ -243,14 +250,12 @@ struct Way<'a, 'j> {
 impl Way<'_, '_> {
     /// An agreement, then payments by it; or a withdrawal.
     async fn go(&mut self, rng: &mut ChaCha8Rng) -> Option<()> {
-        match rng.random_range(0..100) {
-            0..12 => return self.withdraw(rng).await,
-            12..20 => {
-                let plan = self.plan();
-                self.say(rng, "bindcard-payerrequest", &plan).await?;
-                return self.say(rng, "bindcard-queryorderinfo", &plan).await.map(|_| ());
-            }
-            _ => {}
+        if self.core.name == JSON {
+            let plan = self.plan();
+            return self.say(rng, PAYER, &plan).await.map(|_| ());
+        }
+        if rng.random_bool(0.12) {
+            return self.withdraw(rng).await;
         }
         let entrusted = rng.random_bool(0.4);
         let mut agreement = self.bind(rng, entrusted).await?;
@@ -282,6 +287,7 @@ impl Way<'_, '_> {
         let bound = self.say(rng, kind("bindcard-confirm", "bindcard-confirm-v2"), &plan).await?;
         if rng.random_bool(0.1) {
             self.say(rng, "bindcard-queryorder", &plan).await?;
+            self.say(rng, "bindcard-queryorderinfo", &plan).await?;
             self.say(rng, "bindcard-bindcardlist", &plan).await?;
         }
         Some(text(&bound, "bindId"))
