@@ -32,11 +32,14 @@ mod core;
 mod form;
 mod keys;
 mod leaks;
+mod lianlian;
 mod providers;
 mod record;
 mod sample;
 mod unionpay;
 mod world;
+mod yeepay;
+mod yop;
 
 pub use self::{
     audit::{Audit, ChannelAudit, Count},
@@ -62,8 +65,13 @@ type Open = fn(&Arc<Hub>) -> Result<Ends, openssl::error::ErrorStack>;
 
 /// Every channel: its name, how its share of the journeys compares with the others', and its ends. Journeys have steps, some more
 /// than others.
-const CHANNELS: &[(Channel, u32, Open)] =
-    &[(unionpay::NAME, 70, unionpay::open), (baofoo::NAME, 26, baofoo::open)];
+const CHANNELS: &[(Channel, u32, Open)] = &[
+    (unionpay::NAME, 70, unionpay::open),
+    (baofoo::NAME, 26, baofoo::open),
+    (lianlian::NAME, 16, lianlian::open),
+    (yeepay::NAME, 15, yeepay::open),
+    (yeepay::JSON, 6, yeepay::open_json),
+];
 
 /// What a simulation is made from.
 #[derive(Clone, Debug)]

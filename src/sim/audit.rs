@@ -7,7 +7,7 @@
 //!   else `unverified_then_no_match`. Evidence is a provider's match, and a success of the core's own verify message,
 //!   which itself has no second half and no kind. A `UnionPay` mandate (72/11) is not evidence: the debit after it does not quote it.
 //! * for a debit by agreement: the same rule at its bind, with the bind's own success as evidence too, since the channel checked the
-//!   elements there; so a living agreement is always verified.
+//!   elements there; so a living agreement is always verified, if only in those elements that the channel compared as they were sent.
 //!
 //! One order counts once, and `match_then_no_match` goes before the other kind.
 //!
@@ -233,7 +233,12 @@ fn truth<'a>(
             .as_deref()
             .and_then(|agreement| binds.get(&(channel, agreement)))
             .filter(|_| original.part == Part::ByAgreement);
-        let proved_at_bind = bind.is_some_and(|bind| meets(&bind.tuple, &entry.verdict.said));
+        let proved_at_bind = bind.is_some_and(|bind| {
+            let only = &bind.verdict.proves;
+            let said = entry.verdict.said.iter().copied();
+            let proved = said.filter(|named| only.is_empty() || only.contains(named));
+            meets(&bind.tuple, &proved.collect::<Vec<_>>())
+        });
         let checked = bind.unwrap_or(original);
         let kind = if proved_at_bind || evidence.covers(checked, &entry.verdict.said) {
             MATCHED

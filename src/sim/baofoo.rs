@@ -201,7 +201,7 @@ impl Baofoo {
             said: said.to_vec(),
             wrong,
             proved: finding == Finding::Right,
-            pending: false,
+            ..Verdict::default()
         }
     }
 

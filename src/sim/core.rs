@@ -30,7 +30,9 @@ use crate::sim::{
 };
 
 pub(super) mod baofoo;
+pub(super) mod lianlian;
 pub(super) mod unionpay;
+pub(super) mod yeepay;
 
 /// How many journeys wait before the oldest goes on: a customer does not debit in the millisecond after he binds.
 const WAITING: usize = 48;

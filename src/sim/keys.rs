@@ -27,16 +27,41 @@ impl Key {
 
     /// RSA over SHA-256, base64.
     pub(super) fn sign(&self, text: &[u8]) -> Result<String, ErrorStack> {
-        let mut signer = Signer::new(MessageDigest::sha256(), &self.pair)?;
+        self.sign_by(MessageDigest::sha256(), text)
+    }
+
+    /// RSA over this digest, base64.
+    pub(super) fn sign_by(&self, digest: MessageDigest, text: &[u8]) -> Result<String, ErrorStack> {
+        let mut signer = Signer::new(digest, &self.pair)?;
         Ok(STANDARD.encode(signer.sign_oneshot_to_vec(text)?))
     }
 
     /// Whether `signature` is this pair's over `text`.
     pub(super) fn verify(&self, text: &[u8], signature: &str) -> bool {
+        self.verify_by(MessageDigest::sha256(), text, signature)
+    }
+
+    /// Whether `signature` is this pair's over `text` with this digest.
+    pub(super) fn verify_by(&self, digest: MessageDigest, text: &[u8], signature: &str) -> bool {
         let Ok(signature) = STANDARD.decode(signature) else { return false };
-        Verifier::new(MessageDigest::sha256(), &self.pair)
+        Verifier::new(digest, &self.pair)
             .and_then(|mut verifier| verifier.verify_oneshot(&signature, text))
             .unwrap_or(false)
+    }
+
+    /// Encrypts a short text to this pair's owner (PKCS #1), base64.
+    pub(super) fn conceal(&self, text: &str) -> Result<String, ErrorStack> {
+        let mut out = vec![0; usize::try_from(self.rsa.size()).unwrap_or_default()];
+        let written = self.rsa.public_encrypt(text.as_bytes(), &mut out, Padding::PKCS1)?;
+        Ok(STANDARD.encode(out.get(..written).unwrap_or_default()))
+    }
+
+    /// Decrypts what was concealed to this pair.
+    pub(super) fn reveal(&self, concealed: &str) -> Option<String> {
+        let mut out = vec![0; usize::try_from(self.rsa.size()).ok()?];
+        let bytes = STANDARD.decode(concealed).ok()?;
+        let written = self.rsa.private_decrypt(&bytes, &mut out, Padding::PKCS1).ok()?;
+        String::from_utf8(out.get(..written)?.to_vec()).ok()
     }
 
     /// Seals a text as Baofoo does: base64, blocks of 32 bytes, each encrypted with the private key, hex, joined.

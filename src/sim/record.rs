@@ -40,6 +40,8 @@ pub(super) struct Verdict {
     pub(super) wrong: Vec<Element>,
     /// The channel checked the elements and found them right.
     pub(super) proved: bool,
+    /// Which of the message's elements that proves; all where empty.
+    pub(super) proves: Vec<Element>,
     /// A payment was taken, and its end is told by a query only.
     pub(super) pending: bool,
 }

@@ -6,6 +6,57 @@ use reqwest::Url;
 
 use crate::sim::{Settings, Simulation, Target, record::Channel};
 
+/// Every message type that the journeys have, as the channels call it.
+const SPOKEN: &[&str] = &[
+    "00/00",
+    "01",
+    "01/01",
+    "02",
+    "03",
+    "04/00",
+    "11",
+    "11/02",
+    "12",
+    "12/00",
+    "15",
+    "16",
+    "31",
+    "31/00",
+    "72/01",
+    "72/10",
+    "72/11",
+    "74/04",
+    "77/02",
+    "BF0040001",
+    "BF0040002",
+    "bindcard/bindcardlist",
+    "bindcard/confirm",
+    "bindcard/payerrequest",
+    "bindcard/queryorder",
+    "bindcard/queryorderinfo",
+    "bindcard/request",
+    "bindcard/resendsms",
+    "bindpay/confirm",
+    "bindpay/request",
+    "bindpay/sendsms",
+    "entrust/confirm",
+    "entrust/pay",
+    "entrust/query",
+    "entrust/request",
+    "individual-bindcard-apply",
+    "individual-bindcard-verify",
+    "payment-bankcard",
+    "payment-papay",
+    "query-payment",
+    "query-withdrawal",
+    "trade/order",
+    "trade/order/query",
+    "validation-sms",
+    "withdraw/order",
+    "withdraw/system/query",
+    "withdrawal",
+];
+
 /// The channels themselves, without Hefu.
 fn direct(simulation: &Simulation) -> Target {
     let url = |name| Url::parse(&simulation.endpoints()[name]).unwrap();
@@ -30,33 +81,10 @@ async fn run(settings: Settings, messages: usize) -> Simulation {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_direct_run_is_clean_and_speaks_every_message() {
     let dir = tempfile::tempdir().unwrap();
-    let simulation = run(Settings::new(7, dir.path().into()), 4000).await;
+    let simulation = run(Settings::new(7, dir.path().into()), 8000).await;
     let audit = simulation.audit();
     let seen: BTreeSet<_> = simulation.hub.log.channels().iter().map(|e| e.txn.clone()).collect();
-    let expected = [
-        "00/00",
-        "01",
-        "01/01",
-        "02",
-        "03",
-        "04/00",
-        "11",
-        "11/02",
-        "12",
-        "12/00",
-        "15",
-        "16",
-        "31",
-        "31/00",
-        "72/01",
-        "72/10",
-        "72/11",
-        "74/04",
-        "77/02",
-        "BF0040001",
-        "BF0040002",
-    ];
-    assert_eq!(seen, expected.map(str::to_owned).into());
+    assert_eq!(seen, SPOKEN.iter().map(|txn| (*txn).to_owned()).collect());
     for (name, channel) in &audit.channels {
         assert_eq!(
             (
@@ -71,12 +99,12 @@ async fn a_direct_run_is_clean_and_speaks_every_message() {
         );
         assert!(channel.received == channel.sent && channel.refused == 0, "{name}");
         assert!(
-            channel.match_then_no_match.truly + channel.unverified_then_no_match.truly > 20,
+            channel.match_then_no_match.truly + channel.unverified_then_no_match.truly > 5,
             "{name}"
         );
     }
     let share = |name: &str| audit.channels[name].sent * 100 / audit.sum(|c| c.sent);
-    assert!((52..=68).contains(&share("unionpay")), "{}", share("unionpay"));
+    assert!((30..=50).contains(&share("unionpay")), "{}", share("unionpay"));
     assert!(audit.uninspected > 0);
     assert!(
         audit.channels["baofoo"].match_then_no_match.truly > 10,
@@ -84,7 +112,7 @@ async fn a_direct_run_is_clean_and_speaks_every_message() {
     );
     for channel in simulation.channels() {
         let found = believed(&simulation, channel);
-        assert!(found > 15, "{channel}: {found}");
+        assert!(found > 3, "{channel}: {found}");
     }
     assert!(simulation.leak_scanner().unwrap().scan(b"nothing of anybody").is_empty());
 }
@@ -113,7 +141,9 @@ async fn late_mismatches_are_told_by_the_query() {
         .count();
     let told_at_once = log
         .iter()
-        .filter(|e| ["11/02", "16"].contains(&e.txn.as_str()) && !e.verdict.said.is_empty())
+        .filter(|e| {
+            ["11/02", "16", "payment-papay"].contains(&e.txn.as_str()) && !e.verdict.said.is_empty()
+        })
         .count();
     assert!(told_by_query > 0);
     assert_eq!(told_at_once, 0);
@@ -171,11 +201,20 @@ async fn every_message_type_is_composed_and_signed_and_a_changed_byte_is_noticed
             assert!(reply.signed && !reply.body.is_empty(), "{what}");
             assert_eq!(reply.order, sample.order, "{what}");
             let mut changed = sample.clone();
-            // Somewhere in the last quarter; a letter becomes another.
-            let place = changed.body.len() * 3 / 4;
-            let byte = changed.body.iter_mut().skip(place).find(|b| b.is_ascii_alphanumeric());
-            let byte = byte.unwrap();
+            // Somewhere in the last quarter of the body, or of the query; a letter becomes another.
+            let mut bytes = if changed.body.is_empty() {
+                changed.path.clone().into_bytes()
+            } else {
+                changed.body.clone()
+            };
+            let place = bytes.len() * 3 / 4;
+            let byte = bytes.iter_mut().skip(place).find(|b| b.is_ascii_alphanumeric()).unwrap();
             *byte = if *byte == b'7' { b'8' } else { b'7' };
+            if changed.body.is_empty() {
+                changed.path = String::from_utf8(bytes).unwrap();
+            } else {
+                changed.body = bytes;
+            }
             assert!(!simulation.answer(&changed).unwrap().signed, "{what}");
         }
     }

@@ -95,7 +95,7 @@ impl UnionPay {
             said,
             wrong,
             proved: finding == Finding::Right,
-            pending: false,
+            ..Verdict::default()
         };
         if answer.txn.starts_with("72/") {
             if let Some(card) = card.filter(|_| verdict.proved) {

@@ -14,6 +14,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const SHIPPED: &[(&str, &str)] = &[
     ("channels/unionpay.toml", include_str!("../../../config/channels/unionpay.toml")),
     ("channels/baofoo.toml", include_str!("../../../config/channels/baofoo.toml")),
+    ("channels/lianlian.toml", include_str!("../../../config/channels/lianlian.toml")),
+    ("channels/yeepay.toml", include_str!("../../../config/channels/yeepay.toml")),
+    ("channels/yeepay-json.toml", include_str!("../../../config/channels/yeepay-json.toml")),
+    ("codes/lianlian.toml", include_str!("../../../config/codes/lianlian.toml")),
+    ("codes/yeepay.toml", include_str!("../../../config/codes/yeepay.toml")),
     ("codes/unionpay.toml", include_str!("../../../config/codes/unionpay.toml")),
     ("codes/baofoo.toml", include_str!("../../../config/codes/baofoo.toml")),
     (
