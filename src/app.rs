@@ -14,17 +14,18 @@ use crate::domain::clock::{Clock, Timestamp};
 use crate::message::profile::RouteRule;
 use crate::metrics::{Metrics, MetricsError};
 use crate::provider::{Definition, Provider};
-use crate::proxy::Limits;
 use crate::proxy::gate::{Route, Side};
 use crate::proxy::upstream::{
     Invalid, OnDoubt, ServerName, Settings as UpstreamSettings, TlsSettings, Upstream,
 };
+use crate::proxy::{self, Doors, Limits};
 use crate::route::Candidate;
 use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
 use crate::store::Store;
 use crate::store::memory::{self, MemoryStore};
 use gate::{Entry, ServiceGate, by_specificity};
+use openssl::ssl::SslAcceptor;
 use reload::Fixed;
 use std::io;
 use std::sync::Arc;
@@ -43,6 +44,9 @@ pub enum StartError {
         /// What is wrong.
         problems: String,
     },
+    /// A listener's certificate or key cannot be used.
+    #[error("a listener's certificate or key cannot be used")]
+    Door(#[source] openssl::error::ErrorStack),
     /// An upstream is of no use.
     #[error(transparent)]
     Upstream(#[from] Invalid),
@@ -92,6 +96,7 @@ impl Lasting {
 struct Generation {
     gate: Arc<ServiceGate>,
     limits: Limits,
+    doors: Doors,
     admin: Arc<Admin>,
     fixed: Fixed,
 }
@@ -121,10 +126,18 @@ impl Generation {
         Ok(Self {
             gate: Arc::new(gate),
             limits: limits(config),
+            doors: Doors {
+                core: config.listen.core_tls.as_ref().map(door).transpose()?,
+                notify: config.listen.notify_tls.as_ref().map(door).transpose()?,
+            },
             admin: Arc::new(admin),
             fixed: Fixed::new(config),
         })
     }
+}
+
+fn door(door: &crate::config::Door) -> Result<Arc<SslAcceptor>, StartError> {
+    proxy::door(&door.own.chain, &door.own.key, &door.clients).map_err(StartError::Door)
 }
 
 fn limits(config: &Config) -> Limits {
@@ -178,7 +191,8 @@ fn service(config: &Config, lasting: &Lasting) -> Result<Service, StartError> {
 fn routes(config: &Config) -> Result<Vec<Entry>, StartError> {
     let mut routes = Vec::new();
     for (name, channel) in &config.channels {
-        let upstream = Arc::new(upstream(name.as_str(), &channel.upstreams, channel)?);
+        let upstream =
+            Arc::new(upstream(name.as_str(), &channel.upstreams, channel, channel.http2)?);
         for rule in &channel.profile.routes {
             let route = match channel.mode {
                 ChannelMode::Uninspected => Route::Streamed(upstream.clone()),
@@ -189,8 +203,12 @@ fn routes(config: &Config) -> Result<Vec<Entry>, StartError> {
             routes.push(Entry { side: Side::Core, rule: rule.clone(), route });
         }
         if let (Some(notify), Some(core)) = (&channel.notify, &channel.notify_core) {
-            let core =
-                Arc::new(self::upstream(name.as_str(), std::slice::from_ref(core), channel)?);
+            let core = Arc::new(self::upstream(
+                name.as_str(),
+                std::slice::from_ref(core),
+                channel,
+                false,
+            )?);
             let rule = RouteRule { host: None, path: notify.path.clone() };
             routes.push(Entry { side: Side::Notify, rule, route: Route::Streamed(core) });
         }
@@ -218,12 +236,14 @@ fn upstream(
     name: &str,
     addresses: &[crate::config::Upstream],
     channel: &crate::config::Channel,
+    http2: bool,
 ) -> Result<Upstream, Invalid> {
     let on_doubt = match channel.in_doubt {
         InDoubt::Close => OnDoubt::Close,
         InDoubt::Problem => OnDoubt::Problem,
     };
-    Upstream::new(settings(name, addresses, &channel.patience, on_doubt))
+    let settings = settings(name, addresses, &channel.patience, on_doubt);
+    Upstream::new(UpstreamSettings { http2, ..settings })
 }
 
 fn settings(

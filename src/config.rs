@@ -16,7 +16,7 @@ mod text;
 pub use problem::{Problem, Problems, Rendering};
 pub use schema::schema;
 pub use settings::{
-    Admin, Channel, ChannelMode, ClientCertificate, Config, Drain, Evidence, Holds, Inquiry,
+    Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence, Holds, Inquiry,
     Limits, Listen, Notify, Passthrough, Patience, Provider, Secret, Tls, Upstream,
 };
 pub use text::{AdminAddress, InDoubt};
@@ -85,6 +85,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             upstreams: deployed.upstreams,
             notify_core: deployed.notify_core,
             patience: deployed.patience,
+            http2: at.value.http2.unwrap_or_default(),
             in_doubt: at.value.in_doubt.as_ref().map(|word| word.0).unwrap_or_default(),
         };
         channels.insert(name, channel);

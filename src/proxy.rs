@@ -23,6 +23,10 @@ mod wire;
 use arc_swap::ArcSwap;
 use exchange::Connector;
 use gate::{Gate, Side};
+use openssl::error::ErrorStack;
+use openssl::pkey::{PKey, Private};
+use openssl::ssl::{AlpnError, SslAcceptor, SslMethod, SslVerifyMode, select_next_proto};
+use openssl::x509::X509;
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_proxy::HttpProxy;
 use std::fmt;
@@ -78,13 +82,60 @@ impl Default for Limits {
     }
 }
 
+/// TLS towards those who connect; plain where absent.
+#[derive(Clone, Default)]
+pub struct Doors {
+    /// On the core's listener.
+    pub core: Option<Arc<SslAcceptor>>,
+    /// On the channels' listener.
+    pub notify: Option<Arc<SslAcceptor>>,
+}
+
+/// Makes a listener's TLS: 1.2 at least, HTTP/2 and HTTP/1.1 (RFC 7301), and certificates of `clients` where there are any.
+///
+/// # Errors
+/// Where the certificate, the key or an authority cannot be used.
+pub fn door(
+    chain: &[X509],
+    key: &PKey<Private>,
+    clients: &[X509],
+) -> Result<Arc<SslAcceptor>, ErrorStack> {
+    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls())?;
+    builder.set_private_key(key)?;
+    let mut chain = chain.iter();
+    if let Some(own) = chain.next() {
+        builder.set_certificate(own)?;
+    }
+    for link in chain {
+        builder.add_extra_chain_cert(link.clone())?;
+    }
+    for authority in clients {
+        builder.cert_store_mut().add_cert(authority.clone())?;
+        builder.add_client_ca(authority)?;
+    }
+    if !clients.is_empty() {
+        builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+    }
+    builder.set_alpn_select_callback(|_, offered| {
+        select_next_proto(b"\x02h2\x08http/1.1", offered).ok_or(AlpnError::NOACK)
+    });
+    Ok(Arc::new(builder.build()))
+}
+
 /// What serves requests: the gate and the limits now in force, and what outlives them.
 pub struct Edge<G> {
     gate: Arc<G>,
     limits: Limits,
+    doors: Doors,
     connector: Arc<Connector>,
     streamed: Arc<HttpProxy<Streamed>>,
     drain: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for Doors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Doors({}, {})", self.core.is_some(), self.notify.is_some())
+    }
 }
 
 impl<G> fmt::Debug for Edge<G> {
@@ -100,10 +151,17 @@ impl<G: Gate> Edge<G> {
         Self {
             gate,
             limits,
+            doors: Doors::default(),
             connector: Arc::new(Connector::new(idle)),
             streamed: streamed::proxy(idle),
             drain,
         }
+    }
+
+    /// The same edge with TLS towards those who connect from now on.
+    #[must_use]
+    pub fn behind(self, doors: Doors) -> Self {
+        Self { doors, ..self }
     }
 
     /// The same edge for another gate, with the same kept connections to upstreams. The number of connections stays.
@@ -112,6 +170,7 @@ impl<G: Gate> Edge<G> {
         Self {
             gate,
             limits,
+            doors: self.doors.clone(),
             connector: Arc::clone(&self.connector),
             streamed: Arc::clone(&self.streamed),
             drain: self.drain.clone(),
@@ -166,7 +225,7 @@ impl<G: Gate> Edge<G> {
 async fn accept(
     slots: &Arc<Semaphore>,
     listener: &TcpListener,
-) -> Option<(OwnedSemaphorePermit, pingora_core::protocols::Stream)> {
+) -> Option<(OwnedSemaphorePermit, Stream)> {
     let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await.and_then(|(stream, _)| prepare(stream)) {
@@ -180,14 +239,14 @@ async fn accept(
 }
 
 /// A connection that waits in the backlog. The system is asked itself: the runtime may not have heard of it yet.
-fn waiting(listener: &TcpListener) -> Option<pingora_core::protocols::Stream> {
+fn waiting(listener: &TcpListener) -> Option<Stream> {
     let socket = listener.as_fd().try_clone_to_owned().ok()?;
     let (stream, _) = std::net::TcpListener::from(socket).accept().ok()?;
     stream.set_nonblocking(true).ok()?;
     TcpStream::from_std(stream).and_then(prepare).ok()
 }
 
-fn prepare(stream: TcpStream) -> std::io::Result<pingora_core::protocols::Stream> {
+fn prepare(stream: TcpStream) -> std::io::Result<Stream> {
     stream.set_nodelay(true)?;
-    Ok(Box::new(Stream::from(stream)))
+    Ok(Stream::from(stream))
 }

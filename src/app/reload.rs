@@ -72,7 +72,9 @@ impl Running {
         if !differences.is_empty() {
             return Err(ReloadError::Fixed(differences));
         }
-        self.edges.store(std::sync::Arc::new(self.edges.load().with(next.gate, next.limits)));
+        self.edges.store(std::sync::Arc::new(
+            self.edges.load().with(next.gate, next.limits).behind(next.doors),
+        ));
         self.live.replace(next.admin);
         Ok(())
     }

@@ -99,7 +99,8 @@ pub async fn start_on(
     clock: Arc<dyn Clock>,
 ) -> Result<Running, StartError> {
     let lasting = Lasting::new(clock)?;
-    let Generation { gate, limits, admin: current, fixed } = Generation::new(&config, &lasting)?;
+    let Generation { gate, limits, doors, admin: current, fixed } =
+        Generation::new(&config, &lasting)?;
     let service = current.service.clone();
     let mut sockets = Vec::new();
     let core = tcp(&mut inherited, CORE, config.listen.core, &mut sockets).await?;
@@ -126,7 +127,7 @@ pub async fn start_on(
     };
     inherited.warn_of_unused();
     let (drain, draining) = watch::channel(false);
-    let edges = Arc::new(ArcSwap::from_pointee(Edge::new(gate, limits, draining)));
+    let edges = Arc::new(ArcSwap::from_pointee(Edge::new(gate, limits, draining).behind(doors)));
     let mut running = Running {
         core: local(&core, config.listen.core),
         notify: notify

@@ -22,7 +22,7 @@ impl Config {
         });
         let limits = &self.limits;
         json!({
-            "listen": { "core": self.listen.core.to_string(), "notify": self.listen.notify.map(|at| at.to_string()), "admin": admin },
+            "listen": { "core": self.listen.core.to_string(), "core_tls": self.listen.core_tls.as_ref().map(|_| MASK), "notify_tls": self.listen.notify_tls.as_ref().map(|_| MASK), "notify": self.listen.notify.map(|at| at.to_string()), "admin": admin },
             "limits": {
                 "body": limits.body, "head": limits.head, "headers": limits.headers, "connections": limits.connections,
                 "head_deadline": time(limits.head_deadline), "body_deadline": time(limits.body_deadline), "idle": time(limits.idle),
@@ -76,7 +76,7 @@ fn dump_channel(channel: &Channel) -> Value {
         "notify_path": channel.notify.as_ref().map(|notify| &notify.path),
         "connect_timeout": time(patience.connect), "answer_timeout": time(patience.answer),
         "idle_timeout": time(patience.idle), "answer_max": patience.answer_max,
-        "in_doubt": channel.in_doubt.as_str(),
+        "in_doubt": channel.in_doubt.as_str(), "http2": channel.http2,
         "profile": dump_profile(&channel.profile),
     })
 }

@@ -51,12 +51,30 @@ pub(super) struct ListenFile {
     /// The payment core's requests come here.
     #[schemars(required)]
     pub(super) core: Option<At<Text<SocketAddr>>>,
+    /// TLS on it, HTTP/2 included; plain where absent.
+    pub(super) core_tls: Option<At<DoorFile>>,
     /// The channels' notifications come here.
     pub(super) notify: Option<At<Text<SocketAddr>>>,
+    /// TLS on it.
+    pub(super) notify_tls: Option<At<DoorFile>>,
     /// The admin API: a loopback address or `unix:/path`.
     pub(super) admin: Option<At<Text<AdminAddress>>>,
     /// The bearer token of the admin API.
     pub(super) admin_token_file: Option<FilePath>,
+}
+
+/// TLS towards those who connect.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DoorFile {
+    /// Our certificate, with its chain.
+    #[schemars(required)]
+    pub(super) cert_file: Option<FilePath>,
+    /// Its private key.
+    #[schemars(required)]
+    pub(super) key_file: Option<FilePath>,
+    /// Whoever connects must have a certificate of one of these authorities; nobody needs one where absent.
+    pub(super) client_ca_file: Option<FilePath>,
 }
 
 /// `[limits]`
@@ -110,6 +128,8 @@ pub(super) struct DeployedFile {
     pub(super) upstreams: Option<At<Vec<At<String>>>>,
     /// How its certificate is checked, and who we are to it.
     pub(super) tls: Option<TlsFile>,
+    /// Whether it speaks HTTP/2.
+    pub(super) http2: Option<bool>,
     /// How long connecting may take.
     pub(super) connect_timeout: Option<Time>,
     /// How long its answer may take.

@@ -56,10 +56,23 @@ impl Config {
 pub struct Listen {
     /// The payment core's requests.
     pub core: SocketAddr,
+    /// TLS on it.
+    pub core_tls: Option<Door>,
     /// The channels' notifications.
     pub notify: Option<SocketAddr>,
+    /// TLS on it.
+    pub notify_tls: Option<Door>,
     /// The admin API.
     pub admin: Option<Admin>,
+}
+
+/// TLS towards those who connect.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Our certificate and key.
+    pub own: ClientCertificate,
+    /// Who signs the certificates of those who connect; nobody needs one where empty.
+    pub clients: Vec<X509>,
 }
 
 /// The admin listener.
@@ -154,6 +167,8 @@ pub struct Channel {
     pub upstreams: Vec<Upstream>,
     /// Where the core takes its notifications.
     pub notify_core: Option<Upstream>,
+    /// Whether it speaks HTTP/2.
+    pub http2: bool,
     /// How long it may take, and how much it may say.
     pub patience: Patience,
     /// What the core gets where no answer came.

@@ -14,8 +14,9 @@ use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use pingora_core::apps::HttpServerApp;
-use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::tls::server::handshake;
+use pingora_core::protocols::{Stream, l4};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -43,9 +44,14 @@ impl From<Broken> for Unread {
 }
 
 /// Serves requests until either side wants to stop, each by the edge that is in force when it begins.
-pub(super) async fn serve<G: Gate>(edges: Arc<ArcSwap<Edge<G>>>, side: Side, stream: Stream) {
-    let mut wire = Wire::new(stream);
+pub(super) async fn serve<G: Gate>(
+    edges: Arc<ArcSwap<Edge<G>>>,
+    side: Side,
+    stream: l4::stream::Stream,
+) {
     let first = edges.load_full();
+    let Some(stream) = first.greet(side, stream).await else { return };
+    let mut wire = Wire::new(stream);
     if !first.is_asked(&mut wire).await {
         return;
     }
@@ -86,6 +92,23 @@ impl<G: Gate> Edge<G> {
             Route::Unknown => {
                 self.refuse(side, wire, Unread::Refused(Kind::NoRoute), has_body(&head)).await
             }
+        }
+    }
+
+    /// Shakes hands where the listener has TLS, within the deadline of a head.
+    async fn greet(&self, side: Side, stream: l4::stream::Stream) -> Option<Stream> {
+        let acceptor = match side {
+            Side::Core => self.doors.core.as_ref(),
+            Side::Notify => self.doors.notify.as_ref(),
+        };
+        let Some(acceptor) = acceptor else { return Some(Box::new(stream)) };
+        match tokio::time::timeout(self.limits.head, handshake(acceptor, stream)).await {
+            Ok(Ok(stream)) => Some(Box::new(stream)),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                None
+            }
+            Err(_) => None,
         }
     }
 

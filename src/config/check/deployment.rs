@@ -83,7 +83,20 @@ fn read_listen(sheet: &mut Sheet, dir: &Path, at: &At<ListenFile>) -> Option<Lis
             None
         }
     };
-    Some(Listen { core: core?.value.0, notify: notify.map(|notify| notify.value.0), admin: admin? })
+    if let Some(tls) = file.notify_tls.as_ref().filter(|_| notify.is_none()) {
+        let hint = "say where notifications come in `notify`";
+        sheet.problem(&tls.span, "`notify_tls` without a `notify` listener", hint);
+    }
+    let doors = [&file.core_tls, &file.notify_tls]
+        .map(|tls| tls.as_ref().map(|tls| place::door(sheet, dir, tls)));
+    let [core_tls, notify_tls] = doors.map(|door| door.map_or(Some(None), |read| read.map(Some)));
+    Some(Listen {
+        core: core?.value.0,
+        core_tls: core_tls?,
+        notify: notify.map(|notify| notify.value.0),
+        notify_tls: notify_tls?,
+        admin: admin?,
+    })
 }
 
 fn limits(sheet: &mut Sheet, file: &LimitsFile) -> Limits {

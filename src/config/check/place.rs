@@ -1,8 +1,8 @@
 //! Places: upstreams with their TLS, and the files that hold keys.
 
-use crate::config::file::{FilePath, TlsFile};
+use crate::config::file::{DoorFile, FilePath, TlsFile};
 use crate::config::read::{At, Sheet};
-use crate::config::settings::{ClientCertificate, Secret, Tls, Upstream};
+use crate::config::settings::{ClientCertificate, Door, Secret, Tls, Upstream};
 use http::Uri;
 use openssl::pkey::PKey;
 use openssl::x509::X509;
@@ -119,6 +119,17 @@ fn certificates(sheet: &mut Sheet, dir: &Path, path: &FilePath) -> Option<Vec<X5
     read
 }
 
+/// Reads a listener's certificate and key, and the authorities of those who connect.
+pub(crate) fn door(sheet: &mut Sheet, dir: &Path, at: &At<DoorFile>) -> Option<Door> {
+    let file = &at.value;
+    let hint = "a listener with TLS needs `cert_file` and `key_file`";
+    let certificate = sheet.need(file.cert_file.as_ref(), &at.span, "cert_file", hint);
+    let key = sheet.need(file.key_file.as_ref(), &at.span, "key_file", hint);
+    let clients = file.client_ca_file.as_ref().map(|path| certificates(sheet, dir, path));
+    let own = client(sheet, dir, certificate?, key?)?;
+    Some(Door { own, clients: clients.map_or(Some(Vec::new()), |read| read)? })
+}
+
 fn client(
     sheet: &mut Sheet,
     dir: &Path,
@@ -138,7 +149,7 @@ fn client(
     let (chain, private) = (chain?, read?);
     let own = chain.first().and_then(|own| own.public_key().ok());
     if !own.is_some_and(|own| own.public_eq(&private)) {
-        let hint = "the first certificate in `client_cert_file` must be of this key";
+        let hint = "the first certificate in the certificate's file must be of this key";
         sheet.problem(&key.span, "the key does not belong to the certificate", hint);
     }
     Some(ClientCertificate { chain, key: private })
