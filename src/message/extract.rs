@@ -248,7 +248,7 @@ impl Reader<'_, '_> {
                         ReadError::ambiguous(path, "not an amount in the declared unit")
                     })?)
                 }
-                Found::Absent if message.scenario.moves_money() => {
+                Found::Absent if message.scenario.moves_money() && !message.amount_optional => {
                     return Err(ReadError::unreadable(path, "no amount"));
                 }
                 Found::Absent | Found::Sealed => None,

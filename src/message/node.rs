@@ -126,14 +126,17 @@ impl<'n, 'a> Scope<'n, 'a> {
     /// As [`Node::find`].
     pub fn joined(self, paths: &[Path]) -> Result<Option<String>, ReadError> {
         let mut joined = String::with_capacity(64);
+        let mut whole = true;
         for (at, path) in paths.iter().enumerate() {
-            let Some(text) = self.find(path)?.text() else { return Ok(None) };
+            // Every part is looked at, also beside one that is absent: it may be ambiguous.
+            let text = self.find(path)?.text();
+            whole = whole && text.is_some();
             if at > 0 {
                 joined.push('|');
             }
-            joined.push_str(text);
+            joined.push_str(text.unwrap_or_default());
         }
-        Ok((!joined.is_empty()).then_some(joined))
+        Ok((whole && !joined.is_empty()).then_some(joined))
     }
 }
 

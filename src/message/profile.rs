@@ -140,6 +140,8 @@ pub struct Message {
     pub merchant: Option<Path>,
     /// The amount and its unit.
     pub amount: Option<(Path, Unit)>,
+    /// Whether money may move without an amount in the message: an order told it before.
+    pub amount_optional: bool,
     /// Where its elements are.
     pub elements: Vec<(Element, Path)>,
     /// Which document the identity number is of; a resident's where absent.

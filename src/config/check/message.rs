@@ -97,6 +97,7 @@ fn check(sheet: &mut Sheet, at: &At<MessageFile>, maps: &Maps<'_>) -> Option<Mes
         order: paths(&file.order),
         merchant: file.merchant.as_ref().map(|field| field.0.clone()),
         amount,
+        amount_optional: file.amount.as_ref().is_some_and(|amount| amount.value.optional),
         elements,
         id_type,
         account_kind,

@@ -213,6 +213,8 @@ pub(crate) struct AmountFile {
     /// `fen`, or `yuan` with at most two decimals.
     #[schemars(required)]
     pub(crate) unit: Option<Text<Unit>>,
+    /// Whether it may be absent: such payments quote an order that told the amount before.
+    pub(crate) optional: bool,
 }
 
 /// `id_type = { field = …, values = { … } }`
