@@ -25,10 +25,12 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 
 mod acp;
+mod allinpay;
 mod audit;
 mod baofoo;
 mod channel;
 mod core;
+mod epcc;
 mod form;
 mod keys;
 mod leaks;
@@ -38,6 +40,7 @@ mod record;
 mod sample;
 mod unionpay;
 mod world;
+mod xml;
 mod yeepay;
 mod yop;
 
@@ -71,6 +74,8 @@ const CHANNELS: &[(Channel, u32, Open)] = &[
     (lianlian::NAME, 16, lianlian::open),
     (yeepay::NAME, 15, yeepay::open),
     (yeepay::JSON, 6, yeepay::open_json),
+    (allinpay::NAME, 20, allinpay::open),
+    (epcc::NAME, 18, epcc::open),
 ];
 
 /// What a simulation is made from.

@@ -85,7 +85,7 @@ impl Demo {
         let config = place.configure(&simulation)?;
         let running = app::start(config, Arc::new(SystemClock)).await?;
         if !self.json {
-            self.welcome(out, &running, &place)?;
+            self.welcome(out, &running, (&place, simulation.channels().len()))?;
         }
         let begun = Instant::now();
         let target = setup::target(&simulation, &running)?;
@@ -114,13 +114,18 @@ impl Demo {
         }
     }
 
-    fn welcome(&self, out: &mut impl Write, running: &Running, place: &Place) -> io::Result<()> {
+    fn welcome(
+        &self,
+        out: &mut impl Write,
+        running: &Running,
+        (place, channels): (&Place, usize),
+    ) -> io::Result<()> {
         let admin = running.admin.map_or_else(String::new, |admin| format!("http://{admin}"));
         let token = place.token_file();
         let token = token.display();
         writeln!(
             out,
-            "Hefu stands between a simulated payment core and two simulated channels (seed {}).",
+            "Hefu stands between a simulated payment core and {channels} simulated channels (seed {}).",
             self.seed
         )?;
         writeln!(

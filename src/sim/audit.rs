@@ -8,6 +8,8 @@
 //!   which itself has no second half and no kind. A `UnionPay` mandate (72/11) is not evidence: the debit after it does not quote it.
 //! * for a debit by agreement: the same rule at its bind, with the bind's own success as evidence too, since the channel checked the
 //!   elements there; so a living agreement is always verified, if only in those elements that the channel compared as they were sent.
+//! * for a message whose elements were sealed to the channel and not told to Hefu, and for a debit by what such a bind yielded:
+//!   `unverified_then_no_match`, since nobody could verify what nobody saw. Its own success is no evidence either.
 //!
 //! One order counts once, and `match_then_no_match` goes before the other kind.
 //!
@@ -57,6 +59,8 @@ pub struct ChannelAudit {
     pub lost: u64,
     /// Requests that reached the channel.
     pub received: u64,
+    /// What these asked for: of a batch each row, else the message.
+    pub payments: u64,
     /// Requests whose signature did not hold at the channel, and answers whose signature did not hold at the core.
     pub signature_failures: u64,
     /// Messages or answers that arrived with other bytes.
@@ -111,10 +115,11 @@ pub(super) fn audit(log: &Log, channels: impl IntoIterator<Item = Channel>) -> A
         *audit.billable.entry(inquiry.provider).or_default() += u64::from(inquiry.billable);
     }
     let payments: Vec<_> = at_channels.iter().flat_map(payments).collect();
+    let hidden: HashSet<_> = at_core.iter().filter(|e| e.hidden).map(|e| e.sent).collect();
     for channel in channels {
         let core: Vec<_> = at_core.iter().filter(|e| e.channel == channel).collect();
         let mut found = transport(&at_channels, &core, channel);
-        let truth = truth(&payments, &at_providers, channel);
+        let truth = truth(&payments, &at_providers, &hidden, channel);
         let said = said(&core);
         found.match_then_no_match = compare(&truth, &said, MATCHED);
         found.unverified_then_no_match = compare(&truth, &said, UNVERIFIED);
@@ -162,6 +167,10 @@ fn transport(at_channels: &[AtChannel], core: &[&AtCore], channel: Channel) -> C
         refused: count(core.iter().filter(|e| e.problem.is_some())),
         lost: count(core.iter().filter(|e| e.status != Some(200) && e.problem.is_none())),
         received: count(received.iter()),
+        payments: count(received.iter().flat_map(|e| {
+            let rows = if e.part == Part::Query { 1 } else { e.rows.len().max(1) };
+            std::iter::repeat_n((), rows)
+        })),
         signature_failures: count(received.iter().filter(|e| !e.signed))
             + count(answered.iter().filter(|e| e.signed == Some(false))),
         bytes_changed: strange.max(missing) + replaced,
@@ -200,20 +209,27 @@ fn open(payments: &[AtChannel], channel: Channel) -> u64 {
 fn truth<'a>(
     at_channels: &'a [AtChannel],
     at_providers: &[AtProvider],
+    hidden: &HashSet<Digest>,
     channel: Channel,
 ) -> HashMap<&'a str, &'static str> {
+    let is_hidden = |entry: &AtChannel| hidden.contains(&entry.received);
     let mut evidence = Evidence::default();
     for inquiry in at_providers.iter().filter(|e| e.matched) {
         evidence.add(inquiry.seq, inquiry.tuple.clone());
     }
-    let mut binds = HashMap::new();
+    let (mut binds, mut unseen) = (HashMap::new(), HashSet::new());
     let mut originals: HashMap<&str, &AtChannel> = HashMap::new();
     for entry in at_channels.iter().filter(|e| e.signed) {
-        if entry.verdict.proved && entry.part == Part::Verification {
+        let proved = entry.verdict.proved && !is_hidden(entry);
+        if proved && entry.part == Part::Verification {
             evidence.add(entry.seq, entry.tuple.clone());
         }
-        if let (true, Some(agreement)) = (entry.verdict.proved, entry.agreement.as_deref()) {
-            binds.insert((entry.channel, agreement), entry);
+        if let Some(agreement) = entry.agreement.as_deref() {
+            if proved {
+                binds.insert((entry.channel, agreement), entry);
+            } else if is_hidden(entry) {
+                unseen.insert((entry.channel, agreement));
+            }
         }
         if entry.channel == channel && entry.tuple != Tuple::default() {
             originals.insert(&entry.order, entry);
@@ -228,19 +244,19 @@ fn truth<'a>(
         if original.part == Part::Verification {
             continue;
         }
-        let bind = original
-            .agreement
-            .as_deref()
-            .and_then(|agreement| binds.get(&(channel, agreement)))
-            .filter(|_| original.part == Part::ByAgreement);
-        let proved_at_bind = bind.is_some_and(|bind| {
+        let agreement = original.agreement.as_deref();
+        let bind = agreement.and_then(|agreement| binds.get(&(channel, agreement)).copied());
+        let by_agreement = original.part == Part::ByAgreement;
+        let unseen =
+            is_hidden(original) || agreement.is_some_and(|a| unseen.contains(&(channel, a)));
+        let checked = bind.filter(|_| by_agreement).unwrap_or(original);
+        let named = &entry.verdict.said;
+        let proved_at_bind = bind.filter(|_| by_agreement).is_some_and(|bind| {
             let only = &bind.verdict.proves;
-            let said = entry.verdict.said.iter().copied();
-            let proved = said.filter(|named| only.is_empty() || only.contains(named));
-            meets(&bind.tuple, &proved.collect::<Vec<_>>())
+            let proved = named.iter().filter(|named| only.is_empty() || only.contains(named));
+            meets(&bind.tuple, &proved.copied().collect::<Vec<_>>())
         });
-        let checked = bind.unwrap_or(original);
-        let kind = if proved_at_bind || evidence.covers(checked, &entry.verdict.said) {
+        let kind = if proved_at_bind || !unseen && evidence.covers(checked, named) {
             MATCHED
         } else {
             UNVERIFIED
@@ -383,6 +399,7 @@ mod tests {
             order: "o".into(),
             rows: vec![],
             scenario: "debit",
+            hidden: false,
             sent: [1; 32],
             received: Some([2; 32]),
             status: Some(200),
@@ -431,6 +448,53 @@ mod tests {
         check(Some((3, tuple("14"))), "unverified_then_no_match", (0, 0, 0), (1, 1, 0));
         check(None, "unverified_then_no_match;suspects=\"name phone\"", (0, 0, 0), (1, 1, 0));
         check(Some((3, Tuple { name: None, phone: None, ..tuple("") })), "", (0, 0, 0), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_row_is_an_order_and_what_nobody_saw_nobody_verified() {
+        let check = |hidden: bool,
+                     headers: &[(&str, &str)],
+                     matched: (u64, u64, u64),
+                     unverified: (u64, u64, u64)| {
+            let log = Log::default();
+            let inquiry = AtProvider {
+                seq: 3,
+                provider: "p",
+                authentic: true,
+                tuple: tuple("13"),
+                answer: "0".into(),
+                matched: true,
+                billable: true,
+            };
+            log.providers().push(inquiry);
+            let mut batch = at_channel(5, "batch", "", &[]);
+            let row = |name: &str, said: &[Element]| AtRow {
+                order: format!("o|{name}"),
+                tuple: tuple("13"),
+                verdict: Verdict { said: said.to_vec(), ..Verdict::default() },
+            };
+            batch.rows = vec![row("a", &[]), row("b", &[Element::Phone])];
+            log.channels().push(batch);
+            let headers =
+                headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let rows = vec!["o|a".into(), "o|b".into()];
+            log.core().push(AtCore { hidden, rows, headers: headers.collect(), ..at_core("") });
+            let audit = audit(&log, ["unionpay"]);
+            let channel = audit.channels.get("unionpay").unwrap();
+            let three = |count: &Count| (count.truly, count.found, count.falsely);
+            assert_eq!(
+                three(&channel.match_then_no_match),
+                matched,
+                "{:?}",
+                channel.match_then_no_match
+            );
+            assert_eq!(three(&channel.unverified_then_no_match), unverified);
+        };
+        let second = "1;decision=annotate, 2;decision=permit;mismatch=match_then_no_match;suspects=\"phone\"";
+        check(false, &[("hefu-rows", second)], (1, 1, 0), (0, 0, 0));
+        check(false, &[("hefu-rows", "1;mismatch=match_then_no_match")], (1, 0, 1), (0, 0, 0));
+        check(false, &[("hefu-mismatch", "match_then_no_match")], (1, 0, 1), (0, 0, 0));
+        check(true, &[("hefu-rows", "2;mismatch=unverified_then_no_match")], (0, 0, 0), (1, 1, 0));
     }
 
     #[test]

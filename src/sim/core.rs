@@ -29,7 +29,9 @@ use crate::sim::{
     world::{Card, Tuple},
 };
 
+pub(super) mod allinpay;
 pub(super) mod baofoo;
+pub(super) mod epcc;
 pub(super) mod lianlian;
 pub(super) mod unionpay;
 pub(super) mod yeepay;
@@ -89,7 +91,9 @@ pub(super) struct Message {
     pub(super) content_type: &'static str,
     /// Other headers, names in lower case.
     pub(super) headers: Vec<(&'static str, String)>,
-    /// What is sealed to the channel and told to Hefu beside the message.
+    /// Whether its elements are sealed to the channel.
+    pub(super) sealed: bool,
+    /// What is sealed, where it is told to Hefu beside the message.
     pub(super) told: Option<Tuple>,
     pub(super) body: Vec<u8>,
 }
@@ -105,6 +109,7 @@ impl Default for Message {
             scenario: "other",
             content_type: "application/x-www-form-urlencoded;charset=UTF-8",
             headers: vec![],
+            sealed: false,
             told: None,
             body: vec![],
         }
@@ -223,6 +228,7 @@ impl Core {
             order: message.order,
             rows: message.rows,
             scenario: message.scenario,
+            hidden: message.sealed && (message.told.is_none() || !self.target.tells_elements),
             sent: digest(message.method.as_str(), query, &message.body),
             received: None,
             status: None,
@@ -284,7 +290,7 @@ pub(super) struct Journey<'a> {
     waited: bool,
 }
 
-impl Journey<'_> {
+impl<'a> Journey<'a> {
     /// Waits for this journey's turn; nothing when the run is over.
     pub(super) async fn turn(&mut self) -> Option<()> {
         if std::mem::take(&mut self.waited) {
@@ -311,6 +317,14 @@ impl Journey<'_> {
             ..Message::default()
         };
         self.send(message, |got| (got.body == b"pong").then_some(())).await
+    }
+
+    /// Other people's cards, for the rows of a batch: from the end of the book, where journeys come late.
+    pub(super) fn others(&self, count: usize) -> impl Iterator<Item = &'a Card> + use<'a> {
+        let cards = &self.core.hub.world.cards;
+        let far = (cards.len() / 4).max(1);
+        let from = usize::try_from(self.number).unwrap_or_default().wrapping_mul(count) % far;
+        (from..from + count).filter_map(move |n| cards.get(cards.len().checked_sub(1 + n % far)?))
     }
 
     /// Sends one message; the channel's answer, where it gave one that `open` takes.

@@ -98,6 +98,8 @@ pub(super) struct AtCore {
     /// The keys of a batch's rows, in the order written.
     pub(super) rows: Vec<String>,
     pub(super) scenario: &'static str,
+    /// Its elements are sealed to the channel, and Hefu was not told them.
+    pub(super) hidden: bool,
     pub(super) sent: Digest,
     /// The answer's bytes, when there was an answer that came from the channel.
     pub(super) received: Option<Digest>,

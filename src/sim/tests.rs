@@ -16,6 +16,17 @@ const SPOKEN: &[&str] = &[
     "04/00",
     "11",
     "11/02",
+    "100001",
+    "100002",
+    "100011",
+    "100014",
+    "200004",
+    "211003",
+    "211004",
+    "211006",
+    "211006C",
+    "211006R",
+    "220001",
     "12",
     "12/00",
     "15",
@@ -43,6 +54,11 @@ const SPOKEN: &[&str] = &[
     "entrust/pay",
     "entrust/query",
     "entrust/request",
+    "epcc.101.001.01/0201",
+    "epcc.101.001.01/0202",
+    "epcc.103.001.01",
+    "epcc.201.001.01/0110",
+    "epcc.301.001.01",
     "individual-bindcard-apply",
     "individual-bindcard-verify",
     "payment-bankcard",
@@ -81,7 +97,7 @@ async fn run(settings: Settings, messages: usize) -> Simulation {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_direct_run_is_clean_and_speaks_every_message() {
     let dir = tempfile::tempdir().unwrap();
-    let simulation = run(Settings::new(7, dir.path().into()), 8000).await;
+    let simulation = run(Settings::new(7, dir.path().into()), 11_000).await;
     let audit = simulation.audit();
     let seen: BTreeSet<_> = simulation.hub.log.channels().iter().map(|e| e.txn.clone()).collect();
     assert_eq!(seen, SPOKEN.iter().map(|txn| (*txn).to_owned()).collect());
@@ -104,7 +120,7 @@ async fn a_direct_run_is_clean_and_speaks_every_message() {
         );
     }
     let share = |name: &str| audit.channels[name].sent * 100 / audit.sum(|c| c.sent);
-    assert!((30..=50).contains(&share("unionpay")), "{}", share("unionpay"));
+    assert!((25..=45).contains(&share("unionpay")), "{}", share("unionpay"));
     assert!(audit.uninspected > 0);
     assert!(
         audit.channels["baofoo"].match_then_no_match.truly > 10,

@@ -17,12 +17,14 @@ async fn legal_messages_are_never_refused_as_ambiguous() {
         for seed in 0..count() {
             let sample = world.sample(channel, kind, seed);
             let wire = Wire::new(&sample, profile);
-            if let Err(error) = extract::extract(profile, &wire.request(&sample)) {
-                panic!(
-                    "{channel} {kind} seed {seed}: {error}\n{}",
-                    String::from_utf8_lossy(&sample.body)
-                );
-            }
+            let extracted =
+                extract::extract(profile, &wire.request(&sample)).unwrap_or_else(|error| {
+                    let body = String::from_utf8_lossy(&sample.body);
+                    panic!("{channel} {kind} seed {seed}: {error}\n{body}")
+                });
+            let order = extracted.order.map(|order| order.0.to_string());
+            assert_eq!(order.as_deref(), Some(&*sample.order), "{channel} {kind} seed {seed}");
+            assert_eq!(extracted.message.scenario.as_str(), sample.scenario, "{channel} {kind}");
         }
     }
 }

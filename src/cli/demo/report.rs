@@ -70,7 +70,7 @@ impl Report {
         let texts = shown.iter().map(Vec::as_slice).chain(told.iter().map(String::as_bytes));
         let element_leaks = texts.map(|text| scanner.scan(text).len()).sum();
         let counted = Counted::new(&running.service.metrics);
-        let received = audit.sum(|channel| channel.received);
+        let received = audit.sum(|channel| channel.payments);
         let forwarded_without_permit = received.saturating_sub(counted.permit + counted.annotate);
         Ok(Self { seed, seconds, audit, counted, element_leaks, forwarded_without_permit })
     }

@@ -19,6 +19,10 @@ const SHIPPED: &[(&str, &str)] = &[
     ("channels/yeepay-json.toml", include_str!("../../../config/channels/yeepay-json.toml")),
     ("codes/lianlian.toml", include_str!("../../../config/codes/lianlian.toml")),
     ("codes/yeepay.toml", include_str!("../../../config/codes/yeepay.toml")),
+    ("channels/allinpay.toml", include_str!("../../../config/channels/allinpay.toml")),
+    ("channels/epcc.toml", include_str!("../../../config/channels/epcc.toml")),
+    ("codes/allinpay.toml", include_str!("../../../config/codes/allinpay.toml")),
+    ("codes/epcc.toml", include_str!("../../../config/codes/epcc.toml")),
     ("codes/unionpay.toml", include_str!("../../../config/codes/unionpay.toml")),
     ("codes/baofoo.toml", include_str!("../../../config/codes/baofoo.toml")),
     (
