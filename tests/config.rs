@@ -514,9 +514,9 @@ fn definitions_are_read_and_those_in_use_are_compiled() {
         hefu.toml:3:1 the secret `login_key` is missing
             add `login_key = "/path/to/file"` to the provider's `credentials`
         providers/idle.toml:34:1 unknown field `valeu`, expected one of `header`, `value`, `secret`
-    
+            `hefu schema` says what a definition may have
         providers/md5.toml:58:1 unknown field `mtach`, expected one of `match`, `close_match`, `no_match`, `no_record`, `not_possible`, `limited`, `invalid`, `unavailable`
-    
+            `hefu schema` says what a definition may have
         providers/xml.toml:43:7 `phnoe` is no variable
             did you mean `phone`?
         providers/xml.toml:43:7 `var.terminal_id` is set neither by an element set nor by the deployment

@@ -53,7 +53,8 @@ pub(crate) fn check(
         },
     };
     for provider::Problem { place, message, hint } in problems {
-        let hint = hint.unwrap_or_default();
+        let hint =
+            hint.unwrap_or_else(|| "`hefu schema` says what a definition may have".to_owned());
         match (place, &used) {
             (Place::File(span), _) => definition.sheet.problem(&span, message, hint),
             (Place::Deployment(_), None) => (),
