@@ -30,6 +30,7 @@ mod audit;
 mod baofoo;
 mod channel;
 mod core;
+mod deployment;
 mod epcc;
 mod form;
 mod keys;

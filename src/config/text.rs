@@ -121,7 +121,7 @@ words!(Decline, "a reason to decline", Decline::ALL, Decline::as_str);
 words!(AccountKind, "a kind of account", AccountKind::ALL, AccountKind::as_str);
 words!(IdType, "a kind of document", IdType::ALL, IdType::as_str);
 words!(Effect, "an effect", [Effect::Permit, Effect::Annotate, Effect::Refuse], Effect::as_str);
-words!(Unit, "a unit of money", [Unit::Fen, Unit::Yuan], unit_word);
+words!(Unit, "a unit of money", [Unit::Fen, Unit::Yuan, Unit::Cny], unit_word);
 words!(
     Format,
     "a format",
@@ -139,6 +139,7 @@ const fn unit_word(unit: Unit) -> &'static str {
     match unit {
         Unit::Fen => "fen",
         Unit::Yuan => "yuan",
+        Unit::Cny => "cny",
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Unit {
     Fen,
     /// Yuan with at most two decimals: `88.88`.
     Yuan,
+    /// The same with its currency before it: `CNY88.88`.
+    Cny,
 }
 
 /// The text is not an amount in the declared unit.
@@ -39,6 +41,7 @@ impl Fen {
     pub fn parse(text: &str, unit: Unit) -> Result<Self, InvalidAmount> {
         match unit {
             Unit::Fen => whole(text).map(Self),
+            Unit::Cny => Self::parse(text.strip_prefix("CNY").ok_or(InvalidAmount)?, Unit::Yuan),
             Unit::Yuan => {
                 let (yuan, cents) = text.split_once('.').unwrap_or((text, "0"));
                 let fen = match (cents.len(), digits(cents)) {
@@ -92,6 +95,9 @@ mod tests {
         check("0.29", Unit::Yuan, Some(29));
         check("5", Unit::Yuan, Some(500));
         check("5.1", Unit::Yuan, Some(510));
+        check("CNY88.88", Unit::Cny, Some(8888));
+        check("88.88", Unit::Cny, None);
+        check("USD88.88", Unit::Cny, None);
     }
 
     #[test]

@@ -210,7 +210,7 @@ pub(crate) struct AmountFile {
     /// The field.
     #[schemars(required)]
     pub(crate) field: Option<Field>,
-    /// `fen`, or `yuan` with at most two decimals.
+    /// `fen`, or `yuan` with at most two decimals, or `cny`: the same after `CNY`.
     #[schemars(required)]
     pub(crate) unit: Option<Text<Unit>>,
     /// Whether it may be absent: such payments quote an order that told the amount before.
