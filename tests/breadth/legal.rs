@@ -22,8 +22,14 @@ async fn legal_messages_are_never_refused_as_ambiguous() {
                     let body = String::from_utf8_lossy(&sample.body);
                     panic!("{channel} {kind} seed {seed}: {error}\n{body}")
                 });
-            let order = extracted.order.map(|order| order.0.to_string());
-            assert_eq!(order.as_deref(), Some(&*sample.order), "{channel} {kind} seed {seed}");
+            // A batch has a name of its own, or its rows have all the name there is.
+            let row = extracted.payments.first().and_then(|part| part.payment.order.as_ref());
+            let orders = [extracted.order.as_ref(), row].map(|order| order.map(|order| &*order.0));
+            let told = sample.order.as_str();
+            assert!(
+                orders.contains(&Some(told)),
+                "{channel} {kind} seed {seed}: {orders:?}, not {told}"
+            );
             assert_eq!(extracted.message.scenario.as_str(), sample.scenario, "{channel} {kind}");
         }
     }
