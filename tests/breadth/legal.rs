@@ -24,7 +24,8 @@ async fn legal_messages_are_never_refused_as_ambiguous() {
                 });
             // Where a batch has no name of its own, its first row's stands for it.
             let first = extracted.payments.first().and_then(|part| part.payment.order.clone());
-            let orders = [extracted.order, first].map(|order| order.map(|order| order.0.to_string()));
+            let orders =
+                [extracted.order, first].map(|order| order.map(|order| order.0.to_string()));
             let known = orders.iter().flatten().any(|order| *order == sample.order);
             assert!(known, "{channel} {kind} seed {seed}: {orders:?} is not {}", sample.order);
             assert_eq!(extracted.message.scenario.as_str(), sample.scenario, "{channel} {kind}");

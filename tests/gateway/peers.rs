@@ -7,7 +7,7 @@ use hefu::policy::{self, Basis, Facts, Permit, Policy};
 use hefu::proxy::gate::{Gate, Inspected, Permitted, Reported, Route, Side};
 use hefu::proxy::refuse::{Kind, Problem};
 use hefu::proxy::upstream::{OnDoubt, Settings, Upstream};
-use hefu::proxy::{Edge, Limits};
+use hefu::proxy::{Doors, Edge, Limits};
 use http::{HeaderName, HeaderValue};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -337,6 +337,7 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) judgement: Judgement,
     pub(crate) hold: Option<Arc<Notify>>,
+    pub(crate) doors: Doors,
 }
 
 pub(crate) fn plan(addresses: &[SocketAddr]) -> Plan {
@@ -352,7 +353,8 @@ pub(crate) fn plan(addresses: &[SocketAddr]) -> Plan {
         http2: false,
     };
     let limits = Limits { idle: PATIENCE, head: PATIENCE, body: PATIENCE, ..Limits::default() };
-    Plan { settings, limits, judgement: Judgement::Permit, hold: None }
+    let doors = Doors::default();
+    Plan { settings, limits, judgement: Judgement::Permit, hold: None, doors }
 }
 
 impl Plan {
@@ -368,7 +370,7 @@ impl Plan {
             refused: Mutex::default(),
         });
         let (drain, draining) = watch::channel(false);
-        let edge = Edge::new(Arc::clone(&gate), self.limits, draining);
+        let edge = Edge::new(Arc::clone(&gate), self.limits, draining).behind(self.doors);
         let edges = Arc::new(ArcSwap::from_pointee(edge));
         let core = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let channels = TcpListener::bind("127.0.0.1:0").await.unwrap();

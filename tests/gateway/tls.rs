@@ -1,6 +1,6 @@
 //! TLS and mutual TLS towards a channel: verified before a byte is sent, or not sent.
 
-use crate::peers::{Channel, Plan, Seen, ok, plan, post, talk};
+use crate::peers::{Channel, Peer, Plan, Seen, ok, plan, post, soon, talk};
 use hefu::proxy::upstream::{Invalid, ServerName, TlsSettings, Upstream};
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
@@ -8,12 +8,12 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
-use openssl::ssl::{Ssl, SslAcceptor, SslMethod, SslVerifyMode};
+use openssl::ssl::{Ssl, SslAcceptor, SslConnector, SslMethod, SslVerifyMode};
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509Name};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_openssl::SslStream;
 
@@ -125,4 +125,47 @@ fn what_cannot_be_verified_is_no_setting() {
     let mut settings = plan(&["127.0.0.1:1".parse().unwrap()]).settings;
     settings.addresses.clear();
     assert!(matches!(Upstream::new(settings), Err(Invalid::NoAddress(_))));
+}
+
+/// A listener with TLS offers both versions, and asks for a certificate where it is told to.
+#[tokio::test]
+async fn a_listener_with_tls_serves_both_versions_to_those_it_knows() {
+    let authority = identity("authority", None);
+    let (own, core) = (identity("hefu", Some(&authority)), identity("core", Some(&authority)));
+    let stranger = identity("stranger", None);
+    let bank = crate::peers::channel(|_| ok("done")).await;
+    let clients = [authority.certificate.clone()];
+    let door = hefu::proxy::door(&[own.certificate.clone()], &own.key, &clients).unwrap();
+    let mut plan = plan(&[bank.address]);
+    plan.doors.core = Some(door);
+    let world = plan.serve().await;
+    let connect = async |protocols: &[u8], client: &Identity| {
+        let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
+        connector.set_verify(SslVerifyMode::NONE);
+        connector.set_alpn_protos(protocols).unwrap();
+        connector.set_certificate(&client.certificate).unwrap();
+        connector.set_private_key(&client.key).unwrap();
+        let ssl = connector.build().configure().unwrap().into_ssl("hefu").unwrap();
+        let stream = TcpStream::connect(world.address).await.unwrap();
+        let mut stream = SslStream::new(ssl, stream).unwrap();
+        Pin::new(&mut stream).connect().await.unwrap();
+        stream
+    };
+    let stream = connect(b"\x02h2\x08http/1.1", &core).await;
+    assert_eq!(stream.ssl().selected_alpn_protocol(), Some(&b"h2"[..]));
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::post("https://bank/pay/x").body(()).unwrap();
+    let (response, _) = sender.ready().await.unwrap().send_request(request, true).unwrap();
+    assert_eq!(soon(response).await.unwrap().status(), 200);
+    for protocols in [&b"\x08http/1.1"[..], b"\x03foo"] {
+        let mut peer = Peer { stream: connect(protocols, &core).await, ahead: Vec::new() };
+        peer.send(post(b"body")).await;
+        assert_eq!(peer.answer().await.text(), "done");
+    }
+    // In TLS 1.3 the refusal of a certificate comes after the handshake, as the end of the connection.
+    let mut peer = Peer { stream: connect(b"\x08http/1.1", &stranger).await, ahead: Vec::new() };
+    peer.send(post(b"body")).await;
+    assert!(soon(peer.message(false)).await.is_none());
+    assert_eq!(bank.messages().len(), 3);
 }
