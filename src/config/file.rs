@@ -66,6 +66,7 @@ pub(super) struct ListenFile {
 /// TLS towards those who connect.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_field_names, reason = "these are the keys as users write them")]
 pub(super) struct DoorFile {
     /// Our certificate, with its chain.
     #[schemars(required)]
