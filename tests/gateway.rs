@@ -1,5 +1,10 @@
 //! The edge over real sockets: raw peers on both sides, so that every byte is seen.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 #[path = "gateway/bodies.rs"]
 mod bodies;

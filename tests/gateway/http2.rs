@@ -114,7 +114,7 @@ async fn what_is_streamed_on_http1_is_streamed_here() {
     let sender = connect(&world).await;
     for path in ["/file/x", "/pay/larger-than-the-limit"] {
         let (status, _, body) =
-            ask(&sender, request(path).body(()).unwrap(), &[7; 100_000]).await.unwrap();
+            ask(&sender, request(path).body(()).unwrap(), &vec![7; 100_000]).await.unwrap();
         assert_eq!((status, body.len()), (200, 300_000), "{path}");
         assert_eq!(bank.messages().pop().unwrap().body.len(), 100_000);
     }
@@ -492,16 +492,19 @@ async fn a_channel_of_http2_gets_an_authority_and_the_same_body() {
     assert_eq!(world.settled(), ["200 100000"; 3]);
 }
 
+fn refuses_first(number: usize) -> Does {
+    if number == 0 { Does::Refuses } else { Does::Answers }
+}
+
+fn leaves_first(number: usize) -> Does {
+    if number == 0 { Does::Leaves } else { Does::Answers }
+}
+
 /// Also where the protocol would allow it: what may have left is never sent again.
 #[tokio::test]
 async fn a_refused_stream_or_a_lost_connection_is_in_doubt_and_not_sent_again() {
-    for (does, connections) in [
-        (
-            (|number| if number == 0 { Does::Refuses } else { Does::Answers }) as fn(usize) -> Does,
-            1,
-        ),
-        (|number| if number == 0 { Does::Leaves } else { Does::Answers }, 2),
-    ] {
+    let table: [(fn(usize) -> Does, usize); 2] = [(refuses_first, 1), (leaves_first, 2)];
+    for (does, connections) in table {
         let (world, seen) = world2(does).await;
         assert_eq!(world.ask(crate::peers::post(b"1")).await.status(), 504);
         assert_eq!(seen.lock().unwrap().requests.len(), 1);

@@ -135,7 +135,8 @@ async fn a_listener_with_tls_serves_both_versions_to_those_it_knows() {
     let stranger = identity("stranger", None);
     let bank = crate::peers::channel(|_| ok("done")).await;
     let clients = [authority.certificate.clone()];
-    let door = hefu::proxy::door(&[own.certificate.clone()], &own.key, &clients).unwrap();
+    let door =
+        hefu::proxy::door(std::slice::from_ref(&own.certificate), &own.key, &clients).unwrap();
     let mut plan = plan(&[bank.address]);
     plan.doors.core = Some(door);
     let world = plan.serve().await;
