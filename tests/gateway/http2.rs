@@ -402,6 +402,8 @@ async fn framing_that_http2_forbids_is_reset() {
 // --- to the channel -----------------------------------------------------------------------------------------------------
 
 /// What a channel of HTTP/2 does with its nth stream.
+type Doing = fn(usize) -> Does;
+
 #[derive(Clone, Copy)]
 enum Does {
     Answers,
@@ -503,7 +505,7 @@ fn leaves_first(number: usize) -> Does {
 /// Also where the protocol would allow it: what may have left is never sent again.
 #[tokio::test]
 async fn a_refused_stream_or_a_lost_connection_is_in_doubt_and_not_sent_again() {
-    let table: [(fn(usize) -> Does, usize); 2] = [(refuses_first, 1), (leaves_first, 2)];
+    let table: [(Doing, usize); 2] = [(refuses_first, 1), (leaves_first, 2)];
     for (does, connections) in table {
         let (world, seen) = world2(does).await;
         assert_eq!(world.ask(crate::peers::post(b"1")).await.status(), 504);
