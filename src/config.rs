@@ -4,6 +4,7 @@
 //! messages, `codes/*.toml` what their result codes mean, `providers/*.toml` how providers are asked.
 //! Two steps: files become file structs, key by key, and file structs become the checked values of `settings`.
 
+mod alone;
 mod check;
 mod dump;
 mod file;
@@ -13,6 +14,7 @@ mod schema;
 mod settings;
 mod text;
 
+pub use alone::{code_maps, profile};
 pub use problem::{Problem, Problems, Rendering};
 pub use schema::schema;
 pub use settings::{
@@ -22,7 +24,6 @@ pub use settings::{
 pub use text::{AdminAddress, InDoubt};
 
 use crate::domain::id::{ChannelName, ProviderName};
-use crate::message::codes::CodeMap;
 use crate::message::profile::{Profile, RouteRule};
 use check::channel::{Around, Protocol};
 use check::deployment::Definition;
@@ -108,17 +109,6 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         }),
         (_, _, problems) => Err(problems),
     }
-}
-
-/// Reads a file of code maps alone.
-///
-/// # Errors
-/// Every problem of the text.
-pub fn code_maps(text: &str) -> Result<BTreeMap<String, CodeMap>, Problems> {
-    let mut opened = Opened::<CodesFile>::read("codes.toml", text.to_owned());
-    let codes = check::codes::check(&mut opened);
-    let problems = Problems::new(opened.sheet.into_problems());
-    if problems.is_empty() { Ok(codes.maps) } else { Err(problems) }
 }
 
 /// The files on the desk.

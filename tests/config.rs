@@ -415,6 +415,135 @@ fn what_is_wrong_in_a_profile_is_found() {
 }
 
 #[test]
+fn what_is_wrong_in_batches_headers_and_documents_is_found() {
+    let check = |text: &str, expected: Expect| check(["", "", text, ""], expected);
+    let message = |text: &str| format!("[[message]]\nscenario = 'query'\n{text}");
+    check(
+        &message("rows = 'a'"),
+        expect![[r#"
+        channels/acme.toml:6 nothing names a row within its batch
+    "#]],
+    );
+    check(
+        &message("rows = 'a'\nrow = ['n']"),
+        expect![[r#"
+        channels/acme.toml:6 nothing names a row within its batch
+    "#]],
+    );
+    check(
+        &message("row = ['./n']"),
+        expect![[r#"
+        channels/acme.toml:6 `row` without `rows`
+    "#]],
+    );
+    check(
+        &message("elements = { pan = './card' }"),
+        expect![[r#"
+        channels/acme.toml:6 `./card` is read in rows, and there are none
+    "#]],
+    );
+    check(
+        &message("rows = 'a'\nrow = ['./n']\norder = ['./o']"),
+        expect![[r#"
+        channels/acme.toml:6 `./o` of the batch itself is read in a row
+    "#]],
+    );
+    check(
+        &message("rows = './a'\nrow = ['./n']"),
+        expect![[r#"
+        channels/acme.toml:6 `./a` of the batch itself is read in a row
+    "#]],
+    );
+    check(
+        &message("rows = 'a'\nrow = ['./n']\nremember.key = ['o']"),
+        expect![[r#"
+        channels/acme.toml:6 a batch with `remember` or `recall`
+    "#]],
+    );
+    check(
+        &message("answer = { code = './c', map = 'final' }"),
+        expect![[r#"
+        channels/acme.toml:6 `./c` is read in rows, and the answer has none
+    "#]],
+    );
+    check(
+        &message("answer = { rows = 'r', row = ['./n'], code = './c', map = 'final' }"),
+        expect![[r#"
+            channels/acme.toml:6 an answer with rows to a message without
+        "#]],
+    );
+    check(
+        &message(
+            "rows = 'a'\nrow = ['./n']\nyields = { agreement = './b' }\nanswer = { code = 'c', map = 'final' }",
+        ),
+        expect![[r#"
+            channels/acme.toml:6 `./b` is read in rows, and the answer has none
+        "#]],
+    );
+    check(
+        &message(
+            "answer = { outer = [{ code = 'c', map = 'final' }, { code = 'd', map = 'fnal' }], code = 'e', map = 'final' }",
+        ),
+        expect![[r#"
+            channels/acme.toml:8 no code map `fnal`
+        "#]],
+    );
+    check(
+        &message("method = 'GTE'"),
+        expect![[r#"
+        channels/acme.toml:8 no method `GTE`
+    "#]],
+    );
+    check(&message("method = 'GET'\nwhen = { '@msg-tp' = 'x' }"), expect!["no problem"]);
+    check(
+        &message("when = { '@MsgTp' = 'x' }"),
+        expect![[r#"
+        channels/acme.toml:8 `@MsgTp` is not a path to a field
+    "#]],
+    );
+    check(
+        &message("order = ['@a/b', 'c//d']"),
+        expect![[r#"
+        channels/acme.toml:8 `@a/b` is not a path to a field
+        channels/acme.toml:8 `c//d` is not a path to a field
+    "#]],
+    );
+    check(
+        "answer.tail = '}'\nanswer.namespace = 'urn:x'\nrequest.root = 'm'",
+        expect![[r#"
+        channels/acme.toml:6 this body is not XML
+        channels/acme.toml:7 this body is not XML
+        channels/acme.toml:8 this body is not XML
+    "#]],
+    );
+    check(
+        "[notify]\npath = '/n'\norder = ['o']\nanswer = { code = 'c', map = 'final' }\nbody = { format = 'xml', root = 'm', tail = '(' }",
+        expect![[r#"
+            channels/acme.toml:10 `(` is not a regular expression
+        "#]],
+    );
+    check(
+        "request.unwrap = [{ at = '*', steps = ['percent', 'percent'] }, { at = 'a', steps = [{ open_blocks = 'k' }, 'hex'] }]",
+        expect!["no problem"],
+    );
+}
+
+#[test]
+fn codes_begin_with_something() {
+    let check = |text: &str, expected: Expect| check(["", "", "", text], expected);
+    check("unknown = ['2*', '20*', '2001']", expect!["no problem"]);
+    check(
+        "unknown = ['*', '2*1', '3**', '4*']\ndeclined = { '4*' = 'other' }",
+        expect![[r#"
+        codes/acme.toml:3 `*` is no code
+        codes/acme.toml:3 `2*1` is no code
+        codes/acme.toml:3 `3**` is no code
+        codes/acme.toml:4 code `4*` stands twice in `final`
+    "#]],
+    );
+}
+
+#[test]
 fn what_is_wrong_in_a_code_map_is_found() {
     let check = |text: &str, expected: Expect| check(["", "", "", text], expected);
     check(

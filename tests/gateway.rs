@@ -20,6 +20,8 @@ mod peers;
 mod process;
 #[path = "gateway/refusals.rs"]
 mod refusals;
+#[path = "gateway/seventh.rs"]
+mod seventh;
 #[path = "gateway/streams.rs"]
 mod streams;
 #[path = "gateway/tls.rs"]

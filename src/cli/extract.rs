@@ -1,42 +1,53 @@
-//! `hefu extract`: what a captured message yields.
+//! `hefu extract`: what a captured message yields, and what the answers to it say.
+
+mod captured;
+mod report;
+
+pub use captured::{Captured, NotCaptured};
+pub use report::{Report, read, report};
 
 use crate::cli::Failure;
-use crate::cli::check::load;
-use crate::message::extract::{self, ExtractError, Part, Payments, Request};
+use crate::cli::check::{load, rendering};
+use crate::config;
 use crate::message::profile::Profile;
 use clap::Args;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The most bytes that are read.
 const MESSAGE_MAX: u64 = 16 * 1024 * 1024;
 
-/// Show what a captured message yields: scenario and masked fields, or why it is ambiguous
+/// Show what a captured message yields: scenario and masked fields, or why it is ambiguous; and what answers to it say
 #[derive(Debug, Args)]
 pub struct Extract {
-    /// The body of the message; `-` is standard input
-    file: PathBuf,
-    /// The channel
-    #[arg(long)]
-    channel: String,
-    /// The path that the message was sent to, where the profile asks
-    #[arg(long, default_value = "/")]
-    path: String,
-    /// The message's `Content-Type`; the profile's own where absent
-    #[arg(long)]
-    content_type: Option<String>,
-    /// How the message was sent; `GET` is read from the query
-    #[arg(long, default_value = "POST")]
-    method: String,
-    /// The query of a `GET`, without `?`
-    #[arg(long)]
-    query: Option<String>,
-    /// A header of the message that the profile reads, as `Name: value`; may be repeated
-    #[arg(long = "header", value_name = "NAME: VALUE")]
-    headers: Vec<String>,
+    /// The captured request: request line, headers, an empty line, and the body byte for byte; `-` is standard input
+    message: PathBuf,
+    /// A captured answer to it: the body, or the whole response; may be repeated
+    #[arg(long = "answer", value_name = "FILE")]
+    answers: Vec<PathBuf>,
+    /// The channel, of a whole configuration
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "profile",
+        required_unless_present = "profile"
+    )]
+    channel: Option<String>,
     /// The configuration: a directory, or the `hefu.toml` in it
     #[arg(long, short, value_name = "PATH", default_value = "config/hefu.toml")]
     config: PathBuf,
+    /// A profile alone, such as `channels/acme.toml`; its code maps are looked for in `codes/` beside that folder
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// With a profile alone: a public key that opens sealed content, under its name in the profile; may be repeated
+    #[arg(long = "key", value_name = "NAME=FILE", value_parser = named_file, requires = "profile")]
+    keys: Vec<(String, PathBuf)>,
+}
+
+fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, file) = text.split_once('=').ok_or("write NAME=FILE")?;
+    Ok((name.to_owned(), PathBuf::from(file)))
 }
 
 impl Extract {
@@ -45,93 +56,44 @@ impl Extract {
     /// # Errors
     /// [`Failure::Reported`] where the message yields no payment.
     pub fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let profile = self.profile()?;
+        let message = read_file(&self.message)?;
+        let mut answers = Vec::new();
+        for file in &self.answers {
+            let name = file.file_name().unwrap_or(file.as_os_str());
+            answers.push((name.to_string_lossy().into_owned(), read_file(file)?));
+        }
+        let report = report(&profile, &message, &answers)
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        write!(out, "{}", report.text)?;
+        if report.is_payment { Ok(()) } else { Err(Failure::Reported) }
+    }
+
+    fn profile(&self) -> Result<Profile, Failure> {
+        if let Some(file) = &self.profile {
+            let keys: BTreeMap<_, _> = self.keys.iter().cloned().collect();
+            return config::profile(file, &keys).or_else(|problems| {
+                writeln!(std::io::stderr(), "{}", problems.render(rendering()))?;
+                Err(Failure::Reported)
+            });
+        }
         let config = load(&self.config, &mut std::io::stderr())?;
-        let profile = config.profile(&self.channel).ok_or_else(|| {
-            Failure::Usage(format!("there is no channel `{}` in the configuration", self.channel))
-        })?;
-        let body =
-            self.read().map_err(|source| Failure::File { file: self.file.clone(), source })?;
-        let fallback = profile.request.content_types.first().map(String::as_str);
-        let headers: Vec<_> = self.headers.iter().filter_map(|line| line.split_once(':')).collect();
-        let headers: Vec<_> = headers
-            .into_iter()
-            .map(|(name, value)| (name.trim().to_lowercase(), value.trim()))
-            .filter(|(name, _)| profile.headers.contains(name))
-            .collect();
-        let headers: Vec<_> =
-            headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        let request = Request {
-            method: &self.method.to_uppercase(),
-            headers: &headers,
-            path: &self.path.to_lowercase(),
-            query: self.query.as_deref(),
-            content_type: self.content_type.as_deref().or(fallback),
-            told: None,
-            body: body.strip_suffix(b"\n").unwrap_or(&body),
-        };
-        show(out, profile, &request)
-    }
-
-    fn read(&self) -> std::io::Result<Vec<u8>> {
-        let mut body = Vec::new();
-        if self.file.as_os_str() == "-" {
-            std::io::stdin().take(MESSAGE_MAX).read_to_end(&mut body)?;
-        } else {
-            std::fs::File::open(&self.file)?.take(MESSAGE_MAX).read_to_end(&mut body)?;
-        }
-        Ok(body)
+        let name = self.channel.as_deref().unwrap_or_default();
+        config.profile(name).cloned().ok_or_else(|| {
+            Failure::Usage(format!("there is no channel `{name}` in the configuration"))
+        })
     }
 }
 
-fn show(out: &mut impl Write, profile: &Profile, request: &Request<'_>) -> Result<(), Failure> {
-    let extracted = match extract::extract(profile, request) {
-        Ok(extracted) => extracted,
-        Err(error) => {
-            writeln!(out, "no payment: {error}")?;
-            if error == ExtractError::Unlisted {
-                writeln!(out, "hint: add a [[message]] for it, or try --path")?;
-            }
-            return Err(Failure::Reported);
-        }
+fn read_file(file: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = if file.as_os_str() == "-" {
+        std::io::stdin().take(MESSAGE_MAX).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(MESSAGE_MAX).read_to_end(&mut bytes))
     };
-    match &extracted.payments {
-        Payments::One(part) => show_part(out, part),
-        Payments::Rows(rows) => {
-            writeln!(out, "batch      {}", extracted.order.as_ref().map_or("-", |order| &order.0))?;
-            for (at, part) in rows.iter().enumerate() {
-                writeln!(out, "\nrow {}", at.saturating_add(1))?;
-                show_part(out, part)?;
-            }
-            Ok(())
-        }
+    match read {
+        Ok(_) => Ok(bytes),
+        Err(source) => Err(Failure::File { file: file.to_owned(), source }),
     }
-}
-
-fn show_part(out: &mut impl Write, part: &Part) -> Result<(), Failure> {
-    let payment = &part.payment;
-    writeln!(out, "scenario   {}", payment.scenario.as_str())?;
-    let order = payment.order.as_ref().map_or("-", |order| &order.0);
-    writeln!(out, "order      {order}")?;
-    if let Some(amount) = payment.amount {
-        writeln!(out, "amount     {amount} fen")?;
-    }
-    if let Some(agreement) = &payment.agreement {
-        writeln!(out, "agreement  {}", agreement.0)?;
-    }
-    let elements = &payment.elements;
-    writeln!(out, "elements   {}", elements.set())?;
-    if let Some(pan) = &elements.pan {
-        writeln!(out, "  pan      {} ({})", pan.masked(), pan.kind().as_str())?;
-    }
-    if let Some(id) = &elements.id_number {
-        writeln!(out, "  id       {}", id.kind().as_str())?;
-    }
-    writeln!(out, "checks     {}", payment.checks)?;
-    for invalid in &part.invalid {
-        writeln!(out, "invalid    {}: {invalid}", invalid.element())?;
-    }
-    if !part.sealed.is_empty() {
-        writeln!(out, "sealed     {} (to be told in `Hefu-Elements`)", part.sealed)?;
-    }
-    Ok(())
 }

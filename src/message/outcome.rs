@@ -54,9 +54,20 @@ impl Told {
 
 /// Reads the answer to `message`. Whatever cannot be read is unknown, never a failure.
 pub fn read(profile: &Profile, message: &Message, content_type: Option<&str>, body: &[u8]) -> Told {
-    let told = unwrap::read(&profile.answer, content_type, body)
-        .and_then(|node| told(profile, message, &node));
-    told.unwrap_or(Told::Whole(Reading::UNKNOWN))
+    try_read(profile, message, content_type, body).unwrap_or(Told::Whole(Reading::UNKNOWN))
+}
+
+/// As [`read`], for whoever wants to know why nothing can be read.
+///
+/// # Errors
+/// [`ReadError`] where the answer is not so written, or could be read in two ways.
+pub fn try_read(
+    profile: &Profile,
+    message: &Message,
+    content_type: Option<&str>,
+    body: &[u8],
+) -> Result<Told, ReadError> {
+    told(profile, message, &unwrap::read(&profile.answer, content_type, body)?)
 }
 
 fn told(profile: &Profile, message: &Message, root: &Node<'_>) -> Result<Told, ReadError> {

@@ -133,7 +133,11 @@ fn find_codes<'a>(
     let named = file.codes.as_ref()?;
     let found = codes.get(&named.value);
     if found.is_none() {
-        let hint = suggest(&named.value, codes.keys().map(String::as_str));
+        let hint = if codes.is_empty() {
+            "write the channel's code maps into that file".to_owned()
+        } else {
+            suggest(&named.value, codes.keys().map(String::as_str))
+        };
         sheet.problem(&named.span, format!("there is no `codes/{}.toml`", named.value), hint);
     }
     found

@@ -1,0 +1,334 @@
+//! A seventh channel by files alone: its profile and code map are written into a directory, Hefu starts there, and messages pass.
+#![expect(clippy::too_many_lines, reason = "a table of cases")]
+#![expect(clippy::needless_raw_string_hashes, reason = "so the snapshots are written")]
+
+use crate::peers::{Channel, Peer, Reply, channel, soon};
+use expect_test::{Expect, expect};
+use hefu::app::{self, Running, SystemClock};
+use hefu::cli::extract::report;
+use hefu::config;
+use hefu::message::profile::Profile;
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+const NAMESPACE: &str = "http://www.99bill.com/mas_cnp_merchant_interface";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// What Hefu may say; where it is absent the field is not shown.
+const SAID: [&str; 4] = ["hefu-decision", "hefu-verification", "hefu-outcome", "hefu-mismatch"];
+
+struct World {
+    running: Running,
+    profile: Profile,
+    bank: Channel,
+    answers: Arc<Mutex<VecDeque<String>>>,
+    _place: TempDir,
+}
+
+impl World {
+    async fn new(mode: &str) -> Self {
+        let answers = Arc::new(Mutex::new(VecDeque::<String>::new()));
+        let script = Arc::clone(&answers);
+        let bank = channel(move |_| {
+            let body = script.lock().unwrap().pop_front().unwrap();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            Reply::Answer((head + &body).into_bytes())
+        })
+        .await;
+        let place = TempDir::new().unwrap();
+        let write = |file: &str, text: &str| {
+            let file = place.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        };
+        write("channels/99bill.toml", include_str!("seventh/channel.toml"));
+        write("codes/99bill.toml", include_str!("seventh/codes.toml"));
+        write("policy.toml", &format!("[mode]\n99bill = {mode}\n"));
+        write("secrets/key", TOKEN);
+        write(
+            "hefu.toml",
+            &format!(
+                "[listen]\ncore = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nadmin_token_file = \"secrets/key\"\n\
+                 [secrets]\nfingerprint_key_file = \"secrets/key\"\nfingerprint_key_id = 1\n\
+                 [channels.99bill]\nupstreams = [\"http://{}\"]\n",
+                bank.address
+            ),
+        );
+        let config = config::load(place.path()).map_err(|problems| problems.to_string()).unwrap();
+        let profile = config.profile("99bill").unwrap().clone();
+        let running = app::start(config, Arc::new(SystemClock)).await.unwrap();
+        Self { running, profile, bank, answers, _place: place }
+    }
+
+    /// Sends a message that the channel answers so, and shows what the core is told beside the channel's own words.
+    async fn check(&self, (path, body): (&str, &str), answer: &str, expected: Expect) {
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<MasMessage xmlns=\"{NAMESPACE}\">\r\n  <version>1.0</version>{body}</MasMessage>\r\n"
+        );
+        let answer = format!(
+            "<MasMessage xmlns=\"{NAMESPACE}\"><version>1.0</version>{answer}</MasMessage>\n"
+        );
+        self.answers.lock().unwrap().push_back(answer.clone());
+        let before = self.bank.messages().len();
+        let request = format!(
+            "POST /cnp/{path} HTTP/1.1\r\nHost: mas.example\r\nAuthorization: Basic bm90aGluZzp4\r\n\
+             Content-Type: text/xml; charset=UTF-8\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let told = ask(self.running.core, &request).await;
+        let arrived = self.bank.messages();
+        let mut shown = format!("{}\n", told.status());
+        for name in SAID {
+            if let Some(value) = told.field(name) {
+                writeln!(shown, "{name}: {value}").unwrap();
+            }
+        }
+        if let Some(message) = arrived.get(before) {
+            assert_eq!(String::from_utf8_lossy(&message.body), body, "{path}: not a byte changes");
+            assert_eq!(message.field("authorization"), Some("Basic bm90aGluZzp4"));
+            assert!(!message.head.to_lowercase().contains("hefu-"), "{}", message.head);
+            assert_eq!(told.text(), answer, "{path}: not a byte changes");
+        } else {
+            self.answers.lock().unwrap().clear();
+            let refusal: serde_json::Value = serde_json::from_str(told.text()).unwrap();
+            writeln!(shown, "forwarded: {}, reasons: {}", refusal["forwarded"], refusal["reasons"])
+                .unwrap();
+        }
+        expected.assert_eq(&shown);
+    }
+}
+
+async fn ask(address: SocketAddr, request: &str) -> crate::peers::Message {
+    let mut peer = Peer::connect(address).await;
+    soon(peer.send(request)).await;
+    peer.answer().await
+}
+
+fn verify(reference: &str, name: &str) -> (&'static str, String) {
+    let body = format!(
+        "<indAuthContent><merchantId>M1</merchantId><terminalId>T1</terminalId><customerId>C1</customerId>\
+         <externalRefNumber>{reference}</externalRefNumber><pan>6200000000000005</pan><cardHolderName>{name}</cardHolderName>\
+         <idType>0</idType><cardHolderId>11010519491231002X</cardHolderId><cvv2/><expiredDate/><phoneNO>13800000000</phoneNO></indAuthContent>"
+    );
+    ("ind_auth", body)
+}
+
+fn pay(reference: &str, name: &str) -> (&'static str, String) {
+    let body = format!(
+        "<TxnMsgContent><txnType>PUR</txnType><interactiveStatus>TR1</interactiveStatus><merchantId>M1</merchantId>\
+         <externalRefNumber>{reference}</externalRefNumber><amount>88.88</amount><cardNo>6200000000000005</cardNo>\
+         <cardHolderName>{name}</cardHolderName><idType>0</idType><cardHolderId>11010519491231002X</cardHolderId>\
+         <phone>13800000000</phone></TxnMsgContent>"
+    );
+    ("purchase", body)
+}
+
+fn query(reference: &str) -> (&'static str, String) {
+    let body = format!(
+        "<QryTxnMsgContent><merchantId>M1</merchantId><externalRefNumber>{reference}</externalRefNumber></QryTxnMsgContent>"
+    );
+    ("query_txn", body)
+}
+
+fn verified(code: &str) -> String {
+    format!(
+        "<indAuthContent><responseCode>{code}</responseCode><responseTextMessage>x</responseTextMessage></indAuthContent>"
+    )
+}
+
+fn paid(code: &str) -> String {
+    format!("<TxnMsgContent><responseCode>{code}</responseCode></TxnMsgContent>")
+}
+
+fn status(status: &str) -> String {
+    format!("<TxnMsgContent><txnStatus>{status}</txnStatus></TxnMsgContent>")
+}
+
+#[tokio::test]
+async fn a_seventh_channel_is_files_alone() {
+    let world = World::new("\"observe\"").await;
+    let check = async |(path, body): (&str, String), answer: String, expected: Expect| {
+        world.check((path, &body), &answer, expected).await;
+    };
+    check(
+        verify("V1", "张三"),
+        verified("HX"),
+        expect![[r#"
+        200
+        hefu-decision: permit;mode=observe
+        hefu-outcome: no_match;suspects="name";code="HX";arrival=sync
+    "#]],
+    )
+    .await;
+    check(
+        verify("V2", "张三"),
+        verified("W0"),
+        expect![[r#"
+        200
+        hefu-decision: permit;mode=observe
+        hefu-outcome: no_match;suspects="phone";code="W0";arrival=sync
+    "#]],
+    )
+    .await;
+    check(
+        verify("V3", "张三"),
+        verified("00"),
+        expect![[r#"
+        200
+        hefu-decision: permit;mode=observe
+        hefu-outcome: succeeded;code="00";arrival=sync
+    "#]],
+    )
+    .await;
+    check(pay("P1", "张三"), paid("00"), expect![[r#"
+        200
+        hefu-decision: permit;mode=observe
+        hefu-verification: match;provider="99bill";road="99bill";elements="name id_number pan phone";age=0
+        hefu-outcome: succeeded;code="00";arrival=sync
+    "#]]).await;
+    check(pay("P2", "张三"), paid("51"), expect![[r#"
+        200
+        hefu-decision: permit;mode=observe
+        hefu-verification: match;provider="99bill";road="99bill";elements="name id_number pan phone";age=0
+        hefu-outcome: declined;reason=insufficient_funds;code="51";arrival=sync
+    "#]]).await;
+    check(pay("P3", "张三"), paid("Y1"), expect![[r#"
+        200
+        hefu-decision: permit;mode=observe
+        hefu-verification: match;provider="99bill";road="99bill";elements="name id_number pan phone";age=0
+        hefu-outcome: no_match;suspects="name id_number phone";code="Y1";arrival=sync
+        hefu-mismatch: match_then_no_match;provider="99bill";suspects="name id_number phone"
+    "#]]).await;
+    check(
+        pay("P4", "李四"),
+        paid("I1"),
+        expect![[r#"
+        200
+        hefu-decision: annotate;reason=not_asked;mode=observe
+        hefu-outcome: no_match;suspects="name";code="I1";arrival=sync
+        hefu-mismatch: unverified_then_no_match;suspects="name"
+    "#]],
+    )
+    .await;
+    check(
+        pay("P5", "李四"),
+        paid("W4"),
+        expect![[r#"
+        200
+        hefu-decision: annotate;reason=held;mode=observe
+        hefu-outcome: no_match;suspects="name";code="W4";arrival=sync
+        hefu-mismatch: unverified_then_no_match;suspects="name"
+    "#]],
+    )
+    .await;
+    check(
+        pay("P6", "李四"),
+        paid("ZZ"),
+        expect![[r#"
+        200
+        hefu-decision: annotate;reason=held;mode=observe
+        hefu-outcome: unmapped;code="ZZ";arrival=sync
+    "#]],
+    )
+    .await;
+    check(
+        query("P6"),
+        status("S"),
+        expect![[r#"
+        200
+        hefu-decision: permit;mode=observe
+    "#]],
+    )
+    .await;
+    check(
+        query("P5"),
+        "<ErrorMsgContent><errorCode>B.1</errorCode></ErrorMsgContent>".to_owned(),
+        expect![[r#"
+            200
+            hefu-decision: permit;mode=observe
+        "#]],
+    )
+    .await;
+    // Answers to queries do not settle payments yet; what they say is read.
+    let (path, body) = query("P6");
+    let captured = format!(
+        "POST /cnp/{path}\nContent-Type: text/xml\n\n<MasMessage xmlns=\"{NAMESPACE}\">{body}</MasMessage>\n"
+    );
+    let answer = format!("<MasMessage xmlns=\"{NAMESPACE}\">{}</MasMessage>", status("S"));
+    let report =
+        report(&world.profile, captured.as_bytes(), &[("answer".to_owned(), answer.into_bytes())]);
+    expect![[r#"
+        scenario   query
+        order      M1|P6
+        merchant   M1
+        elements   -
+        checks     -
+
+        answer     answer
+        outcome    succeeded, code S
+    "#]]
+    .assert_eq(&report.unwrap().text);
+    let request = format!(
+        "GET /v1/unmapped-codes HTTP/1.1\r\nHost: hefu\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    );
+    let told = ask(world.running.admin.unwrap(), &request).await;
+    let told: serde_json::Value = serde_json::from_str(told.text()).unwrap();
+    assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");
+    for (key, value) in [("channel", "99bill"), ("map", "final"), ("code", "ZZ")] {
+        assert_eq!(told[0][key], value, "{told}");
+    }
+    assert_eq!(told[0]["count"], 1);
+}
+
+#[tokio::test]
+async fn its_own_verification_is_the_evidence_that_enforce_asks_for() {
+    let world = World::new("{ enforce = 100 }").await;
+    let check = async |(path, body): (&str, String), answer: String, expected: Expect| {
+        world.check((path, &body), &answer, expected).await;
+    };
+    check(
+        pay("P1", "张三"),
+        paid("00"),
+        expect![[r#"
+        200
+        hefu-decision: annotate;reason=nobody_can;mode=enforce
+        hefu-outcome: succeeded;code="00";arrival=sync
+    "#]],
+    )
+    .await;
+    check(
+        verify("V1", "张三"),
+        verified("00"),
+        expect![[r#"
+        200
+        hefu-decision: permit;mode=enforce
+        hefu-outcome: succeeded;code="00";arrival=sync
+    "#]],
+    )
+    .await;
+    check(pay("P2", "张三"), paid("51"), expect![[r#"
+        200
+        hefu-decision: permit;mode=enforce
+        hefu-verification: match;provider="99bill";road="99bill";elements="name id_number pan phone";age=0
+        hefu-outcome: declined;reason=insufficient_funds;code="51";arrival=sync
+    "#]]).await;
+    let (path, twice) = pay("P3", "张三");
+    let twice = twice.replace("<amount>", "<amount>1</amount><amount>");
+    check(
+        (path, twice),
+        paid("00"),
+        expect![[r#"
+        422
+        hefu-decision: refuse;reason=ambiguous;mode=enforce
+        forwarded: false, reasons: ["ambiguous"]
+    "#]],
+    )
+    .await;
+}
