@@ -151,7 +151,8 @@ fn read_by_hefu(node: &Node<'_>, message: &Message) -> BTreeMap<String, Option<S
         if path.in_row() {
             let at = &message.rows.as_ref().unwrap().at;
             for (number, row) in rows.iter().enumerate() {
-                let found = Scope::whole(node).row(row).find(path).unwrap();
+                // What is sealed is not looked at, and may be as unclear as it likes.
+                let Ok(found) = Scope::whole(node).row(row).find(path) else { continue };
                 let inner = path.to_string();
                 // A single row may stand without a list: then it has no number.
                 let single = std::ptr::eq(row, rows.as_ptr()) && rows.len() == 1;
@@ -161,7 +162,8 @@ fn read_by_hefu(node: &Node<'_>, message: &Message) -> BTreeMap<String, Option<S
                 read.insert(if single && is_list(node, at) { numbered } else { place }, text);
             }
         } else {
-            read.insert(path.to_string(), node.find(path).unwrap().text().map(str::to_owned));
+            let Ok(found) = node.find(path) else { continue };
+            read.insert(path.to_string(), found.text().map(str::to_owned));
         }
     }
     read
