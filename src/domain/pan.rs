@@ -37,7 +37,7 @@ impl AccountKind {
     }
 }
 
-/// The level of a bank account (Yinfa [2016] 261): what it may be used for, and how its holder was identified.
+/// The level of a bank account (Yinfa 2016, 261): what it may be used for, and how its holder was identified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AccountLevel {
     /// Class I: everything, opened at a counter.
