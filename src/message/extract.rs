@@ -331,7 +331,7 @@ impl Reader<'_, '_> {
 
     fn one(&self, path: Option<&Path>) -> Result<Option<String>, ReadError> {
         let Some(path) = path else { return Ok(None) };
-        Ok(self.scope.find(path)?.text().map(str::to_owned))
+        Ok(self.scope.name(path)?.map(str::to_owned))
     }
 }
 
