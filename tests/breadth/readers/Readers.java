@@ -13,7 +13,7 @@ public class Readers {
         var in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.US_ASCII));
         var out = new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.US_ASCII);
         for (String line; (line = in.readLine()) != null; ) {
-            var parts = line.split(" ");
+            var parts = line.split(" ", -1);
             var body = Base64.getDecoder().decode(parts[2]);
             List<String[]> told = null;
             try {
