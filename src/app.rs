@@ -213,6 +213,9 @@ fn routes(config: &Config) -> Result<Vec<Entry>, StartError> {
             routes.push(Entry { side: Side::Notify, rule, route: Route::Streamed(core) });
         }
     }
+    by_specificity(&mut routes);
+    // What streams through takes only what no channel's route does.
+    let mut through = Vec::new();
     for passthrough in &config.passthrough {
         let patience = crate::config::Patience::default();
         let settings = settings(
@@ -222,13 +225,14 @@ fn routes(config: &Config) -> Result<Vec<Entry>, StartError> {
             OnDoubt::Close,
         );
         let rule = RouteRule { host: passthrough.host.clone(), path: passthrough.path.clone() };
-        routes.push(Entry {
+        through.push(Entry {
             side: Side::Core,
             rule,
             route: Route::Streamed(Arc::new(Upstream::new(settings)?)),
         });
     }
-    by_specificity(&mut routes);
+    by_specificity(&mut through);
+    routes.append(&mut through);
     Ok(routes)
 }
 

@@ -56,6 +56,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
     desk.find_twins(&protocols);
     let names = desk.channel_names();
     let modes = check::policy::check(&mut desk.policy.sheet, &desk.policy.file, &names);
+    desk.find_shadowed(&protocols, &modes.modes);
     let deployment = check::deployment::check(&mut desk.hefu.sheet, dir, &desk.hefu.file);
     let mut unused: BTreeMap<ChannelName, Protocol> = protocols
         .into_iter()
@@ -230,6 +231,54 @@ impl<'d> Desk<'d> {
             let host = at.value.host.as_ref().map(|host| host.0.0.clone());
             let owner = sheet.name().to_owned();
             claim(sheet, &path.span, &mut routes, ((host, path.value.0.0.clone()), owner));
+        }
+    }
+
+    /// Finds routes that stream and get no request, since a channel's route takes them all: an inspected one, or any
+    /// where the traffic passes through.
+    fn find_shadowed(
+        &mut self,
+        protocols: &[(usize, Protocol)],
+        modes: &BTreeMap<String, ChannelMode>,
+    ) {
+        let mode = |name: &ChannelName| modes.get(name.as_str()).copied().unwrap_or_default();
+        let used = |name: &str| self.hefu.file.channels.keys().any(|key| key.value == name);
+        let used = protocols.iter().filter(|(_, one)| used(one.profile.channel.as_str()));
+        let used: Vec<(usize, &Profile)> = used.map(|(at, one)| (*at, &one.profile)).collect();
+        let hint = |(channel, path): (&ChannelName, &str)| {
+            format!(
+                "channel {channel} takes `{path}` and all under it: give one of them its own path, or both a host"
+            )
+        };
+        let over = |rule: &RouteRule, only_inspected: bool| {
+            let others = used.iter().flat_map(|(_, profile)| {
+                profile.routes.iter().map(|route| (&profile.channel, route))
+            });
+            let mut others = others
+                .filter(|(name, _)| !only_inspected || mode(name) != ChannelMode::Uninspected);
+            // The same route twice is reported as such.
+            let found = others.find(|(_, other)| *other != rule && rule.is_within(other));
+            found.map(|(name, other)| hint((name, &other.path)))
+        };
+        for (at, profile) in &used {
+            let Some(Opened { sheet, file, .. }) = self.channels.get_mut(*at) else { continue };
+            if mode(&profile.channel) != ChannelMode::Uninspected {
+                continue;
+            }
+            for (route, span) in routes_with_places(profile, file) {
+                if let Some(hint) = over(route, true) {
+                    let message = "what is uninspected here lies within what is inspected";
+                    sheet.problem(&span, message, hint);
+                }
+            }
+        }
+        let Opened { sheet, file, .. } = &mut self.hefu;
+        for at in &file.passthrough {
+            let Some(path) = &at.value.path else { continue };
+            let host = at.value.host.as_ref().map(|host| host.0.0.clone());
+            if let Some(hint) = over(&RouteRule { host, path: path.value.0.0.clone() }, false) {
+                sheet.problem(&path.span, "nothing gets here: a channel's route comes first", hint);
+            }
         }
     }
 

@@ -258,6 +258,21 @@ fn what_is_wrong_in_hefu_toml_is_found() {
         hefu.toml:4 route `/acme/` stands twice
     "#]],
     );
+    let used = "[channels.acme]\nupstreams = ['https://acme.example']\n";
+    check(
+        &format!(
+            "{used}[[passthrough]]\nhost = 'files.example'\npath = '/acme/files'\nupstream = 'http://127.0.0.1:1'"
+        ),
+        expect![[r#"
+            hefu.toml:7 nothing gets here: a channel's route comes first
+        "#]],
+    );
+    check(
+        &format!(
+            "{used}[[passthrough]]\nhost = 'files.example'\npath = '/'\nupstream = 'http://127.0.0.1:1'"
+        ),
+        expect!["no problem"],
+    );
     check(
         "[[passthrough]]\npath = '/'\n[[passthrough]]\nupstream = 'http://127.0.0.1:1'",
         expect![[r#"
@@ -614,6 +629,32 @@ fn twins_are_found_across_files() {
         providers/c.toml:2:2 not TOML: string values must be quoted, expected literal string
             what seems missing is looked for when the file is valid TOML
     "#]].assert_eq(&list(&config::load(dir.path()).unwrap_err()));
+}
+
+#[test]
+fn an_uninspected_route_within_an_inspected_one_is_found() {
+    let check = |policy: &str, expected: Expect| {
+        let used = "upstreams = ['https://acme.example']";
+        let dir =
+            directory(&format!("[channels.acme]\n{used}\n[channels.twin]\n{used}"), policy, "", "");
+        let twin = fs::read_to_string(dir.path().join("channels/acme.toml")).unwrap();
+        let twin = twin.replace("'acme'\ncodes", "'twin'\ncodes");
+        let twin = twin.replace("path = '/acme/'", "host = 'h.example', path = '/acme/x/'");
+        fs::write(dir.path().join("channels/twin.toml"), twin).unwrap();
+        let found =
+            config::load(dir.path()).map_or_else(|problems| list(&problems), |_| String::new());
+        expected.assert_eq(&found);
+    };
+    check("mode = { acme = 'observe', twin = 'observe' }", expect![""]);
+    check("mode = { acme = 'uninspected', twin = 'uninspected' }", expect![""]);
+    check("mode = { acme = 'uninspected', twin = 'observe' }", expect![""]);
+    check(
+        "mode = { acme = 'observe', twin = 'uninspected' }",
+        expect![[r#"
+            channels/twin.toml:3:39 what is uninspected here lies within what is inspected
+                channel acme takes `/acme/` and all under it: give one of them its own path, or both a host
+        "#]],
+    );
 }
 
 /// Each shipped definition under another name, with one change; those of `hefu.toml` are in use.

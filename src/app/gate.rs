@@ -38,7 +38,7 @@ pub(super) struct Entry {
 /// The gate of one process.
 #[derive(Debug)]
 pub struct ServiceGate {
-    /// Longest path first, so that the most specific route wins.
+    /// In the order in which they take requests: see [`by_specificity`]; what passes through comes last.
     pub(super) routes: Vec<Entry>,
     pub(super) channels: BTreeMap<String, Arc<Channel>>,
     pub(super) service: Arc<Service>,
@@ -57,11 +57,7 @@ impl Gate for ServiceGate {
     type Pending = Waiting;
 
     fn route(&self, side: Side, host: &str, path: &str) -> Route {
-        let fits = |entry: &&Entry| {
-            let host_fits = entry.rule.host.as_deref().is_none_or(|expected| expected == host);
-            entry.side == side && host_fits && is_under(path, &entry.rule.path)
-        };
-        match self.routes.iter().find(fits) {
+        match find(&self.routes, side, host, path) {
             Some(entry) => {
                 if matches!(entry.route, Route::Streamed(_)) {
                     self.metrics.on_uninspected(match side {
@@ -140,10 +136,8 @@ impl Gate for ServiceGate {
     }
 }
 
-/// Whether `path` is `prefix` or lies under it: `/pay` takes `/pay/x` and not `/payment`.
-fn is_under(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
+fn find<'e>(routes: &'e [Entry], side: Side, host: &str, path: &str) -> Option<&'e Entry> {
+    routes.iter().find(|entry| entry.side == side && entry.rule.takes(host, path))
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
@@ -189,26 +183,74 @@ fn problem(refusal: &Refusal) -> Problem {
     }
 }
 
-/// Orders routes so that the most specific comes first: with a host before without, longer paths before shorter.
+/// Orders routes so that what is inspected comes before what streams, and of each the most specific first: with a host
+/// before without, longer paths before shorter.
 pub(super) fn by_specificity(routes: &mut [Entry]) {
-    routes
-        .sort_by_key(|entry| std::cmp::Reverse((entry.rule.host.is_some(), entry.rule.path.len())));
+    routes.sort_by_key(|entry| {
+        let inspected = matches!(entry.route, Route::Inspected(_));
+        std::cmp::Reverse((inspected, entry.rule.host.is_some(), entry.rule.path.len()))
+    });
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_under;
+    use super::{Entry, by_specificity, find};
+    use crate::message::profile::RouteRule;
+    use crate::proxy::gate::{Route, Side};
+    use crate::proxy::upstream::{OnDoubt, Settings, Upstream};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// A route `host/path`, `*` for any host; inspected where it begins with `!`.
+    fn entry(text: &str) -> Entry {
+        let (host, path) = text.trim_start_matches('!').split_once('/').unwrap();
+        let upstream = Arc::new(
+            Upstream::new(Settings {
+                name: text.to_owned(),
+                addresses: vec!["127.0.0.1:1".to_owned()],
+                tls: None,
+                connect_timeout: Duration::ZERO,
+                answer_timeout: Duration::ZERO,
+                idle_timeout: Duration::ZERO,
+                answer_bytes_max: 0,
+                on_doubt: OnDoubt::Close,
+                http2: false,
+            })
+            .unwrap(),
+        );
+        Entry {
+            side: Side::Core,
+            rule: RouteRule {
+                host: (host != "*").then(|| host.to_owned()),
+                path: format!("/{path}"),
+            },
+            route: if text.starts_with('!') {
+                Route::Inspected(upstream)
+            } else {
+                Route::Streamed(upstream)
+            },
+        }
+    }
 
     #[test]
-    fn a_route_takes_whole_segments() {
-        let check = |path, prefix, expected| {
-            assert_eq!(is_under(path, prefix), expected, "{path} {prefix}");
+    fn a_streamed_route_never_shadows_an_inspected_one() {
+        let check = |routes: &[&str], host, path, expected: Option<&str>| {
+            let mut routes: Vec<Entry> = routes.iter().map(|text| entry(text)).collect();
+            by_specificity(&mut routes);
+            let found = find(&routes, Side::Core, host, path).map(|entry| match &entry.route {
+                Route::Inspected(upstream) | Route::Streamed(upstream) => upstream.name(),
+                Route::Unknown => "",
+            });
+            assert_eq!(found, expected, "{host}{path}");
         };
-        check("/pay", "/pay", true);
-        check("/pay/x", "/pay", true);
-        check("/pay/x", "/pay/", true);
-        check("/payment", "/pay", false);
-        check("/pay", "/pay/", false);
-        check("/anything", "/", true);
+        check(&["files/", "!*/pay/"], "files", "/pay/x", Some("!*/pay/"));
+        check(&["files/", "!*/pay/"], "files", "/other", Some("files/"));
+        check(&["files/pay/x/", "!*/pay/"], "files", "/pay/x/y", Some("!*/pay/"));
+        check(&["*/pay/x/", "!bank/pay/"], "bank", "/pay/x/y", Some("!bank/pay/"));
+        check(&["*/pay/x/", "!bank/pay/"], "other", "/pay/x/y", Some("*/pay/x/"));
+        check(&["!*/pay/", "!bank/", "!bank/pay/x"], "bank", "/pay/x", Some("!bank/pay/x"));
+        check(&["!*/pay/", "!bank/", "!bank/pay/x"], "bank", "/pay/z", Some("!bank/"));
+        check(&["*/", "bank/a", "bank/a/b"], "bank", "/a/b", Some("bank/a/b"));
+        check(&["!*/pay/"], "bank", "/other", None);
     }
 }

@@ -43,6 +43,24 @@ pub struct RouteRule {
     pub path: String,
 }
 
+impl RouteRule {
+    /// Whether it takes a request: the host in lower case and without a port, the path canonical.
+    pub fn takes(&self, host: &str, path: &str) -> bool {
+        self.host.as_deref().is_none_or(|expected| expected == host) && is_under(path, &self.path)
+    }
+
+    /// Whether `other` takes every request that this one takes.
+    pub fn is_within(&self, other: &Self) -> bool {
+        (other.host.is_none() || other.host == self.host) && is_under(&self.path, &other.path)
+    }
+}
+
+/// Whether `path` is `prefix` or lies under it: `/pay` takes `/pay/x` and not `/payment`.
+fn is_under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
+}
+
 /// How a body is written.
 #[derive(Clone, Debug)]
 pub struct Body {
@@ -211,4 +229,22 @@ pub struct Layer {
     pub code: Path,
     /// The code map, a key of [`Profile::codes`].
     pub map: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_under;
+
+    #[test]
+    fn a_route_takes_whole_segments() {
+        let check = |path, prefix, expected| {
+            assert_eq!(is_under(path, prefix), expected, "{path} {prefix}");
+        };
+        check("/pay", "/pay", true);
+        check("/pay/x", "/pay", true);
+        check("/pay/x", "/pay/", true);
+        check("/payment", "/pay", false);
+        check("/pay", "/pay/", false);
+        check("/anything", "/", true);
+    }
 }
