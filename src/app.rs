@@ -16,7 +16,7 @@ use crate::metrics::{Metrics, MetricsError};
 use crate::provider::{Definition, Provider};
 use crate::proxy::gate::{Route, Side};
 use crate::proxy::upstream::{
-    Invalid, OnDoubt, ServerName, Settings as UpstreamSettings, TlsSettings, Upstream,
+    Address, Invalid, OnDoubt, ServerName, Settings as UpstreamSettings, TlsSettings, Upstream,
 };
 use crate::proxy::{self, Doors, Limits};
 use crate::route::Candidate;
@@ -223,7 +223,7 @@ fn routes(config: &Config) -> Result<Vec<Entry>, StartError> {
             std::slice::from_ref(&passthrough.upstream),
             &patience,
             OnDoubt::Close,
-        );
+        )?;
         let rule = RouteRule { host: passthrough.host.clone(), path: passthrough.path.clone() };
         through.push(Entry {
             side: Side::Core,
@@ -246,7 +246,7 @@ fn upstream(
         InDoubt::Close => OnDoubt::Close,
         InDoubt::Problem => OnDoubt::Problem,
     };
-    let settings = settings(name, addresses, &channel.patience, on_doubt);
+    let settings = settings(name, addresses, &channel.patience, on_doubt)?;
     Upstream::new(UpstreamSettings { http2, ..settings })
 }
 
@@ -255,31 +255,33 @@ fn settings(
     addresses: &[crate::config::Upstream],
     patience: &crate::config::Patience,
     on_doubt: OnDoubt,
-) -> UpstreamSettings {
-    let tls = addresses.first().and_then(|first| first.tls.as_ref()).and_then(|tls| {
-        Some(TlsSettings {
-            server_name: ServerName::new(&tls.server_name)?,
-            authorities: tls.authorities.clone(),
-            client: tls.client.as_ref().map(|client| (client.chain.clone(), client.key.clone())),
-        })
-    });
-    UpstreamSettings {
+) -> Result<UpstreamSettings, Invalid> {
+    Ok(UpstreamSettings {
         name: name.to_owned(),
-        addresses: addresses.iter().map(address).collect(),
-        tls,
+        addresses: addresses.iter().map(address).collect::<Result<_, _>>()?,
         connect_timeout: patience.connect,
         answer_timeout: patience.answer,
         idle_timeout: patience.idle,
         answer_bytes_max: patience.answer_max,
         on_doubt,
         http2: false,
-    }
+    })
 }
 
-/// `host:port`, with brackets around an IPv6 address.
-fn address(upstream: &crate::config::Upstream) -> String {
+/// Where an upstream is: `host:port`, with brackets around an IPv6 address, and how its certificate is checked.
+fn address(upstream: &crate::config::Upstream) -> Result<Address, Invalid> {
     let (host, port) = (&upstream.host, upstream.port);
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    let tls = upstream.tls.as_ref().map(|tls| {
+        Ok(TlsSettings {
+            server_name: ServerName::new(&tls.server_name)
+                .ok_or_else(|| Invalid::NoServerName(host.clone()))?,
+            authorities: tls.authorities.clone(),
+            client: tls.client.as_ref().map(|client| (client.chain.clone(), client.key.clone())),
+        })
+    });
+    let place =
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    Ok(Address { place, tls: tls.transpose()? })
 }
 
 fn providers(config: &Config) -> Result<Vec<ProviderEntry>, StartError> {

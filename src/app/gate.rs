@@ -197,7 +197,7 @@ mod tests {
     use super::{Entry, by_specificity, find};
     use crate::message::profile::RouteRule;
     use crate::proxy::gate::{Route, Side};
-    use crate::proxy::upstream::{OnDoubt, Settings, Upstream};
+    use crate::proxy::upstream::{Address, OnDoubt, Settings, Upstream};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -207,8 +207,7 @@ mod tests {
         let upstream = Arc::new(
             Upstream::new(Settings {
                 name: text.to_owned(),
-                addresses: vec!["127.0.0.1:1".to_owned()],
-                tls: None,
+                addresses: vec![Address { place: "127.0.0.1:1".to_owned(), tls: None }],
                 connect_timeout: Duration::ZERO,
                 answer_timeout: Duration::ZERO,
                 idle_timeout: Duration::ZERO,

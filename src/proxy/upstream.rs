@@ -46,15 +46,22 @@ impl ServerName {
     }
 }
 
+/// One place where an upstream is.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// `host:port`.
+    pub place: String,
+    /// Absent for plain HTTP.
+    pub tls: Option<TlsSettings>,
+}
+
 /// The settings of one upstream.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The channel's name.
     pub name: String,
-    /// `host:port`, tried in order, and only while nothing was sent.
-    pub addresses: Vec<String>,
-    /// Absent for plain HTTP.
-    pub tls: Option<TlsSettings>,
+    /// Tried in order, and only while nothing was sent.
+    pub addresses: Vec<Address>,
     /// For one address, TLS handshake included.
     pub connect_timeout: Duration,
     /// From the first byte sent to the last byte of the answer.
@@ -75,6 +82,9 @@ pub enum Invalid {
     /// There is nobody to connect to.
     #[error("upstream `{0}` has no address")]
     NoAddress(String),
+    /// Nothing would be verified.
+    #[error("`{0}` has TLS without a server name")]
+    NoServerName(String),
     /// A certificate or key cannot be used.
     #[error("upstream `{0}` has a certificate or key that cannot be used")]
     Certificate(String, #[source] ErrorStack),
@@ -84,14 +94,17 @@ pub enum Invalid {
 #[derive(Debug)]
 pub struct Upstream {
     settings: Settings,
-    template: Template,
+    /// One for each address, in their order.
+    templates: Vec<Template>,
     /// The peers that the addresses last resolved to, for finding pooled connections without asking DNS again.
     resolved: ArcSwap<Vec<HttpPeer>>,
 }
 
-/// What all peers of an upstream have in common.
+/// What all peers of one address have in common.
 #[derive(Debug)]
 struct Template {
+    place: String,
+    secure: bool,
     server_name: String,
     client: Option<Arc<CertKey>>,
     ca: Option<Arc<Box<[X509]>>>,
@@ -107,15 +120,17 @@ impl Upstream {
         if settings.addresses.is_empty() {
             return Err(Invalid::NoAddress(settings.name));
         }
-        let template = Template::new(&settings)
+        let templates = settings.addresses.iter().map(|at| Template::new(&settings.name, at));
+        let templates: Vec<Template> = templates
+            .collect::<Result<_, _>>()
             .map_err(|error| Invalid::Certificate(settings.name.clone(), error))?;
-        let literal: Option<Vec<SocketAddr>> =
-            settings.addresses.iter().map(|address| address.parse().ok()).collect();
-        let mut upstream = Self { settings, template, resolved: ArcSwap::default() };
-        let peers =
-            literal.unwrap_or_default().into_iter().map(|address| upstream.peer(address)).collect();
-        upstream.resolved = ArcSwap::from_pointee(peers);
-        Ok(upstream)
+        let literal = templates.iter().map(|template| {
+            let address = template.place.parse().ok()?;
+            Some(peer(&settings, template, address))
+        });
+        let literal: Option<Vec<HttpPeer>> = literal.collect();
+        let resolved = ArcSwap::from_pointee(literal.unwrap_or_default());
+        Ok(Self { settings, templates, resolved })
     }
 
     /// The channel's name.
@@ -135,50 +150,55 @@ impl Upstream {
 
     /// Resolves the addresses, in order; one that does not resolve is left out.
     pub(super) async fn resolve(&self) -> Arc<Vec<HttpPeer>> {
-        let mut peers = Vec::with_capacity(self.settings.addresses.len());
-        for address in &self.settings.addresses {
+        let mut peers = Vec::with_capacity(self.templates.len());
+        for template in &self.templates {
             let found = tokio::time::timeout(
                 self.settings.connect_timeout,
-                tokio::net::lookup_host(address),
+                tokio::net::lookup_host(&template.place),
             )
             .await;
             if let Ok(Ok(found)) = found {
-                peers.extend(found.map(|address| self.peer(address)));
+                peers.extend(found.map(|address| peer(&self.settings, template, address)));
             }
         }
         let peers = Arc::new(peers);
         self.resolved.store(Arc::clone(&peers));
         peers
     }
+}
 
-    fn peer(&self, address: SocketAddr) -> HttpPeer {
-        let settings = &self.settings;
-        let mut peer =
-            HttpPeer::new(address, settings.tls.is_some(), self.template.server_name.clone());
-        peer.client_cert_key.clone_from(&self.template.client);
-        peer.group_key = self.template.group;
-        let mut options = PeerOptions::new();
-        options.alpn = if settings.http2 { ALPN::H2 } else { ALPN::H1 };
-        options.ca.clone_from(&self.template.ca);
-        options.connection_timeout = Some(settings.connect_timeout);
-        options.total_connection_timeout = Some(settings.connect_timeout);
-        options.read_timeout = Some(settings.answer_timeout);
-        options.write_timeout = Some(settings.answer_timeout);
-        options.idle_timeout = Some(settings.idle_timeout);
-        options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
-        peer.options = options;
-        peer
-    }
+fn peer(settings: &Settings, template: &Template, address: SocketAddr) -> HttpPeer {
+    let mut peer = HttpPeer::new(address, template.secure, template.server_name.clone());
+    peer.client_cert_key.clone_from(&template.client);
+    peer.group_key = template.group;
+    let mut options = PeerOptions::new();
+    options.alpn = if settings.http2 { ALPN::H2 } else { ALPN::H1 };
+    options.ca.clone_from(&template.ca);
+    options.connection_timeout = Some(settings.connect_timeout);
+    options.total_connection_timeout = Some(settings.connect_timeout);
+    options.read_timeout = Some(settings.answer_timeout);
+    options.write_timeout = Some(settings.answer_timeout);
+    options.idle_timeout = Some(settings.idle_timeout);
+    options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
+    peer.options = options;
+    peer
 }
 
 impl Template {
     /// The pool must never lend a connection that was made under another authority or certificate: they are hashed into
     /// the pool's key, which by itself knows neither the authority nor more of a certificate than its serial.
-    fn new(settings: &Settings) -> Result<Self, ErrorStack> {
+    fn new(name: &str, address: &Address) -> Result<Self, ErrorStack> {
         let mut group = DefaultHasher::new();
-        settings.name.hash(&mut group);
-        let mut template = Self { server_name: String::new(), client: None, ca: None, group: 0 };
-        if let Some(tls) = &settings.tls {
+        name.hash(&mut group);
+        let mut template = Self {
+            place: address.place.clone(),
+            secure: address.tls.is_some(),
+            server_name: String::new(),
+            client: None,
+            ca: None,
+            group: 0,
+        };
+        if let Some(tls) = &address.tls {
             template.server_name.clone_from(&tls.server_name.0);
             for certificate in &tls.authorities {
                 certificate.to_der()?.hash(&mut group);

@@ -6,7 +6,7 @@ use hefu::domain::payment::{Mode, Scenario};
 use hefu::policy::{self, Basis, Facts, Permit, Policy};
 use hefu::proxy::gate::{Gate, Inspected, Permitted, Reported, Route, Side};
 use hefu::proxy::refuse::{Kind, Problem};
-use hefu::proxy::upstream::{OnDoubt, Settings, Upstream};
+use hefu::proxy::upstream::{Address, OnDoubt, Settings, Upstream};
 use hefu::proxy::{Doors, Edge, Limits};
 use http::{HeaderName, HeaderValue};
 use std::future::Future;
@@ -343,8 +343,10 @@ pub(crate) struct Plan {
 pub(crate) fn plan(addresses: &[SocketAddr]) -> Plan {
     let settings = Settings {
         name: "bank".into(),
-        addresses: addresses.iter().map(ToString::to_string).collect(),
-        tls: None,
+        addresses: addresses
+            .iter()
+            .map(|address| Address { place: address.to_string(), tls: None })
+            .collect(),
         connect_timeout: Duration::from_secs(5),
         answer_timeout: PATIENCE,
         idle_timeout: PATIENCE,

@@ -1,7 +1,7 @@
 //! TLS and mutual TLS towards a channel: verified before a byte is sent, or not sent.
 
 use crate::peers::{Channel, Peer, Plan, Seen, ok, plan, post, soon, talk};
-use hefu::proxy::upstream::{Invalid, ServerName, TlsSettings, Upstream};
+use hefu::proxy::upstream::{Address, Invalid, ServerName, TlsSettings, Upstream};
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
@@ -83,7 +83,7 @@ async fn both_sides_are_verified_before_a_byte() {
     let bank = channel(&identity("bank.example", Some(&authority)), &authority).await;
     let with = |name: &str, authority: &Identity, client: Option<&Identity>| -> Plan {
         let mut plan = plan(&[bank.address]);
-        plan.settings.tls = Some(TlsSettings {
+        plan.settings.addresses[0].tls = Some(TlsSettings {
             server_name: ServerName::new(name).unwrap(),
             authorities: vec![authority.certificate.clone()],
             client: client.map(|ours| (vec![ours.certificate.clone()], ours.key.clone())),
@@ -117,6 +117,39 @@ async fn both_sides_are_verified_before_a_byte() {
         assert!(matches!(status, 503 | 504), "{what}");
     }
     assert_eq!(bank.messages().len(), 2);
+}
+
+/// A second site has its own name and certificate, or none at all on loopback.
+#[tokio::test]
+async fn the_tls_of_each_address_counts_and_not_the_first_ones_alone() {
+    let authority = identity("authority", None);
+    let dead = Address {
+        place: crate::channel::dead().to_string(),
+        tls: Some(TlsSettings {
+            server_name: ServerName::new("first.example").unwrap(),
+            authorities: vec![authority.certificate.clone()],
+            client: None,
+        }),
+    };
+    let ours = identity("ours", Some(&authority));
+    let second = channel(&identity("second.example", Some(&authority)), &authority).await;
+    let plain = crate::peers::channel(|_| ok("done")).await;
+    let tls = TlsSettings {
+        server_name: ServerName::new("second.example").unwrap(),
+        authorities: vec![authority.certificate.clone()],
+        client: Some((vec![ours.certificate.clone()], ours.key.clone())),
+    };
+    for (bank, tls) in [(&second, Some(tls)), (&plain, None)] {
+        let mut plan = plan(&[bank.address]);
+        plan.settings.addresses[0].tls = tls;
+        plan.settings.addresses.insert(0, dead.clone());
+        let world = plan.serve().await;
+        for path in ["/pay/x", "/file/x"] {
+            let request =
+                format!("POST {path} HTTP/1.1\r\nHost: bank\r\nContent-Length: 4\r\n\r\nbody");
+            assert_eq!(world.ask(request).await.text(), "done");
+        }
+    }
 }
 
 #[test]

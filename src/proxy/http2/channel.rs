@@ -40,10 +40,10 @@ impl Kept {
         message: &[u8],
         to_head: bool,
     ) -> Exchanged {
-        let Some((request, body)) = translate(message, upstream.settings().tls.is_some()) else {
+        let Some((mut sender, secure)) = self.connect(connector, upstream).await else {
             return Exchanged::NotSent;
         };
-        let Some(mut sender) = self.connect(connector, upstream).await else {
+        let Some((request, body)) = translate(message, secure) else {
             return Exchanged::NotSent;
         };
         let settings = upstream.settings();
@@ -63,19 +63,20 @@ impl Kept {
         }
     }
 
-    /// A kept connection that is alive and has room, or a new one to the first address that can be reached.
+    /// A kept connection that is alive and has room, or a new one to the first address that can be reached; and whether it
+    /// has TLS.
     async fn connect(
         &self,
         connector: &TransportConnector,
         upstream: &Upstream,
-    ) -> Option<SendRequest<Bytes>> {
+    ) -> Option<(SendRequest<Bytes>, bool)> {
         let patience = upstream.settings().connect_timeout;
         for peer in upstream.known_peers().iter() {
             let key = peer.reuse_hash();
             let kept = self.0.get(&key).map(|kept| kept.value().clone());
             let Some(kept) = kept else { continue };
             match timeout(patience, kept.ready()).await {
-                Ok(Ok(ready)) => return Some(ready),
+                Ok(Ok(ready)) => return Some((ready, peer.is_tls())),
                 Ok(Err(_)) | Err(_) => drop(self.0.remove(&key)),
             }
         }
@@ -83,7 +84,8 @@ impl Kept {
             match timeout(patience, greet(connector, peer)).await {
                 Ok(Some(sender)) => {
                     self.0.insert(peer.reuse_hash(), sender.clone());
-                    return timeout(patience, sender.ready()).await.ok()?.ok();
+                    let ready = timeout(patience, sender.ready()).await.ok()?.ok()?;
+                    return Some((ready, peer.is_tls()));
                 }
                 Ok(None) | Err(_) => {
                     tracing::warn!(upstream = upstream.name(), "cannot connect with HTTP/2");
