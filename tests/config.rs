@@ -149,7 +149,7 @@ fn what_is_wrong_in_hefu_toml_is_found() {
     check(
         "[channels.acme]\nupstreams = ['https://acme.example/gateway']",
         expect![[r#"
-        hefu.toml:4 an upstream with a path
+        hefu.toml:4 a server with a path
     "#]],
     );
     check(
@@ -281,9 +281,17 @@ fn what_is_wrong_in_hefu_toml_is_found() {
         "#]],
     );
     check(
+        "[channels.acme]\nupstreams = ['https://a.example#x', 'https://b.example?x']",
+        expect![[r#"
+            hefu.toml:4 a server with a path
+            hefu.toml:4 a server with a path
+        "#]],
+    );
+    check(
         "[providers.upv]\nurl = 'https://upv.example/verify'",
         expect![[r#"
             hefu.toml:3 no definition of provider `upv`
+            hefu.toml:4 a server with a path
         "#]],
     );
 }
@@ -683,6 +691,8 @@ fn definitions_are_read_and_those_in_use_are_compiled() {
             set `tls.client_cert_file` and `tls.client_key_file`
         hefu.toml:3:1 the secret `login_key` is missing
             add `login_key = "/path/to/file"` to the provider's `credentials`
+        hefu.toml:8:7 a server with a path
+            write scheme, host and port only: a channel gets the path as the core writes it, and a provider's definition has its path
         providers/idle.toml:34:1 unknown field `valeu`, expected one of `header`, `value`, `secret`
             `hefu schema` says what a definition may have
         providers/md5.toml:58:1 unknown field `mtach`, expected one of `match`, `close_match`, `no_match`, `no_record`, `not_possible`, `limited`, `invalid`, `unavailable`

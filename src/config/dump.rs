@@ -108,7 +108,7 @@ fn dump_message(message: &Message) -> Value {
 fn dump_provider(provider: &Provider) -> Value {
     let credentials = provider.credentials.keys().map(|name| (name.clone(), json!(MASK)));
     json!({
-        "definition": provider.file, "upstream": dump_upstream(&provider.upstream), "path": provider.path,
+        "definition": provider.file, "upstream": dump_upstream(&provider.upstream),
         "credentials": credentials.collect::<Map<_, _>>(), "enabled": provider.enabled, "priority": provider.priority,
         "price_fen": provider.price_fen, "timeout": time(provider.timeout),
     })

@@ -279,8 +279,6 @@ pub struct Provider {
     pub definition: String,
     /// Where it is.
     pub upstream: Upstream,
-    /// The path of its URL.
-    pub path: String,
     /// Its credentials, by the name in the definition.
     pub credentials: BTreeMap<String, Secret>,
     /// Plain facts of our account there, as `var.NAME` in the definition.

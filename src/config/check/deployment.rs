@@ -303,7 +303,7 @@ fn provider(
 ) -> Option<Provider> {
     let file = &at.value;
     let url = sheet.need(file.url.as_ref(), &at.span, "url", "say where the provider is");
-    let server = url.and_then(|url| place::server(sheet, dir, url, file.tls.as_ref()));
+    let upstream = url.and_then(|url| place::upstream(sheet, dir, url, file.tls.as_ref()));
     let mut credentials = BTreeMap::new();
     for (name, path) in &file.credentials {
         if let Some(secret) = place::secret(sheet, dir, path) {
@@ -311,12 +311,11 @@ fn provider(
         }
     }
     let timeout = time(sheet, file.timeout.as_ref(), SECOND / 10..=SECOND * 60, PROVIDER_TIMEOUT);
-    let (server, definition) = (server?, definition?);
+    let (upstream, definition) = (upstream?, definition?);
     Some(Provider {
         file: definition.sheet.name().to_owned(),
         definition: definition.sheet.text().to_owned(),
-        upstream: server.upstream,
-        path: server.path,
+        upstream,
         credentials,
         vars: file.vars.clone(),
         enabled: file.enabled.unwrap_or(true),

@@ -13,20 +13,13 @@ use std::path::Path;
 /// The longest key, certificate or token file.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
 
-/// A server's address with its path: `/` where the URL has none.
-#[derive(Debug)]
-pub(crate) struct Server {
-    pub(crate) upstream: Upstream,
-    pub(crate) path: String,
-}
-
-/// Reads a URL with the TLS settings that go with it.
-pub(crate) fn server(
+/// Reads the URL of a server with the TLS settings that go with it. It has no path: whoever asks has it.
+pub(crate) fn upstream(
     sheet: &mut Sheet,
     dir: &Path,
     url: &At<String>,
     tls: Option<&TlsFile>,
-) -> Option<Server> {
+) -> Option<Upstream> {
     let hint = "write it as `https://gateway.example` or, on this machine, `http://127.0.0.1:8080`";
     let uri = url.value.parse::<Uri>().ok();
     let host = uri.as_ref().and_then(Uri::host).map(|host| host.trim_matches(['[', ']']));
@@ -52,23 +45,12 @@ pub(crate) fn server(
         None => None,
     };
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    Some(Server { upstream: Upstream { host: host.to_owned(), port, tls }, path: path.to_owned() })
-}
-
-/// Reads the URL of an upstream that gets every path as the core wrote it.
-pub(crate) fn upstream(
-    sheet: &mut Sheet,
-    dir: &Path,
-    url: &At<String>,
-    tls: Option<&TlsFile>,
-) -> Option<Upstream> {
-    let server = server(sheet, dir, url, tls)?;
-    if server.path != "/" {
-        let hint = "paths pass on as the core writes them: write scheme, host and port only";
-        sheet.problem(&url.span, "an upstream with a path", hint);
+    // A fragment is read away before anybody sees it.
+    if uri.path_and_query().is_some_and(|path| path.as_str() != "/") || url.value.contains('#') {
+        let hint = "write scheme, host and port only: a channel gets the path as the core writes it, and a provider's definition has its path";
+        sheet.problem(&url.span, "a server with a path", hint);
     }
-    Some(server.upstream)
+    Some(Upstream { host: host.to_owned(), port, tls })
 }
 
 fn read_tls(

@@ -34,7 +34,7 @@ impl Provider {
             timeout: self.timeout,
             priority: self.priority,
             price: Fen::new(self.price_fen),
-            ..Deployment::new(name, &format!("{scheme}://{host}:{port}{}", self.path))
+            ..Deployment::new(name, &format!("{scheme}://{host}:{port}"))
         }
     }
 }
