@@ -14,6 +14,7 @@ mod rate;
 mod request;
 mod response;
 mod secret;
+mod server;
 mod template;
 
 pub use deployment::{ClientCertificate, Deployment};

@@ -25,6 +25,8 @@ pub struct Deployment {
     pub secrets: BTreeMap<String, Secret>,
     /// Plain facts of our account there, as `var.KEY` in templates: key ids, merchant numbers.
     pub vars: BTreeMap<String, String>,
+    /// The name in its certificate, also sent as SNI; the URL's host where absent. `Host` is the URL's all the same.
+    pub server_name: Option<String>,
     /// PEM certificates of a private authority to trust besides the system's.
     pub ca: Option<Vec<u8>>,
     /// Who we are when the connection is made.
@@ -53,6 +55,7 @@ impl Deployment {
             url: url.to_owned(),
             secrets: BTreeMap::new(),
             vars: BTreeMap::new(),
+            server_name: None,
             ca: None,
             client: None,
             // The field's providers answer in 50 to 800 ms; three seconds is what a paying user still waits.

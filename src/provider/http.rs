@@ -15,12 +15,14 @@ use crate::provider::problem::{Problem, Problems};
 use crate::provider::rate::Rate;
 use crate::provider::request::{Draft, Request};
 use crate::provider::response::Response;
+use crate::provider::server;
 use crate::provider::template::{Templates, Unwritable};
 use crate::provider::{Capability, Inquiry, Provider, Reply, Trouble};
 use async_trait::async_trait;
+use http::{HeaderValue, header};
 use reqwest::Url;
 use std::collections::{BTreeMap, BTreeSet};
-use std::{fmt, net::IpAddr, time::Duration};
+use std::fmt;
 
 /// What templates see as `var`, by element set.
 type Vars = Vec<(ElementSet, BTreeMap<String, String>)>;
@@ -30,7 +32,9 @@ pub struct HttpProvider {
     deployment: Deployment,
     capability: Capability,
     vars: Vars,
+    /// With the name in the certificate as its host: the client resolves the deployment's host whatever it says.
     base: Url,
+    /// The `Host` that a request carries.
     host: String,
     client: reqwest::Client,
     rate: Option<Rate>,
@@ -79,13 +83,15 @@ impl Definition {
         if let (Some(xml), [_, ..]) = (&self.request.xml, vars.as_slice()) {
             try_xml((&request, &templates), &vars, xml.span(), &mut problems);
         }
-        let base = base(&deployment, &mut problems);
+        let base = server::base(&deployment, &mut problems);
         let identity = self.identity(&deployment, base.as_ref(), &mut problems);
-        let client = client(&deployment, identity, &mut problems);
+        let host = base.as_ref().map(server::host).unwrap_or_default();
+        let base = base.and_then(|url| server::named(url, &deployment, &mut problems));
+        let client = server::client(&deployment, identity, &mut problems);
         match (auth, base, client) {
             (Some(auth), Some(base), Some(client)) if problems.0.is_empty() => Ok(HttpProvider {
                 rate: deployment.rate.map(Rate::new),
-                host: host(&base),
+                host,
                 deployment,
                 capability,
                 vars,
@@ -108,7 +114,7 @@ impl Definition {
         problems: &mut Problems,
     ) -> Option<reqwest::Identity> {
         let Some(client) = &deployment.client else {
-            if self.client_certificate && base.is_some_and(|url| !is_loopback(url)) {
+            if self.client_certificate && base.is_some_and(|url| !server::is_loopback(url)) {
                 let message = "it asks for a certificate of ours";
                 let hint = "set `tls.client_cert_file` and `tls.client_key_file`";
                 problems.deployment("tls", message, hint);
@@ -224,84 +230,6 @@ fn sample() -> Elements {
     }
 }
 
-/// The deployment's URL, if it may be used.
-fn base(deployment: &Deployment, problems: &mut Problems) -> Option<Url> {
-    let Ok(url) = Url::parse(&deployment.url) else {
-        let hint = "write scheme, host and port: `https://host.example:443`";
-        problems.deployment("url", "the URL cannot be read", hint);
-        return None;
-    };
-    let bare = url.path() == "/"
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
-    if !bare {
-        let hint = "the definition has the path; credentials go into files";
-        problems.deployment("url", "the URL has more than scheme, host and port", hint);
-        return None;
-    }
-    let allowed = match url.scheme() {
-        "https" => url.host_str().is_some(),
-        "http" => is_loopback(&url),
-        _ => false,
-    };
-    if !allowed {
-        let message = "elements go over TLS, or over loopback";
-        problems.deployment("url", message, "use `https://`");
-        return None;
-    }
-    Some(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// The `Host` that a request to `base` carries.
-fn host(base: &Url) -> String {
-    let host = base.host_str().unwrap_or_default();
-    base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-fn client(
-    deployment: &Deployment,
-    identity: Option<reqwest::Identity>,
-    problems: &mut Problems,
-) -> Option<reqwest::Client> {
-    let mut builder = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        // An inquiry is billed: one question is one request.
-        .retry(reqwest::retry::never())
-        .referer(false)
-        // Shorter than servers keep idle connections, so that a question does not meet one that is just being closed.
-        .pool_idle_timeout(Duration::from_secs(15))
-        .timeout(deployment.timeout)
-        .connect_timeout(deployment.connect_timeout.min(deployment.timeout));
-    if let Some(identity) = identity {
-        builder = builder.identity(identity);
-    }
-    if let Some(pem) = &deployment.ca {
-        match reqwest::Certificate::from_pem_bundle(pem) {
-            Ok(certificates) if !certificates.is_empty() => {
-                builder = builder.tls_certs_merge(certificates);
-            }
-            _ => {
-                problems.deployment("ca", "no certificate can be read", "the file holds PEM");
-                return None;
-            }
-        }
-    }
-    let client = builder.build().ok();
-    if client.is_none() {
-        problems.deployment("ca", "the TLS client cannot be made", "");
-    }
-    client
-}
-
 #[async_trait]
 impl Provider for HttpProvider {
     fn name(&self) -> &ProviderName {
@@ -361,10 +289,14 @@ impl HttpProvider {
         let mut url = self.base.clone();
         url.set_path(&draft.path);
         url.set_query(Some(draft.query.as_str()).filter(|query| !query.is_empty()));
+        let mut headers = draft.headers;
+        if let Ok(host) = HeaderValue::from_str(&self.host) {
+            headers.entry(header::HOST).or_insert(host);
+        }
         let mut answer = self
             .client
             .request(draft.method, url)
-            .headers(draft.headers)
+            .headers(headers)
             .body(draft.content.bytes())
             .send()
             .await

@@ -6,14 +6,16 @@ use hefu::provider::{Reply, Secret};
 use openssl::pkey::PKey;
 use openssl::ssl::{Ssl, SslAcceptor, SslMethod, SslVerifyMode};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_openssl::SslStream;
 
 const ANSWER: &str = "<MasMessage xmlns=\"http://www.99bill.com/mas_cnp_merchant_interface\"><indAuthContent>\
     <responseCode>00</responseCode></indAuthContent></MasMessage>";
 
-/// Asks a server that takes nobody without our certificate.
-async fn asked(client: bool) -> Reply {
+/// Asks a server that takes nobody without our certificate, by its address and the name in its certificate: the answer, and
+/// the `Host` that it saw.
+async fn asked(client: bool, url: &str, server_name: Option<&str>) -> (Reply, String) {
     let mut acceptor = SslAcceptor::mozilla_intermediate(SslMethod::tls_server()).unwrap();
     let key = PKey::from_rsa(OURS.clone()).unwrap();
     acceptor.set_private_key(&key).unwrap();
@@ -23,6 +25,8 @@ async fn asked(client: bool) -> Reply {
     let acceptor = acceptor.build();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    let host = Arc::new(Mutex::new(String::new()));
+    let seen = Arc::clone(&host);
     let server = tokio::spawn(async move {
         let (peer, _) = listener.accept().await.unwrap();
         let mut peer = SslStream::new(Ssl::new(acceptor.context()).unwrap(), peer).unwrap();
@@ -30,25 +34,42 @@ async fn asked(client: bool) -> Reply {
             return;
         }
         let mut request = vec![0; 16 * 1024];
-        let _ = peer.read(&mut request).await.unwrap();
+        let read = peer.read(&mut request).await.unwrap();
+        let text = String::from_utf8_lossy(&request[..read]).to_ascii_lowercase();
+        let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+        *seen.lock().unwrap() = host.unwrap_or_default().replace(&port.to_string(), "PORT");
         let length = ANSWER.len();
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{ANSWER}");
         peer.write_all(answer.as_bytes()).await.unwrap();
         let _ = peer.shutdown().await;
     });
-    let mut deployment = deployment(&format!("https://localhost:{port}"));
+    let mut deployment = deployment(&format!("https://{url}:{port}"));
+    deployment.server_name = server_name.map(str::to_owned);
     deployment.ca = Some(CERTIFICATE.to_pem().unwrap());
     deployment.client = deployment.client.filter(|_| client);
     let reply = ask(&provider(crate::common::XML, deployment)).await;
     server.abort();
-    reply
+    let host = host.lock().unwrap().clone();
+    (reply, host)
+}
+
+#[tokio::test]
+async fn the_server_name_of_a_provider_is_what_its_certificate_must_carry() {
+    let check = async |url, server_name, expected: (Answer, &str)| {
+        let (reply, host) = asked(true, url, server_name).await;
+        assert_eq!((reply.answer, host.as_str()), expected, "{url} {server_name:?}");
+    };
+    check("localhost", None, (Answer::Match, "localhost:PORT")).await;
+    check("127.0.0.1", Some("localhost"), (Answer::Match, "127.0.0.1:PORT")).await;
+    check("localhost", Some("other.example"), (Answer::Unavailable, "")).await;
+    check("127.0.0.1", None, (Answer::Unavailable, "")).await;
 }
 
 #[tokio::test]
 async fn our_certificate_opens_the_door_and_another_does_not() {
-    assert_eq!(asked(true).await.answer, Answer::Match);
+    assert_eq!(asked(true, "localhost", None).await.0.answer, Answer::Match);
     // Over loopback nothing need be presented; this server wants it none the less.
-    assert_eq!(asked(false).await.answer, Answer::Unavailable);
+    assert_eq!(asked(false, "localhost", None).await.0.answer, Answer::Unavailable);
     // A key of somebody else's cannot be presented with our certificate; `check` says so before anything is asked.
     let mut other = deployment("https://localhost");
     if let Some(client) = &mut other.client {

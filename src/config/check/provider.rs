@@ -29,6 +29,11 @@ impl Provider {
         Deployment {
             secrets: secrets.collect(),
             vars: self.vars.clone(),
+            // Where it is the host, the client needs no other.
+            server_name: tls
+                .as_ref()
+                .map(|tls| tls.server_name.clone())
+                .filter(|name| !name.eq_ignore_ascii_case(&self.upstream.host)),
             ca: tls.as_ref().map(|tls| pem(&tls.authorities)).filter(|pem| !pem.is_empty()),
             client,
             timeout: self.timeout,
