@@ -25,6 +25,8 @@ pub(super) struct Streamed;
 pub(super) struct Context {
     /// Whom the route leads to. Absent where the request did not come through the edge's own reading.
     upstream: Option<Arc<Upstream>>,
+    /// Its addresses, as they were when the request began.
+    peers: Arc<Vec<HttpPeer>>,
     /// How many addresses could not be reached.
     unreachable: usize,
     /// Whether a connection was made: from then on a byte may have left.
@@ -70,11 +72,10 @@ impl ProxyHttp for Streamed {
 
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         let upstream = ctx.upstream.as_ref().ok_or_else(|| Error::new(ErrorType::InternalError))?;
-        let mut peers = upstream.known_peers();
-        if peers.is_empty() {
-            peers = upstream.resolve().await;
+        if ctx.unreachable == 0 {
+            ctx.peers = upstream.current_peers().await;
         }
-        let peer = peers.get(ctx.unreachable).cloned();
+        let peer = ctx.peers.get(ctx.unreachable).cloned();
         peer.map(Box::new).ok_or_else(|| Error::new_up(ErrorType::ConnectError))
     }
 
@@ -137,11 +138,7 @@ impl ProxyHttp for Streamed {
         mut error: Box<Error>,
     ) -> Box<Error> {
         ctx.unreachable += 1;
-        error.set_retry(
-            ctx.upstream
-                .as_ref()
-                .is_some_and(|upstream| ctx.unreachable < upstream.known_peers().len()),
-        );
+        error.set_retry(ctx.unreachable < ctx.peers.len());
         error
     }
 

@@ -1,6 +1,7 @@
 //! Who a route leads to: addresses, TLS, and limits. A channel, or the core behind a notify route.
 
 use arc_swap::ArcSwap;
+use futures::future::{BoxFuture, join_all};
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
@@ -8,9 +9,14 @@ use pingora_core::protocols::tls::ALPN;
 use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, PeerOptions};
 use pingora_core::utils::tls::CertKey;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// How old an answer of DNS may be before it is asked again.
+const DNS_EVERY: Duration = Duration::from_secs(10);
 
 /// What the core gets when a message may have reached the channel and nothing can be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,17 +104,31 @@ pub struct Upstream {
     templates: Vec<Template>,
     /// The peers that the addresses last resolved to, for finding pooled connections without asking DNS again.
     resolved: ArcSwap<Vec<HttpPeer>>,
+    /// When DNS was last asked; never where no address needs it.
+    asked: Mutex<Option<Instant>>,
+    lookup: Lookup,
+}
+
+/// Asks DNS for `host:port`.
+type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+
+fn system(place: String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+    Box::pin(async move { Ok(tokio::net::lookup_host(place).await?.collect()) })
 }
 
 /// What all peers of one address have in common.
 #[derive(Debug)]
 struct Template {
     place: String,
+    /// Whether DNS says where it is.
+    is_name: bool,
     secure: bool,
     server_name: String,
     client: Option<Arc<CertKey>>,
     ca: Option<Arc<Box<[X509]>>>,
     group: u64,
+    /// What it resolved to when that last succeeded.
+    last: ArcSwap<Vec<SocketAddr>>,
 }
 
 impl Upstream {
@@ -124,13 +144,17 @@ impl Upstream {
         let templates: Vec<Template> = templates
             .collect::<Result<_, _>>()
             .map_err(|error| Invalid::Certificate(settings.name.clone(), error))?;
-        let literal = templates.iter().map(|template| {
-            let address = template.place.parse().ok()?;
-            Some(peer(&settings, template, address))
-        });
-        let literal: Option<Vec<HttpPeer>> = literal.collect();
-        let resolved = ArcSwap::from_pointee(literal.unwrap_or_default());
-        Ok(Self { settings, templates, resolved })
+        let upstream = Self {
+            settings,
+            templates,
+            resolved: ArcSwap::default(),
+            asked: Mutex::default(),
+            lookup: system,
+        };
+        if !upstream.needs_dns() {
+            upstream.resolved.store(Arc::new(upstream.peers()));
+        }
+        Ok(upstream)
     }
 
     /// The channel's name.
@@ -148,22 +172,61 @@ impl Upstream {
         self.resolved.load_full()
     }
 
-    /// Resolves the addresses, in order; one that does not resolve is left out.
-    pub(super) async fn resolve(&self) -> Arc<Vec<HttpPeer>> {
-        let mut peers = Vec::with_capacity(self.templates.len());
-        for template in &self.templates {
-            let found = tokio::time::timeout(
-                self.settings.connect_timeout,
-                tokio::net::lookup_host(&template.place),
-            )
-            .await;
-            if let Ok(Ok(found)) = found {
-                peers.extend(found.map(|address| peer(&self.settings, template, address)));
-            }
+    /// The peers, in order, without a wait where any are known: DNS is asked again beside, every so often.
+    pub(super) async fn current_peers(self: &Arc<Self>) -> Arc<Vec<HttpPeer>> {
+        let known = self.known_peers();
+        if known.is_empty() {
+            return self.resolve().await;
         }
-        let peers = Arc::new(peers);
-        self.resolved.store(Arc::clone(&peers));
-        peers
+        if self.needs_dns() && self.asked().is_none_or(|asked| asked.elapsed() >= DNS_EVERY) {
+            *self.asked() = Some(Instant::now());
+            let upstream = Arc::clone(self);
+            tokio::spawn(async move { upstream.resolve().await });
+        }
+        known
+    }
+
+    /// Resolves the addresses, in order; one that does not resolve now is where it last was.
+    pub(super) async fn resolve(&self) -> Arc<Vec<HttpPeer>> {
+        if self.needs_dns() {
+            *self.asked() = Some(Instant::now());
+            let patience = self.settings.connect_timeout;
+            join_all(self.templates.iter().filter(|template| template.is_name).map(
+                async |template| {
+                    let found = timeout(patience, (self.lookup)(template.place.clone())).await;
+                    match found {
+                        Ok(Ok(found)) if !found.is_empty() => template.last.store(Arc::new(found)),
+                        Ok(_) | Err(_) => {
+                            tracing::warn!(
+                                upstream = self.name(),
+                                place = template.place,
+                                "no address"
+                            );
+                        }
+                    }
+                },
+            ))
+            .await;
+            self.resolved.store(Arc::new(self.peers()));
+        }
+        self.known_peers()
+    }
+
+    fn peers(&self) -> Vec<HttpPeer> {
+        let peers = self.templates.iter().flat_map(|template| {
+            let last = template.last.load_full();
+            let made = last.iter().map(|address| peer(&self.settings, template, *address));
+            made.collect::<Vec<_>>()
+        });
+        peers.collect()
+    }
+
+    fn needs_dns(&self) -> bool {
+        self.templates.iter().any(|template| template.is_name)
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -190,13 +253,16 @@ impl Template {
     fn new(name: &str, address: &Address) -> Result<Self, ErrorStack> {
         let mut group = DefaultHasher::new();
         name.hash(&mut group);
+        let literal: Option<SocketAddr> = address.place.parse().ok();
         let mut template = Self {
             place: address.place.clone(),
+            is_name: literal.is_none(),
             secure: address.tls.is_some(),
             server_name: String::new(),
             client: None,
             ca: None,
             group: 0,
+            last: ArcSwap::from_pointee(literal.into_iter().collect()),
         };
         if let Some(tls) = &address.tls {
             template.server_name.clone_from(&tls.server_name.0);
@@ -216,5 +282,91 @@ impl Template {
         }
         template.group = group.finish();
         Ok(template)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingora_core::upstreams::peer::Peer as _;
+
+    /// What DNS says of each name, in turn; then nothing any more.
+    static SAYS: Mutex<Vec<(&str, io::Result<&[&str]>)>> = Mutex::new(Vec::new());
+
+    fn says(answers: Vec<(&'static str, io::Result<&'static [&'static str]>)>) {
+        SAYS.lock().unwrap().extend(answers);
+    }
+
+    fn scripted(place: String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        let mut says = SAYS.lock().unwrap();
+        let at = says.iter().position(|(name, _)| *name == place);
+        let answer = at.map_or_else(|| Err(io::ErrorKind::TimedOut.into()), |at| says.remove(at).1);
+        let found = answer.map(|all| all.iter().map(|address| address.parse().unwrap()).collect());
+        Box::pin(std::future::ready(found))
+    }
+
+    fn upstream(places: &[&str]) -> Arc<Upstream> {
+        let addresses = places.iter().map(|at| Address { place: (*at).to_owned(), tls: None });
+        let settings = Settings {
+            name: "bank".to_owned(),
+            addresses: addresses.collect(),
+            connect_timeout: Duration::from_secs(1),
+            answer_timeout: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
+            answer_bytes_max: 0,
+            on_doubt: OnDoubt::Close,
+            http2: false,
+        };
+        Arc::new(Upstream { lookup: scripted, ..Upstream::new(settings).unwrap() })
+    }
+
+    fn places(peers: &[HttpPeer]) -> Vec<String> {
+        peers.iter().map(|peer| peer.address().to_string()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_lookup_keeps_the_addresses_and_a_later_one_moves_them() {
+        let gone = || Err(io::ErrorKind::NotFound.into());
+        let bank = upstream(&["a:1", "b:2", "127.0.0.9:3"]);
+        assert!(bank.known_peers().is_empty());
+        let check = async |answers, expected: &[&str]| {
+            says(answers);
+            assert_eq!(places(&bank.resolve().await), expected);
+            assert_eq!(places(&bank.known_peers()), expected);
+        };
+        check(vec![], &["127.0.0.9:3"]).await;
+        let both: &[&str] = &["10.0.0.1:1", "10.0.0.2:1"];
+        check(
+            vec![("a:1", Ok(both)), ("b:2", gone())],
+            &["10.0.0.1:1", "10.0.0.2:1", "127.0.0.9:3"],
+        )
+        .await;
+        check(
+            vec![("a:1", gone()), ("b:2", Ok(&["10.0.0.3:2"]))],
+            &["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:2", "127.0.0.9:3"],
+        )
+        .await;
+        check(
+            vec![("a:1", Ok(&["10.0.0.4:1"])), ("b:2", Ok(&[]))],
+            &["10.0.0.4:1", "10.0.0.3:2", "127.0.0.9:3"],
+        )
+        .await;
+        check(vec![], &["10.0.0.4:1", "10.0.0.3:2", "127.0.0.9:3"]).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_streams_asks_again_every_so_often_and_never_waits() {
+        let bank = upstream(&["c:1"]);
+        says(vec![("c:1", Ok(&["10.0.0.1:1"])), ("c:1", Ok(&["10.0.0.2:1"]))]);
+        assert_eq!(places(&bank.current_peers().await), ["10.0.0.1:1"]);
+        tokio::time::advance(DNS_EVERY / 2).await;
+        assert_eq!(places(&bank.current_peers().await), ["10.0.0.1:1"]);
+        tokio::task::yield_now().await;
+        let left = SAYS.lock().unwrap().iter().filter(|(name, _)| *name == "c:1").count();
+        assert_eq!(left, 1, "asked too early");
+        tokio::time::advance(DNS_EVERY / 2).await;
+        assert_eq!(places(&bank.current_peers().await), ["10.0.0.1:1"]);
+        tokio::task::yield_now().await;
+        assert_eq!(places(&bank.current_peers().await), ["10.0.0.2:1"]);
     }
 }
