@@ -64,24 +64,16 @@ pub fn parse_pairs(text: &str) -> Result<Node<'_>, ReadError> {
     Ok(Node::Map(entries))
 }
 
-/// The value of the one field called `name`, before any charset is known; both must be ASCII.
-///
-/// # Errors
-/// [`ReadError::Ambiguous`] where the field is repeated.
-pub fn peek(body: &[u8], name: &str) -> Result<Option<String>, ReadError> {
-    let mut found = None;
-    for field in body.split(|byte| *byte == b'&') {
-        let Some(at) = field.iter().position(|byte| *byte == b'=') else { continue };
-        let (key, value) = field.split_at_checked(at).unwrap_or((field, b""));
-        if !percent_encoding::percent_decode(key).eq(name.bytes()) {
-            continue;
-        }
-        let value = percent_encoding::percent_decode(value.strip_prefix(b"=").unwrap_or(value));
-        if found.replace(value.decode_utf8_lossy().into_owned()).is_some() {
-            return Err(ReadError::ambiguous(name, "a repeated key"));
-        }
-    }
-    Ok(found)
+/// The value of the first field called `name`, before any charset is known; both must be ASCII. Whether it is the only one
+/// shows in the tree, once that is read.
+pub fn peek(body: &[u8], name: &str) -> Option<String> {
+    let value = body.split(|byte| *byte == b'&').find_map(|field| {
+        let at = field.iter().position(|byte| *byte == b'=')?;
+        let (key, value) = field.split_at_checked(at)?;
+        let is_it = percent_encoding::percent_decode(key).eq(name.bytes());
+        value.strip_prefix(b"=").filter(|_| is_it)
+    })?;
+    Some(percent_encoding::percent_decode(value).decode_utf8_lossy().into_owned())
 }
 
 fn percent_decode<'a>(

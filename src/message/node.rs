@@ -276,21 +276,26 @@ fn position(
     Ok(found)
 }
 
-/// Whether some reader takes `written` for `key`: another case (Go's JSON), spaces around it or an index in brackets
-/// (PHP, qs), a dot or space for an underscore (PHP).
+/// Whether some reader takes `written` for `key`: letters as [`fold`] has them, spaces around it (PHP, Java), an index in
+/// brackets (PHP, qs), or a control character behind it, where readers in C end.
 fn is_twin(written: &str, key: &str) -> bool {
-    let is_space = |c: char| c.is_whitespace() || c == '\0';
-    let bare = written.trim_start_matches(is_space);
-    // The first byte settles nearly all comparisons.
-    let begins_alike = bare.len() >= key.len()
-        && bare
-            .bytes()
-            .zip(key.bytes())
-            .all(|(a, b)| a.eq_ignore_ascii_case(&b) || (b == b'_' && matches!(a, b'.' | b' ')));
-    begins_alike
-        && bare
-            .get(key.len()..)
-            .is_some_and(|rest| rest.starts_with('[') || rest.trim_end_matches(is_space).is_empty())
+    let is_space = |c: char| c.is_whitespace() || c.is_control();
+    let mut rest = written.trim_start_matches(is_space).chars();
+    // The first letter settles nearly all comparisons.
+    key.chars().all(|c| rest.next().is_some_and(|other| fold(other) == fold(c)))
+        && match rest.next() {
+            None | Some('[') => true,
+            Some(c) => c.is_control() || c.is_whitespace() && rest.all(is_space),
+        }
+}
+
+/// One letter for all that some reader takes for it: `_` (PHP), either case (Go's JSON, which knows `ſ` and the Kelvin sign).
+fn fold(c: char) -> char {
+    match c {
+        '.' | ' ' | '[' => '_',
+        _ if c.is_ascii() => c.to_ascii_lowercase(),
+        _ => c.to_uppercase().flat_map(char::to_lowercase).next().unwrap_or(c),
+    }
 }
 
 #[cfg(test)]
@@ -331,6 +336,24 @@ mod tests {
         }
     }
 
+    /// PHP reads an unmatched `[` as `_`, C ends at NUL, Go's JSON folds `ſ` to `s` and the Kelvin sign to `k`, Java trims control
+    /// characters: none of these twins was seen.
+    #[test]
+    fn twins_that_only_some_languages_know_are_ambiguous() {
+        let twin = Err("a key that some readers take for another");
+        check("data[content=1", "data_content", twin);
+        check("data%5Bcontent=1&data_content=2", "data_content", twin);
+        check("txnAmt%00x=1", "txnAmt", twin);
+        check("txnAmt%1Fx=1", "txnAmt", twin);
+        check("%01txnAmt=1", "txnAmt", twin);
+        check("user%C5%BF=1", "users", twin);
+        check("%E2%84%AAey=1", "key", twin);
+        check("b%C4%B1nd=1", "bind", twin);
+        check("data-content=1", "data_content", Ok(None));
+        check("txnAmt%20x=1", "txnAmt", Ok(None));
+        check("%E5%BC%A0=1", "key", Ok(None));
+    }
+
     #[test]
     fn twins_of_a_watched_key_are_ambiguous() {
         check("a=1&amount=5", "amount", Ok(Some("5")));
@@ -354,6 +377,7 @@ mod tests {
             check(twin, "amount", Err("a key that some readers take for another"));
         }
         check("txn.amt=1", "txn_amt", Err("a key that some readers take for another"));
+        check("txn_amt=1", "txn.amt", Err("a key that some readers take for another"));
         check("a=1&a=2&amount=5", "amount", Ok(Some("5")));
         check("amounts=1&amount=5", "amount", Ok(Some("5")));
     }

@@ -39,6 +39,10 @@ pub fn read<'a>(
         }
         Format::Text => Node::Text(decode(encoding, body)?),
     };
+    if let (Format::Form | Format::Pairs, Some(field)) = (layout.format, &layout.charset.field) {
+        // It was only peeked at: it must stand there once, without a twin.
+        node.find(field)?;
+    }
     for wrapped in &layout.unwrap {
         open(&mut node, wrapped, encoding)?;
     }
@@ -91,7 +95,7 @@ pub fn declared(
     let field = charset.field.as_ref().and_then(|path| path.keys().next());
     let field = match (format, field) {
         (Format::Form | Format::Pairs, Some(name)) => {
-            form::peek(body, name)?.as_deref().map(known).transpose()?
+            form::peek(body, name).as_deref().map(known).transpose()?
         }
         (Format::Xml, _) => xml::encoding(body)?,
         (Format::Form | Format::Pairs | Format::Json | Format::Text, _) => None,
