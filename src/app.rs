@@ -24,11 +24,13 @@ use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
 use crate::store::Store;
 use crate::store::memory::{self, MemoryStore};
+use crate::store::sqlite::{self, Sqlite};
 use gate::{Entry, ServiceGate, by_specificity};
 use openssl::ssl::SslAcceptor;
 use reload::Fixed;
 use std::io;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Why nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +49,12 @@ pub enum StartError {
     /// A listener's certificate or key cannot be used.
     #[error("a listener's certificate or key cannot be used")]
     Door(#[source] openssl::error::ErrorStack),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] sqlite::OpenError),
+    /// What it keeps cannot be read.
+    #[error(transparent)]
+    Load(#[from] memory::LoadError<rusqlite::Error>),
     /// An upstream is of no use.
     #[error(transparent)]
     Upstream(#[from] Invalid),
@@ -82,14 +90,28 @@ struct Lasting {
 }
 
 impl Lasting {
-    fn new(clock: Arc<dyn Clock>) -> Result<Self, MetricsError> {
+    fn new(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new()?);
         Ok(Self {
-            store: Arc::new(MemoryStore::new(memory::Limits::default())),
-            metrics: Arc::new(Metrics::new()?),
+            store: Arc::new(store(config, metrics.clone())?),
+            metrics,
             clock,
             flights: Flights::default(),
         })
     }
+}
+
+fn store(config: &Config, metrics: Arc<Metrics>) -> Result<MemoryStore, StartError> {
+    let limits = memory::Limits::default();
+    let Some(path) = &config.store else {
+        tracing::warn!("no `[store]`: what is learned is gone with the process");
+        return Ok(MemoryStore::new(limits));
+    };
+    let begun = Instant::now();
+    let backend = Sqlite::open(path)?;
+    let store = MemoryStore::open(limits, backend, move |took| metrics.on_commit(took))?;
+    tracing::info!(path = %path.display(), took = ?begun.elapsed(), "the store is open");
+    Ok(store)
 }
 
 /// What one configuration yields, and a reload replaces as a whole.

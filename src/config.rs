@@ -98,6 +98,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             listen,
             limits: deployment.limits,
             drain: deployment.drain,
+            store: deployment.store,
             fingerprinter,
             channels,
             unused,

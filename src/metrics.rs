@@ -8,8 +8,8 @@ use crate::domain::outcome::{Arrival, Outcome};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::Effect;
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::time::Duration;
 
@@ -48,6 +48,7 @@ pub struct Metrics {
     unmapped: IntCounterVec,
     unlisted: IntCounterVec,
     overhead: HistogramVec,
+    commit: Histogram,
     provider_up: IntGaugeVec,
     reload: IntGauge,
 }
@@ -159,6 +160,12 @@ impl Metrics {
                 "Time in Hefu, without channel and provider.",
                 &["channel"],
             )?,
+            commit: seconds(
+                "hefu_journal_commit_seconds",
+                "From the first payment of a group until all of it is durable.",
+                &[],
+            )?
+            .with_label_values::<&str>(&[]),
             provider_up: gauge(
                 "hefu_provider_up",
                 "Whether the provider's last answer was more than a technical failure.",
@@ -272,6 +279,11 @@ impl Metrics {
     /// An exchange spent `overhead` in Hefu itself.
     pub fn on_overhead(&self, channel: &ChannelName, overhead: Duration) {
         self.overhead.with_label_values(&[channel.as_str()]).observe(overhead.as_secs_f64());
+    }
+
+    /// A group of changes became durable.
+    pub fn on_commit(&self, took: Duration) {
+        self.commit.observe(took.as_secs_f64());
     }
 
     /// The configuration was loaded anew, or was bad and the old one stays.

@@ -9,6 +9,7 @@ use crate::domain::element::{Element, ElementSet};
 use crate::domain::payment::{Mode, Scenario, Standing};
 pub use facts::{Basis, Facts, Verification};
 pub use reason::Reason;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The right to forward one message. It cannot be copied, and only [`decide`] makes one.
@@ -16,7 +17,8 @@ use std::collections::BTreeMap;
 pub struct Permit(());
 
 /// What a rule does to a payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Forward.
     Permit,
@@ -79,6 +81,19 @@ pub struct BatchDecision {
     pub permit: Option<Permit>,
     /// What is done with each row, and why, in the order given.
     pub rows: Vec<(Effect, Vec<Reason>)>,
+}
+
+/// What admission found against a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing: its orders are claimed, and it is durable that it may leave.
+    Nothing,
+    /// A money message of one of its orders may have left before.
+    AlreadySent,
+    /// A tuple or agreement is held.
+    Held,
+    /// The store cannot be written.
+    StoreLost,
 }
 
 /// What policy asks of one scenario.
@@ -250,6 +265,28 @@ pub fn decide_batch(policy: &Policy, rows: Vec<Decision>) -> BatchDecision {
         (if refused { Effect::Refuse } else { effect.min(Effect::Annotate) }, reasons)
     });
     BatchDecision { rows: rows.collect(), permit: (!refused).then_some(Permit(())) }
+}
+
+/// The last word on a message, with what admission found. Yields the permit, and why it might have been withheld.
+///
+/// # Errors
+/// The reason for which the permit is withdrawn: in `enforce`, and for what policy judges; nothing else waits for a store.
+pub fn admit(
+    permit: Permit,
+    mode: Mode,
+    scenario: Scenario,
+    found: Found,
+) -> Result<(Permit, Option<Reason>), Reason> {
+    let reason = match found {
+        Found::Nothing => return Ok((permit, None)),
+        Found::AlreadySent => Reason::AlreadySent,
+        Found::Held => Reason::Held,
+        Found::StoreLost => Reason::StoreLost,
+    };
+    match mode {
+        Mode::Enforce if scenario.is_verified() => Err(reason),
+        Mode::Enforce | Mode::Observe => Ok((permit, Some(reason))),
+    }
 }
 
 fn judge(policy: &Policy, facts: &Facts) -> (Effect, Vec<Reason>) {

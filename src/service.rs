@@ -1,9 +1,11 @@
 //! Use cases: judge a message before it is forwarded, settle it with what the channel said. Sees traits, not adapters.
 
+mod admission;
 pub mod agreements;
 pub mod annotate;
 pub mod batch;
 pub mod explain;
+mod facts;
 pub mod judge;
 pub mod refusal;
 pub mod settle;

@@ -1,6 +1,10 @@
 //! What Hefu remembers, behind traits by aggregate: fingerprints and answers, never an element.
 
+pub mod journal;
 pub mod memory;
+pub mod row;
+pub mod sqlite;
+pub mod writer;
 
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
@@ -14,10 +18,13 @@ use crate::domain::outcome::{Arrival, Outcome};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{Effect, Reason};
 use crate::reconcile::hold::{Hold, HoldKey};
+use crate::store::journal::Journal;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Who said it: a provider that was asked, or a channel in answer to the core's own message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Witness {
     /// A verification provider.
     Provider(ProviderName),
@@ -36,7 +43,7 @@ impl Witness {
 }
 
 /// An answer that was kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// What was answered.
     pub answer: Answer,
@@ -69,7 +76,7 @@ pub trait EvidenceStore: Send + Sync {
 }
 
 /// An agreement between a payer and a merchant at a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agreement {
     /// The core's merchant.
     pub merchant: Option<MerchantId>,
@@ -122,7 +129,7 @@ pub trait HoldStore: Send + Sync {
 }
 
 /// What became of one message, kept for `explain`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
     /// Its id.
     pub payment: PaymentId,
@@ -173,8 +180,6 @@ pub trait PaymentStore: Send + Sync {
     fn record(&self, payment: PaymentId) -> Option<Record>;
     /// The records of a batch's rows that are kept, in their order.
     fn rows(&self, batch: PaymentId) -> Vec<Record>;
-    /// A forwarded payment whose outcome is owed.
-    fn expect(&self, channel: &ChannelName, payment: PaymentId);
     /// Its outcome came.
     fn close_expectation(&self, channel: &ChannelName, payment: PaymentId);
     /// How many outcomes `channel` owes.
@@ -182,7 +187,7 @@ pub trait PaymentStore: Send + Sync {
 }
 
 /// A code that no map knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unmapped {
     /// The channel that told it.
     pub channel: ChannelName,
@@ -207,6 +212,12 @@ pub trait UnmappedStore: Send + Sync {
 }
 
 /// Everything together, for those who compose.
-pub trait Store: EvidenceStore + AgreementStore + HoldStore + PaymentStore + UnmappedStore {}
+pub trait Store:
+    EvidenceStore + AgreementStore + HoldStore + PaymentStore + UnmappedStore + Journal
+{
+}
 
-impl<T: EvidenceStore + AgreementStore + HoldStore + PaymentStore + UnmappedStore> Store for T {}
+impl<T> Store for T where
+    T: EvidenceStore + AgreementStore + HoldStore + PaymentStore + UnmappedStore + Journal
+{
+}

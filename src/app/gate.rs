@@ -126,7 +126,7 @@ impl Gate for ServiceGate {
             Reported::Unread { .. } | Reported::InDoubt(_) => Settled::InDoubt,
             Reported::NotSent => Settled::NotSent,
         };
-        let annotations = self.service.settle(judged, settled);
+        let annotations = self.service.settle(judged, settled).await;
         self.metrics.on_overhead(channel.name(), spent + begun.elapsed());
         fields(annotations)
     }
@@ -163,6 +163,7 @@ fn problem(refusal: &Refusal) -> Problem {
     let reason = refusal.first_reason();
     let hint = reason.hint();
     let kind = match refusal.status {
+        409 => Kind::AlreadySent,
         415 => Kind::Unsupported,
         422 => Kind::Unreadable,
         503 => Kind::Unavailable,

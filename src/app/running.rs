@@ -10,6 +10,7 @@ use crate::domain::clock::Clock;
 use crate::proxy::Edge;
 use crate::proxy::gate::Side;
 use crate::service::Service;
+use crate::store::Store;
 use arc_swap::ArcSwap;
 use std::fmt;
 use std::io;
@@ -22,6 +23,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+
+/// How long the last changes may take to become durable.
+const FLUSH_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often the store is purged of what is not kept any more.
+const PURGE_EVERY: Duration = Duration::from_secs(10);
 
 /// How many requests to reload may wait.
 const ASKED_MAX: usize = 4;
@@ -49,6 +56,8 @@ pub struct Running {
     drain_deadline: Duration,
     leave: watch::Sender<bool>,
     listeners: JoinSet<()>,
+    /// What goes on beside the traffic, until this is dropped.
+    chores: JoinSet<()>,
 }
 
 impl fmt::Debug for Running {
@@ -66,7 +75,12 @@ impl Running {
         self.drain.send_replace(true);
         // A listener that panicked has nothing left to serve.
         let all = async { while self.listeners.join_next().await.is_some() {} };
-        tokio::time::timeout(self.drain_deadline, all).await.is_ok()
+        let done = tokio::time::timeout(self.drain_deadline, all).await.is_ok();
+        let kept = tokio::time::timeout(FLUSH_WITHIN, self.lasting.store.flush()).await;
+        if kept != Ok(Ok(())) {
+            tracing::error!("the store cannot be written: the last outcomes are not kept");
+        }
+        done
     }
 
     /// Drains while a successor serves on the same sockets: the admin API is the successor's at once.
@@ -98,7 +112,7 @@ pub async fn start_on(
     config: Config,
     clock: Arc<dyn Clock>,
 ) -> Result<Running, StartError> {
-    let lasting = Lasting::new(clock)?;
+    let lasting = Lasting::new(&config, clock)?;
     let Generation { gate, limits, doors, admin: current, fixed } =
         Generation::new(&config, &lasting)?;
     let service = current.service.clone();
@@ -146,12 +160,22 @@ pub async fn start_on(
         drain_deadline: config.drain.deadline,
         leave,
         listeners: JoinSet::new(),
+        chores: JoinSet::new(),
     };
+    running.chores.spawn(purge(running.lasting.store.clone(), running.lasting.clock.clone()));
     running.listeners.spawn(Edge::serve(edges.clone(), Side::Core, core));
     if let Some(notify) = notify {
         running.listeners.spawn(Edge::serve(edges, Side::Notify, notify));
     }
     Ok(running)
+}
+
+async fn purge(store: Arc<dyn Store>, clock: Arc<dyn Clock>) {
+    let mut every = tokio::time::interval(PURGE_EVERY);
+    loop {
+        every.tick().await;
+        store.purge(clock.now());
+    }
 }
 
 /// An inherited socket, or a new one; keeps a second handle of it.

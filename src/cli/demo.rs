@@ -101,7 +101,9 @@ impl Demo {
         }
         let seconds = begun.elapsed().as_secs();
         let api = setup::api_outputs(&running, &place).await;
-        let report = Report::new((self.seed, seconds), &simulation, &running, &[log.bytes(), api])?;
+        let mut shown = vec![log.bytes(), api];
+        shown.extend(setup::store_files(&running, &place).await);
+        let report = Report::new((self.seed, seconds), &simulation, &running, &shown)?;
         running.drain().await;
         Ok(report)
     }

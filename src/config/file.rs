@@ -33,6 +33,8 @@ pub(super) struct HefuFile {
     pub(super) limits: LimitsFile,
     /// How the process ends.
     pub(super) drain: DrainFile,
+    /// What outlives the process.
+    pub(super) store: StoreFile,
     /// Keys.
     #[schemars(required)]
     pub(super) secrets: Option<At<SecretsFile>>,
@@ -106,6 +108,15 @@ pub(super) struct DrainFile {
     pub(super) idle: Option<Time>,
     /// When the process ends, whatever is under way.
     pub(super) deadline: Option<Time>,
+}
+
+/// `[store]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StoreFile {
+    /// The database, which is created where there is none; its directory must be there. Without it everything that was learned
+    /// is gone with the process, and an order may leave twice.
+    pub(super) file: Option<FilePath>,
 }
 
 /// `[secrets]`

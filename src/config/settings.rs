@@ -12,6 +12,7 @@ use openssl::x509::X509;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The whole configuration.
@@ -23,6 +24,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the process ends.
     pub drain: Drain,
+    /// The database; in memory where absent.
+    pub store: Option<PathBuf>,
     /// Makes fingerprints.
     pub fingerprinter: Fingerprinter,
     /// The channels in use.

@@ -1,9 +1,11 @@
 //! What a provider says to an inquiry.
 
 use crate::domain::element::ElementSet;
+use serde::{Deserialize, Serialize};
 
 /// The normalised answer to one inquiry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// All elements belong together.
     Match,

@@ -1,9 +1,12 @@
 //! Time as a value: milliseconds since the epoch, always handed in.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// An instant of civil time, in milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Timestamp(u64);
 
 impl Timestamp {

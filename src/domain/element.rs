@@ -3,6 +3,7 @@
 use crate::domain::identity::IdNumber;
 use crate::domain::pan::{AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A kind of element. The order is the order in documents and headers.
@@ -89,7 +90,8 @@ impl fmt::Display for Element {
 }
 
 /// A set of named elements; "four elements" is `{name, id_number, pan, phone}`.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct ElementSet(u16);
 
 impl ElementSet {
@@ -154,6 +156,27 @@ impl fmt::Display for ElementSet {
             write!(f, "{gap}{element}")?;
         }
         Ok(())
+    }
+}
+
+/// A word that is no element.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no element")]
+pub struct InvalidSet(String);
+
+impl From<ElementSet> for String {
+    fn from(set: ElementSet) -> Self {
+        set.to_string()
+    }
+}
+
+impl TryFrom<String> for ElementSet {
+    type Error = InvalidSet;
+
+    /// Reads the words of a set, separated by spaces.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let word = |word: &str| Element::from_word(word).ok_or_else(|| InvalidSet(word.to_owned()));
+        text.split_ascii_whitespace().map(word).collect()
     }
 }
 

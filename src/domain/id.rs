@@ -1,13 +1,14 @@
 //! Names and identifiers: of channels, providers, payments, orders, agreements.
 
 use crate::domain::clock::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
 /// Defines a cheap-to-clone name that configuration fixes.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $type(Arc<str>);
 
         impl $type {
@@ -54,19 +55,20 @@ name! {
 }
 
 /// What a bind yields and later debits quote, as the channel writes it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AgreementId(pub Arc<str>);
 
 /// The fields that name one order at its channel, joined by `|` in the profile's order.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OrderId(pub Arc<str>);
 
 /// The core's merchant at the channel.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MerchantId(pub Arc<str>);
 
 /// The id of one payment in Hefu: a ULID (48 bits of milliseconds, 80 random bits), written in Crockford's base 32.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct PaymentId(u128);
 
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -116,7 +118,8 @@ impl fmt::Debug for PaymentId {
 pub struct KeyId(pub u16);
 
 /// A keyed fingerprint (HMAC-SHA-256) of a tuple of elements: the only form in which elements are remembered.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Fingerprint {
     /// The key it was made with.
     pub key: KeyId,
@@ -151,6 +154,34 @@ impl Fingerprint {
         Some(Self { key: KeyId(key.parse().ok()?), digest })
     }
 }
+
+/// Not the written form of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the written form of an id")]
+pub struct InvalidId;
+
+/// Types that are kept as they are written.
+macro_rules! written {
+    ($type:ty) => {
+        impl From<$type> for String {
+            fn from(id: $type) -> Self {
+                id.to_string()
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = $crate::domain::id::InvalidId;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::parse(&text).ok_or($crate::domain::id::InvalidId)
+            }
+        }
+    };
+}
+pub(crate) use written;
+
+written!(PaymentId);
+written!(Fingerprint);
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,11 @@
 //! Mismatches: the two halves of a payment differ.
 
 use crate::domain::element::ElementSet;
+use serde::{Deserialize, Serialize};
 
 /// How the halves differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MismatchKind {
     /// Verification matched, and the channel says that the elements do not.
     MatchThenNoMatch,
@@ -48,7 +50,7 @@ impl MismatchKind {
 }
 
 /// A difference, and the elements on which it rests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mismatch {
     /// How the halves differ.
     pub kind: MismatchKind,

@@ -1,10 +1,13 @@
 //! Money in integer fen, read from text and never through a float.
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// An amount in fen (1/100 yuan).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Fen(u64);
 
 /// How a channel writes an amount.

@@ -1,9 +1,11 @@
 //! What a channel reports of a payment, normalised.
 
 use crate::domain::element::ElementSet;
+use serde::{Deserialize, Serialize};
 
 /// Elements that a `no_match` points at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Suspects {
     /// The channel named these.
     Named(ElementSet),
@@ -21,7 +23,8 @@ impl Suspects {
 }
 
 /// Why a channel declined, other than for elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Decline {
     /// Not enough balance.
     InsufficientFunds,
@@ -87,7 +90,8 @@ impl Decline {
 }
 
 /// What a channel reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Taken for processing; accepted is not paid.
     Accepted,
@@ -129,7 +133,8 @@ impl Outcome {
 }
 
 /// How an outcome reached us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Arrival {
     /// In the answer to the message itself.
     Sync,

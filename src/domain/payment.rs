@@ -3,9 +3,11 @@
 use crate::domain::element::{ElementSet, Elements};
 use crate::domain::id::{AgreementId, MerchantId, OrderId};
 use crate::domain::money::Fen;
+use serde::{Deserialize, Serialize};
 
 /// What a message is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Scenario {
     /// Money in without the payer at hand (代扣, 代收).
     Debit,
@@ -161,7 +163,8 @@ impl Standing {
 }
 
 /// Whether decisions bind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Everything is forwarded and marked with what would have been done.
     Observe,

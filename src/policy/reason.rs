@@ -3,7 +3,10 @@
 use crate::domain::answer::Answer;
 
 /// Why a message was annotated or refused, in order of precedence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The tuple or agreement waits until a contradiction is settled.
     Held,
@@ -47,6 +50,10 @@ pub enum Reason {
     Asserted,
     /// Another row of the same batch is refused, and policy refuses such a batch whole.
     BatchRefused,
+    /// A money message of the order may have left before.
+    AlreadySent,
+    /// The store cannot be written, so that nothing would be known of the payment after a crash.
+    StoreLost,
 }
 
 /// What the refused may do about it.
@@ -62,7 +69,7 @@ pub struct Hint {
 
 impl Reason {
     /// Every reason, in order of precedence.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Held,
         Self::Ambiguous,
         Self::Unreadable,
@@ -84,6 +91,8 @@ impl Reason {
         Self::FirstStepUnseen,
         Self::Asserted,
         Self::BatchRefused,
+        Self::AlreadySent,
+        Self::StoreLost,
     ];
 
     /// The reason that an answer other than a match gives.
@@ -123,14 +132,18 @@ impl Reason {
             Self::FirstStepUnseen => "first_step_unseen",
             Self::Asserted => "asserted",
             Self::BatchRefused => "batch_refused",
+            Self::AlreadySent => "already_sent",
+            Self::StoreLost => "store_lost",
         }
     }
 
-    /// The HTTP status of a refusal for this reason: `403`, `422` for what cannot be read, `503` for what may pass later.
+    /// The HTTP status of a refusal for this reason: `403`, `409` for what may have left before, `422` for what
+    /// cannot be read, `503` for what may pass later.
     pub const fn status(self) -> u16 {
         match self {
             Self::Ambiguous | Self::Unreadable => 422,
-            Self::Unavailable | Self::NotAsked | Self::Limited => 503,
+            Self::AlreadySent => 409,
+            Self::Unavailable | Self::NotAsked | Self::Limited | Self::StoreLost => 503,
             Self::Held
             | Self::Unlisted
             | Self::Sealed
@@ -173,6 +186,8 @@ impl Reason {
             Self::FirstStepUnseen => "The first step of the bind was not seen",
             Self::Asserted => "The elements were told beside the message",
             Self::BatchRefused => "Another row of the batch is refused",
+            Self::AlreadySent => "The order may have been sent before: query it",
+            Self::StoreLost => "The store cannot be written",
         }
     }
 
@@ -182,7 +197,8 @@ impl Reason {
             Self::Held | Self::AgreementContradicted => &["rebind", "verify", "release"],
             Self::NoMatch | Self::CloseMatch | Self::NoRecord => &["rebind", "verify"],
             Self::AgreementClosed | Self::AgreementUnknown | Self::FirstStepUnseen => &["rebind"],
-            Self::Limited | Self::Unavailable | Self::NotAsked => &["retry"],
+            Self::Limited | Self::Unavailable | Self::NotAsked | Self::StoreLost => &["retry"],
+            Self::AlreadySent => &["query"],
             Self::Sealed | Self::Asserted => &["tell_elements"],
             Self::BatchRefused => &["send_without_refused_rows"],
             Self::Ambiguous
@@ -211,7 +227,14 @@ impl Reason {
                 "Too many attempts; try again tomorrow.",
                 "验证次数过多，请明日再试。",
             ),
-            Self::Unavailable | Self::NotAsked => ("try_later", "Try again later.", "请稍后再试。"),
+            Self::Unavailable | Self::NotAsked | Self::StoreLost => {
+                ("try_later", "Try again later.", "请稍后再试。")
+            }
+            Self::AlreadySent => (
+                "query_first",
+                "The payment may be under way already; its result must be queried.",
+                "该笔交易可能已提交，请先查询结果。",
+            ),
             Self::AgreementUnknown | Self::AgreementClosed | Self::FirstStepUnseen => {
                 ("bind_again", "Bind the card again.", "请重新绑卡。")
             }

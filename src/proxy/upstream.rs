@@ -291,9 +291,12 @@ mod tests {
     use pingora_core::upstreams::peer::Peer as _;
 
     /// What DNS says of each name, in turn; then nothing any more.
-    static SAYS: Mutex<Vec<(&str, io::Result<&[&str]>)>> = Mutex::new(Vec::new());
+    static SAYS: Mutex<Vec<Said>> = Mutex::new(Vec::new());
 
-    fn says(answers: Vec<(&'static str, io::Result<&'static [&'static str]>)>) {
+    /// A name, and its addresses or why there are none.
+    type Said = (&'static str, io::Result<&'static [&'static str]>);
+
+    fn says(answers: Vec<Said>) {
         SAYS.lock().unwrap().extend(answers);
     }
 

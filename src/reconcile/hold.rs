@@ -1,11 +1,13 @@
 //! Holds: what waits until a contradiction is settled, and the brake for an issuer's bad night.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
+use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId, written};
+use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, fmt, time::Duration};
 
 /// What is held: never a card number alone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum HoldKey {
     /// One tuple of elements.
     Tuple(Fingerprint),
@@ -36,8 +38,10 @@ impl HoldKey {
     }
 }
 
+written!(HoldKey);
+
 /// One hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// What is held.
     pub key: HoldKey,

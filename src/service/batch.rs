@@ -4,13 +4,15 @@ use crate::domain::element::ElementSet;
 use crate::domain::id::{OrderId, PaymentId};
 use crate::message::extract::Part;
 use crate::message::outcome::{Reading, Told};
-use crate::policy::{self, Effect, Permit, Reason};
+use crate::policy::{self, BatchDecision, Effect, Permit, Reason};
 use crate::service::annotate::{self, Annotations, RowNote};
 use crate::service::judge::{Draft, Judged, Judging, Pending};
 use crate::service::refusal::{Refusal, RefusedRow};
-use crate::service::settle::{Reported, told};
+use crate::service::settle::{Reported, Settled, told};
 use crate::service::{Channel, Service};
+use crate::store::journal::OrderKey;
 use futures::{StreamExt as _, stream};
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,36 +36,61 @@ impl Service {
         order: Option<OrderId>,
         rows: Vec<Part>,
     ) -> Result<(Permit, Judged), Box<Refusal>> {
-        let Judging { channel, begun, .. } = judging;
+        let Judging { channel, message, mode, begun, .. } = judging;
         let judging = Judging { deadline: begun + self.settings.batch_deadline, ..judging };
-        let drafts: Vec<Draft> = stream::iter(rows)
+        let mut drafts: Vec<Draft> = stream::iter(rows)
             .map(|part| self.appraise(judging, part))
             .buffered(ROWS_AT_ONCE)
             .collect()
             .await;
         let waited = begun.elapsed();
         let id = self.new_id(self.now());
+        for (number, draft) in (1..).zip(&mut drafts) {
+            draft.row_of = Some((id, number));
+        }
         let decisions = drafts.iter().map(|draft| self.decide(draft)).collect();
         let decided = policy::decide_batch(&self.policy, decisions);
-        for (number, (draft, row)) in drafts.iter().zip(&decided.rows).enumerate() {
-            self.record(channel, draft, row, Some((id, number.saturating_add(1))));
-        }
         tracing::debug!(batch = %id, rows = drafts.len(), order = order.is_some(), "a batch was judged");
-        match decided.permit {
-            None => Err(Box::new(refusal(id, &drafts, decided.rows))),
+        let BatchDecision { permit, mut rows } = decided;
+        let orders = orders(channel, order, &drafts);
+        let admitted = match permit {
             Some(permit) => {
-                let rows = drafts.into_iter().zip(decided.rows);
-                let rows = rows.map(|(draft, row)| self.expect(channel, draft, row)).collect();
+                let leaving =
+                    drafts.iter().zip(&rows).zip(&orders).map(|((draft, row), order)| {
+                        Self::leaving(channel, draft, row, order.clone())
+                    });
+                self.admit(permit, mode, message.scenario, leaving.collect()).await
+            }
+            None => Err(Vec::new()),
+        };
+        match admitted {
+            Ok((permit, remark)) => {
+                for (draft, row) in drafts.iter().zip(&mut rows) {
+                    self.left(channel, draft, row, remark);
+                }
+                let rows = drafts.into_iter().zip(rows).zip(orders);
+                let rows = rows
+                    .map(|((draft, row), order)| Self::pending(channel, draft, row, order))
+                    .collect();
                 Ok((permit, Judged::Batch(Batch { channel: channel.clone(), id, rows, waited })))
+            }
+            Err(withdrawn) => {
+                for (draft, row) in drafts.iter().zip(&mut rows) {
+                    row.0 = Effect::Refuse;
+                    row.1.splice(0..0, withdrawn.iter().copied());
+                    self.record(channel, draft, row.clone());
+                }
+                Err(Box::new(refusal(id, &drafts, rows)))
             }
         }
     }
 
     /// Settles each row with what the answer says of it; a row that the answer does not tell stays open.
-    pub(crate) fn settle_batch(&self, batch: Batch, reported: Reported<'_>) -> Annotations {
+    pub(crate) fn settle_batch(&self, batch: Batch, reported: Reported<'_>) -> (Annotations, bool) {
         let message = batch.rows.first().and_then(|row| row.message);
         let message = message.and_then(|at| batch.channel.profile.messages.get(at));
         let told = told(&batch.channel.profile, message, reported);
+        let mut weighs = false;
         let notes = batch.rows.iter().enumerate().map(|(at, row)| {
             let reading = told.as_ref().map(|told| match (told, &row.row) {
                 (Told::Whole(reading), _) => reading.clone(),
@@ -73,9 +100,23 @@ impl Service {
                 (Told::Rows(_), None) => Reading::UNKNOWN,
             });
             let settled = self.settle_one(row, reading);
+            weighs |= settled.as_ref().is_some_and(Settled::weighs);
             RowNote { number: at.saturating_add(1), row, settled }
         });
-        annotate::batch(batch.id, notes.collect())
+        let notes = notes.collect();
+        (annotate::batch(batch.id, notes), weighs)
+    }
+}
+
+/// What the rows of a batch are claimed by: the first by the batch's own name, where it has one, else each by its own.
+fn orders(channel: &Channel, own: Option<OrderId>, rows: &[Draft]) -> Vec<Option<OrderKey>> {
+    let mut orders = rows.iter().map(|row| row.order_key(channel));
+    match own {
+        None => orders.collect(),
+        Some(order) => {
+            let key = orders.by_ref().flatten().next().map(|row| OrderKey { order, ..row });
+            iter::once(key).chain(iter::repeat(None)).take(rows.len()).collect()
+        }
     }
 }
 

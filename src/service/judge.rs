@@ -2,22 +2,21 @@
 
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
-use crate::domain::element::{Element, ElementSet};
-use crate::domain::id::{
-    AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId, PaymentId,
-};
+use crate::domain::element::ElementSet;
+use crate::domain::id::{AgreementId, ChannelName, OrderId, PaymentId};
 use crate::domain::money::Fen;
-use crate::domain::payment::{Mode, Scenario, Standing};
+use crate::domain::payment::{Mode, Scenario};
 use crate::message::extract::{self, ExtractError, Extracted, Part, Payments, Request};
 use crate::message::node::ReadError;
 use crate::message::profile::Message;
-use crate::policy::{self, Basis, Decision, Effect, Facts, Permit, Reason, Verification};
+use crate::policy::{self, Basis, Decision, Effect, Facts, Permit, Reason};
 use crate::reconcile::hold::HoldKey;
 use crate::service::batch::Batch;
+use crate::service::facts::{self, Known};
 use crate::service::refusal::Refusal;
-use crate::service::verify::{Gathered, Question};
 use crate::service::{Binding, Channel, Service};
-use crate::store::{Agreement, Evidence, Record};
+use crate::store::Record;
+use crate::store::journal::OrderKey;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -57,6 +56,8 @@ pub struct Pending {
     /// Which of the profile's messages it is; absent where it could not be read.
     pub(crate) message: Option<usize>,
     pub(crate) scenario: Scenario,
+    /// What admission claimed for it.
+    pub(crate) order: Option<OrderKey>,
     pub(crate) mode: Mode,
     pub(crate) effect: Effect,
     pub(crate) reasons: Vec<Reason>,
@@ -70,20 +71,8 @@ pub struct Pending {
     pub(crate) row: Option<String>,
 }
 
-/// What is known of the person behind a message, as fingerprints.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Known {
-    pub(crate) merchant: Option<MerchantId>,
-    pub(crate) order: Option<OrderId>,
-    pub(crate) tuple: Option<(Fingerprint, ElementSet)>,
-    pub(crate) card: Option<Fingerprint>,
-    pub(crate) bank: Option<Bank>,
-    pub(crate) verified: Option<Evidence>,
-    pub(crate) asked_now: bool,
-    pub(crate) held: bool,
-    /// How long providers were waited for.
-    pub(crate) waited: Duration,
-}
+/// What was decided, and why.
+pub(crate) type Decided = (Effect, Vec<Reason>);
 
 /// A message on its way to a decision.
 pub(crate) struct Draft {
@@ -91,8 +80,8 @@ pub(crate) struct Draft {
     at: Timestamp,
     begun: Instant,
     message: Option<usize>,
-    scenario: Scenario,
-    mode: Mode,
+    pub(crate) scenario: Scenario,
+    pub(crate) mode: Mode,
     basis: Basis,
     known: Known,
     amount: Option<Fen>,
@@ -107,6 +96,8 @@ pub(crate) struct Draft {
     unread: Option<(u16, String)>,
     /// What names its row, where it is one of a batch.
     row: Option<String>,
+    /// That batch, and the row's number, from 1.
+    pub(crate) row_of: Option<(PaymentId, usize)>,
 }
 
 /// What a part of a message is judged with.
@@ -146,7 +137,7 @@ impl Service {
             }
             Err(error) => self.unread(channel, &error, begun),
         };
-        let (permit, pending) = self.conclude(channel, draft)?;
+        let (permit, pending) = self.conclude(channel, draft).await?;
         Ok((permit, Judged::One(Box::new(pending))))
     }
 
@@ -167,13 +158,14 @@ impl Service {
             amount: payment.amount,
             carried: payment.elements.set(),
             asserted: !payment.asserted.is_empty() && payment.scenario.is_verified(),
-            checks: checks(message, payment.checks, &known),
+            checks: facts::checks(message, payment.checks, &known),
             invalid: part.invalid.iter().map(|invalid| invalid.element()).collect(),
             known,
             unread: None,
             agreement: part.payment.agreement,
             remember: part.remember,
             row: part.row,
+            row_of: None,
         }
     }
 
@@ -211,21 +203,33 @@ impl Service {
             invalid: ElementSet::EMPTY,
             unread: Some((status, error.to_string())),
             row: None,
+            row_of: None,
         }
     }
 
-    /// Decides, records, and opens the expectation of a payment that may leave.
-    fn conclude(
+    /// Decides, admits what may leave, and records either.
+    async fn conclude(
         &self,
         channel: &Arc<Channel>,
         draft: Draft,
     ) -> Result<(Permit, Pending), Box<Refusal>> {
         let decision = self.decide(&draft);
-        let decided = (decision.effect(), decision.reasons().to_vec());
-        self.record(channel, &draft, &decided, None);
-        match decision.into_permit() {
-            Ok(permit) => Ok((permit, self.expect(channel, draft, decided))),
+        let mut decided = (decision.effect(), decision.reasons().to_vec());
+        let order = draft.order_key(channel);
+        let admitted = match decision.into_permit() {
+            Ok(permit) => {
+                let leaving = Self::leaving(channel, &draft, &decided, order.clone());
+                self.admit(permit, draft.mode, draft.scenario, vec![leaving]).await
+            }
+            Err(reasons) => Err(reasons),
+        };
+        match admitted {
+            Ok((permit, remark)) => {
+                self.left(channel, &draft, &mut decided, remark);
+                Ok((permit, Self::pending(channel, draft, decided, order)))
+            }
             Err(reasons) => {
+                self.record(channel, &draft, (Effect::Refuse, reasons.clone()));
                 let first = reasons.first().map_or(403, |reason| reason.status());
                 let elements = draft.at_fault();
                 let (status, detail) =
@@ -249,51 +253,41 @@ impl Service {
         policy::decide(&self.policy, &facts)
     }
 
-    /// Counts and keeps a decision.
-    pub(crate) fn record(
+    /// Counts and keeps the decision on a message that does not leave.
+    pub(crate) fn record(&self, channel: &Channel, draft: &Draft, decided: Decided) {
+        self.metrics.on_decision(channel.name(), draft.scenario, decided.0, draft.mode);
+        self.store.put_record(draft.record(channel, &decided));
+    }
+
+    /// Counts the decision on a message that leaves, and keeps a remark that admission made on it.
+    pub(crate) fn left(
         &self,
         channel: &Channel,
         draft: &Draft,
-        (effect, reasons): &(Effect, Vec<Reason>),
-        row_of: Option<(PaymentId, usize)>,
+        decided: &mut Decided,
+        remark: Option<Reason>,
     ) {
-        let Draft { scenario, mode, known, .. } = draft;
-        self.metrics.on_decision(channel.name(), *scenario, *effect, *mode);
-        self.store.put_record(Record {
-            payment: draft.payment,
-            at: draft.at,
-            channel: channel.name().clone(),
-            scenario: *scenario,
-            order: known.order.clone(),
-            amount: draft.amount,
-            carried: draft.carried,
-            mode: *mode,
-            effect: *effect,
-            reasons: reasons.clone(),
-            verified: known.verified.clone(),
-            asked_now: known.asked_now,
-            judged_in: draft.begun.elapsed(),
-            outcome: None,
-            mismatch: None,
-            row_of,
-        });
+        if let Some(remark) = remark {
+            decided.0 = decided.0.max(Effect::Annotate);
+            decided.1.push(remark);
+            self.store.put_record(draft.record(channel, decided));
+        }
+        self.metrics.on_decision(channel.name(), draft.scenario, decided.0, draft.mode);
     }
 
-    /// Opens the expectation of a payment that may leave.
-    pub(crate) fn expect(
-        &self,
+    /// What is remembered of a message that leaves, until its answer.
+    pub(crate) fn pending(
         channel: &Arc<Channel>,
         draft: Draft,
-        (effect, reasons): (Effect, Vec<Reason>),
+        (effect, reasons): Decided,
+        order: Option<OrderKey>,
     ) -> Pending {
-        if draft.scenario.moves_money() {
-            self.store.expect(channel.name(), draft.payment);
-        }
         Pending {
             channel: channel.clone(),
             payment: draft.payment,
             message: draft.message,
             scenario: draft.scenario,
+            order,
             mode: draft.mode,
             effect,
             reasons,
@@ -306,172 +300,55 @@ impl Service {
             row: draft.row,
         }
     }
-
-    /// What the decision rests on.
-    async fn facts(self: &Arc<Self>, judging: Judging<'_>, part: &Part) -> (Basis, Known) {
-        let Judging { channel, message, .. } = judging;
-        let payment = &part.payment;
-        let mut known = self.fingerprints(part);
-        if payment.scenario == Scenario::Verify {
-            return (Basis::Passing, known);
-        }
-        if let Some(id) = &payment.agreement {
-            let (standing, agreement) = self.standing(channel.name(), id);
-            if let Some(agreement) = agreement {
-                known.tuple = agreement.tuple;
-                known.card = agreement.card;
-                known.bank = agreement.bank;
-                known.verified = agreement.verified;
-            }
-            known.held = self.is_held(channel, Some(id), known.tuple.map(|(tuple, _)| tuple));
-            if !payment.scenario.is_verified() {
-                return (Basis::Passing, known);
-            }
-            return (Basis::Agreement(standing), known);
-        }
-        if !payment.scenario.is_verified() {
-            return (Basis::Passing, known);
-        }
-        if !message.recall.is_empty() {
-            let waiting = part.recall.as_ref();
-            let waiting =
-                waiting.and_then(|key| self.store.recall(channel.name(), key, self.now()));
-            return match waiting {
-                Some(bind) => {
-                    (Basis::ConfirmsPermitted, Known { order: known.order, ..Known::from(bind) })
-                }
-                None => (Basis::ConfirmsUnseen, known),
-            };
-        }
-        let basis = self.verification(judging, part, &mut known).await;
-        (basis, known)
-    }
-
-    /// What verification yields for the elements of a message.
-    async fn verification(
-        self: &Arc<Self>,
-        judging: Judging<'_>,
-        part: &Part,
-        known: &mut Known,
-    ) -> Basis {
-        let Judging { channel, mode, deadline, .. } = judging;
-        let payment = &part.payment;
-        if !part.invalid.is_empty() {
-            return Basis::Verified(Verification::Answered(Answer::Invalid));
-        }
-        let Some((tuple, set)) = known.tuple else {
-            return if part.sealed.is_empty() { Basis::Incomplete } else { Basis::Sealed };
-        };
-        known.held = self.is_held(channel, None, Some(tuple));
-        let stopped = known.held && payment.scenario.stops_at_hold();
-        let question = Question {
-            channel,
-            elements: &payment.elements,
-            set,
-            tuple,
-            may_ask: mode == Mode::Enforce && !stopped,
-            deadline,
-        };
-        let asked = Instant::now();
-        let gathered = self.gather(&question).await;
-        known.waited = asked.elapsed();
-        match gathered {
-            Gathered::Evidence { evidence, asked_now } => {
-                let answer = evidence.answer;
-                known.asked_now = asked_now;
-                known.verified = Some(evidence);
-                Basis::Verified(Verification::Answered(answer))
-            }
-            Gathered::NoAnswer => Basis::Verified(Verification::Answered(Answer::Unavailable)),
-            Gathered::NobodyCan => Basis::Verified(Verification::NobodyCan),
-            Gathered::NotAsked => Basis::Verified(Verification::NotAsked),
-        }
-    }
-
-    fn fingerprints(&self, part: &Part) -> Known {
-        let payment = &part.payment;
-        let carried = payment.elements.set();
-        let set = if payment.scenario == Scenario::Verify {
-            // What the core verifies through the channel is taken as asked.
-            Some(carried.difference(ElementSet::EMPTY.with(Element::Cvv2).with(Element::Expiry)))
-                .filter(|set| *set == carried && !set.is_empty())
-        } else {
-            policy::set_to_verify(&self.policy, payment.scenario, carried)
-        };
-        let pan = payment.elements.pan.as_ref();
-        Known {
-            merchant: payment.merchant.clone(),
-            order: payment.order.clone(),
-            tuple: set
-                .and_then(|set| Some((self.fingerprinter.tuple(&payment.elements, set)?, set))),
-            card: pan.map(|pan| self.fingerprinter.text("card", pan.expose())),
-            bank: pan.map(|pan| Bank::new(pan.bin())),
-            ..Known::default()
-        }
-    }
-
-    pub(crate) fn standing(
-        &self,
-        channel: &ChannelName,
-        id: &AgreementId,
-    ) -> (Standing, Option<Agreement>) {
-        let Some(agreement) = self.store.agreement(channel, id) else {
-            return (Standing::Unknown, None);
-        };
-        let key = HoldKey::Agreement(channel.clone(), id.clone());
-        let standing = if agreement.closed {
-            Standing::Closed
-        } else if self.store.hold(&key, self.now()).is_some() {
-            Standing::Contradicted
-        } else if agreement.good {
-            Standing::Good
-        } else {
-            Standing::Unknown
-        };
-        (standing, Some(agreement))
-    }
-
-    fn is_held(
-        &self,
-        channel: &Channel,
-        agreement: Option<&AgreementId>,
-        tuple: Option<Fingerprint>,
-    ) -> bool {
-        let agreement = agreement.map(|id| HoldKey::Agreement(channel.name().clone(), id.clone()));
-        let keys = agreement.into_iter().chain(tuple.map(HoldKey::Tuple));
-        let now = self.now();
-        keys.into_iter().any(|key| self.store.hold(&key, now).is_some())
-    }
 }
 
 impl Draft {
+    /// The holds that would stop it.
+    pub(crate) fn hold_keys(&self, channel: &ChannelName) -> Vec<HoldKey> {
+        let tuple = self.known.tuple.map(|(tuple, _)| tuple);
+        facts::hold_keys(channel, self.agreement.as_ref(), tuple).collect()
+    }
+
+    /// What its order is known by, where it moves money.
+    pub(crate) fn order_key(&self, channel: &Channel) -> Option<OrderKey> {
+        let message = self.message.and_then(|at| channel.profile.messages.get(at));
+        Some(OrderKey {
+            channel: channel.name().clone(),
+            merchant: self.known.merchant.clone(),
+            scenario: self.scenario,
+            confirms: message.is_some_and(|message| !message.recall.is_empty()),
+            order: self.known.order.clone().filter(|_| self.scenario.moves_money())?,
+        })
+    }
+
+    /// What is kept of it.
+    pub(crate) fn record(&self, channel: &Channel, (effect, reasons): &Decided) -> Record {
+        Record {
+            payment: self.payment,
+            at: self.at,
+            channel: channel.name().clone(),
+            scenario: self.scenario,
+            order: self.known.order.clone(),
+            amount: self.amount,
+            carried: self.carried,
+            mode: self.mode,
+            effect: *effect,
+            reasons: reasons.clone(),
+            verified: self.known.verified.clone(),
+            asked_now: self.known.asked_now,
+            judged_in: self.begun.elapsed(),
+            outcome: None,
+            mismatch: None,
+            row_of: self.row_of,
+        }
+    }
+
     /// The elements at fault, where they are known.
     pub(crate) fn at_fault(&self) -> ElementSet {
         match self.known.verified.as_ref().map(|evidence| evidence.answer) {
             Some(Answer::NoMatch(elements)) => elements,
             Some(_) | None => self.invalid,
         }
-    }
-}
-
-impl From<Agreement> for Known {
-    fn from(bind: Agreement) -> Self {
-        Self {
-            merchant: bind.merchant,
-            tuple: bind.tuple,
-            card: bind.card,
-            bank: bind.bank,
-            verified: bind.verified,
-            ..Self::default()
-        }
-    }
-}
-
-/// Which elements a success proves: of those that the message carries, or that the first step of its bind carried.
-fn checks(message: &Message, carried: ElementSet, known: &Known) -> ElementSet {
-    match known.tuple {
-        Some((_, waiting)) if !message.recall.is_empty() => message.checks.intersection(waiting),
-        Some(_) | None => carried,
     }
 }
 

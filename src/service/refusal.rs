@@ -4,12 +4,12 @@ use crate::domain::element::ElementSet;
 use crate::domain::id::PaymentId;
 use crate::policy::Reason;
 
-/// Why a message is not forwarded. Nothing of it was sent.
+/// Why a message is not forwarded. Nothing of it was sent, though with 409 an earlier one of its order may have been.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The message's id.
     pub payment: PaymentId,
-    /// The HTTP status: 403, 415, 422 or 503.
+    /// The HTTP status: 403, 409, 415, 422 or 503.
     pub status: u16,
     /// Why, in order of precedence; never empty.
     pub reasons: Vec<Reason>,

@@ -34,16 +34,27 @@ pub enum Reported<'a> {
 
 impl Service {
     /// Settles a message and says what the core is told beside the answer.
-    pub fn settle(&self, judged: Judged, reported: Reported<'_>) -> Annotations {
+    pub async fn settle(&self, judged: Judged, reported: Reported<'_>) -> Annotations {
+        let (annotations, weighs) = self.settle_now(judged, reported);
+        // What the next debit must not miss is durable before the answer is relayed; but no answer is withheld for it.
+        if weighs && self.store.flush().await.is_err() {
+            tracing::error!("a contradiction is not durable yet: the store cannot be written");
+        }
+        annotations
+    }
+
+    /// The annotations, and whether they rest on an outcome that must not be lost.
+    fn settle_now(&self, judged: Judged, reported: Reported<'_>) -> (Annotations, bool) {
         match judged {
             Judged::Batch(batch) => self.settle_batch(batch, reported),
             Judged::One(pending) => {
                 let told = told(&pending.channel.profile, message(&pending), reported);
                 match self.settle_one(&pending, told.map(Told::whole)) {
-                    Some(Settled { reading, mismatch }) => {
-                        annotate::settled(&pending, &reading, mismatch)
+                    Some(settled) => {
+                        let Settled { reading, mismatch } = &settled;
+                        (annotate::settled(&pending, reading, *mismatch), settled.weighs())
                     }
-                    None => annotate::judged(&pending),
+                    None => (annotate::judged(&pending), false),
                 }
             }
         }
@@ -58,6 +69,7 @@ impl Service {
     ) -> Option<Settled> {
         let Some(reading) = reading else {
             self.store.close_expectation(pending.channel.name(), pending.payment);
+            self.reopen(pending);
             return None;
         };
         if !has_outcome(pending) {
@@ -129,9 +141,18 @@ impl Service {
                 }
             }
             Outcome::Declined(Decline::AgreementInvalid) => self.close(pending),
+            // The payer may type the password again, under the same order; a batch has none.
+            Outcome::Declined(Decline::Otp) if pending.row.is_none() => self.reopen(pending),
             Outcome::Succeeded => self.on_success(pending, reading),
             Outcome::Accepted => self.remember(pending, reading),
             Outcome::Declined(_) | Outcome::Unknown | Outcome::Reversed | Outcome::Unmapped => (),
+        }
+    }
+
+    /// The order's money message may leave once more.
+    fn reopen(&self, pending: &Pending) {
+        if let Some(order) = &pending.order {
+            self.store.reopen(order, pending.payment);
         }
     }
 
@@ -275,6 +296,13 @@ impl Service {
 pub(crate) struct Settled {
     pub(crate) reading: Reading,
     pub(crate) mismatch: Option<Mismatch>,
+}
+
+impl Settled {
+    /// Whether the next debit rests on it.
+    pub(crate) const fn weighs(&self) -> bool {
+        matches!(self.reading.outcome, Outcome::NoMatch(_) | Outcome::Reversed)
+    }
 }
 
 fn message(pending: &Pending) -> Option<&Message> {

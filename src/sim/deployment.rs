@@ -26,6 +26,9 @@ core = "127.0.0.1:0"
 admin = "127.0.0.1:0"
 admin_token_file = "admin-token"
 
+[store]
+file = "hefu.db"
+
 [secrets]
 fingerprint_key_file = "fingerprint-key"
 fingerprint_key_id = 1

@@ -1,18 +1,25 @@
-//! The store in memory: bounded, sharded, gone with the process.
+//! The store as it is looked up: in memory, bounded, sharded. Gone with the process, unless a journal stands behind it.
+
+mod kept;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, PaymentId, Road};
 use crate::domain::mismatch::Mismatch;
 use crate::domain::outcome::{Arrival, Outcome};
 use crate::reconcile::hold::{Brake, Hold, HoldKey};
+use crate::store::journal::OrderKey;
+use crate::store::row::{Aggregate, Row};
+use crate::store::writer::Writer;
 use crate::store::{
     Agreement, AgreementStore, Evidence, EvidenceStore, HoldStore, PaymentStore, Record, Unmapped,
     UnmappedStore,
 };
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::Hash;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
 /// How much is kept.
@@ -28,6 +35,8 @@ pub struct Limits {
     pub records: usize,
     /// Open expectations by channel; beyond it the count stands still.
     pub expectations: usize,
+    /// Orders that are claimed, where no journal keeps them; beyond it the oldest is forgotten.
+    pub orders: usize,
     /// Unmapped codes; beyond it the one that was not seen for longest goes.
     pub unmapped: usize,
 }
@@ -40,6 +49,7 @@ impl Default for Limits {
             holds: 100_000,
             records: 100_000,
             expectations: 1_000_000,
+            orders: 1_000_000,
             unmapped: 1_000,
         }
     }
@@ -61,9 +71,39 @@ pub struct MemoryStore {
     record_order: Mutex<VecDeque<PaymentId>>,
     expected: DashMap<ChannelName, HashSet<PaymentId>>,
     unmapped: Mutex<BTreeMap<(ChannelName, String, String), Unmapped>>,
+    orders: Mutex<Orders>,
+    journal: Option<Writer>,
 }
 
-#[derive(Debug)]
+/// The orders that are claimed, and in which order they were.
+#[derive(Debug, Default)]
+struct Orders {
+    claimed: HashSet<OrderKey>,
+    oldest: VecDeque<OrderKey>,
+}
+
+/// Why what was kept cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError<E: std::error::Error> {
+    /// The database.
+    #[error("the store cannot be read: {0}")]
+    Database(#[source] E),
+    /// A row.
+    #[error(
+        "a row of `{of}` cannot be read ({source}): restore a backup, or use the Hefu that wrote it"
+    )]
+    Row {
+        /// Its table.
+        of: &'static str,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The journal's thread.
+    #[error("the journal's thread cannot be started: {0}")]
+    Thread(#[source] io::Error),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 struct Kept {
     evidence: Evidence,
     contradicted_channels: Vec<ChannelName>,
@@ -106,6 +146,7 @@ impl EvidenceStore for MemoryStore {
         let kept =
             Kept { evidence, contradicted_channels: Vec::new(), contradicted_roads: Vec::new() };
         self.evidence.insert(tuple, kept);
+        self.write_evidence(&tuple);
     }
 
     fn contradict(&self, tuple: &Fingerprint, channel: &ChannelName, road: Option<&Road>) {
@@ -119,6 +160,7 @@ impl EvidenceStore for MemoryStore {
                 kept.contradicted_roads.push(road.clone());
             }
         }
+        self.write_evidence(tuple);
     }
 }
 
@@ -141,23 +183,25 @@ impl AgreementStore for MemoryStore {
         if let Some(card) = agreement.card {
             let card = (channel.clone(), agreement.merchant.clone(), card);
             let mut earlier = self.by_card.entry(card).or_default();
-            if closes_same_card {
-                let superseded = std::mem::take(&mut *earlier);
-                for id in superseded.into_iter().filter(|earlier| *earlier != id) {
-                    self.close_agreement(channel, &id);
-                }
-            }
+            let superseded =
+                if closes_same_card { std::mem::take(&mut *earlier) } else { Vec::new() };
             if !earlier.contains(&id) {
-                earlier.push(id);
+                earlier.push(id.clone());
+            }
+            drop(earlier);
+            for id in superseded.into_iter().filter(|earlier| *earlier != id) {
+                self.close_agreement(channel, &id);
             }
         }
         self.agreements.insert(key, agreement);
+        self.write_agreement(channel, &id);
     }
 
     fn close_agreement(&self, channel: &ChannelName, id: &AgreementId) {
         if let Some(mut agreement) = self.agreements.get_mut(&(channel.clone(), id.clone())) {
             agreement.closed = true;
         }
+        self.write_agreement(channel, id);
     }
 
     fn remember(&self, channel: &ChannelName, key: String, bind: Agreement, until: Timestamp) {
@@ -167,7 +211,11 @@ impl AgreementStore for MemoryStore {
             self.waiting.retain(|_, (_, until)| bind.at < *until);
         }
         if has_room(&self.waiting, &key, self.limits.agreements) {
-            self.waiting.insert(key, (bind, until));
+            self.waiting.insert(key.clone(), (bind, until));
+            self.write(Aggregate::Waiting, format!("{}\n{}", key.0, key.1), |store, name| {
+                let waiting = store.waiting.get(&key)?;
+                Row::new(Aggregate::Waiting, name, Some(until), &(&key, waiting.value()))
+            });
         }
     }
 
@@ -187,7 +235,8 @@ impl HoldStore for MemoryStore {
         if !has_room(&self.holds, &hold.key, self.limits.holds) {
             return false;
         }
-        match self.holds.entry(hold.key.clone()) {
+        let key = hold.key.clone();
+        let made = match self.holds.entry(hold.key.clone()) {
             Entry::Occupied(standing) if hold.since < standing.get().until => false,
             entry => {
                 let brake = (hold.channel.clone(), bank.cloned());
@@ -197,11 +246,19 @@ impl HoldStore for MemoryStore {
                 }
                 admits
             }
+        };
+        if made {
+            self.write_hold(&key);
         }
+        made
     }
 
     fn release(&self, key: &HoldKey) -> Option<Hold> {
-        self.holds.remove(key).map(|(_, hold)| hold)
+        let released = self.holds.remove(key).map(|(_, hold)| hold);
+        if released.is_some() {
+            self.write_hold(key);
+        }
+        released
     }
 
     fn holds(&self, now: Timestamp) -> Vec<Hold> {
@@ -214,15 +271,9 @@ impl HoldStore for MemoryStore {
 
 impl PaymentStore for MemoryStore {
     fn put_record(&self, record: Record) {
-        let mut order = self.record_order.lock().unwrap_or_else(PoisonError::into_inner);
-        if order.len() >= self.limits.records
-            && let Some(oldest) = order.pop_front()
-        {
-            self.records.remove(&oldest);
-        }
-        order.push_back(record.payment);
-        drop(order);
-        self.records.insert(record.payment, record);
+        let payment = record.payment;
+        self.keep_record(record);
+        self.write_record(payment);
     }
 
     fn complete(
@@ -235,6 +286,7 @@ impl PaymentStore for MemoryStore {
             record.outcome = Some(outcome);
             record.mismatch = mismatch;
         }
+        self.write_record(payment);
     }
 
     fn record(&self, payment: PaymentId) -> Option<Record> {
@@ -249,16 +301,12 @@ impl PaymentStore for MemoryStore {
         rows
     }
 
-    fn expect(&self, channel: &ChannelName, payment: PaymentId) {
-        let mut expected = self.expected.entry(channel.clone()).or_default();
-        if expected.len() < self.limits.expectations {
-            expected.insert(payment);
-        }
-    }
-
     fn close_expectation(&self, channel: &ChannelName, payment: PaymentId) {
         if let Some(mut expected) = self.expected.get_mut(channel) {
             expected.remove(&payment);
+        }
+        if let Some(journal) = &self.journal {
+            journal.remove(Aggregate::Expectations, payment.to_string(), None);
         }
     }
 
@@ -278,7 +326,13 @@ impl UnmappedStore for MemoryStore {
                 unmapped.remove(&oldest);
             }
         }
-        unmapped.insert(key, Unmapped { count, ..seen });
+        unmapped.insert(key.clone(), Unmapped { count, ..seen });
+        drop(unmapped);
+        let name = format!("{}\n{}\n{}", key.0, key.1, key.2);
+        self.write(Aggregate::Unmapped, name, |store, name| {
+            let unmapped = store.unmapped.lock().unwrap_or_else(PoisonError::into_inner);
+            Row::new(Aggregate::Unmapped, name, None, unmapped.get(&key)?)
+        });
     }
 
     fn unmapped(&self) -> Vec<Unmapped> {

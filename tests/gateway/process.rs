@@ -3,6 +3,7 @@
 use crate::peers::{Channel, Message, PATIENCE, Peer, channel, ok, soon};
 use crate::tls;
 use command_fds::{CommandFdExt as _, FdMapping};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -389,6 +390,89 @@ async fn an_upgrade_fails_no_request() {
     assert!(dump.text().contains("\"enforce\":100"), "{}", dump.text());
     hefu.signal("TERM");
     hefu.log.line(2, &["drained"]).await;
+}
+
+/// By an agreement that nobody knows: annotated, and forwarded in `enforce`.
+fn debit(order: usize) -> String {
+    let body =
+        format!(r#"{{"type":"by_agreement","order":"{order}","amount":"100","agreement":"A"}}"#);
+    format!(
+        "POST /acme/pay HTTP/1.1\r\nHost: bank\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Sends one debit after the other until the process dies; the orders, and whether each was answered.
+async fn debits(core: SocketAddr, orders: impl Iterator<Item = usize>) -> Vec<(usize, bool)> {
+    let mut told = Vec::new();
+    let Ok(stream) = TcpStream::connect(core).await else { return told };
+    let mut core = Peer { stream, ahead: Vec::new() };
+    for order in orders {
+        core.send(debit(order)).await;
+        let answered = core.message(false).await.is_some();
+        told.push((order, answered));
+        if !answered {
+            break;
+        }
+    }
+    told
+}
+
+/// How often each order reached the channel.
+fn arrivals(bank: &Channel) -> BTreeMap<usize, usize> {
+    let mut arrivals = BTreeMap::new();
+    for message in bank.messages() {
+        let body: serde_json::Value = serde_json::from_slice(&message.body).unwrap();
+        *arrivals.entry(body["order"].as_str().unwrap().parse().unwrap()).or_default() += 1;
+    }
+    arrivals
+}
+
+/// Killed under load, every order that reached the channel is known afterwards, and none leaves a second time.
+#[tokio::test]
+async fn what_may_have_left_is_known_after_kill_9() {
+    let bank = channel(|_| ok(r#"{"code":"ok"}"#)).await;
+    let place = Place::to(&bank);
+    place.enforce();
+    place.replace("hefu.toml", "[secrets]", "[store]\nfile = \"hefu.db\"\n[secrets]");
+    let (rounds, mut in_doubt) = (4_usize, 0);
+    for round in 0..rounds {
+        let hefu = Hefu::start(place.command()).await;
+        let lanes = (0..8).map(|lane| {
+            let orders = (0..).map(move |at| (round * 8 + lane) * 1_000_000 + at);
+            tokio::spawn(debits(hefu.core, orders))
+        });
+        let lanes: Vec<_> = lanes.collect();
+        let enough = bank.messages().len() + 50 * (round + 1);
+        while bank.messages().len() < enough {
+            soon(bank.arrived.notified()).await;
+        }
+        drop(hefu);
+        let mut told = Vec::new();
+        for lane in lanes {
+            told.extend(soon(lane).await.unwrap());
+        }
+        let before = arrivals(&bank);
+        assert!(before.values().all(|count| *count == 1), "{before:?}");
+        let hefu = Hefu::start(place.command()).await;
+        for &(order, answered) in &told {
+            let reached = before.contains_key(&order);
+            assert!(reached || !answered, "order {order} was answered and never left");
+            in_doubt += usize::from(reached && !answered);
+            let mut core = Peer::connect(hefu.core).await;
+            core.send(debit(order)).await;
+            let status = core.answer().await.status();
+            assert!(status == 409 || status == 200 && !reached, "order {order}: {status}");
+        }
+        assert!(arrivals(&bank).values().all(|count| *count == 1));
+        // What has no outcome is still owed: a few at most, one for each core.
+        let metrics = hefu.admin("GET /metrics", "").await;
+        let owed = "hefu_expectations_open{channel=\"acme\"} ";
+        let owed = metrics.text().lines().find_map(|line| line.strip_prefix(owed)).unwrap();
+        assert!(owed.parse::<usize>().unwrap() <= 8 * (round + 1), "{owed} owed");
+    }
+    // One for each core and kill at most: what was in doubt is what was in flight.
+    assert!(in_doubt <= 8 * rounds, "{in_doubt} of {}", arrivals(&bank).len());
 }
 
 #[tokio::test]

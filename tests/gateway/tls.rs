@@ -133,13 +133,13 @@ async fn the_tls_of_each_address_counts_and_not_the_first_ones_alone() {
     };
     let ours = identity("ours", Some(&authority));
     let second = channel(&identity("second.example", Some(&authority)), &authority).await;
-    let plain = crate::peers::channel(|_| ok("done")).await;
+    let clear = crate::peers::channel(|_| ok("done")).await;
     let tls = TlsSettings {
         server_name: ServerName::new("second.example").unwrap(),
         authorities: vec![authority.certificate.clone()],
         client: Some((vec![ours.certificate.clone()], ours.key.clone())),
     };
-    for (bank, tls) in [(&second, Some(tls)), (&plain, None)] {
+    for (bank, tls) in [(&second, Some(tls)), (&clear, None)] {
         let mut plan = plan(&[bank.address]);
         plan.settings.addresses[0].tls = tls;
         plan.settings.addresses.insert(0, dead.clone());

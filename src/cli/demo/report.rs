@@ -54,7 +54,7 @@ impl Counted {
 }
 
 impl Report {
-    /// Audits a run; `shown` is everything that Hefu logged and showed, to be searched for elements.
+    /// Audits a run; `shown` is everything that Hefu logged, showed and stored, to be searched for elements.
     ///
     /// # Errors
     /// Where the leak scanner cannot be built.

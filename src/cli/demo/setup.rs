@@ -81,6 +81,15 @@ impl Drop for Place {
     }
 }
 
+/// The store's files, for the leak scan; what is not written yet is made so first.
+pub async fn store_files(running: &Running, place: &Place) -> Vec<Vec<u8>> {
+    if let Err(error) = running.service.store.flush().await {
+        tracing::error!(%error, "the demo's store");
+    }
+    let files = ["hefu.db", "hefu.db-wal"].map(|name| fs::read(place.dir().join(name)));
+    files.into_iter().flatten().collect()
+}
+
 /// Where the simulated core sends: Hefu, for everything.
 ///
 /// # Errors

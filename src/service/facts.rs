@@ -1,0 +1,203 @@
+//! Facts: what a decision rests on, from the message, from what is remembered, and from whom may be asked.
+
+use crate::domain::answer::Answer;
+use crate::domain::element::{Element, ElementSet};
+use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId};
+use crate::domain::payment::{Mode, Scenario, Standing};
+use crate::message::extract::Part;
+use crate::message::profile::Message;
+use crate::policy::{self, Basis, Verification};
+use crate::reconcile::hold::HoldKey;
+use crate::service::judge::Judging;
+use crate::service::verify::{Gathered, Question};
+use crate::service::{Channel, Service};
+use crate::store::{Agreement, Evidence};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What is known of the person behind a message, as fingerprints.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) merchant: Option<MerchantId>,
+    pub(crate) order: Option<OrderId>,
+    pub(crate) tuple: Option<(Fingerprint, ElementSet)>,
+    pub(crate) card: Option<Fingerprint>,
+    pub(crate) bank: Option<Bank>,
+    pub(crate) verified: Option<Evidence>,
+    pub(crate) asked_now: bool,
+    pub(crate) held: bool,
+    /// How long providers were waited for.
+    pub(crate) waited: Duration,
+}
+
+impl Service {
+    /// What the decision rests on.
+    pub(crate) async fn facts(
+        self: &Arc<Self>,
+        judging: Judging<'_>,
+        part: &Part,
+    ) -> (Basis, Known) {
+        let Judging { channel, message, .. } = judging;
+        let payment = &part.payment;
+        let mut known = self.fingerprints(part);
+        if payment.scenario == Scenario::Verify {
+            return (Basis::Passing, known);
+        }
+        if let Some(id) = &payment.agreement {
+            let (standing, agreement) = self.standing(channel.name(), id);
+            if let Some(agreement) = agreement {
+                known.tuple = agreement.tuple;
+                known.card = agreement.card;
+                known.bank = agreement.bank;
+                known.verified = agreement.verified;
+            }
+            known.held = self.is_held(channel, Some(id), known.tuple.map(|(tuple, _)| tuple));
+            if !payment.scenario.is_verified() {
+                return (Basis::Passing, known);
+            }
+            return (Basis::Agreement(standing), known);
+        }
+        if !payment.scenario.is_verified() {
+            return (Basis::Passing, known);
+        }
+        if !message.recall.is_empty() {
+            let waiting = part.recall.as_ref();
+            let waiting =
+                waiting.and_then(|key| self.store.recall(channel.name(), key, self.now()));
+            return match waiting {
+                Some(bind) => {
+                    (Basis::ConfirmsPermitted, Known { order: known.order, ..Known::from(bind) })
+                }
+                None => (Basis::ConfirmsUnseen, known),
+            };
+        }
+        let basis = self.verification(judging, part, &mut known).await;
+        (basis, known)
+    }
+
+    /// What verification yields for the elements of a message.
+    async fn verification(
+        self: &Arc<Self>,
+        judging: Judging<'_>,
+        part: &Part,
+        known: &mut Known,
+    ) -> Basis {
+        let Judging { channel, mode, deadline, .. } = judging;
+        let payment = &part.payment;
+        if !part.invalid.is_empty() {
+            return Basis::Verified(Verification::Answered(Answer::Invalid));
+        }
+        let Some((tuple, set)) = known.tuple else {
+            return if part.sealed.is_empty() { Basis::Incomplete } else { Basis::Sealed };
+        };
+        known.held = self.is_held(channel, None, Some(tuple));
+        let stopped = known.held && payment.scenario.stops_at_hold();
+        let question = Question {
+            channel,
+            elements: &payment.elements,
+            set,
+            tuple,
+            may_ask: mode == Mode::Enforce && !stopped,
+            deadline,
+        };
+        let asked = Instant::now();
+        let gathered = self.gather(&question).await;
+        known.waited = asked.elapsed();
+        match gathered {
+            Gathered::Evidence { evidence, asked_now } => {
+                let answer = evidence.answer;
+                known.asked_now = asked_now;
+                known.verified = Some(evidence);
+                Basis::Verified(Verification::Answered(answer))
+            }
+            Gathered::NoAnswer => Basis::Verified(Verification::Answered(Answer::Unavailable)),
+            Gathered::NobodyCan => Basis::Verified(Verification::NobodyCan),
+            Gathered::NotAsked => Basis::Verified(Verification::NotAsked),
+        }
+    }
+
+    fn fingerprints(&self, part: &Part) -> Known {
+        let payment = &part.payment;
+        let carried = payment.elements.set();
+        let set = if payment.scenario == Scenario::Verify {
+            // What the core verifies through the channel is taken as asked.
+            Some(carried.difference(ElementSet::EMPTY.with(Element::Cvv2).with(Element::Expiry)))
+                .filter(|set| *set == carried && !set.is_empty())
+        } else {
+            policy::set_to_verify(&self.policy, payment.scenario, carried)
+        };
+        let pan = payment.elements.pan.as_ref();
+        Known {
+            merchant: payment.merchant.clone(),
+            order: payment.order.clone(),
+            tuple: set
+                .and_then(|set| Some((self.fingerprinter.tuple(&payment.elements, set)?, set))),
+            card: pan.map(|pan| self.fingerprinter.text("card", pan.expose())),
+            bank: pan.map(|pan| Bank::new(pan.bin())),
+            ..Known::default()
+        }
+    }
+
+    pub(crate) fn standing(
+        &self,
+        channel: &ChannelName,
+        id: &AgreementId,
+    ) -> (Standing, Option<Agreement>) {
+        let Some(agreement) = self.store.agreement(channel, id) else {
+            return (Standing::Unknown, None);
+        };
+        let key = HoldKey::Agreement(channel.clone(), id.clone());
+        let standing = if agreement.closed {
+            Standing::Closed
+        } else if self.store.hold(&key, self.now()).is_some() {
+            Standing::Contradicted
+        } else if agreement.good {
+            Standing::Good
+        } else {
+            Standing::Unknown
+        };
+        (standing, Some(agreement))
+    }
+
+    fn is_held(
+        &self,
+        channel: &Channel,
+        agreement: Option<&AgreementId>,
+        tuple: Option<Fingerprint>,
+    ) -> bool {
+        let now = self.now();
+        hold_keys(channel.name(), agreement, tuple).any(|key| self.store.hold(&key, now).is_some())
+    }
+}
+
+impl From<Agreement> for Known {
+    fn from(bind: Agreement) -> Self {
+        Self {
+            merchant: bind.merchant,
+            tuple: bind.tuple,
+            card: bind.card,
+            bank: bind.bank,
+            verified: bind.verified,
+            ..Self::default()
+        }
+    }
+}
+
+/// What may be held of a payment: its agreement and its tuple.
+pub(crate) fn hold_keys(
+    channel: &ChannelName,
+    agreement: Option<&AgreementId>,
+    tuple: Option<Fingerprint>,
+) -> impl Iterator<Item = HoldKey> {
+    let agreement = agreement.map(|id| HoldKey::Agreement(channel.clone(), id.clone()));
+    agreement.into_iter().chain(tuple.map(HoldKey::Tuple))
+}
+
+/// Which elements a success proves: of those that the message carries, or that the first step of its bind carried.
+pub(crate) fn checks(message: &Message, carried: ElementSet, known: &Known) -> ElementSet {
+    match known.tuple {
+        Some((_, waiting)) if !message.recall.is_empty() => message.checks.intersection(waiting),
+        Some(_) | None => carried,
+    }
+}

@@ -1,0 +1,232 @@
+//! What the store in memory keeps in the journal behind it, and reads from there at the start; and admission.
+
+use super::{Limits, LoadError, MemoryStore};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
+use crate::domain::payment::Mode;
+use crate::reconcile::hold::{Hold, HoldKey};
+use crate::store::journal::{Admission, Admitted, Journal, Leaving, OrderKey, StoreLost};
+use crate::store::row::{Aggregate, Row};
+use crate::store::writer::{Backend, Writer};
+use crate::store::{Agreement, AgreementStore as _, HoldStore as _, Record, Unmapped};
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use std::collections::HashSet;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+impl MemoryStore {
+    /// A store that knows what `backend` keeps, and keeps everything there from now on; `on_commit` is told how long each
+    /// commit took.
+    ///
+    /// # Errors
+    /// [`LoadError`]: a row that cannot be read is never passed over.
+    pub fn open<B: Backend>(
+        limits: Limits,
+        mut backend: B,
+        on_commit: impl Fn(Duration) + Send + 'static,
+    ) -> Result<Self, LoadError<B::Error>> {
+        let mut store = Self::new(limits);
+        for of in Aggregate::ALL {
+            // Orders are looked up where they are claimed.
+            let most = match of {
+                Aggregate::Orders => continue,
+                Aggregate::Evidence => limits.evidence,
+                Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
+                Aggregate::Holds => limits.holds,
+                Aggregate::Payments => limits.records,
+                Aggregate::Expectations => limits.expectations,
+                Aggregate::Unmapped => limits.unmapped,
+            };
+            let mut wrong = None;
+            let loaded = backend.load(of, most, &mut |row| {
+                if let Err(source) = store.restore(&row) {
+                    wrong = Some(LoadError::Row { of: of.as_str(), source });
+                }
+            });
+            loaded.map_err(LoadError::Database)?;
+            if let Some(wrong) = wrong {
+                return Err(wrong);
+            }
+        }
+        store.journal = Some(Writer::start(backend, on_commit).map_err(LoadError::Thread)?);
+        Ok(store)
+    }
+
+    fn restore(&self, row: &Row) -> Result<(), serde_json::Error> {
+        match row.of {
+            Aggregate::Evidence => {
+                let (tuple, kept) = value(row)?;
+                self.evidence.insert(tuple, kept);
+            }
+            Aggregate::Agreements => {
+                let (channel, id, agreement): (ChannelName, AgreementId, Agreement) = value(row)?;
+                self.put_agreement(&channel, id, agreement, false);
+            }
+            Aggregate::Waiting => {
+                let (key, bind) = value(row)?;
+                self.waiting.insert(key, bind);
+            }
+            Aggregate::Holds => {
+                let hold: Hold = value(row)?;
+                self.holds.insert(hold.key.clone(), hold);
+            }
+            Aggregate::Payments => self.keep_record(value(row)?),
+            Aggregate::Expectations => {
+                let (channel, payment) = value(row)?;
+                self.owe(&channel, payment);
+            }
+            Aggregate::Orders => (),
+            Aggregate::Unmapped => {
+                let unmapped: Unmapped = value(row)?;
+                let key = (unmapped.channel.clone(), unmapped.map.clone(), unmapped.code.clone());
+                self.unmapped.lock().unwrap_or_else(PoisonError::into_inner).insert(key, unmapped);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the journal keep for `key` what `row` finds in memory, or nothing where that is gone; no lock of the caller's may
+    /// be open.
+    pub(super) fn write(
+        &self,
+        of: Aggregate,
+        key: String,
+        row: impl FnOnce(&Self, String) -> Option<Row>,
+    ) {
+        if let Some(journal) = &self.journal {
+            journal.write(of, key, |key| row(self, key));
+        }
+    }
+
+    /// A record that made room for others stays in the journal.
+    pub(super) fn write_record(&self, payment: PaymentId) {
+        if let Some(journal) = &self.journal {
+            journal.put(|| Row::payment(self.records.get(&payment)?.value()));
+        }
+    }
+
+    pub(super) fn write_evidence(&self, tuple: &Fingerprint) {
+        self.write(Aggregate::Evidence, tuple.to_string(), |store, key| {
+            let kept = store.evidence.get(tuple)?;
+            let until = Some(kept.evidence.until);
+            Row::new(Aggregate::Evidence, key, until, &(tuple, kept.value()))
+        });
+    }
+
+    pub(super) fn write_agreement(&self, channel: &ChannelName, id: &AgreementId) {
+        self.write(Aggregate::Agreements, format!("{channel}\n{}", id.0), |store, key| {
+            let agreement = store.agreement(channel, id)?;
+            Row::new(Aggregate::Agreements, key, None, &(channel, id, agreement))
+        });
+    }
+
+    pub(super) fn write_hold(&self, key: &HoldKey) {
+        self.write(Aggregate::Holds, key.to_string(), |store, name| {
+            let hold = store.holds.get(key)?;
+            Row::new(Aggregate::Holds, name, Some(hold.until), hold.value())
+        });
+    }
+
+    pub(super) fn keep_record(&self, record: Record) {
+        let mut order = self.record_order.lock().unwrap_or_else(PoisonError::into_inner);
+        if order.len() >= self.limits.records
+            && let Some(oldest) = order.pop_front()
+        {
+            self.records.remove(&oldest);
+        }
+        order.push_back(record.payment);
+        drop(order);
+        self.records.insert(record.payment, record);
+    }
+
+    pub(super) fn owe(&self, channel: &ChannelName, payment: PaymentId) {
+        let mut expected = self.expected.entry(channel.clone()).or_default();
+        if expected.len() < self.limits.expectations {
+            expected.insert(payment);
+        }
+    }
+
+    /// What admission finds where no journal stands behind.
+    fn claim(&self, admission: &Admission) -> Admitted {
+        let mut holds = admission.payments.iter().flat_map(|payment| &payment.holds);
+        if holds.any(|key| self.hold(key, admission.now).is_some()) {
+            return Admitted::Held;
+        }
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let claims = || admission.payments.iter().filter_map(|payment| payment.order.as_ref());
+        // Two rows of one batch may not be one order either.
+        let mut claimed = HashSet::new();
+        if claims().any(|order| orders.claimed.contains(order) || !claimed.insert(order)) {
+            return Admitted::AlreadySent;
+        }
+        for order in claims() {
+            if orders.oldest.len() >= self.limits.orders
+                && let Some(oldest) = orders.oldest.pop_front()
+            {
+                orders.claimed.remove(&oldest);
+            }
+            orders.claimed.insert(order.clone());
+            orders.oldest.push_back(order.clone());
+        }
+        Admitted::Yes
+    }
+}
+
+fn value<T: DeserializeOwned>(row: &Row) -> Result<T, serde_json::Error> {
+    serde_json::from_str(&row.value)
+}
+
+#[async_trait]
+impl Journal for MemoryStore {
+    async fn admit(&self, admission: Admission) -> Result<Admitted, StoreLost> {
+        let Admission { mode, .. } = admission;
+        let admitted = match &self.journal {
+            Some(journal) => journal.admit(admission.clone()).await,
+            None => Ok(self.claim(&admission)),
+        };
+        if admitted == Ok(Admitted::Yes) || mode == Mode::Observe {
+            for Leaving { record, expects, .. } in admission.payments {
+                let payment = record.payment;
+                // What leaves all the same is written as soon as that is possible again.
+                if let (Err(StoreLost), Some(journal)) = (admitted, &self.journal) {
+                    journal.put(|| Row::expectation(&record).filter(|_| expects));
+                }
+                if expects {
+                    self.owe(&record.channel, payment);
+                }
+                self.keep_record(record);
+                if admitted.is_err() {
+                    self.write_record(payment);
+                }
+            }
+        }
+        admitted
+    }
+
+    fn reopen(&self, order: &OrderKey, payment: PaymentId) {
+        if let Some(journal) = &self.journal {
+            let claimed = Row::order(order, payment, Timestamp::default());
+            let only = claimed.map(|row| row.value);
+            journal.remove(Aggregate::Orders, order.to_string(), only);
+            return;
+        }
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if orders.claimed.remove(order) {
+            orders.oldest.retain(|other| other != order);
+        }
+    }
+
+    async fn flush(&self) -> Result<(), StoreLost> {
+        match &self.journal {
+            Some(journal) => journal.flush().await,
+            None => Ok(()),
+        }
+    }
+
+    fn purge(&self, now: Timestamp) {
+        if let Some(journal) = &self.journal {
+            journal.purge(now);
+        }
+    }
+}

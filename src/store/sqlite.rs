@@ -1,0 +1,228 @@
+//! The embedded database: `SQLite` with a write-ahead log, one writer, and a sync at every commit.
+
+use crate::domain::clock::Timestamp;
+use crate::store::row::{Aggregate, Row};
+use crate::store::writer::Backend;
+use rusqlite::{Connection, OptionalExtension as _, TransactionState, params};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// `Hefu` in ASCII: what `PRAGMA application_id` says of a file of ours.
+const APPLICATION_ID: i32 = 0x4865_6675;
+
+/// How long another process may keep us from writing: the one before this during an upgrade, or a backup.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Every version of the schema, from the first; `PRAGMA user_version` says how many of them a file has. Never edited: a
+/// change is one more.
+const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite-001.sql")];
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It cannot be created or read.
+    #[error("cannot open the store `{}`: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no database, or is locked for too long.
+    #[error("cannot open the store `{}`: {source}", path.display())]
+    Database {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// It is another program's.
+    #[error("`{}` is not a store of Hefu's: choose another file in `[store]`", .0.display())]
+    Foreign(PathBuf),
+    /// It is damaged.
+    #[error("the store `{}` is damaged ({damage}): restore a backup", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What was found first.
+        damage: String,
+    },
+    /// It was written by a later Hefu.
+    #[error("the store `{}` has schema {found} and this Hefu knows {known}: use the later one", path.display())]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its version.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+}
+
+/// An open file.
+#[derive(Debug)]
+pub struct Sqlite {
+    connection: Connection,
+}
+
+impl Sqlite {
+    /// Opens the file at `path`, which is created where there is none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        // Nobody else reads it, nor the files that SQLite puts beside it, which get the same mode.
+        std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+        let wrong = |source| OpenError::Database { path: path.to_owned(), source };
+        let connection = Connection::open(path).map_err(wrong)?;
+        let store = Self { connection };
+        store.prepare().map_err(wrong)?;
+        store.migrate(path)?;
+        Ok(store)
+    }
+
+    fn prepare(&self) -> rusqlite::Result<()> {
+        self.connection.busy_timeout(BUSY_TIMEOUT)?;
+        self.connection.pragma_update(None, "journal_mode", "wal")?;
+        self.connection.pragma_update(None, "synchronous", "full")?;
+        self.connection.set_prepared_statement_cache_capacity(64);
+        Ok(())
+    }
+
+    fn migrate(&self, path: &Path) -> Result<(), OpenError> {
+        let wrong = |source| OpenError::Database { path: path.to_owned(), source };
+        // Two processes may open a new file at once: the second waits, and finds it made.
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(wrong)?;
+        let made = self.migrate_within(path);
+        let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        self.connection.execute_batch(end).map_err(wrong)?;
+        made
+    }
+
+    fn migrate_within(&self, path: &Path) -> Result<(), OpenError> {
+        let wrong = |source| OpenError::Database { path: path.to_owned(), source };
+        let number = |pragma| {
+            self.connection
+                .pragma_query_value(None, pragma, |row| row.get::<_, i32>(0))
+                .map_err(wrong)
+        };
+        let (application, version) = (number("application_id")?, number("user_version")?);
+        let tables: i64 = self
+            .connection
+            .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
+            .map_err(wrong)?;
+        if application != APPLICATION_ID && (application != 0 || tables != 0) {
+            return Err(OpenError::Foreign(path.to_owned()));
+        }
+        let damage: String = self
+            .connection
+            .query_row("PRAGMA quick_check(1)", (), |row| row.get(0))
+            .map_err(wrong)?;
+        if damage != "ok" {
+            return Err(OpenError::Damaged { path: path.to_owned(), damage });
+        }
+        let found = usize::try_from(version).unwrap_or(usize::MAX);
+        let Some(missing) = MIGRATIONS.get(found..) else {
+            return Err(OpenError::Newer { path: path.to_owned(), found, known: MIGRATIONS.len() });
+        };
+        missing.iter().try_for_each(|step| self.connection.execute_batch(step)).map_err(wrong)?;
+        self.connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(wrong)?;
+        let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+        self.connection.pragma_update(None, "user_version", known).map_err(wrong)
+    }
+
+    fn write(&self, verb: &str, row: &Row) -> rusqlite::Result<usize> {
+        let sql =
+            format!("{verb} INTO {} (key, until, value) VALUES (?1, ?2, ?3)", row.of.as_str());
+        let until = row.until.map(millis);
+        self.connection.prepare_cached(&sql)?.execute(params![row.key, until, row.value])
+    }
+}
+
+/// Milliseconds as the database's integers hold them; the far end of time is theirs.
+fn millis(at: Timestamp) -> i64 {
+    i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Backend for Sqlite {
+    type Error = rusqlite::Error;
+
+    fn load(
+        &mut self,
+        of: Aggregate,
+        most: usize,
+        each: &mut dyn FnMut(Row),
+    ) -> rusqlite::Result<()> {
+        let sql = format!(
+            "SELECT key, until, value FROM (SELECT * FROM {} ORDER BY key DESC LIMIT ?1) ORDER BY key",
+            of.as_str()
+        );
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut rows = statement.query([most])?;
+        while let Some(row) = rows.next()? {
+            let until: Option<i64> = row.get(1)?;
+            let until = until.and_then(|ms| u64::try_from(ms).ok()).map(Timestamp::from_millis);
+            each(Row { of, key: row.get(0)?, until, value: row.get(2)? });
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")
+    }
+
+    fn put(&mut self, row: &Row) -> rusqlite::Result<()> {
+        self.write("INSERT OR REPLACE", row).map(drop)
+    }
+
+    fn claim(&mut self, row: &Row) -> rusqlite::Result<bool> {
+        self.write("INSERT OR IGNORE", row).map(|count| count == 1)
+    }
+
+    fn remove(&mut self, of: Aggregate, key: &str, only: Option<&str>) -> rusqlite::Result<()> {
+        let sql =
+            format!("DELETE FROM {} WHERE key = ?1 AND (?2 IS NULL OR value = ?2)", of.as_str());
+        self.connection.prepare_cached(&sql)?.execute(params![key, only]).map(drop)
+    }
+
+    fn stands(&mut self, of: Aggregate, key: &str, now: Timestamp) -> rusqlite::Result<bool> {
+        let sql = format!(
+            "SELECT 1 FROM {} WHERE key = ?1 AND (until IS NULL OR until > ?2)",
+            of.as_str()
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(statement.query_row(params![key, millis(now)], |_| Ok(())).optional()?.is_some())
+    }
+
+    fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> rusqlite::Result<()> {
+        let table = of.as_str();
+        let sql = format!(
+            "DELETE FROM {table} WHERE key IN (SELECT key FROM {table} WHERE until <= ?1 LIMIT ?2)"
+        );
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        self.connection.prepare_cached(&sql)?.execute(params![millis(now), most]).map(drop)
+    }
+
+    fn commit(&mut self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("COMMIT")
+    }
+
+    fn roll_back(&mut self) {
+        // Some errors end the transaction by themselves.
+        let open = self.connection.transaction_state(None::<&str>);
+        if open.is_ok_and(|state| state != TransactionState::None)
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction cannot be given up");
+        }
+    }
+}

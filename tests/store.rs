@@ -1,0 +1,9 @@
+//! Stores: one contract for all of them, what survives, what is admitted, and what a lost database does.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "store/contract.rs"]
+mod contract;
+#[path = "store/lost.rs"]
+mod lost;
+#[path = "store/values.rs"]
+mod values;

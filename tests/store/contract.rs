@@ -1,0 +1,265 @@
+//! What every store promises.
+
+use crate::values::{
+    NOW, admission, agreement, channel, evidence, hold, leaving, order, payment, record, road,
+    tuple,
+};
+use hefu::domain::answer::Answer;
+use hefu::domain::id::{AgreementId, MerchantId};
+use hefu::domain::mismatch::{Mismatch, MismatchKind};
+use hefu::domain::outcome::{Arrival, Decline, Outcome, Suspects};
+use hefu::domain::payment::Mode;
+use hefu::reconcile::hold::HoldKey;
+use hefu::store::journal::{Admitted, Journal as _, OrderKey};
+use hefu::store::memory::{Limits, LoadError, MemoryStore};
+use hefu::store::sqlite::{OpenError, Sqlite};
+use hefu::store::{
+    AgreementStore as _, EvidenceStore as _, HoldStore as _, PaymentStore as _, Unmapped,
+    UnmappedStore as _,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+fn file() -> (TempDir, PathBuf) {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("hefu.db");
+    (dir, path)
+}
+
+fn open(path: &Path) -> MemoryStore {
+    MemoryStore::open(Limits::default(), Sqlite::open(path).unwrap(), |_| ()).unwrap()
+}
+
+/// Runs `test` on every kind of store.
+async fn every(test: impl AsyncFn(MemoryStore)) {
+    test(MemoryStore::new(Limits::default())).await;
+    let (_dir, path) = file();
+    test(open(&path)).await;
+}
+
+#[tokio::test]
+async fn an_order_is_admitted_once() {
+    every(async |store| {
+        let admit = async |number, name: &str| {
+            store.admit(admission(vec![leaving(number, name)])).await.unwrap()
+        };
+        assert_eq!(admit(1, "a").await, Admitted::Yes);
+        assert_eq!(admit(2, "a").await, Admitted::AlreadySent);
+        assert_eq!(admit(3, "b").await, Admitted::Yes);
+        assert_eq!(store.expectations(&channel()), 2);
+        assert!(store.record(payment(2)).is_none(), "what does not leave is not kept as if it had");
+        // What did not leave may come again, and only its own payment gives it back.
+        store.reopen(&order("a"), payment(1));
+        assert_eq!(admit(4, "a").await, Admitted::Yes);
+        assert_eq!(admit(5, "a").await, Admitted::AlreadySent);
+        // Another merchant's order, another kind of message, and another step are others.
+        for other in [
+            OrderKey { merchant: Some(MerchantId("n".into())), ..order("a") },
+            OrderKey { merchant: None, ..order("a") },
+            OrderKey { scenario: hefu::domain::payment::Scenario::Payout, ..order("a") },
+            OrderKey { confirms: true, ..order("a") },
+        ] {
+            let leaving = hefu::store::journal::Leaving { order: Some(other), ..leaving(6, "") };
+            assert_eq!(store.admit(admission(vec![leaving])).await, Ok(Admitted::Yes));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_batch_is_admitted_whole_or_not_at_all() {
+    every(async |store| {
+        let batch = |names: &[&str]| {
+            let rows = names.iter().zip(1..).map(|(name, number)| leaving(number, name));
+            store.admit(admission(rows.collect()))
+        };
+        assert_eq!(batch(&["a"]).await, Ok(Admitted::Yes));
+        assert_eq!(batch(&["b", "a"]).await, Ok(Admitted::AlreadySent));
+        assert_eq!(batch(&["c", "c"]).await, Ok(Admitted::AlreadySent));
+        assert_eq!(
+            batch(&["b", "c"]).await,
+            Ok(Admitted::Yes),
+            "nothing of the others was claimed"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_held_is_not_admitted() {
+    every(async |store| {
+        let key = HoldKey::Tuple(tuple(1));
+        assert!(store.make_hold(hold(key.clone()), None, 9));
+        let admit = async |number| store.admit(admission(vec![leaving(number, "a")])).await;
+        assert_eq!(admit(1).await, Ok(Admitted::Held));
+        let late = hefu::store::journal::Admission {
+            now: NOW.plus(Duration::from_hours(2)),
+            ..admission(vec![leaving(2, "late")])
+        };
+        assert_eq!(store.admit(late).await, Ok(Admitted::Yes), "a hold ends");
+        assert!(store.release(&key).is_some());
+        assert_eq!(admit(3).await, Ok(Admitted::Yes));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_observed_is_kept_whatever_is_found() {
+    every(async |store| {
+        let observed = |number| hefu::store::journal::Admission {
+            mode: Mode::Observe,
+            ..admission(vec![leaving(number, "a")])
+        };
+        assert_eq!(store.admit(observed(1)).await, Ok(Admitted::Yes));
+        assert_eq!(store.admit(observed(2)).await, Ok(Admitted::AlreadySent));
+        assert_eq!(store.expectations(&channel()), 2);
+        assert!(store.record(payment(2)).is_some());
+    })
+    .await;
+}
+
+/// Everything that is put is there after a restart, and what was taken away is not.
+#[tokio::test]
+async fn a_file_keeps_everything() {
+    let (_dir, path) = file();
+    let store = open(&path);
+    let (channel, road, later) = (channel(), road(), NOW.plus(Duration::from_mins(30)));
+    let id = |name: &str| AgreementId(name.into());
+    store.put_evidence(tuple(1), evidence(Answer::Match));
+    store.put_evidence(tuple(2), evidence(Answer::Match));
+    store.contradict(&tuple(2), &channel, Some(&road));
+    store.put_agreement(&channel, id("old"), agreement(1), true);
+    store.put_agreement(&channel, id("new"), agreement(1), true);
+    store.put_agreement(&channel, id("shut"), agreement(2), false);
+    store.close_agreement(&channel, &id("shut"));
+    store.remember(&channel, "key".into(), agreement(3), later);
+    let (kept, released) = (HoldKey::Tuple(tuple(4)), HoldKey::Agreement(channel.clone(), id("a")));
+    assert!(store.make_hold(hold(kept.clone()), None, 9));
+    assert!(store.make_hold(hold(released.clone()), None, 9));
+    assert!(store.release(&released).is_some());
+    let admitted = store.admit(admission(vec![leaving(1, "a"), leaving(2, "b")])).await;
+    assert_eq!(admitted, Ok(Admitted::Yes));
+    let outcomes = [
+        Outcome::NoMatch(Suspects::OneOf(crate::values::four())),
+        Outcome::Declined(Decline::InsufficientFunds),
+    ];
+    let mismatch =
+        Mismatch { kind: MismatchKind::MatchThenNoMatch, elements: crate::values::four() };
+    store.complete(payment(1), (outcomes[0], Some("66".into()), Arrival::Sync), Some(mismatch));
+    store.close_expectation(&channel, payment(1));
+    store.put_record(record(3));
+    store.complete(payment(3), (outcomes[1], None, Arrival::Query), None);
+    let unmapped = Unmapped {
+        channel: channel.clone(),
+        map: "final".into(),
+        code: "Z9".into(),
+        count: 0,
+        last: NOW,
+        payment: payment(1),
+    };
+    store.put_unmapped(unmapped.clone());
+    store.put_unmapped(unmapped);
+    store.flush().await.unwrap();
+    let told = |store: &MemoryStore| {
+        let agreements = ["old", "new", "shut"].map(|name| store.agreement(&channel, &id(name)));
+        let evidence = [1, 2].map(|at| store.evidence(&tuple(at), &channel, Some(&road), NOW));
+        let records = [1, 2, 3].map(|at| store.record(payment(at)));
+        let bind = store.recall(&channel, "key", NOW);
+        let rest = (store.holds(NOW), store.expectations(&channel), store.unmapped());
+        format!("{agreements:#?} {evidence:#?} {records:#?} {bind:#?} {rest:#?}")
+    };
+    let before = told(&store);
+    drop(store);
+    let store = open(&path);
+    assert_eq!(told(&store), before);
+    assert_eq!(store.expectations(&channel), 1);
+    assert_eq!(store.holds(NOW).len(), 1);
+    assert_eq!(store.unmapped()[0].count, 2);
+    assert!(store.agreement(&channel, &id("old")).unwrap().closed);
+    let again = store.admit(admission(vec![leaving(4, "a")])).await;
+    assert_eq!(again, Ok(Admitted::AlreadySent), "an order is remembered");
+}
+
+/// During an upgrade two processes have one file: orders and holds are decided in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_on_one_file_admit_each_order_once() {
+    let (_dir, path) = file();
+    let stores = [Arc::new(open(&path)), Arc::new(open(&path))];
+    let mut racing = JoinSet::new();
+    for order in 0..1_000_u128 {
+        for (at, store) in (1_u128..).zip(&stores) {
+            let store = Arc::clone(store);
+            let leaving = leaving(order * 2 + at, &order.to_string());
+            racing.spawn(async move { (order, store.admit(admission(vec![leaving])).await) });
+        }
+    }
+    let mut left = [0; 1_000];
+    while let Some(told) = racing.join_next().await {
+        let (order, admitted) = told.unwrap();
+        left[usize::try_from(order).unwrap()] += i32::from(admitted.unwrap() == Admitted::Yes);
+    }
+    assert!(left.iter().all(|left| *left == 1), "{left:?}");
+    // A hold that one of them makes binds the very next admission of the other.
+    assert!(stores[0].make_hold(hold(HoldKey::Tuple(tuple(1))), None, 9));
+    stores[0].flush().await.unwrap();
+    let held = stores[1].admit(admission(vec![leaving(9_999, "held")])).await;
+    assert_eq!(held, Ok(Admitted::Held));
+}
+
+#[tokio::test]
+async fn what_is_not_kept_any_more_is_purged() {
+    let (_dir, path) = file();
+    let store = open(&path);
+    store.put_evidence(tuple(1), evidence(Answer::Match));
+    store.put_agreement(&channel(), AgreementId("a".into()), agreement(1), false);
+    assert_eq!(store.admit(admission(vec![leaving(1, "a")])).await, Ok(Admitted::Yes));
+    store.purge(NOW.plus(Duration::from_hours(2)));
+    store.flush().await.unwrap();
+    drop(store);
+    let store = open(&path);
+    assert!(store.evidence(&tuple(1), &channel(), None, NOW).is_none());
+    assert!(store.agreement(&channel(), &AgreementId("a".into())).is_some(), "kept for ever");
+    assert!(store.record(payment(1)).is_some(), "kept for long");
+    store.purge(NOW.plus(Duration::from_hours(500 * 24)));
+    store.flush().await.unwrap();
+    drop(store);
+    let store = open(&path);
+    assert!(store.record(payment(1)).is_none());
+    assert_eq!(store.expectations(&channel()), 0);
+}
+
+/// A file that is not ours, that a later Hefu wrote, or that is damaged is said to be so, and left alone.
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_said_to_be_so() {
+    let check = |spoil: &dyn Fn(&Path), expected: &dyn Fn(&OpenError) -> bool| {
+        let (_dir, path) = file();
+        drop(open(&path));
+        spoil(&path);
+        let before = std::fs::read(&path).unwrap();
+        let error = Sqlite::open(&path).unwrap_err();
+        assert!(expected(&error), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), before, "{error}");
+    };
+    let sql = |path: &Path, sql: &str| {
+        rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+    };
+    check(&|path| sql(path, "PRAGMA user_version = 99"), &|error| {
+        matches!(error, OpenError::Newer { found: 99, .. })
+    });
+    check(&|path| sql(path, "PRAGMA application_id = 7"), &|error| {
+        matches!(error, OpenError::Foreign(_))
+    });
+    check(
+        &|path| std::fs::write(path, "no database, but long enough to be one").unwrap(),
+        &|error| matches!(error, OpenError::Database { .. }),
+    );
+    // A row that cannot be read is not passed over.
+    let (_dir, path) = file();
+    drop(open(&path));
+    sql(&path, "INSERT INTO holds VALUES ('k', NULL, '{}')");
+    let loaded = MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ());
+    assert!(matches!(loaded, Err(LoadError::Row { of: "holds", .. })));
+}

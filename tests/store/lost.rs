@@ -1,0 +1,146 @@
+//! A database that fails: nothing is admitted on its word, nothing that was put is lost, and it goes on by itself.
+
+use crate::values::{NOW, admission, channel, evidence, leaving, tuple};
+use hefu::domain::answer::Answer;
+use hefu::domain::clock::Timestamp;
+use hefu::domain::payment::Mode;
+use hefu::store::journal::{Admission, Admitted, Journal as _, StoreLost};
+use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::row::{Aggregate, Row};
+use hefu::store::sqlite::Sqlite;
+use hefu::store::writer::Backend;
+use hefu::store::{EvidenceStore as _, PaymentStore as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use tempfile::TempDir;
+
+/// What happens at a commit.
+const WORKS: u8 = 0;
+const FAILS: u8 = 1;
+/// It happens, and says that it did not: a connection that is lost at the wrong moment.
+const LIES: u8 = 2;
+
+struct Faulty {
+    inner: Sqlite,
+    fault: Arc<AtomicU8>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Inner(#[from] rusqlite::Error),
+    #[error("injected")]
+    Injected,
+}
+
+impl Backend for Faulty {
+    type Error = Fault;
+
+    fn load(&mut self, of: Aggregate, most: usize, each: &mut dyn FnMut(Row)) -> Result<(), Fault> {
+        Ok(self.inner.load(of, most, each)?)
+    }
+
+    fn begin(&mut self) -> Result<(), Fault> {
+        Ok(self.inner.begin()?)
+    }
+
+    fn put(&mut self, row: &Row) -> Result<(), Fault> {
+        Ok(self.inner.put(row)?)
+    }
+
+    fn claim(&mut self, row: &Row) -> Result<bool, Fault> {
+        Ok(self.inner.claim(row)?)
+    }
+
+    fn remove(&mut self, of: Aggregate, key: &str, only: Option<&str>) -> Result<(), Fault> {
+        Ok(self.inner.remove(of, key, only)?)
+    }
+
+    fn stands(&mut self, of: Aggregate, key: &str, now: Timestamp) -> Result<bool, Fault> {
+        Ok(self.inner.stands(of, key, now)?)
+    }
+
+    fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Result<(), Fault> {
+        Ok(self.inner.purge(of, now, most)?)
+    }
+
+    fn commit(&mut self) -> Result<(), Fault> {
+        match self.fault.load(Ordering::Relaxed) {
+            FAILS => Err(Fault::Injected),
+            LIES => self.inner.commit().map_err(Fault::from).and(Err(Fault::Injected)),
+            _ => Ok(self.inner.commit()?),
+        }
+    }
+
+    fn roll_back(&mut self) {
+        self.inner.roll_back();
+    }
+}
+
+struct World {
+    store: MemoryStore,
+    fault: Arc<AtomicU8>,
+    path: PathBuf,
+    _dir: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("hefu.db");
+        let fault = Arc::new(AtomicU8::new(WORKS));
+        let backend = Faulty { inner: Sqlite::open(&path).unwrap(), fault: fault.clone() };
+        let store = MemoryStore::open(Limits::default(), backend, |_| ()).unwrap();
+        Self { store, fault, path, _dir: dir }
+    }
+
+    fn set(&self, fault: u8) {
+        self.fault.store(fault, Ordering::Relaxed);
+    }
+
+    /// Waits until the writer can write again.
+    async fn recovered(&self) {
+        self.set(WORKS);
+        while self.store.flush().await.is_err() {}
+    }
+
+    fn restarted(self) -> MemoryStore {
+        let Self { store, path, _dir, .. } = self;
+        drop(store);
+        MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_admitted_that_may_not_be_durable() {
+    for fault in [FAILS, LIES] {
+        let world = World::new();
+        world.set(fault);
+        let told = world.store.admit(admission(vec![leaving(1, "a")])).await;
+        assert_eq!(told, Err(StoreLost));
+        assert_eq!(world.store.expectations(&channel()), 0);
+        world.recovered().await;
+        // Whether it happened or not, the order did not leave, and may come again.
+        let again = world.store.admit(admission(vec![leaving(2, "a")])).await;
+        assert_eq!(again, Ok(Admitted::Yes), "fault {fault}");
+        let store = world.restarted();
+        assert_eq!(store.expectations(&channel()), 1, "fault {fault}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_put_while_the_store_is_lost_is_kept_when_it_is_back() {
+    let world = World::new();
+    world.set(FAILS);
+    world.store.put_evidence(tuple(1), evidence(Answer::Match));
+    assert_eq!(world.store.flush().await, Err(StoreLost));
+    let observed =
+        Admission { mode: Mode::Observe, ..admission(vec![leaving(1, "a"), leaving(2, "b")]) };
+    assert_eq!(world.store.admit(observed).await, Err(StoreLost));
+    assert_eq!(world.store.expectations(&channel()), 2, "what leaves all the same is owed");
+    world.recovered().await;
+    let store = world.restarted();
+    assert!(store.evidence(&tuple(1), &channel(), None, NOW).is_some());
+    assert_eq!(store.expectations(&channel()), 2);
+}
