@@ -4,6 +4,7 @@
 
 pub mod charset;
 pub mod codes;
+pub mod coding;
 pub mod extract;
 pub mod form;
 pub mod json;

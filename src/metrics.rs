@@ -30,6 +30,19 @@ pub enum EvidenceUse {
     Coalesced,
 }
 
+/// Why an answer was passed on and not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// Its content coding is not known here.
+    Coding,
+    /// It is not what its content coding says.
+    Garbled,
+    /// Decoded it is too large.
+    TooLarge,
+    /// It is over the limit as it is, or bytes follow it.
+    Framing,
+}
+
 /// The metrics of one process.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -46,6 +59,7 @@ pub struct Metrics {
     holds_paused: IntCounterVec,
     expectations_open: IntGaugeVec,
     unmapped: IntCounterVec,
+    unread: IntCounterVec,
     unlisted: IntCounterVec,
     overhead: HistogramVec,
     commit: Histogram,
@@ -149,6 +163,11 @@ impl Metrics {
                 "hefu_unmapped_codes_total",
                 "Result codes that the code map does not know.",
                 &["channel"],
+            )?,
+            unread: counter(
+                "hefu_answers_unread_total",
+                "Answers that were passed on and could not be read.",
+                &["channel", "reason"],
             )?,
             unlisted: counter(
                 "hefu_unlisted_total",
@@ -269,6 +288,18 @@ impl Metrics {
         self.expectations_open
             .with_label_values(&[channel.as_str()])
             .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// An answer was passed on and not read.
+    pub fn on_unread(&self, channel: &ChannelName, why: Unread) {
+        let reason = match why {
+            Unread::Coding => "coding",
+            Unread::Garbled => "garbled",
+            Unread::TooLarge => "too_large",
+            Unread::Framing => "framing",
+        };
+        tracing::warn!(channel = channel.as_str(), reason, "an answer was not read");
+        self.unread.with_label_values(&[channel.as_str(), reason]).inc();
     }
 
     /// A message was not listed.

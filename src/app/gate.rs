@@ -1,9 +1,10 @@
 //! The gate between the edge and the service: which route a request takes, and translations both ways.
 
 use crate::domain::element::Element;
+use crate::message::coding::{self, Undecoded};
 use crate::message::extract::Request;
 use crate::message::profile::RouteRule;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Unread};
 use crate::proxy::gate::{Annotations, Gate, Inspected, Permitted, Reported, Route, Side};
 use crate::proxy::refuse::{Hint, Kind, Problem, Row};
 use crate::proxy::upstream::Upstream;
@@ -13,6 +14,7 @@ use crate::service::settle::Reported as Settled;
 use crate::service::{Channel, Service, annotate};
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,8 +82,8 @@ impl Gate for ServiceGate {
         let Some(channel) = self.channels.get(upstream.name()) else {
             return Err(Box::new(Problem::new(Kind::NoRoute)));
         };
-        let content_coding = text(request.headers, &header::CONTENT_ENCODING);
-        if content_coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        let mut codings = request.headers.get_all(header::CONTENT_ENCODING).iter();
+        if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(Box::new(Problem::new(Kind::Unsupported)));
         }
         // Two lines of one dictionary could repeat a key, of which readers take either.
@@ -119,12 +121,22 @@ impl Gate for ServiceGate {
         let begun = Instant::now();
         let Waiting { judged, spent } = waiting;
         let channel = judged.channel().clone();
-        let settled = match reported {
-            Reported::Answer { status, headers, body } => {
+        let decoded = match reported {
+            Reported::Answer { headers, body, .. } => decode(headers, body),
+            Reported::Unread { .. } => Err(Unread::Framing),
+            Reported::InDoubt(_) | Reported::NotSent => Ok(Cow::default()),
+        };
+        if let Err(why) = decoded {
+            self.metrics.on_unread(channel.name(), why);
+        }
+        let settled = match (reported, &decoded) {
+            (Reported::Answer { status, headers, .. }, Ok(body)) => {
                 Settled::Answer { status, content_type: text(headers, &header::CONTENT_TYPE), body }
             }
-            Reported::Unread { .. } | Reported::InDoubt(_) => Settled::InDoubt,
-            Reported::NotSent => Settled::NotSent,
+            (Reported::NotSent, _) => Settled::NotSent,
+            (Reported::Answer { .. } | Reported::Unread { .. } | Reported::InDoubt(_), _) => {
+                Settled::InDoubt
+            }
         };
         let annotations = self.service.settle(judged, settled).await;
         self.metrics.on_overhead(channel.name(), spent + begun.elapsed());
@@ -138,6 +150,16 @@ impl Gate for ServiceGate {
 
 fn find<'e>(routes: &'e [Entry], side: Side, host: &str, path: &str) -> Option<&'e Entry> {
     routes.iter().find(|entry| entry.side == side && entry.rule.takes(host, path))
+}
+
+/// An answer's body as its reader has it.
+fn decode<'b>(headers: &'b HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Unread> {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
+    coding::decode(codings, body).map_err(|why| match why {
+        Undecoded::Coding => Unread::Coding,
+        Undecoded::Garbled => Unread::Garbled,
+        Undecoded::TooLarge => Unread::TooLarge,
+    })
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {

@@ -11,6 +11,7 @@ use hefu::message::profile::Profile;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -25,23 +26,16 @@ struct World {
     running: Running,
     profile: Profile,
     bank: Channel,
-    answers: Arc<Mutex<VecDeque<String>>>,
+    answers: Arc<Mutex<VecDeque<Vec<u8>>>>,
     _place: TempDir,
 }
 
 impl World {
     async fn new(mode: &str) -> Self {
-        let answers = Arc::new(Mutex::new(VecDeque::<String>::new()));
+        let answers = Arc::new(Mutex::new(VecDeque::<Vec<u8>>::new()));
         let script = Arc::clone(&answers);
-        let bank = channel(move |_| {
-            let body = script.lock().unwrap().pop_front().unwrap();
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            );
-            Reply::Answer((head + &body).into_bytes())
-        })
-        .await;
+        let bank =
+            channel(move |_| Reply::Answer(script.lock().unwrap().pop_front().unwrap())).await;
         let place = TempDir::new().unwrap();
         let write = |file: &str, text: &str| {
             let file = place.path().join(file);
@@ -67,6 +61,15 @@ impl World {
         Self { running, profile, bank, answers, _place: place }
     }
 
+    /// What the channel answers next.
+    fn script(&self, fields: &str, body: &[u8]) {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n{fields}\r\n",
+            body.len()
+        );
+        self.answers.lock().unwrap().push_back([head.as_bytes(), body].concat());
+    }
+
     /// Sends a message that the channel answers so, and shows what the core is told beside the channel's own words.
     async fn check(&self, (path, body): (&str, &str), answer: &str, expected: Expect) {
         let body = format!(
@@ -75,7 +78,7 @@ impl World {
         let answer = format!(
             "<MasMessage xmlns=\"{NAMESPACE}\"><version>1.0</version>{answer}</MasMessage>\n"
         );
-        self.answers.lock().unwrap().push_back(answer.clone());
+        self.script("", answer.as_bytes());
         let before = self.bank.messages().len();
         let request = format!(
             "POST /cnp/{path} HTTP/1.1\r\nHost: mas.example\r\nAuthorization: Basic bm90aGluZzp4\r\n\
@@ -331,4 +334,45 @@ async fn its_own_verification_is_the_evidence_that_enforce_asks_for() {
     "#]],
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_read_and_one_that_cannot_be_counts() {
+    let world = World::new("\"observe\"").await;
+    let gzip = |body: &str| {
+        let mut out = Vec::new();
+        flate2::read::GzEncoder::new(body.as_bytes(), flate2::Compression::fast())
+            .read_to_end(&mut out)
+            .unwrap();
+        out
+    };
+    let unread = |reason| {
+        let labels = [("channel", "99bill"), ("reason", reason)];
+        world.running.service.metrics.total("hefu_answers_unread_total", &labels)
+    };
+    let check = async |coding: &str, body: &[u8], expected: (&str, [u64; 3])| {
+        let (path, inner) = pay(&format!("Z{}", world.bank.messages().len()), "张三");
+        let message =
+            format!("<MasMessage xmlns=\"{NAMESPACE}\"><version>1.0</version>{inner}</MasMessage>");
+        world.script(&format!("Content-Encoding: {coding}\r\n"), body);
+        let request = format!(
+            "POST /cnp/{path} HTTP/1.1\r\nHost: mas.example\r\nContent-Type: text/xml; charset=UTF-8\r\nAccept-Encoding: gzip\r\nContent-Length: {}\r\n\r\n{message}",
+            message.len()
+        );
+        let told = ask(world.running.core, &request).await;
+        assert_eq!((told.body.as_slice(), told.field("content-encoding")), (body, Some(coding)));
+        let counted = ["coding", "garbled", "too_large"].map(unread);
+        assert_eq!((told.field("hefu-outcome").unwrap(), counted), expected, "{coding}");
+    };
+    let answer = format!(
+        "<MasMessage xmlns=\"{NAMESPACE}\"><version>1.0</version>{}</MasMessage>",
+        paid("51")
+    );
+    let read = "declined;reason=insufficient_funds;code=\"51\";arrival=sync";
+    let unknown = "unknown;arrival=sync";
+    check("gzip", &gzip(&answer), (read, [0, 0, 0])).await;
+    check("br", &gzip(&answer), (unknown, [1, 0, 0])).await;
+    check("gzip", answer.as_bytes(), (unknown, [1, 1, 0])).await;
+    check("gzip", &gzip(&" ".repeat(5 << 20)), (unknown, [1, 1, 1])).await;
+    check("identity", answer.as_bytes(), (read, [1, 1, 1])).await;
 }
