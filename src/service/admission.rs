@@ -5,20 +5,31 @@ use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{self, Found, Permit, Reason};
 use crate::service::judge::{Decided, Draft};
 use crate::service::{Channel, Service};
-use crate::store::journal::{Admission, Admitted, Leaving, OrderKey};
+use crate::store::journal::{Admission, Admitted, Leaving, Need, OrderKey};
+use crate::store::row::RowKey;
+
+/// Why a message does not leave.
+#[derive(Debug)]
+pub(crate) enum Withheld<R> {
+    /// It is refused.
+    Refused(R),
+    /// What was known of these rows is known better now: it must be judged again.
+    Overtaken(Vec<RowKey>),
+}
 
 impl Service {
-    /// Admits a message that may leave. Yields the permit, and why it might have been withheld.
+    /// Admits a message that may leave. Yields the permit, and why it might have been withheld. At the `last` try what it
+    /// rests on is given up rather than looked up again.
     ///
     /// # Errors
-    /// The reasons for which it is withdrawn; nothing was claimed.
+    /// [`Withheld`], with the reasons for which the permit is withdrawn; nothing was claimed.
     pub(crate) async fn admit(
         &self,
         permit: Permit,
-        mode: Mode,
-        scenario: Scenario,
+        (mode, scenario): (Mode, Scenario),
         payments: Vec<Leaving>,
-    ) -> Result<(Permit, Option<Reason>), Vec<Reason>> {
+        last: bool,
+    ) -> Result<(Permit, Option<Reason>), Withheld<Vec<Reason>>> {
         if !scenario.is_verified() {
             // Nothing waits for a store that policy does not judge.
             for leaving in payments {
@@ -26,17 +37,22 @@ impl Service {
             }
             return Ok((permit, None));
         }
+        let needs = payments.iter().flat_map(|payment| &payment.needs);
+        let rests_on = needs.map(Need::key).collect();
         let admission = Admission { payments, mode, now: self.now() };
         let found = match self.store.admit(admission).await {
             Ok(Admitted::Yes) => Found::Nothing,
             Ok(Admitted::AlreadySent) => Found::AlreadySent,
             Ok(Admitted::Held) => Found::Held,
+            Ok(Admitted::Overtaken) if !last => return Err(Withheld::Overtaken(rests_on)),
+            Ok(Admitted::Overtaken) => Found::StoreLost,
             Err(error) => {
                 tracing::error!(%error, scenario = scenario.as_str(), "a payment cannot be admitted");
                 Found::StoreLost
             }
         };
-        policy::admit(permit, mode, scenario, found).map_err(|reason| vec![reason])
+        let admitted = policy::admit(permit, mode, scenario, found);
+        admitted.map_err(|reason| Withheld::Refused(vec![reason]))
     }
 
     /// What is kept of a payment that leaves.
@@ -46,14 +62,13 @@ impl Service {
         decided: &Decided,
         order: Option<OrderKey>,
     ) -> Leaving {
-        let holds = match draft.mode {
-            Mode::Enforce if draft.scenario.stops_at_hold() => draft.hold_keys(channel.name()),
-            Mode::Enforce | Mode::Observe => Vec::new(),
-        };
         Leaving {
             record: draft.record(channel, decided),
             order,
-            holds,
+            needs: match draft.mode {
+                Mode::Enforce => draft.needs(channel),
+                Mode::Observe => Vec::new(),
+            },
             expects: draft.scenario.moves_money(),
         }
     }

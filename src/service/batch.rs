@@ -5,6 +5,7 @@ use crate::domain::id::{OrderId, PaymentId};
 use crate::message::extract::Part;
 use crate::message::outcome::{Reading, Told};
 use crate::policy::{self, BatchDecision, Effect, Permit, Reason};
+use crate::service::admission::Withheld;
 use crate::service::annotate::{self, Annotations, RowNote};
 use crate::service::judge::{Draft, Judged, Judging, Pending};
 use crate::service::refusal::{Refusal, RefusedRow};
@@ -35,8 +36,8 @@ impl Service {
         judging: Judging<'_>,
         order: Option<OrderId>,
         rows: Vec<Part>,
-    ) -> Result<(Permit, Judged), Box<Refusal>> {
-        let Judging { channel, message, mode, begun, .. } = judging;
+    ) -> Result<(Permit, Judged), Withheld<Box<Refusal>>> {
+        let Judging { channel, message, mode, begun, last, .. } = judging;
         let judging = Judging { deadline: begun + self.settings.batch_deadline, ..judging };
         let mut drafts: Vec<Draft> = stream::iter(rows)
             .map(|part| self.appraise(judging, part))
@@ -59,9 +60,9 @@ impl Service {
                     drafts.iter().zip(&rows).zip(&orders).map(|((draft, row), order)| {
                         Self::leaving(channel, draft, row, order.clone())
                     });
-                self.admit(permit, mode, message.scenario, leaving.collect()).await
+                self.admit(permit, (mode, message.scenario), leaving.collect(), last).await
             }
-            None => Err(Vec::new()),
+            None => Err(Withheld::Refused(Vec::new())),
         };
         match admitted {
             Ok((permit, remark)) => {
@@ -74,13 +75,14 @@ impl Service {
                     .collect();
                 Ok((permit, Judged::Batch(Batch { channel: channel.clone(), id, rows, waited })))
             }
-            Err(withdrawn) => {
+            Err(Withheld::Overtaken(keys)) => Err(Withheld::Overtaken(keys)),
+            Err(Withheld::Refused(withdrawn)) => {
                 for (draft, row) in drafts.iter().zip(&mut rows) {
                     row.0 = Effect::Refuse;
                     row.1.splice(0..0, withdrawn.iter().copied());
                     self.record(channel, draft, row.clone());
                 }
-                Err(Box::new(refusal(id, &drafts, rows)))
+                Err(Withheld::Refused(Box::new(refusal(id, &drafts, rows))))
             }
         }
     }

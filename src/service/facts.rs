@@ -11,6 +11,7 @@ use crate::reconcile::hold::HoldKey;
 use crate::service::judge::Judging;
 use crate::service::verify::{Gathered, Question};
 use crate::service::{Channel, Service};
+use crate::store::row::RowKey;
 use crate::store::{Agreement, Evidence};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,9 @@ impl Service {
             return (Basis::Passing, known);
         }
         if let Some(id) = &payment.agreement {
+            if self.store.agreement(channel.name(), id).is_none() {
+                self.fetch(RowKey::agreement(channel.name(), id)).await;
+            }
             let (standing, agreement) = self.standing(channel.name(), id);
             if let Some(agreement) = agreement {
                 known.tuple = agreement.tuple;
@@ -52,7 +56,7 @@ impl Service {
                 known.bank = agreement.bank;
                 known.verified = agreement.verified;
             }
-            known.held = self.is_held(channel, Some(id), known.tuple.map(|(tuple, _)| tuple));
+            known.held = self.is_held(channel, Some(id), known.tuple.map(|(tuple, _)| tuple)).await;
             if !payment.scenario.is_verified() {
                 return (Basis::Passing, known);
             }
@@ -62,9 +66,14 @@ impl Service {
             return (Basis::Passing, known);
         }
         if !message.recall.is_empty() {
-            let waiting = part.recall.as_ref();
-            let waiting =
-                waiting.and_then(|key| self.store.recall(channel.name(), key, self.now()));
+            let mut waiting = None;
+            if let Some(key) = &part.recall {
+                waiting = self.store.recall(channel.name(), key, self.now());
+                if waiting.is_none() {
+                    self.fetch(RowKey::waiting(channel.name(), key)).await;
+                    waiting = self.store.recall(channel.name(), key, self.now());
+                }
+            }
             return match waiting {
                 Some(bind) => {
                     (Basis::ConfirmsPermitted, Known { order: known.order, ..Known::from(bind) })
@@ -91,7 +100,7 @@ impl Service {
         let Some((tuple, set)) = known.tuple else {
             return if part.sealed.is_empty() { Basis::Incomplete } else { Basis::Sealed };
         };
-        known.held = self.is_held(channel, None, Some(tuple));
+        known.held = self.is_held(channel, None, Some(tuple)).await;
         let stopped = known.held && payment.scenario.stops_at_hold();
         let question = Question {
             channel,
@@ -160,14 +169,32 @@ impl Service {
         (standing, Some(agreement))
     }
 
-    fn is_held(
+    /// Whether a hold stands. Another process may have released what is known here, and so it is looked at where it is kept;
+    /// what another process made, admission finds.
+    async fn is_held(
         &self,
         channel: &Channel,
         agreement: Option<&AgreementId>,
         tuple: Option<Fingerprint>,
     ) -> bool {
         let now = self.now();
-        hold_keys(channel.name(), agreement, tuple).any(|key| self.store.hold(&key, now).is_some())
+        for key in hold_keys(channel.name(), agreement, tuple) {
+            if self.store.hold(&key, now).is_some() {
+                self.fetch(RowKey::hold(&key)).await;
+                if self.store.hold(&key, now).is_some() {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Looks beyond memory. Where the store is lost, memory is what there is, and no money leaves on it.
+    pub(crate) async fn fetch(&self, key: RowKey) {
+        let of = key.of.as_str();
+        if self.store.fetch(vec![key]).await.is_err() {
+            tracing::warn!(of, "the store cannot be read");
+        }
     }
 }
 

@@ -3,20 +3,20 @@
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
-use crate::domain::id::{AgreementId, ChannelName, OrderId, PaymentId};
+use crate::domain::id::{AgreementId, OrderId, PaymentId};
 use crate::domain::money::Fen;
-use crate::domain::payment::{Mode, Scenario};
+use crate::domain::payment::{Mode, Scenario, Standing};
 use crate::message::extract::{self, ExtractError, Extracted, Part, Payments, Request};
 use crate::message::node::ReadError;
 use crate::message::profile::Message;
-use crate::policy::{self, Basis, Decision, Effect, Facts, Permit, Reason};
-use crate::reconcile::hold::HoldKey;
+use crate::policy::{self, Basis, Decision, Effect, Facts, Permit, Reason, Verification};
+use crate::service::admission::Withheld;
 use crate::service::batch::Batch;
 use crate::service::facts::{self, Known};
 use crate::service::refusal::Refusal;
 use crate::service::{Binding, Channel, Service};
 use crate::store::Record;
-use crate::store::journal::OrderKey;
+use crate::store::journal::{Need, OrderKey};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -109,6 +109,8 @@ pub(crate) struct Judging<'a> {
     pub(crate) begun: Instant,
     /// Until when providers may answer.
     pub(crate) deadline: Instant,
+    /// Whether it was judged before, and overtaken.
+    pub(crate) last: bool,
 }
 
 impl Service {
@@ -122,12 +124,33 @@ impl Service {
         request: &Request<'_>,
     ) -> Result<(Permit, Judged), Box<Refusal>> {
         let begun = Instant::now();
+        let mut last = false;
+        loop {
+            match self.judge_once(channel, request, begun, last).await {
+                Ok(judged) => return Ok(judged),
+                Err(Withheld::Refused(refusal)) => return Err(refusal),
+                Err(Withheld::Overtaken(keys)) => {
+                    // Where the store is lost now, admission will say so.
+                    let _ = self.store.fetch(keys).await;
+                    last = true;
+                }
+            }
+        }
+    }
+
+    async fn judge_once(
+        self: &Arc<Self>,
+        channel: &Arc<Channel>,
+        request: &Request<'_>,
+        begun: Instant,
+        last: bool,
+    ) -> Result<(Permit, Judged), Withheld<Box<Refusal>>> {
         let draft = match extract::extract(&channel.profile, request) {
             Ok(Extracted { message, order, payments }) => {
                 let first = payments.first().and_then(|part| part.payment.order.as_ref());
                 let mode = mode(channel.binding, first);
                 let deadline = begun + self.settings.inquiry_deadline;
-                let judging = Judging { channel, message, mode, begun, deadline };
+                let judging = Judging { channel, message, mode, begun, deadline, last };
                 match payments {
                     Payments::One(part) => self.appraise(judging, *part).await,
                     Payments::Rows(rows) => {
@@ -137,7 +160,7 @@ impl Service {
             }
             Err(error) => self.unread(channel, &error, begun),
         };
-        let (permit, pending) = self.conclude(channel, draft).await?;
+        let (permit, pending) = self.conclude(channel, draft, last).await?;
         Ok((permit, Judged::One(Box::new(pending))))
     }
 
@@ -212,36 +235,38 @@ impl Service {
         &self,
         channel: &Arc<Channel>,
         draft: Draft,
-    ) -> Result<(Permit, Pending), Box<Refusal>> {
+        last: bool,
+    ) -> Result<(Permit, Pending), Withheld<Box<Refusal>>> {
         let decision = self.decide(&draft);
         let mut decided = (decision.effect(), decision.reasons().to_vec());
         let order = draft.order_key(channel);
         let admitted = match decision.into_permit() {
             Ok(permit) => {
                 let leaving = Self::leaving(channel, &draft, &decided, order.clone());
-                self.admit(permit, draft.mode, draft.scenario, vec![leaving]).await
+                self.admit(permit, (draft.mode, draft.scenario), vec![leaving], last).await
             }
-            Err(reasons) => Err(reasons),
+            Err(reasons) => Err(Withheld::Refused(reasons)),
         };
         match admitted {
             Ok((permit, remark)) => {
                 self.left(channel, &draft, &mut decided, remark);
                 Ok((permit, Self::pending(channel, draft, decided, order)))
             }
-            Err(reasons) => {
+            Err(Withheld::Overtaken(keys)) => Err(Withheld::Overtaken(keys)),
+            Err(Withheld::Refused(reasons)) => {
                 self.record(channel, &draft, (Effect::Refuse, reasons.clone()));
                 let first = reasons.first().map_or(403, |reason| reason.status());
                 let elements = draft.at_fault();
                 let (status, detail) =
                     draft.unread.map_or((first, None), |(status, text)| (status, Some(text)));
-                Err(Box::new(Refusal {
+                Err(Withheld::Refused(Box::new(Refusal {
                     payment: draft.payment,
                     status,
                     reasons,
                     elements,
                     detail,
                     rows: Vec::new(),
-                }))
+                })))
             }
         }
     }
@@ -303,10 +328,23 @@ impl Service {
 }
 
 impl Draft {
-    /// The holds that would stop it.
-    pub(crate) fn hold_keys(&self, channel: &ChannelName) -> Vec<HoldKey> {
-        let tuple = self.known.tuple.map(|(tuple, _)| tuple);
-        facts::hold_keys(channel, self.agreement.as_ref(), tuple).collect()
+    /// What must still be so when it leaves.
+    pub(crate) fn needs(&self, channel: &Channel) -> Vec<Need> {
+        let (name, tuple) = (channel.name(), self.known.tuple.map(|(tuple, _)| tuple));
+        let holds = facts::hold_keys(name, self.agreement.as_ref(), tuple);
+        let holds = holds.filter(|_| self.scenario.stops_at_hold()).map(Need::NotHeld);
+        let quoted = self.basis == Basis::Agreement(Standing::Good);
+        let quoted = self.agreement.as_ref().filter(|_| quoted);
+        let answered = matches!(self.basis, Basis::Verified(Verification::Answered(_)));
+        let road = &channel.profile.road;
+        holds
+            .chain(quoted.map(|id| Need::Open(name.clone(), id.clone())))
+            .chain(
+                tuple
+                    .filter(|_| answered)
+                    .map(|tuple| Need::Uncontradicted(tuple, name.clone(), road.clone())),
+            )
+            .collect()
     }
 
     /// What its order is known by, where it moves money.

@@ -8,6 +8,7 @@ use crate::provider::{Inquiry, Provider, Trouble};
 use crate::reconcile::hold::HoldKey;
 use crate::route;
 use crate::service::{Channel, Service};
+use crate::store::row::RowKey;
 use crate::store::{Evidence, Witness};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -59,7 +60,13 @@ impl Service {
     /// The asking is a task of its own: neither a core that hangs up nor the deadline loses an answer that is paid for.
     pub(crate) async fn gather(self: &Arc<Self>, question: &Question<'_>) -> Gathered {
         let road = question.channel.profile.road.as_ref();
-        let kept = self.store.evidence(&question.tuple, question.channel.name(), road, self.now());
+        let find =
+            || self.store.evidence(&question.tuple, question.channel.name(), road, self.now());
+        let mut kept = find();
+        if kept.is_none() {
+            self.fetch(RowKey::evidence(&question.tuple)).await;
+            kept = find();
+        }
         if let Some(evidence) = kept {
             self.metrics.on_evidence(EvidenceUse::Hit);
             return Gathered::Evidence { evidence, asked_now: false };

@@ -1,12 +1,16 @@
 //! What must outlive the process, and the one admission without which nothing leaves that moves money.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{ChannelName, MerchantId, OrderId, PaymentId};
+use crate::domain::id::{
+    AgreementId, ChannelName, Fingerprint, MerchantId, OrderId, PaymentId, Road,
+};
 use crate::domain::payment::{Mode, Scenario};
 use crate::reconcile::hold::HoldKey;
 use crate::store::Record;
-use crate::store::row::Row;
+use crate::store::row::{Row, RowKey};
 use async_trait::async_trait;
+use serde::Deserialize;
+use serde::de::IgnoredAny as Ignored;
 use std::fmt;
 
 /// What one order's money message is known by: it leaves once.
@@ -34,11 +38,55 @@ impl fmt::Display for OrderKey {
     }
 }
 
-impl Leaving {
-    /// The row by which it claims its order, where it names one.
-    pub(super) fn claim(&self) -> Option<Row> {
-        Row::order(self.order.as_ref()?, self.record.payment, self.record.at)
+/// What must be so where a payment is admitted. A row that is not there is in nobody's way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It is not held.
+    NotHeld(HoldKey),
+    /// The agreement that it rests on is not closed.
+    Open(ChannelName, AgreementId),
+    /// The evidence that it rests on was not contradicted, at the channel or on its road.
+    Uncontradicted(Fingerprint, ChannelName, Option<Road>),
+}
+
+impl Need {
+    /// The row that tells.
+    pub fn key(&self) -> RowKey {
+        match self {
+            Self::NotHeld(key) => RowKey::hold(key),
+            Self::Open(channel, id) => RowKey::agreement(channel, id),
+            Self::Uncontradicted(tuple, ..) => RowKey::evidence(tuple),
+        }
     }
+
+    /// Whether it is so at `now`, where `row` is what is kept under its key. What cannot be read is not.
+    pub(super) fn is_met_by(&self, row: &Row, now: Timestamp) -> bool {
+        match self {
+            Self::NotHeld(_) => row.until.is_some_and(|until| until <= now),
+            Self::Open(..) => {
+                let agreement = serde_json::from_str(&row.value);
+                agreement.is_ok_and(|(_, _, Closed { closed }): (Ignored, Ignored, _)| !closed)
+            }
+            Self::Uncontradicted(_, channel, road) => {
+                let kept = serde_json::from_str(&row.value);
+                kept.is_ok_and(|(_, kept): (Ignored, Contradicted)| {
+                    !kept.contradicted_channels.contains(channel)
+                        && road.as_ref().is_none_or(|road| !kept.contradicted_roads.contains(road))
+                })
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Closed {
+    closed: bool,
+}
+
+#[derive(Deserialize)]
+struct Contradicted {
+    contradicted_channels: Vec<ChannelName>,
+    contradicted_roads: Vec<Road>,
 }
 
 /// A payment that is about to leave: its record, and whether an outcome is owed from then on.
@@ -48,10 +96,17 @@ pub struct Leaving {
     pub record: Record,
     /// What it is known by, where it moves money and names an order.
     pub order: Option<OrderKey>,
-    /// What must not be held.
-    pub holds: Vec<HoldKey>,
+    /// What must be so.
+    pub needs: Vec<Need>,
     /// Whether an outcome is owed.
     pub expects: bool,
+}
+
+impl Leaving {
+    /// The row by which it claims its order, where it names one.
+    pub(super) fn claim(&self) -> Option<Row> {
+        Row::order(self.order.as_ref()?, self.record.payment, self.record.at)
+    }
 }
 
 /// One message that is about to leave: all its payments do, or none.
@@ -74,6 +129,18 @@ pub enum Admitted {
     AlreadySent,
     /// A tuple or agreement is held.
     Held,
+    /// What it rests on is so no more: another process learned better, and it must be judged again.
+    Overtaken,
+}
+
+impl From<&Need> for Admitted {
+    /// What a need that is not met comes to.
+    fn from(need: &Need) -> Self {
+        match need {
+            Need::NotHeld(_) => Self::Held,
+            Need::Open(..) | Need::Uncontradicted(..) => Self::Overtaken,
+        }
+    }
 }
 
 /// The store cannot be written: nothing is known to be kept.
@@ -92,6 +159,13 @@ pub trait Journal: Send + Sync {
 
     /// The order's message, which `payment` claimed, certainly did not leave, or may leave again.
     fn reopen(&self, order: &OrderKey, payment: PaymentId);
+
+    /// Brings what the database keeps under `keys` into memory, where that knows less: another process may have put it there,
+    /// or there was no room for it.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: memory is as it was.
+    async fn fetch(&self, keys: Vec<RowKey>) -> Result<(), StoreLost>;
 
     /// Waits until everything that was put before is durable.
     ///

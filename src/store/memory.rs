@@ -8,7 +8,7 @@ use crate::domain::mismatch::Mismatch;
 use crate::domain::outcome::{Arrival, Outcome};
 use crate::reconcile::hold::{Brake, Hold, HoldKey};
 use crate::store::journal::OrderKey;
-use crate::store::row::{Aggregate, Row};
+use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::Writer;
 use crate::store::{
     Agreement, AgreementStore, Evidence, EvidenceStore, HoldStore, PaymentStore, Record, Unmapped,
@@ -110,10 +110,77 @@ struct Kept {
     contradicted_roads: Vec<Road>,
 }
 
+impl Kept {
+    /// What another process learned: newer evidence supersedes, and contradictions of the same add up.
+    fn catch_up(&mut self, other: Self) {
+        if other.evidence.at > self.evidence.at {
+            *self = other;
+        } else if other.evidence.at == self.evidence.at {
+            add(&mut self.contradicted_channels, other.contradicted_channels);
+            add(&mut self.contradicted_roads, other.contradicted_roads);
+        }
+    }
+
+    fn is_contradicted(&self, channel: &ChannelName, road: Option<&Road>) -> bool {
+        self.contradicted_channels.contains(channel)
+            || road.is_some_and(|road| self.contradicted_roads.contains(road))
+    }
+}
+
 impl MemoryStore {
     /// An empty store.
     pub fn new(limits: Limits) -> Self {
         Self { limits, ..Self::default() }
+    }
+
+    fn make_room_for_evidence(&self, tuple: &Fingerprint) {
+        if !has_room(&self.evidence, tuple, self.limits.evidence) {
+            let victim = self.evidence.iter().next().map(|entry| *entry.key());
+            if let Some(victim) = victim {
+                self.evidence.remove(&victim);
+            }
+        }
+    }
+
+    /// Keeps an agreement in memory; yields those that changed, itself among them, where there is room.
+    fn keep_agreement(
+        &self,
+        channel: &ChannelName,
+        id: AgreementId,
+        agreement: Agreement,
+        closes_same_card: bool,
+    ) -> Vec<AgreementId> {
+        let key = (channel.clone(), id.clone());
+        if !has_room(&self.agreements, &key, self.limits.agreements) {
+            return Vec::new();
+        }
+        let mut changed = Vec::new();
+        if let Some(card) = agreement.card {
+            let card = (channel.clone(), agreement.merchant.clone(), card);
+            let mut earlier = self.by_card.entry(card).or_default();
+            if closes_same_card {
+                changed = std::mem::take(&mut *earlier);
+                changed.retain(|earlier| *earlier != id);
+            }
+            if !earlier.contains(&id) {
+                earlier.push(id.clone());
+            }
+        }
+        for earlier in &changed {
+            let key = (channel.clone(), earlier.clone());
+            self.agreements.entry(key).and_modify(|agreement| agreement.closed = true);
+        }
+        self.agreements.insert(key, agreement);
+        changed.push(id);
+        changed
+    }
+}
+
+fn add<T: PartialEq>(known: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
+    for one in more {
+        if !known.contains(&one) {
+            known.push(one);
+        }
     }
 }
 
@@ -131,18 +198,12 @@ impl EvidenceStore for MemoryStore {
         now: Timestamp,
     ) -> Option<Evidence> {
         let kept = self.evidence.get(tuple)?;
-        let contradicted = kept.contradicted_channels.contains(channel)
-            || road.is_some_and(|road| kept.contradicted_roads.contains(road));
+        let contradicted = kept.is_contradicted(channel, road);
         (now < kept.evidence.until && !contradicted).then(|| kept.evidence.clone())
     }
 
     fn put_evidence(&self, tuple: Fingerprint, evidence: Evidence) {
-        if !has_room(&self.evidence, &tuple, self.limits.evidence) {
-            let victim = self.evidence.iter().next().map(|entry| *entry.key());
-            if let Some(victim) = victim {
-                self.evidence.remove(&victim);
-            }
-        }
+        self.make_room_for_evidence(&tuple);
         let kept =
             Kept { evidence, contradicted_channels: Vec::new(), contradicted_roads: Vec::new() };
         self.evidence.insert(tuple, kept);
@@ -151,14 +212,8 @@ impl EvidenceStore for MemoryStore {
 
     fn contradict(&self, tuple: &Fingerprint, channel: &ChannelName, road: Option<&Road>) {
         if let Some(mut kept) = self.evidence.get_mut(tuple) {
-            if !kept.contradicted_channels.contains(channel) {
-                kept.contradicted_channels.push(channel.clone());
-            }
-            if let Some(road) = road
-                && !kept.contradicted_roads.contains(road)
-            {
-                kept.contradicted_roads.push(road.clone());
-            }
+            add(&mut kept.contradicted_channels, [channel.clone()]);
+            add(&mut kept.contradicted_roads, road.cloned());
         }
         self.write_evidence(tuple);
     }
@@ -176,25 +231,9 @@ impl AgreementStore for MemoryStore {
         agreement: Agreement,
         closes_same_card: bool,
     ) {
-        let key = (channel.clone(), id.clone());
-        if !has_room(&self.agreements, &key, self.limits.agreements) {
-            return;
+        for changed in self.keep_agreement(channel, id, agreement, closes_same_card) {
+            self.write_agreement(channel, &changed);
         }
-        if let Some(card) = agreement.card {
-            let card = (channel.clone(), agreement.merchant.clone(), card);
-            let mut earlier = self.by_card.entry(card).or_default();
-            let superseded =
-                if closes_same_card { std::mem::take(&mut *earlier) } else { Vec::new() };
-            if !earlier.contains(&id) {
-                earlier.push(id.clone());
-            }
-            drop(earlier);
-            for id in superseded.into_iter().filter(|earlier| *earlier != id) {
-                self.close_agreement(channel, &id);
-            }
-        }
-        self.agreements.insert(key, agreement);
-        self.write_agreement(channel, &id);
     }
 
     fn close_agreement(&self, channel: &ChannelName, id: &AgreementId) {
@@ -212,9 +251,9 @@ impl AgreementStore for MemoryStore {
         }
         if has_room(&self.waiting, &key, self.limits.agreements) {
             self.waiting.insert(key.clone(), (bind, until));
-            self.write(Aggregate::Waiting, format!("{}\n{}", key.0, key.1), |store, name| {
+            self.write(RowKey::waiting(channel, &key.1), |store, name| {
                 let waiting = store.waiting.get(&key)?;
-                Row::new(Aggregate::Waiting, name, Some(until), &(&key, waiting.value()))
+                Row::new(name, Some(until), &(&key, waiting.value()))
             });
         }
     }
@@ -306,7 +345,7 @@ impl PaymentStore for MemoryStore {
             expected.remove(&payment);
         }
         if let Some(journal) = &self.journal {
-            journal.remove(Aggregate::Expectations, payment.to_string(), None);
+            journal.remove(Removal { key: RowKey::expectation(payment), only: None });
         }
     }
 
@@ -329,9 +368,9 @@ impl UnmappedStore for MemoryStore {
         unmapped.insert(key.clone(), Unmapped { count, ..seen });
         drop(unmapped);
         let name = format!("{}\n{}\n{}", key.0, key.1, key.2);
-        self.write(Aggregate::Unmapped, name, |store, name| {
+        self.write(RowKey { of: Aggregate::Unmapped, name }, |store, name| {
             let unmapped = store.unmapped.lock().unwrap_or_else(PoisonError::into_inner);
-            Row::new(Aggregate::Unmapped, name, None, unmapped.get(&key)?)
+            Row::new(name, None, unmapped.get(&key)?)
         });
     }
 

@@ -1,7 +1,8 @@
 //! Rows, as every database keeps them: by aggregate a key, how long it is kept, and the value as JSON.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::PaymentId;
+use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
+use crate::reconcile::hold::HoldKey;
 use crate::store::Record;
 use crate::store::journal::OrderKey;
 use serde::Serialize;
@@ -60,13 +61,52 @@ impl Aggregate {
     }
 }
 
+/// What a row is found by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowKey {
+    /// Its kind.
+    pub of: Aggregate,
+    /// Its name among its kind.
+    pub name: String,
+}
+
+impl RowKey {
+    /// Evidence about `tuple`.
+    pub fn evidence(tuple: &Fingerprint) -> Self {
+        Self { of: Aggregate::Evidence, name: tuple.to_string() }
+    }
+
+    /// The agreement `id` at `channel`.
+    pub fn agreement(channel: &ChannelName, id: &AgreementId) -> Self {
+        Self { of: Aggregate::Agreements, name: format!("{channel}\n{}", id.0) }
+    }
+
+    /// What the first step of a bind left under `key`.
+    pub fn waiting(channel: &ChannelName, key: &str) -> Self {
+        Self { of: Aggregate::Waiting, name: format!("{channel}\n{key}") }
+    }
+
+    /// The hold on `key`.
+    pub fn hold(key: &HoldKey) -> Self {
+        Self { of: Aggregate::Holds, name: key.to_string() }
+    }
+
+    /// What is owed to `payment`.
+    pub fn expectation(payment: PaymentId) -> Self {
+        Self { of: Aggregate::Expectations, name: payment.to_string() }
+    }
+
+    /// The claim on `order`.
+    pub fn order(order: &OrderKey) -> Self {
+        Self { of: Aggregate::Orders, name: order.to_string() }
+    }
+}
+
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Its kind.
-    pub of: Aggregate,
     /// What it is found by.
-    pub key: String,
+    pub key: RowKey,
     /// Until when it is kept; for ever where there is no end.
     pub until: Option<Timestamp>,
     /// Its value, as JSON. No element is in it, only fingerprints.
@@ -75,16 +115,11 @@ pub struct Row {
 
 impl Row {
     /// A row of `value`; nothing where it has no JSON form, which none of ours lacks.
-    pub fn new<T: Serialize>(
-        of: Aggregate,
-        key: impl Into<String>,
-        until: Option<Timestamp>,
-        value: &T,
-    ) -> Option<Self> {
+    pub fn new<T: Serialize>(key: RowKey, until: Option<Timestamp>, value: &T) -> Option<Self> {
         match serde_json::to_string(value) {
-            Ok(value) => Some(Self { of, key: key.into(), until, value }),
+            Ok(value) => Some(Self { key, until, value }),
             Err(error) => {
-                tracing::error!(of = of.as_str(), %error, "a value has no JSON form");
+                tracing::error!(of = key.of.as_str(), %error, "a value has no JSON form");
                 None
             }
         }
@@ -92,19 +127,35 @@ impl Row {
 
     /// The row of a record.
     pub fn payment(record: &Record) -> Option<Self> {
-        let until = record.at.plus(PAYMENTS_KEPT);
-        Self::new(Aggregate::Payments, record.payment.to_string(), Some(until), record)
+        let key = RowKey { of: Aggregate::Payments, name: record.payment.to_string() };
+        Self::new(key, Some(record.at.plus(PAYMENTS_KEPT)), record)
     }
 
     /// The row of what `record` is owed.
     pub fn expectation(record: &Record) -> Option<Self> {
         let until = record.at.plus(PAYMENTS_KEPT);
-        let key = record.payment.to_string();
-        Self::new(Aggregate::Expectations, key, Some(until), &(&record.channel, record.payment))
+        let value = (&record.channel, record.payment);
+        Self::new(RowKey::expectation(record.payment), Some(until), &value)
     }
 
     /// The row by which `payment` claims its order at `at`.
     pub fn order(order: &OrderKey, payment: PaymentId, at: Timestamp) -> Option<Self> {
-        Self::new(Aggregate::Orders, order.to_string(), Some(at.plus(PAYMENTS_KEPT)), &payment)
+        Self::new(RowKey::order(order), Some(at.plus(PAYMENTS_KEPT)), &payment)
+    }
+}
+
+/// A row that goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Which.
+    pub key: RowKey,
+    /// Only while it has this value, where one is given.
+    pub only: Option<String>,
+}
+
+impl From<&Row> for Removal {
+    /// The row goes, while it is as it was put.
+    fn from(row: &Row) -> Self {
+        Self { key: row.key.clone(), only: Some(row.value.clone()) }
     }
 }

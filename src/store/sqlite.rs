@@ -1,7 +1,7 @@
 //! The embedded database: `SQLite` with a write-ahead log, one writer, and a sync at every commit.
 
 use crate::domain::clock::Timestamp;
-use crate::store::row::{Aggregate, Row};
+use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::Backend;
 use rusqlite::{Connection, OptionalExtension as _, TransactionState, params};
 use std::io;
@@ -140,16 +140,33 @@ impl Sqlite {
     }
 
     fn write(&self, verb: &str, row: &Row) -> rusqlite::Result<usize> {
-        let sql =
-            format!("{verb} INTO {} (key, until, value) VALUES (?1, ?2, ?3)", row.of.as_str());
+        let table = row.key.of.as_str();
+        let sql = format!("{verb} INTO {table} (key, until, value) VALUES (?1, ?2, ?3)");
         let until = row.until.map(millis);
-        self.connection.prepare_cached(&sql)?.execute(params![row.key, until, row.value])
+        self.connection.prepare_cached(&sql)?.execute(params![row.key.name, until, row.value])
+    }
+
+    fn one(&self, key: &RowKey) -> rusqlite::Result<Option<Row>> {
+        let sql = format!("SELECT until, value FROM {} WHERE key = ?1", key.of.as_str());
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let row = |row: &rusqlite::Row<'_>| {
+            Ok(Row {
+                key: key.clone(),
+                until: row.get::<_, Option<i64>>(0)?.map(timestamp),
+                value: row.get(1)?,
+            })
+        };
+        statement.query_row([&key.name], row).optional()
     }
 }
 
 /// Milliseconds as the database's integers hold them; the far end of time is theirs.
 fn millis(at: Timestamp) -> i64 {
     i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn timestamp(millis: i64) -> Timestamp {
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
 impl Backend for Sqlite {
@@ -169,9 +186,8 @@ impl Backend for Sqlite {
         let mut statement = self.connection.prepare(&sql)?;
         let mut rows = statement.query([most])?;
         while let Some(row) = rows.next()? {
-            let until: Option<i64> = row.get(1)?;
-            let until = until.and_then(|ms| u64::try_from(ms).ok()).map(Timestamp::from_millis);
-            each(Row { of, key: row.get(0)?, until, value: row.get(2)? });
+            let until = row.get::<_, Option<i64>>(1)?.map(timestamp);
+            each(Row { key: RowKey { of, name: row.get(0)? }, until, value: row.get(2)? });
         }
         Ok(())
     }
@@ -180,27 +196,24 @@ impl Backend for Sqlite {
         self.connection.execute_batch("BEGIN IMMEDIATE")
     }
 
-    fn put(&mut self, row: &Row) -> rusqlite::Result<()> {
-        self.write("INSERT OR REPLACE", row).map(drop)
+    fn read(&mut self, keys: &[&RowKey]) -> rusqlite::Result<Vec<Row>> {
+        keys.iter().filter_map(|key| self.one(key).transpose()).collect()
     }
 
-    fn claim(&mut self, row: &Row) -> rusqlite::Result<bool> {
-        self.write("INSERT OR IGNORE", row).map(|count| count == 1)
+    fn put(&mut self, rows: &[&Row]) -> rusqlite::Result<()> {
+        rows.iter().try_for_each(|row| self.write("INSERT OR REPLACE", row).map(drop))
     }
 
-    fn remove(&mut self, of: Aggregate, key: &str, only: Option<&str>) -> rusqlite::Result<()> {
-        let sql =
-            format!("DELETE FROM {} WHERE key = ?1 AND (?2 IS NULL OR value = ?2)", of.as_str());
-        self.connection.prepare_cached(&sql)?.execute(params![key, only]).map(drop)
+    fn claim(&mut self, rows: &[&Row]) -> rusqlite::Result<Vec<bool>> {
+        rows.iter().map(|row| Ok(self.write("INSERT OR IGNORE", row)? == 1)).collect()
     }
 
-    fn stands(&mut self, of: Aggregate, key: &str, now: Timestamp) -> rusqlite::Result<bool> {
-        let sql = format!(
-            "SELECT 1 FROM {} WHERE key = ?1 AND (until IS NULL OR until > ?2)",
-            of.as_str()
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        Ok(statement.query_row(params![key, millis(now)], |_| Ok(())).optional()?.is_some())
+    fn remove(&mut self, rows: &[&Removal]) -> rusqlite::Result<()> {
+        rows.iter().try_for_each(|Removal { key, only }| {
+            let table = key.of.as_str();
+            let sql = format!("DELETE FROM {table} WHERE key = ?1 AND (?2 IS NULL OR value = ?2)");
+            self.connection.prepare_cached(&sql)?.execute(params![key.name, only]).map(drop)
+        })
     }
 
     fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> rusqlite::Result<()> {

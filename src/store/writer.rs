@@ -1,9 +1,11 @@
 //! One writer: whatever waits is committed together, and all who wait are told together.
 
+mod batch;
+
 use crate::domain::clock::Timestamp;
-use crate::domain::payment::Mode;
-use crate::store::journal::{Admission, Admitted, Leaving, StoreLost};
-use crate::store::row::{Aggregate, Row};
+use crate::store::journal::{Admission, Admitted, StoreLost};
+use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use batch::{Request, Told, commit};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -27,7 +29,7 @@ pub trait Backend: Send + 'static {
     /// Why something could not be kept.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Every row of `of`, by key; of payments the newest `most`.
+    /// Every row of `of`, by name; where there are more than `most`, the last of them.
     ///
     /// # Errors
     /// The database's.
@@ -44,29 +46,29 @@ pub trait Backend: Send + 'static {
     /// The database's.
     fn begin(&mut self) -> Result<(), Self::Error>;
 
-    /// Puts a row in the place of any other with its key.
+    /// Those of the rows that there are.
     ///
     /// # Errors
     /// The database's.
-    fn put(&mut self, row: &Row) -> Result<(), Self::Error>;
+    fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Self::Error>;
 
-    /// Puts a row unless its key is taken; says whether it was put.
+    /// Puts rows, no two of one key, in the place of any others with their keys.
     ///
     /// # Errors
     /// The database's.
-    fn claim(&mut self, row: &Row) -> Result<bool, Self::Error>;
+    fn put(&mut self, rows: &[&Row]) -> Result<(), Self::Error>;
 
-    /// Removes a row; where `only` is given, only while it has this value.
+    /// Puts rows, no two of one key, unless their keys are taken; says of each whether it was put.
     ///
     /// # Errors
     /// The database's.
-    fn remove(&mut self, of: Aggregate, key: &str, only: Option<&str>) -> Result<(), Self::Error>;
+    fn claim(&mut self, rows: &[&Row]) -> Result<Vec<bool>, Self::Error>;
 
-    /// Whether there is a row with this key that is kept beyond `now`.
+    /// Removes rows.
     ///
     /// # Errors
     /// The database's.
-    fn stands(&mut self, of: Aggregate, key: &str, now: Timestamp) -> Result<bool, Self::Error>;
+    fn remove(&mut self, rows: &[&Removal]) -> Result<(), Self::Error>;
 
     /// Removes at most `most` rows that are not kept beyond `now`.
     ///
@@ -87,9 +89,10 @@ pub trait Backend: Send + 'static {
 /// What waits to be committed.
 enum Waiting {
     Put(Row),
-    Remove { of: Aggregate, key: String, only: Option<String> },
+    Remove(Removal),
     Purge(Timestamp),
-    Admit(Box<Admission>, oneshot::Sender<Result<Admitted, StoreLost>>),
+    Admit(Box<Request>, oneshot::Sender<Result<Admitted, StoreLost>>),
+    Read(Vec<RowKey>, oneshot::Sender<Result<Vec<Row>, StoreLost>>),
     Flush(oneshot::Sender<Result<(), StoreLost>>),
 }
 
@@ -163,18 +166,18 @@ impl Writer {
     }
 
     /// Puts the row that `row` yields for `key`, and removes what is kept for it where it yields none.
-    pub fn write(&self, of: Aggregate, key: String, row: impl FnOnce(String) -> Option<Row>) {
+    pub fn write(&self, key: RowKey, row: impl FnOnce(RowKey) -> Option<Row>) {
         let mut queue = self.shared.lock();
         let change = match row(key.clone()) {
             Some(row) => Waiting::Put(row),
-            None => Waiting::Remove { of, key, only: None },
+            None => Waiting::Remove(Removal { key, only: None }),
         };
         self.shared.push(&mut queue, change);
     }
 
-    /// Removes a row; where `only` is given, only while it has this value.
-    pub fn remove(&self, of: Aggregate, key: String, only: Option<String>) {
-        self.shared.push(&mut self.shared.lock(), Waiting::Remove { of, key, only });
+    /// Removes a row.
+    pub fn remove(&self, removal: Removal) {
+        self.shared.push(&mut self.shared.lock(), Waiting::Remove(removal));
     }
 
     /// Removes some of what is not kept beyond `now`; nothing while the queue is full.
@@ -187,9 +190,19 @@ impl Writer {
     ///
     /// # Errors
     /// [`StoreLost`].
-    pub async fn admit(&self, admission: Admission) -> Result<Admitted, StoreLost> {
+    pub async fn admit(&self, admission: &Admission) -> Result<Admitted, StoreLost> {
         let (sender, receiver) = oneshot::channel();
-        self.wait(Waiting::Admit(Box::new(admission), sender))?;
+        self.wait(Waiting::Admit(Box::new(Request::new(admission)), sender))?;
+        receiver.await.map_err(|_| StoreLost)?
+    }
+
+    /// Those of the rows that there are, everything before being committed.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn read(&self, keys: Vec<RowKey>) -> Result<Vec<Row>, StoreLost> {
+        let (sender, receiver) = oneshot::channel();
+        self.wait(Waiting::Read(keys, sender))?;
         receiver.await.map_err(|_| StoreLost)?
     }
 
@@ -235,12 +248,12 @@ fn run<B: Backend>(mut backend: B, shared: &Shared, on_commit: &dyn Fn(Duration)
         }
         let begun = Instant::now();
         match commit(&mut backend, &batch) {
-            Ok(verdicts) => {
+            Ok(told) => {
                 on_commit(begun.elapsed());
                 if std::mem::take(&mut lost) {
                     tracing::info!("the store can be written again");
                 }
-                tell(batch, verdicts);
+                put_back(shared, tell(batch, told));
             }
             Err(error) => {
                 backend.roll_back();
@@ -251,11 +264,19 @@ fn run<B: Backend>(mut backend: B, shared: &Shared, on_commit: &dyn Fn(Duration)
                 if closed {
                     return;
                 }
-                let mut queue = shared.lock();
-                queue.waiting.splice(0..0, again);
-                drop(shared.more.wait_timeout(queue, RETRY_AFTER));
+                put_back(shared, again);
+                let queue = shared.lock();
+                // What the remedy waits for is time, whatever else comes meanwhile.
+                let _ = shared.more.wait_timeout_while(queue, RETRY_AFTER, |queue| !queue.closed);
             }
         }
+    }
+}
+
+/// Changes that come before what waits.
+fn put_back(shared: &Shared, changes: Vec<Waiting>) {
+    if !changes.is_empty() {
+        shared.lock().waiting.splice(0..0, changes);
     }
 }
 
@@ -268,74 +289,30 @@ fn take(shared: &Shared) -> (Vec<Waiting>, bool) {
     (queue.waiting.drain(..count).collect(), queue.closed)
 }
 
-/// Commits a batch; what each admission in it found, in order.
-fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<Vec<Admitted>, B::Error> {
-    let mut verdicts = Vec::new();
-    backend.begin()?;
+/// Everything in the batch is durable. Who does not listen any more need not be told; but what was claimed for a message that
+/// nobody forwards now is given back.
+fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
+    let Told { verdicts, rows } = told;
+    let (mut verdicts, mut rows) = (verdicts.into_iter(), rows.into_iter());
+    let mut again = Vec::new();
     for waiting in batch {
         match waiting {
-            Waiting::Put(row) => backend.put(row)?,
-            Waiting::Remove { of, key, only } => backend.remove(*of, key, only.as_deref())?,
-            Waiting::Admit(admission, _) => verdicts.push(admit(backend, admission)?),
-            Waiting::Purge(now) => Aggregate::ALL
-                .into_iter()
-                .try_for_each(|of| backend.purge(of, *now, PURGED_TOGETHER))?,
-            Waiting::Flush(_) => (),
-        }
-    }
-    backend.commit()?;
-    Ok(verdicts)
-}
-
-fn admit<B: Backend>(backend: &mut B, admission: &Admission) -> Result<Admitted, B::Error> {
-    let verdict = claim(backend, admission)?;
-    if verdict == Admitted::Yes || admission.mode == Mode::Observe {
-        for Leaving { record, expects, .. } in &admission.payments {
-            let expectation = expects.then(|| Row::expectation(record)).flatten();
-            for row in Row::payment(record).into_iter().chain(expectation) {
-                backend.put(&row)?;
+            Waiting::Put(_) | Waiting::Remove(_) | Waiting::Purge(_) => (),
+            Waiting::Admit(request, sender) => {
+                let verdict = verdicts.next().ok_or(StoreLost);
+                if sender.send(verdict) == Err(Ok(Admitted::Yes)) {
+                    again.extend(request.undone().map(Waiting::Remove));
+                }
             }
-        }
-    }
-    Ok(verdict)
-}
-
-/// Claims every order, or none.
-fn claim<B: Backend>(backend: &mut B, admission: &Admission) -> Result<Admitted, B::Error> {
-    let holds = admission.payments.iter().flat_map(|payment| &payment.holds);
-    for hold in holds {
-        if backend.stands(Aggregate::Holds, &hold.to_string(), admission.now)? {
-            return Ok(Admitted::Held);
-        }
-    }
-    let mut claimed: Vec<Row> = Vec::new();
-    for row in admission.payments.iter().filter_map(Leaving::claim) {
-        if backend.claim(&row)? {
-            claimed.push(row);
-        } else {
-            for row in claimed {
-                backend.remove(row.of, &row.key, None)?;
-            }
-            return Ok(Admitted::AlreadySent);
-        }
-    }
-    Ok(Admitted::Yes)
-}
-
-/// Everything in the batch is durable. Who does not listen any more need not be told.
-fn tell(batch: Vec<Waiting>, verdicts: Vec<Admitted>) {
-    let mut verdicts = verdicts.into_iter();
-    for waiting in batch {
-        match waiting {
-            Waiting::Put(_) | Waiting::Remove { .. } | Waiting::Purge(_) => (),
-            Waiting::Admit(_, sender) => {
-                let _ = sender.send(verdicts.next().ok_or(StoreLost));
+            Waiting::Read(_, sender) => {
+                let _ = sender.send(rows.next().ok_or(StoreLost));
             }
             Waiting::Flush(sender) => {
                 let _ = sender.send(Ok(()));
             }
         }
     }
+    again
 }
 
 /// Nothing in the batch is known to be durable: what must be tried again. A commit that failed may have happened all the
@@ -344,17 +321,13 @@ fn refuse(batch: Vec<Waiting>) -> Vec<Waiting> {
     let mut again = Vec::new();
     for waiting in batch {
         match waiting {
-            Waiting::Put(_) | Waiting::Remove { .. } => again.push(waiting),
+            Waiting::Put(_) | Waiting::Remove(_) => again.push(waiting),
             Waiting::Purge(_) => (),
-            Waiting::Admit(admission, sender) => {
-                let rows = admission.payments.iter().flat_map(|leaving| {
-                    [leaving.claim(), Row::expectation(&leaving.record)].into_iter().flatten()
-                });
-                again.extend(rows.map(|Row { of, key, value, .. }| Waiting::Remove {
-                    of,
-                    key,
-                    only: Some(value),
-                }));
+            Waiting::Admit(request, sender) => {
+                again.extend(request.undone().map(Waiting::Remove));
+                let _ = sender.send(Err(StoreLost));
+            }
+            Waiting::Read(_, sender) => {
                 let _ = sender.send(Err(StoreLost));
             }
             Waiting::Flush(sender) => {

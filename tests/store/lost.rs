@@ -6,7 +6,7 @@ use hefu::domain::clock::Timestamp;
 use hefu::domain::payment::Mode;
 use hefu::store::journal::{Admission, Admitted, Journal as _, StoreLost};
 use hefu::store::memory::{Limits, MemoryStore};
-use hefu::store::row::{Aggregate, Row};
+use hefu::store::row::{Aggregate, Removal, Row, RowKey};
 use hefu::store::sqlite::Sqlite;
 use hefu::store::writer::Backend;
 use hefu::store::{EvidenceStore as _, PaymentStore as _};
@@ -45,20 +45,20 @@ impl Backend for Faulty {
         Ok(self.inner.begin()?)
     }
 
-    fn put(&mut self, row: &Row) -> Result<(), Fault> {
-        Ok(self.inner.put(row)?)
+    fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Fault> {
+        Ok(self.inner.read(keys)?)
     }
 
-    fn claim(&mut self, row: &Row) -> Result<bool, Fault> {
-        Ok(self.inner.claim(row)?)
+    fn put(&mut self, rows: &[&Row]) -> Result<(), Fault> {
+        Ok(self.inner.put(rows)?)
     }
 
-    fn remove(&mut self, of: Aggregate, key: &str, only: Option<&str>) -> Result<(), Fault> {
-        Ok(self.inner.remove(of, key, only)?)
+    fn claim(&mut self, rows: &[&Row]) -> Result<Vec<bool>, Fault> {
+        Ok(self.inner.claim(rows)?)
     }
 
-    fn stands(&mut self, of: Aggregate, key: &str, now: Timestamp) -> Result<bool, Fault> {
-        Ok(self.inner.stands(of, key, now)?)
+    fn remove(&mut self, rows: &[&Removal]) -> Result<(), Fault> {
+        Ok(self.inner.remove(rows)?)
     }
 
     fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Result<(), Fault> {

@@ -10,7 +10,7 @@ use hefu::domain::money::Fen;
 use hefu::domain::payment::{Mode, Scenario};
 use hefu::policy::{Effect, Reason};
 use hefu::reconcile::hold::{Hold, HoldKey};
-use hefu::store::journal::{Admission, Leaving, OrderKey};
+use hefu::store::journal::{Admission, Leaving, Need, OrderKey};
 use hefu::store::{Agreement, Evidence, Record, Witness};
 use std::time::Duration;
 
@@ -103,8 +103,8 @@ pub(crate) fn order(name: &str) -> OrderKey {
 
 /// A debit that is about to leave.
 pub(crate) fn leaving(number: u128, name: &str) -> Leaving {
-    let holds = vec![HoldKey::Tuple(tuple(1))];
-    Leaving { record: record(number), order: Some(order(name)), holds, expects: true }
+    let needs = vec![Need::NotHeld(HoldKey::Tuple(tuple(1)))];
+    Leaving { record: record(number), order: Some(order(name)), needs, expects: true }
 }
 
 pub(crate) fn admission(payments: Vec<Leaving>) -> Admission {

@@ -1,15 +1,16 @@
 //! What the store in memory keeps in the journal behind it, and reads from there at the start; and admission.
 
-use super::{Limits, LoadError, MemoryStore};
+use super::{Kept, Limits, LoadError, MemoryStore, has_room};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
 use crate::domain::payment::Mode;
 use crate::reconcile::hold::{Hold, HoldKey};
-use crate::store::journal::{Admission, Admitted, Journal, Leaving, OrderKey, StoreLost};
-use crate::store::row::{Aggregate, Row};
+use crate::store::journal::{Admission, Admitted, Journal, Leaving, Need, OrderKey, StoreLost};
+use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::{Backend, Writer};
 use crate::store::{Agreement, AgreementStore as _, HoldStore as _, Record, Unmapped};
 use async_trait::async_trait;
+use dashmap::mapref::entry::Entry;
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::sync::PoisonError;
@@ -53,23 +54,39 @@ impl MemoryStore {
         Ok(store)
     }
 
+    /// Takes a row into memory, where memory knows less.
     fn restore(&self, row: &Row) -> Result<(), serde_json::Error> {
-        match row.of {
+        match row.key.of {
             Aggregate::Evidence => {
-                let (tuple, kept) = value(row)?;
-                self.evidence.insert(tuple, kept);
+                let (tuple, kept): (_, Kept) = value(row)?;
+                self.make_room_for_evidence(&tuple);
+                match self.evidence.entry(tuple) {
+                    Entry::Vacant(vacant) => drop(vacant.insert(kept)),
+                    Entry::Occupied(mut known) => known.get_mut().catch_up(kept),
+                }
             }
             Aggregate::Agreements => {
-                let (channel, id, agreement): (ChannelName, AgreementId, Agreement) = value(row)?;
-                self.put_agreement(&channel, id, agreement, false);
+                let (channel, id, agreement): (_, _, Agreement) = value(row)?;
+                match self.agreement(&channel, &id) {
+                    Some(known) if known.at >= agreement.at => {
+                        if agreement.closed {
+                            self.agreements.entry((channel, id)).and_modify(|it| it.closed = true);
+                        }
+                    }
+                    Some(_) | None => drop(self.keep_agreement(&channel, id, agreement, false)),
+                }
             }
             Aggregate::Waiting => {
                 let (key, bind) = value(row)?;
-                self.waiting.insert(key, bind);
+                if has_room(&self.waiting, &key, self.limits.agreements) {
+                    self.waiting.entry(key).or_insert(bind);
+                }
             }
             Aggregate::Holds => {
                 let hold: Hold = value(row)?;
-                self.holds.insert(hold.key.clone(), hold);
+                if has_room(&self.holds, &hold.key, self.limits.holds) {
+                    self.holds.entry(hold.key.clone()).or_insert(hold);
+                }
             }
             Aggregate::Payments => self.keep_record(value(row)?),
             Aggregate::Expectations => {
@@ -88,14 +105,9 @@ impl MemoryStore {
 
     /// Has the journal keep for `key` what `row` finds in memory, or nothing where that is gone; no lock of the caller's may
     /// be open.
-    pub(super) fn write(
-        &self,
-        of: Aggregate,
-        key: String,
-        row: impl FnOnce(&Self, String) -> Option<Row>,
-    ) {
+    pub(super) fn write(&self, key: RowKey, row: impl FnOnce(&Self, RowKey) -> Option<Row>) {
         if let Some(journal) = &self.journal {
-            journal.write(of, key, |key| row(self, key));
+            journal.write(key, |key| row(self, key));
         }
     }
 
@@ -107,24 +119,22 @@ impl MemoryStore {
     }
 
     pub(super) fn write_evidence(&self, tuple: &Fingerprint) {
-        self.write(Aggregate::Evidence, tuple.to_string(), |store, key| {
+        self.write(RowKey::evidence(tuple), |store, key| {
             let kept = store.evidence.get(tuple)?;
-            let until = Some(kept.evidence.until);
-            Row::new(Aggregate::Evidence, key, until, &(tuple, kept.value()))
+            Row::new(key, Some(kept.evidence.until), &(tuple, kept.value()))
         });
     }
 
     pub(super) fn write_agreement(&self, channel: &ChannelName, id: &AgreementId) {
-        self.write(Aggregate::Agreements, format!("{channel}\n{}", id.0), |store, key| {
-            let agreement = store.agreement(channel, id)?;
-            Row::new(Aggregate::Agreements, key, None, &(channel, id, agreement))
+        self.write(RowKey::agreement(channel, id), |store, key| {
+            Row::new(key, None, &(channel, id, store.agreement(channel, id)?))
         });
     }
 
     pub(super) fn write_hold(&self, key: &HoldKey) {
-        self.write(Aggregate::Holds, key.to_string(), |store, name| {
+        self.write(RowKey::hold(key), |store, name| {
             let hold = store.holds.get(key)?;
-            Row::new(Aggregate::Holds, name, Some(hold.until), hold.value())
+            Row::new(name, Some(hold.until), hold.value())
         });
     }
 
@@ -147,11 +157,23 @@ impl MemoryStore {
         }
     }
 
+    /// Whether a need is met, as far as memory knows.
+    fn meets(&self, need: &Need, now: Timestamp) -> bool {
+        match need {
+            Need::NotHeld(key) => self.hold(key, now).is_none(),
+            Need::Open(channel, id) => self.agreement(channel, id).is_none_or(|it| !it.closed),
+            Need::Uncontradicted(tuple, channel, road) => self
+                .evidence
+                .get(tuple)
+                .is_none_or(|kept| !kept.is_contradicted(channel, road.as_ref())),
+        }
+    }
+
     /// What admission finds where no journal stands behind.
     fn claim(&self, admission: &Admission) -> Admitted {
-        let mut holds = admission.payments.iter().flat_map(|payment| &payment.holds);
-        if holds.any(|key| self.hold(key, admission.now).is_some()) {
-            return Admitted::Held;
+        let mut needs = admission.payments.iter().flat_map(|payment| &payment.needs);
+        if let Some(unmet) = needs.find(|need| !self.meets(need, admission.now)) {
+            return unmet.into();
         }
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let claims = || admission.payments.iter().filter_map(|payment| payment.order.as_ref());
@@ -182,7 +204,7 @@ impl Journal for MemoryStore {
     async fn admit(&self, admission: Admission) -> Result<Admitted, StoreLost> {
         let Admission { mode, .. } = admission;
         let admitted = match &self.journal {
-            Some(journal) => journal.admit(admission.clone()).await,
+            Some(journal) => journal.admit(&admission).await,
             None => Ok(self.claim(&admission)),
         };
         if admitted == Ok(Admitted::Yes) || mode == Mode::Observe {
@@ -206,15 +228,39 @@ impl Journal for MemoryStore {
 
     fn reopen(&self, order: &OrderKey, payment: PaymentId) {
         if let Some(journal) = &self.journal {
-            let claimed = Row::order(order, payment, Timestamp::default());
-            let only = claimed.map(|row| row.value);
-            journal.remove(Aggregate::Orders, order.to_string(), only);
+            if let Some(claim) = Row::order(order, payment, Timestamp::default()) {
+                journal.remove(Removal::from(&claim));
+            }
             return;
         }
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if orders.claimed.remove(order) {
             orders.oldest.retain(|other| other != order);
         }
+    }
+
+    async fn fetch(&self, keys: Vec<RowKey>) -> Result<(), StoreLost> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let held = keys.iter().filter(|key| key.of == Aggregate::Holds);
+        let held: Vec<Hold> = held
+            .filter_map(|key| self.holds.get(&HoldKey::parse(&key.name)?).map(|hold| hold.clone()))
+            .collect();
+        let rows = journal.read(keys).await?;
+        // A hold that was released elsewhere is no hold; one that was made here meanwhile is.
+        for hold in held {
+            let key = RowKey::hold(&hold.key);
+            if rows.iter().all(|row| row.key != key) {
+                self.holds.remove_if(&hold.key, |_, now| *now == hold);
+            }
+        }
+        for row in rows {
+            if let Err(error) = self.restore(&row) {
+                let of = row.key.of.as_str();
+                tracing::error!(%error, of, "a row cannot be read: was it written by another Hefu?");
+                return Err(StoreLost);
+            }
+        }
+        Ok(())
     }
 
     async fn flush(&self) -> Result<(), StoreLost> {

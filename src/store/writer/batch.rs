@@ -1,0 +1,152 @@
+//! One commit: first every change, then what is read, then every admission, so that each is decided on all that came before.
+
+use super::{Backend, PURGED_TOGETHER, Waiting};
+use crate::domain::clock::Timestamp;
+use crate::domain::payment::Mode;
+use crate::store::journal::{Admission, Admitted, Leaving, Need};
+use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// An admission, as rows; made by who waits for it.
+pub(super) struct Request {
+    mode: Mode,
+    now: Timestamp,
+    needs: Vec<(RowKey, Need)>,
+    claims: Vec<Row>,
+    payments: Vec<Row>,
+    expectations: Vec<Row>,
+}
+
+impl Request {
+    pub(super) fn new(admission: &Admission) -> Self {
+        let Admission { payments, mode, now } = admission;
+        let needs = payments.iter().flat_map(|payment| &payment.needs);
+        let owed = payments.iter().filter(|payment| payment.expects);
+        Self {
+            mode: *mode,
+            now: *now,
+            needs: needs.map(|need| (need.key(), need.clone())).collect(),
+            claims: payments.iter().filter_map(Leaving::claim).collect(),
+            payments: payments.iter().filter_map(|leaving| Row::payment(&leaving.record)).collect(),
+            expectations: owed.filter_map(|leaving| Row::expectation(&leaving.record)).collect(),
+        }
+    }
+
+    /// What takes back that it left.
+    pub(super) fn undone(&self) -> impl Iterator<Item = Removal> {
+        self.claims.iter().chain(&self.expectations).map(Removal::from)
+    }
+
+    /// The first need that is not met.
+    fn unmet(&self, rows: &HashMap<&RowKey, Row>) -> Option<Admitted> {
+        let unmet = |(key, need): &&(RowKey, Need)| {
+            rows.get(key).is_some_and(|row| !need.is_met_by(row, self.now))
+        };
+        self.needs.iter().find(unmet).map(|(_, need)| need.into())
+    }
+}
+
+/// What those who wait are told, in the order in which they came.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) verdicts: Vec<Admitted>,
+    pub(super) rows: Vec<Vec<Row>>,
+}
+
+/// Commits a batch.
+pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<Told, B::Error> {
+    let (mut puts, mut removals) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
+    let (mut admissions, mut reads, mut purges) = (Vec::new(), Vec::new(), Vec::new());
+    for waiting in batch {
+        match waiting {
+            // Of two changes of one row the later one counts.
+            Waiting::Put(row) => {
+                removals.remove(&row.key);
+                puts.insert(&row.key, row);
+            }
+            Waiting::Remove(removal) => {
+                if removal.only.is_none() {
+                    puts.remove(&removal.key);
+                }
+                removals.entry(&removal.key).or_default().push(removal);
+            }
+            Waiting::Admit(request, _) => admissions.push(&**request),
+            Waiting::Read(keys, _) => reads.push(keys),
+            Waiting::Purge(now) => purges.push(*now),
+            Waiting::Flush(_) => (),
+        }
+    }
+    backend.begin()?;
+    backend.put(&puts.into_values().collect::<Vec<_>>())?;
+    backend.remove(&removals.into_values().flatten().collect::<Vec<_>>())?;
+    let rows = reads.into_iter().map(|keys| backend.read(&keys.iter().collect::<Vec<_>>()));
+    let rows = rows.collect::<Result<_, _>>()?;
+    let verdicts = admit(backend, &admissions)?;
+    for now in purges {
+        for of in Aggregate::ALL {
+            backend.purge(of, now, PURGED_TOGETHER)?;
+        }
+    }
+    backend.commit()?;
+    Ok(Told { verdicts, rows })
+}
+
+/// Decides admissions, and puts what leaves.
+fn admit<B: Backend>(backend: &mut B, requests: &[&Request]) -> Result<Vec<Admitted>, B::Error> {
+    let needed = requests.iter().flat_map(|request| &request.needs).map(|(key, _)| key);
+    let needed: HashSet<&RowKey> = needed.collect();
+    let rows = backend.read(&needed.iter().copied().collect::<Vec<_>>())?;
+    let rows: HashMap<&RowKey, Row> =
+        rows.into_iter().filter_map(|row| Some((*needed.get(&row.key)?, row))).collect();
+    let unmet = requests.iter().map(|request| request.unmet(&rows));
+    let mut verdicts: Vec<Option<Admitted>> = unmet.collect();
+    while verdicts.contains(&None) {
+        claim(backend, requests, &mut verdicts)?;
+    }
+    let verdicts: Vec<Admitted> = verdicts.into_iter().flatten().collect();
+    let left = requests.iter().zip(&verdicts);
+    let left = left
+        .filter(|(request, verdict)| **verdict == Admitted::Yes || request.mode == Mode::Observe);
+    let rows = left.flat_map(|(request, _)| request.payments.iter().chain(&request.expectations));
+    backend.put(&rows.collect::<Vec<_>>())?;
+    Ok(verdicts)
+}
+
+/// Claims the orders of those that are not decided, each all of its own or none. Who wants what an earlier one claims here
+/// waits for the next round, since that one may yet come to nothing.
+fn claim<B: Backend>(
+    backend: &mut B,
+    requests: &[&Request],
+    verdicts: &mut [Option<Admitted>],
+) -> Result<(), B::Error> {
+    let mut claimed = HashSet::new();
+    let mut claims = Vec::new();
+    let mut round = Vec::new();
+    for (request, verdict) in requests.iter().zip(verdicts) {
+        if verdict.is_some() || request.claims.iter().any(|row| claimed.contains(&row.key)) {
+            continue;
+        }
+        let own: HashSet<_> = request.claims.iter().map(|row| &row.key).collect();
+        if own.len() < request.claims.len() {
+            // Two rows of one batch may not be one order either.
+            *verdict = Some(Admitted::AlreadySent);
+            continue;
+        }
+        claimed.extend(own);
+        claims.extend(&request.claims);
+        round.push((request, verdict));
+    }
+    let mut put = backend.claim(&claims)?.into_iter();
+    let mut given_back = Vec::new();
+    for (request, verdict) in round {
+        let put: Vec<bool> = put.by_ref().take(request.claims.len()).collect();
+        if put.iter().all(|put| *put) {
+            *verdict = Some(Admitted::Yes);
+        } else {
+            let own = request.claims.iter().zip(put).filter(|(_, put)| *put);
+            given_back.extend(own.map(|(row, _)| Removal::from(row)));
+            *verdict = Some(Admitted::AlreadySent);
+        }
+    }
+    backend.remove(&given_back.iter().collect::<Vec<_>>())
+}
