@@ -2,6 +2,7 @@
 
 pub mod journal;
 pub mod memory;
+pub mod postgres;
 pub mod row;
 pub mod sqlite;
 pub mod writer;

@@ -5,5 +5,7 @@
 mod contract;
 #[path = "store/lost.rs"]
 mod lost;
+#[path = "store/place.rs"]
+mod place;
 #[path = "store/values.rs"]
 mod values;

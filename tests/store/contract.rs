@@ -1,5 +1,6 @@
 //! What every store promises.
 
+use crate::place::Place;
 use crate::values::{
     NOW, admission, agreement, channel, evidence, hold, leaving, order, payment, record, road,
     tuple,
@@ -10,34 +11,27 @@ use hefu::domain::mismatch::{Mismatch, MismatchKind};
 use hefu::domain::outcome::{Arrival, Decline, Outcome, Suspects};
 use hefu::domain::payment::Mode;
 use hefu::reconcile::hold::HoldKey;
-use hefu::store::journal::{Admitted, Journal as _, OrderKey};
+use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, OrderKey};
 use hefu::store::memory::{Limits, LoadError, MemoryStore};
+use hefu::store::row::RowKey;
 use hefu::store::sqlite::{OpenError, Sqlite};
 use hefu::store::{
     AgreementStore as _, EvidenceStore as _, HoldStore as _, PaymentStore as _, Unmapped,
     UnmappedStore as _,
 };
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-fn file() -> (TempDir, PathBuf) {
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join("hefu.db");
-    (dir, path)
-}
-
-fn open(path: &Path) -> MemoryStore {
-    MemoryStore::open(Limits::default(), Sqlite::open(path).unwrap(), |_| ()).unwrap()
-}
-
 /// Runs `test` on every kind of store.
 async fn every(test: impl AsyncFn(MemoryStore)) {
     test(MemoryStore::new(Limits::default())).await;
-    let (_dir, path) = file();
-    test(open(&path)).await;
+    for place in Place::every() {
+        test(place.open()).await;
+    }
 }
 
 #[tokio::test]
@@ -62,7 +56,7 @@ async fn an_order_is_admitted_once() {
             OrderKey { scenario: hefu::domain::payment::Scenario::Payout, ..order("a") },
             OrderKey { confirms: true, ..order("a") },
         ] {
-            let leaving = hefu::store::journal::Leaving { order: Some(other), ..leaving(6, "") };
+            let leaving = Leaving { order: Some(other), ..leaving(6, "") };
             assert_eq!(store.admit(admission(vec![leaving])).await, Ok(Admitted::Yes));
         }
     })
@@ -123,9 +117,14 @@ async fn what_is_observed_is_kept_whatever_is_found() {
 
 /// Everything that is put is there after a restart, and what was taken away is not.
 #[tokio::test]
-async fn a_file_keeps_everything() {
-    let (_dir, path) = file();
-    let store = open(&path);
+async fn what_lasts_keeps_everything() {
+    for place in Place::every() {
+        keeps_everything(&place).await;
+    }
+}
+
+async fn keeps_everything(place: &Place) {
+    let store = place.open();
     let (channel, road, later) = (channel(), road(), NOW.plus(Duration::from_mins(30)));
     let id = |name: &str| AgreementId(name.into());
     store.put_evidence(tuple(1), evidence(Answer::Match));
@@ -173,7 +172,7 @@ async fn a_file_keeps_everything() {
     };
     let before = told(&store);
     drop(store);
-    let store = open(&path);
+    let store = place.open();
     assert_eq!(told(&store), before);
     assert_eq!(store.expectations(&channel), 1);
     assert_eq!(store.holds(NOW).len(), 1);
@@ -183,60 +182,135 @@ async fn a_file_keeps_everything() {
     assert_eq!(again, Ok(Admitted::AlreadySent), "an order is remembered");
 }
 
-/// During an upgrade two processes have one file: orders and holds are decided in it.
+/// Replicas have one database, and during an upgrade two processes one file: orders and holds are decided in it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_processes_on_one_file_admit_each_order_once() {
-    let (_dir, path) = file();
-    let stores = [Arc::new(open(&path)), Arc::new(open(&path))];
-    let mut racing = JoinSet::new();
-    for order in 0..1_000_u128 {
-        for (at, store) in (1_u128..).zip(&stores) {
-            let store = Arc::clone(store);
-            let leaving = leaving(order * 2 + at, &order.to_string());
-            racing.spawn(async move { (order, store.admit(admission(vec![leaving])).await) });
+async fn two_processes_admit_each_order_once() {
+    for (place, orders) in Place::every().into_iter().zip([1_000, 10_000]) {
+        let stores = [place.open(), place.open()].map(Arc::new);
+        let mut racing = JoinSet::new();
+        for order in 0..orders {
+            for (at, store) in (1..).zip(&stores) {
+                let store = Arc::clone(store);
+                let leaving = leaving(order * 2 + at, &order.to_string());
+                racing.spawn(async move { (order, store.admit(admission(vec![leaving])).await) });
+            }
         }
+        let mut left = BTreeMap::<u128, i32>::new();
+        while let Some(told) = racing.join_next().await {
+            let (order, admitted) = told.unwrap();
+            *left.entry(order).or_default() += i32::from(admitted.unwrap() == Admitted::Yes);
+        }
+        assert!(left.values().all(|left| *left == 1), "{left:?}");
     }
-    let mut left = [0; 1_000];
-    while let Some(told) = racing.join_next().await {
-        let (order, admitted) = told.unwrap();
-        left[usize::try_from(order).unwrap()] += i32::from(admitted.unwrap() == Admitted::Yes);
+}
+
+/// What one process learned binds the very next admission of another, and is there when it looks.
+#[tokio::test]
+async fn what_one_process_learned_binds_the_other() {
+    for place in Place::every() {
+        let [here, there] = [place.open(), place.open()];
+        let (channel, road, id) = (channel(), road(), AgreementId("a".into()));
+        let admit = async |number, need: &Need| {
+            let needs = vec![need.clone()];
+            let leaving = Leaving { needs, ..leaving(number, &number.to_string()) };
+            here.admit(admission(vec![leaving])).await.unwrap()
+        };
+        let held = HoldKey::Tuple(tuple(1));
+        let unheld = Need::NotHeld(held.clone());
+        let open = Need::Open(channel.clone(), id.clone());
+        let unspoilt = Need::Uncontradicted(tuple(1), channel.clone(), Some(road.clone()));
+        for (number, need) in (1..).zip([&unheld, &open, &unspoilt]) {
+            assert_eq!(admit(number, need).await, Admitted::Yes, "nothing is known of it");
+        }
+        there.put_evidence(tuple(1), evidence(Answer::Match));
+        there.put_agreement(&channel, id.clone(), agreement(1), false);
+        there.remember(&channel, "key".into(), agreement(3), NOW.plus(Duration::from_mins(1)));
+        there.flush().await.unwrap();
+        for (number, need) in (11..).zip([&open, &unspoilt]) {
+            assert_eq!(admit(number, need).await, Admitted::Yes);
+        }
+        assert!(here.agreement(&channel, &id).is_none());
+        let keys = vec![open.key(), unspoilt.key(), RowKey::waiting(&channel, "key")];
+        here.fetch(keys.clone()).await.unwrap();
+        assert!(here.agreement(&channel, &id).is_some_and(|agreement| !agreement.closed));
+        assert!(here.evidence(&tuple(1), &channel, Some(&road), NOW).is_some());
+        assert!(here.recall(&channel, "key", NOW).is_some());
+        assert!(there.make_hold(hold(held.clone()), None, 9));
+        there.close_agreement(&channel, &id);
+        there.contradict(&tuple(1), &channel, None);
+        there.flush().await.unwrap();
+        assert_eq!(admit(21, &unheld).await, Admitted::Held);
+        assert_eq!(admit(22, &open).await, Admitted::Overtaken);
+        assert_eq!(admit(23, &unspoilt).await, Admitted::Overtaken);
+        here.fetch(keys).await.unwrap();
+        assert!(here.agreement(&channel, &id).is_some_and(|agreement| agreement.closed));
+        assert!(here.evidence(&tuple(1), &channel, Some(&road), NOW).is_none());
+        // A hold that was released there is looked up here before anybody is refused for it.
+        here.fetch(vec![unheld.key()]).await.unwrap();
+        assert!(here.hold(&held, NOW).is_some());
+        assert!(there.release(&held).is_some());
+        there.flush().await.unwrap();
+        here.fetch(vec![unheld.key()]).await.unwrap();
+        assert!(here.hold(&held, NOW).is_none());
+        assert_eq!(admit(31, &unheld).await, Admitted::Yes);
     }
-    assert!(left.iter().all(|left| *left == 1), "{left:?}");
-    // A hold that one of them makes binds the very next admission of the other.
-    assert!(stores[0].make_hold(hold(HoldKey::Tuple(tuple(1))), None, 9));
-    stores[0].flush().await.unwrap();
-    let held = stores[1].admit(admission(vec![leaving(9_999, "held")])).await;
-    assert_eq!(held, Ok(Admitted::Held));
+}
+
+/// The core hung up: nobody will forward it, and the order may come again.
+#[tokio::test]
+async fn who_does_not_wait_any_more_claims_nothing() {
+    for place in Place::every() {
+        let store = place.open();
+        let mut admit = Box::pin(store.admit(admission(vec![leaving(1, "a")])));
+        assert!(futures::poll!(&mut admit).is_pending());
+        drop(admit);
+        store.flush().await.unwrap();
+        let again = store.admit(admission(vec![leaving(2, "a")])).await;
+        assert_eq!(again, Ok(Admitted::Yes));
+        drop(store);
+        assert_eq!(place.open().expectations(&channel()), 1);
+    }
 }
 
 #[tokio::test]
 async fn what_is_not_kept_any_more_is_purged() {
-    let (_dir, path) = file();
-    let store = open(&path);
+    for place in Place::every() {
+        purges(&place).await;
+    }
+}
+
+async fn purges(place: &Place) {
+    let store = place.open();
     store.put_evidence(tuple(1), evidence(Answer::Match));
     store.put_agreement(&channel(), AgreementId("a".into()), agreement(1), false);
     assert_eq!(store.admit(admission(vec![leaving(1, "a")])).await, Ok(Admitted::Yes));
     store.purge(NOW.plus(Duration::from_hours(2)));
     store.flush().await.unwrap();
     drop(store);
-    let store = open(&path);
+    let store = place.open();
     assert!(store.evidence(&tuple(1), &channel(), None, NOW).is_none());
     assert!(store.agreement(&channel(), &AgreementId("a".into())).is_some(), "kept for ever");
     assert!(store.record(payment(1)).is_some(), "kept for long");
     store.purge(NOW.plus(Duration::from_hours(500 * 24)));
     store.flush().await.unwrap();
     drop(store);
-    let store = open(&path);
+    let store = place.open();
     assert!(store.record(payment(1)).is_none());
     assert_eq!(store.expectations(&channel()), 0);
+}
+
+fn fresh() -> (TempDir, PathBuf) {
+    let place = Place::file();
+    drop(place.open());
+    let Place::File(dir, path) = place else { unreachable!() };
+    (dir, path)
 }
 
 /// A file that is not ours, that a later Hefu wrote, or that is damaged is said to be so, and left alone.
 #[tokio::test]
 async fn a_file_that_cannot_be_used_is_said_to_be_so() {
     let check = |spoil: &dyn Fn(&Path), expected: &dyn Fn(&OpenError) -> bool| {
-        let (_dir, path) = file();
-        drop(open(&path));
+        let (_dir, path) = fresh();
         spoil(&path);
         let before = std::fs::read(&path).unwrap();
         let error = Sqlite::open(&path).unwrap_err();
@@ -257,8 +331,7 @@ async fn a_file_that_cannot_be_used_is_said_to_be_so() {
         &|error| matches!(error, OpenError::Database { .. }),
     );
     // A row that cannot be read is not passed over.
-    let (_dir, path) = file();
-    drop(open(&path));
+    let (_dir, path) = fresh();
     sql(&path, "INSERT INTO holds VALUES ('k', NULL, '{}')");
     let loaded = MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ());
     assert!(matches!(loaded, Err(LoadError::Row { of: "holds", .. })));

@@ -1,0 +1,313 @@
+//! The shared database: `PostgreSQL`, one transaction for whatever waits in one replica, and no two transactions at once.
+
+use crate::domain::clock::Timestamp;
+use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::writer::Backend;
+use openssl::ssl::{SslConnector, SslMethod};
+use openssl::x509::X509;
+use postgres::fallible_iterator::FallibleIterator as _;
+use postgres::types::ToSql;
+use postgres::{Client, Config, Statement};
+use postgres_openssl::MakeTlsConnector;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::time::Duration;
+
+/// What replicas wait for in turn, an advisory lock: `Hefu` in ASCII.
+const TURN: i64 = 0x4865_6675;
+
+/// How long a connection may take, and how long what was sent may stay unacknowledged.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A replica that stops in the middle of a transaction, or a statement that takes as long, gives up its turn.
+const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; \
+     SET idle_in_transaction_session_timeout = '5s'; SET synchronous_commit = on; \
+     SET application_name = 'hefu'; SET client_min_messages = warning";
+
+/// Every version of the schema, from the first; the table `hefu_schema` says how many of them a database has. Never edited: a
+/// change is one more.
+const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres-001.sql")];
+
+/// Why something could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What the database or the way to it said.
+    #[error("{}", said(.0))]
+    Database(#[from] postgres::Error),
+    /// The connection was lost in the middle of a transaction.
+    #[error("the connection is lost")]
+    Lost,
+}
+
+/// Without values: what a database adds in detail may show them.
+fn said(error: &postgres::Error) -> String {
+    match (error.as_db_error(), std::error::Error::source(error)) {
+        (Some(error), _) => format!("{} ({})", error.message(), error.code().code()),
+        (None, Some(source)) => format!("{error}: {source}"),
+        (None, None) => error.to_string(),
+    }
+}
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It cannot be reached, or refuses.
+    #[error("cannot open the store in PostgreSQL: {0}")]
+    Database(#[from] Error),
+    /// The authorities cannot be used.
+    #[error("cannot use the authorities of the store: {0}")]
+    Tls(#[from] openssl::error::ErrorStack),
+    /// It was written by a later Hefu.
+    #[error(
+        "the store in PostgreSQL has schema {found} and this Hefu knows {known}: use the later one"
+    )]
+    Newer {
+        /// Its version.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+}
+
+/// An open database. Its client has a runtime of its own, which must not be driven on another's threads.
+pub struct Postgres {
+    config: Config,
+    tls: MakeTlsConnector,
+    connection: Option<Connection>,
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Postgres {
+    /// Opens the database that `config` names and brings its schema up to date. Its certificate is verified by `authorities`,
+    /// or by the system's where there are none.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(mut config: Config, authorities: &[X509]) -> Result<Self, OpenError> {
+        config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(CONNECT_TIMEOUT);
+        let mut tls = SslConnector::builder(SslMethod::tls())?;
+        for authority in authorities {
+            tls.cert_store_mut().add_cert(authority.clone())?;
+        }
+        let tls = MakeTlsConnector::new(tls.build());
+        let mut store = Self { config, tls, connection: None };
+        let migrated = store.migrate();
+        if migrated.is_err() {
+            store.roll_back();
+        }
+        migrated.map(|()| store)
+    }
+
+    fn migrate(&mut self) -> Result<(), OpenError> {
+        // Replicas may start at once: the second waits, and finds it made.
+        self.begin()?;
+        let found = {
+            let client = &mut self.connection()?.client;
+            let table = "CREATE TABLE IF NOT EXISTS hefu_schema (version BIGINT NOT NULL)";
+            client.batch_execute(table)?;
+            let row = client.query_opt("SELECT version FROM hefu_schema", &[])?;
+            row.map_or(Ok(0), |row| row.try_get::<_, i64>(0))?
+        };
+        let found = usize::try_from(found).unwrap_or(usize::MAX);
+        let known = MIGRATIONS.len();
+        let missing = MIGRATIONS.get(found..).ok_or(OpenError::Newer { found, known })?;
+        if !missing.is_empty() {
+            let known = i64::try_from(known).unwrap_or(i64::MAX);
+            let client = &mut self.connection()?.client;
+            for step in missing {
+                client.batch_execute(step)?;
+            }
+            client.execute("DELETE FROM hefu_schema", &[])?;
+            client.execute("INSERT INTO hefu_schema VALUES ($1)", &[&known])?;
+        }
+        Ok(self.commit()?)
+    }
+
+    /// A connection for a new transaction.
+    fn connect(&mut self) -> Result<&mut Client, Error> {
+        let live = self.connection.take().filter(|connection| !connection.client.is_closed());
+        let connection = match live {
+            Some(connection) => connection,
+            None => {
+                let mut client = self.config.connect(self.tls.clone())?;
+                client.batch_execute(SESSION)?;
+                Connection { client, statements: HashMap::new() }
+            }
+        };
+        Ok(&mut self.connection.insert(connection).client)
+    }
+
+    /// The connection on which the transaction began: on another one nothing of it would be known.
+    fn connection(&mut self) -> Result<&mut Connection, Error> {
+        self.connection.as_mut().ok_or(Error::Lost)
+    }
+}
+
+/// A connection, and what was prepared on it.
+struct Connection {
+    client: Client,
+    statements: HashMap<String, Statement>,
+}
+
+impl From<postgres::Error> for OpenError {
+    fn from(error: postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+impl Connection {
+    fn query(
+        &mut self,
+        sql: String,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<postgres::Row>, Error> {
+        if !self.statements.contains_key(&sql) {
+            let statement = self.client.prepare(&sql)?;
+            self.statements.insert(sql.clone(), statement);
+        }
+        match self.statements.get(&sql) {
+            Some(statement) => Ok(self.client.query(statement, params)?),
+            None => Ok(self.client.query(&sql, params)?),
+        }
+    }
+}
+
+/// By table, in one order everywhere.
+fn by_table<T>(all: &[T], of: impl Fn(&T) -> Aggregate) -> BTreeMap<Aggregate, Vec<&T>> {
+    let mut tables = BTreeMap::<_, Vec<_>>::new();
+    for one in all {
+        tables.entry(of(one)).or_default().push(one);
+    }
+    tables
+}
+
+/// Rows as three columns.
+struct Columns<'r> {
+    names: Vec<&'r str>,
+    until: Vec<Option<i64>>,
+    values: Vec<&'r str>,
+}
+
+impl<'r> Columns<'r> {
+    fn of(rows: &[&&'r Row]) -> Self {
+        Self {
+            names: rows.iter().map(|row| row.key.name.as_str()).collect(),
+            until: rows.iter().map(|row| row.until.map(millis)).collect(),
+            values: rows.iter().map(|row| row.value.as_str()).collect(),
+        }
+    }
+}
+
+fn millis(at: Timestamp) -> i64 {
+    i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn row(of: Aggregate, row: &postgres::Row) -> Result<Row, postgres::Error> {
+    let until = row.try_get::<_, Option<i64>>(1)?;
+    let until = until.map(|until| Timestamp::from_millis(u64::try_from(until).unwrap_or(0)));
+    Ok(Row { key: RowKey { of, name: row.try_get(0)? }, until, value: row.try_get(2)? })
+}
+
+impl Backend for Postgres {
+    type Error = Error;
+
+    fn load(&mut self, of: Aggregate, most: usize, each: &mut dyn FnMut(Row)) -> Result<(), Error> {
+        let sql = format!(
+            "SELECT key, until, value FROM (SELECT * FROM {} ORDER BY key DESC LIMIT $1) AS last ORDER BY key",
+            of.as_str()
+        );
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let mut rows = self.connect()?.query_raw(&sql, [most])?;
+        while let Some(found) = rows.next()? {
+            each(row(of, &found)?);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        // Statements after the lock see what was committed before it: that is what READ COMMITTED says.
+        let sql =
+            format!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({TURN})");
+        Ok(self.connect()?.batch_execute(&sql)?)
+    }
+
+    fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Error> {
+        let mut rows = Vec::new();
+        for (of, keys) in by_table(keys, |key| key.of) {
+            let sql = format!("SELECT key, until, value FROM {} WHERE key = ANY($1)", of.as_str());
+            let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+            for found in self.connection()?.query(sql, &[&names])? {
+                rows.push(row(of, &found)?);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn put(&mut self, rows: &[&Row]) -> Result<(), Error> {
+        for (of, rows) in by_table(rows, |row| row.key.of) {
+            let sql = format!(
+                "INSERT INTO {} (key, until, value) SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[]) \
+                 ON CONFLICT (key) DO UPDATE SET until = excluded.until, value = excluded.value",
+                of.as_str()
+            );
+            let Columns { names, until, values } = Columns::of(&rows);
+            self.connection()?.query(sql, &[&names, &until, &values])?;
+        }
+        Ok(())
+    }
+
+    fn claim(&mut self, rows: &[&Row]) -> Result<Vec<bool>, Error> {
+        let mut put = BTreeMap::<_, HashSet<String>>::new();
+        for (of, rows) in by_table(rows, |row| row.key.of) {
+            let sql = format!(
+                "INSERT INTO {} (key, until, value) SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[]) \
+                 ON CONFLICT (key) DO NOTHING RETURNING key",
+                of.as_str()
+            );
+            let Columns { names, until, values } = Columns::of(&rows);
+            let found = self.connection()?.query(sql, &[&names, &until, &values])?;
+            let names = found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+            put.insert(of, names);
+        }
+        let is_put =
+            |row: &&Row| put.get(&row.key.of).is_some_and(|put| put.contains(&row.key.name));
+        Ok(rows.iter().map(is_put).collect())
+    }
+
+    fn remove(&mut self, rows: &[&Removal]) -> Result<(), Error> {
+        for (of, rows) in by_table(rows, |row| row.key.of) {
+            let table = of.as_str();
+            let sql = format!(
+                "DELETE FROM {table} USING unnest($1::text[], $2::text[]) AS gone (key, value) \
+                 WHERE {table}.key = gone.key AND (gone.value IS NULL OR {table}.value = gone.value)"
+            );
+            let names: Vec<&str> = rows.iter().map(|row| row.key.name.as_str()).collect();
+            let only: Vec<Option<&str>> = rows.iter().map(|row| row.only.as_deref()).collect();
+            self.connection()?.query(sql, &[&names, &only])?;
+        }
+        Ok(())
+    }
+
+    fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Result<(), Error> {
+        let table = of.as_str();
+        let sql = format!(
+            "DELETE FROM {table} WHERE key IN (SELECT key FROM {table} WHERE until <= $1 LIMIT $2)"
+        );
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        self.connection()?.query(sql, &[&millis(now), &most]).map(drop)
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        Ok(self.connection()?.client.batch_execute("COMMIT")?)
+    }
+
+    fn roll_back(&mut self) {
+        // A connection that failed once is not trusted again; closing it gives up its transaction.
+        self.connection = None;
+    }
+}
