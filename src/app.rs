@@ -9,7 +9,7 @@ pub use reload::ReloadError;
 pub use running::{Running, start, start_on};
 
 use crate::admin::{Admin, Token};
-use crate::config::{ChannelMode, Config, InDoubt};
+use crate::config::{ChannelMode, Config, InDoubt, Storage};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::message::profile::RouteRule;
 use crate::metrics::{Metrics, MetricsError};
@@ -24,6 +24,7 @@ use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
 use crate::store::Store;
 use crate::store::memory::{self, MemoryStore};
+use crate::store::postgres::{self, Postgres};
 use crate::store::sqlite::{self, Sqlite};
 use gate::{Entry, ServiceGate, by_specificity};
 use openssl::ssl::SslAcceptor;
@@ -51,10 +52,19 @@ pub enum StartError {
     Door(#[source] openssl::error::ErrorStack),
     /// The store cannot be opened.
     #[error(transparent)]
-    Store(#[from] sqlite::OpenError),
+    File(#[from] sqlite::OpenError),
     /// What it keeps cannot be read.
     #[error(transparent)]
-    Load(#[from] memory::LoadError<rusqlite::Error>),
+    LoadFile(#[from] memory::LoadError<rusqlite::Error>),
+    /// The shared store cannot be opened.
+    #[error(transparent)]
+    Shared(#[from] postgres::OpenError),
+    /// What it keeps cannot be read.
+    #[error(transparent)]
+    LoadShared(#[from] memory::LoadError<postgres::Error>),
+    /// Something panicked that must not.
+    #[error("the store's thread panicked")]
+    Panicked,
     /// An upstream is of no use.
     #[error(transparent)]
     Upstream(#[from] Invalid),
@@ -102,15 +112,24 @@ impl Lasting {
 }
 
 fn store(config: &Config, metrics: Arc<Metrics>) -> Result<MemoryStore, StartError> {
-    let limits = memory::Limits::default();
-    let Some(path) = &config.store else {
-        tracing::warn!("no `[store]`: what is learned is gone with the process");
-        return Ok(MemoryStore::new(limits));
+    let (limits, begun) = (memory::Limits::default(), Instant::now());
+    let on_commit = move |took| metrics.on_commit(took);
+    let store = match &config.store {
+        Storage::Memory => {
+            tracing::warn!("no `[store]`: what is learned is gone with the process");
+            return Ok(MemoryStore::new(limits));
+        }
+        Storage::File(path) => MemoryStore::open(limits, Sqlite::open(path)?, on_commit)?,
+        // Its client has a runtime of its own, which must not be driven on a thread of ours.
+        Storage::Postgres { config, authorities } => std::thread::scope(|scope| {
+            let opening = scope.spawn(|| {
+                let backend = Postgres::open((**config).clone(), authorities)?;
+                Ok(MemoryStore::open(limits, backend, on_commit)?)
+            });
+            opening.join().unwrap_or_else(|_| Err(StartError::Panicked))
+        })?,
     };
-    let begun = Instant::now();
-    let backend = Sqlite::open(path)?;
-    let store = MemoryStore::open(limits, backend, move |took| metrics.on_commit(took))?;
-    tracing::info!(path = %path.display(), took = ?begun.elapsed(), "the store is open");
+    tracing::info!(place = %config.store, took = ?begun.elapsed(), "the store is open");
     Ok(store)
 }
 

@@ -19,7 +19,7 @@ pub use problem::{Problem, Problems, Rendering};
 pub use schema::schema;
 pub use settings::{
     Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence, Holds, Inquiry,
-    Limits, Listen, Notify, Passthrough, Patience, Provider, Secret, Tls, Upstream,
+    Limits, Listen, Notify, Passthrough, Patience, Provider, Secret, Storage, Tls, Upstream,
 };
 pub use text::{AdminAddress, InDoubt};
 

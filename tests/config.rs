@@ -297,6 +297,65 @@ fn what_is_wrong_in_hefu_toml_is_found() {
 }
 
 #[test]
+fn what_is_wrong_with_the_store_is_found() {
+    let check = |text: &str, expected: Expect| check([text, "", "", ""], expected);
+    check("[store]\nfile = 'hefu.db'", expect!["no problem"]);
+    check(
+        "[store]\nfile = 'nowhere/hefu.db'",
+        expect![[r#"
+        hefu.toml:4 the directory of the store is not there
+    "#]],
+    );
+    check(
+        "[store]\nfile = '.'",
+        expect![[r#"
+        hefu.toml:4 the store is a directory
+    "#]],
+    );
+    check("[store]\npostgres = 'host=db.internal user=hefu dbname=hefu'", expect!["no problem"]);
+    check(
+        "[store]\npostgres = 'host=/run/postgresql user=hefu sslmode=disable'",
+        expect!["no problem"],
+    );
+    check(
+        "[store]\npostgres = 'host=db.internal user=hefu sslmode=disable'",
+        expect![[r#"
+        hefu.toml:4 PostgreSQL on another machine without TLS
+    "#]],
+    );
+    check(
+        "[store]\npostgres = 'host=db.internal user=hefu password=secret'",
+        expect![[r#"
+        hefu.toml:4 a password in the configuration
+    "#]],
+    );
+    check(
+        "[store]\npostgres = 'dbname=hefu'",
+        expect![[r#"
+        hefu.toml:4 a connection names its `host` and its `user`
+    "#]],
+    );
+    check(
+        "[store]\npostgres = 'nonsense'",
+        expect![[r#"
+        hefu.toml:4 this is no connection to PostgreSQL
+    "#]],
+    );
+    check(
+        "[store]\npostgres = 'host=h user=u'\nfile = 'hefu.db'",
+        expect![[r#"
+        hefu.toml:4 two stores
+    "#]],
+    );
+    check(
+        "[store]\npostgres = 'host=h user=u'\npassword_file = 'none'",
+        expect![[r#"
+        hefu.toml:5 the file cannot be read: entity not found
+    "#]],
+    );
+}
+
+#[test]
 fn what_is_wrong_in_policy_toml_is_found() {
     let check = |text: &str, expected: Expect| check(["", text, "", ""], expected);
     check("mode.acme = 'uninspected'", expect!["no problem"]);

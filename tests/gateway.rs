@@ -10,10 +10,14 @@
 mod bodies;
 #[path = "gateway/channel.rs"]
 mod channel;
+#[path = "store/cluster.rs"]
+mod cluster;
 #[path = "gateway/connections.rs"]
 mod connections;
 #[path = "gateway/http2.rs"]
 mod http2;
+#[path = "gateway/lasting.rs"]
+mod lasting;
 #[path = "gateway/peers.rs"]
 mod peers;
 #[path = "gateway/process.rs"]

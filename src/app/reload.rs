@@ -37,7 +37,7 @@ impl Fixed {
             ("listen.core", listen.core.to_string()),
             ("listen.notify", format!("{:?}", listen.notify)),
             ("listen.admin", format!("{:?}", listen.admin.as_ref().map(|admin| &admin.address))),
-            ("store.file", format!("{:?}", config.store)),
+            ("store", format!("{:?}", config.store)),
             ("limits.connections", config.limits.connections.to_string()),
         ];
         Self { values, fingerprinter: config.fingerprinter.clone() }

@@ -28,7 +28,7 @@ impl Config {
                 "head_deadline": time(limits.head_deadline), "body_deadline": time(limits.body_deadline), "idle": time(limits.idle),
             },
             "drain": { "idle": time(self.drain.idle), "deadline": time(self.drain.deadline) },
-            "store": { "file": self.store.as_ref().map(|path| path.display().to_string()) },
+            "store": self.store.to_string(),
             "secrets": { "fingerprint_key": MASK },
             "channels": self.channels.iter().map(|(name, channel)| (name.to_string(), dump_channel(channel))).collect::<Map<_, _>>(),
             "unused": self.unused.keys().map(ToString::to_string).collect::<Vec<_>>(),

@@ -117,6 +117,13 @@ pub(super) struct StoreFile {
     /// The database, which is created where there is none; its directory must be there. Without it everything that was learned
     /// is gone with the process, and an order may leave twice.
     pub(super) file: Option<FilePath>,
+    /// Instead of a file, the database that replicas share: `host=db.internal user=hefu dbname=hefu`. Beyond a socket or this
+    /// machine it is reached by TLS only.
+    pub(super) postgres: Option<At<String>>,
+    /// The password of that user.
+    pub(super) password_file: Option<FilePath>,
+    /// The authorities to trust; the system's where absent.
+    pub(super) ca_file: Option<FilePath>,
 }
 
 /// `[secrets]`

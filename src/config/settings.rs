@@ -24,8 +24,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the process ends.
     pub drain: Drain,
-    /// The database; in memory where absent.
-    pub store: Option<PathBuf>,
+    /// Where is kept what is learned.
+    pub store: Storage,
     /// Makes fingerprints.
     pub fingerprinter: Fingerprinter,
     /// The channels in use.
@@ -51,6 +51,35 @@ impl Config {
     pub fn profile(&self, name: &str) -> Option<&Profile> {
         let name = ChannelName::new(name);
         self.channels.get(&name).map(|channel| &channel.profile).or_else(|| self.unused.get(&name))
+    }
+}
+
+/// Where is kept what is learned.
+#[derive(Clone, Debug)]
+pub enum Storage {
+    /// In memory: gone with the process.
+    Memory,
+    /// In this file.
+    File(PathBuf),
+    /// In a database that replicas share.
+    Postgres {
+        /// How it is reached; its `Debug` hides the password.
+        config: Box<postgres::Config>,
+        /// The authorities to trust; the system's where empty.
+        authorities: Vec<X509>,
+    },
+}
+
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Postgres { config, .. } => {
+                write!(f, "PostgreSQL {:?}", config.get_hosts())?;
+                config.get_dbname().map_or(Ok(()), |name| write!(f, " {name}"))
+            }
+        }
     }
 }
 

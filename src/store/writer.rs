@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// How many changes may wait; beyond it nothing is admitted.
 const WAITING_MAX: usize = 65_536;
@@ -23,6 +23,9 @@ const PURGED_TOGETHER: usize = 500;
 
 /// How long after a failed commit the next is tried.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// How long anybody waits for the database; then it counts as lost, and what it admits afterwards is given back.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A database that keeps rows. One transaction at a time, begun and ended by the writer.
 pub trait Backend: Send + 'static {
@@ -191,9 +194,8 @@ impl Writer {
     /// # Errors
     /// [`StoreLost`].
     pub async fn admit(&self, admission: &Admission) -> Result<Admitted, StoreLost> {
-        let (sender, receiver) = oneshot::channel();
-        self.wait(Waiting::Admit(Box::new(Request::new(admission)), sender))?;
-        receiver.await.map_err(|_| StoreLost)?
+        let request = Box::new(Request::new(admission));
+        self.told(|sender| Waiting::Admit(request, sender)).await
     }
 
     /// Those of the rows that there are, everything before being committed.
@@ -201,9 +203,7 @@ impl Writer {
     /// # Errors
     /// [`StoreLost`].
     pub async fn read(&self, keys: Vec<RowKey>) -> Result<Vec<Row>, StoreLost> {
-        let (sender, receiver) = oneshot::channel();
-        self.wait(Waiting::Read(keys, sender))?;
-        receiver.await.map_err(|_| StoreLost)?
+        self.told(|sender| Waiting::Read(keys, sender)).await
     }
 
     /// Waits until everything before is durable.
@@ -211,9 +211,17 @@ impl Writer {
     /// # Errors
     /// [`StoreLost`].
     pub async fn flush(&self) -> Result<(), StoreLost> {
+        self.told(Waiting::Flush).await
+    }
+
+    async fn told<T>(
+        &self,
+        waiting: impl FnOnce(oneshot::Sender<Result<T, StoreLost>>) -> Waiting,
+    ) -> Result<T, StoreLost> {
         let (sender, receiver) = oneshot::channel();
-        self.wait(Waiting::Flush(sender))?;
-        receiver.await.map_err(|_| StoreLost)?
+        self.wait(waiting(sender))?;
+        let told = timeout(WAIT_MAX, receiver).await;
+        told.map_err(|_| StoreLost)?.map_err(|_| StoreLost)?
     }
 
     fn wait(&self, waiting: Waiting) -> Result<(), StoreLost> {

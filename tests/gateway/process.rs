@@ -3,7 +3,6 @@
 use crate::peers::{Channel, Message, PATIENCE, Peer, channel, ok, soon};
 use crate::tls;
 use command_fds::{CommandFdExt as _, FdMapping};
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -17,18 +16,18 @@ use tokio::net::{TcpStream, UnixDatagram};
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 
-const TOKEN: &str = "a token of more than 22 bytes";
+pub(crate) const TOKEN: &str = "a token of more than 22 bytes";
 
 /// What a process wrote, and those after it: they share its standard error.
 #[derive(Default)]
-struct Log {
+pub(crate) struct Log {
     lines: Mutex<Vec<String>>,
     more: Notify,
 }
 
 impl Log {
     /// The `nth` line, from 0, that has all of `words`; waits for it.
-    async fn line(&self, nth: usize, words: &[&str]) -> String {
+    pub(crate) async fn line(&self, nth: usize, words: &[&str]) -> String {
         let waiting = async {
             loop {
                 let more = self.more.notified();
@@ -56,7 +55,7 @@ fn field(line: &str, name: &str) -> String {
 }
 
 /// A configuration in a directory of its own: one made-up channel, observed.
-struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
     fn new(core: &str, channel: &str) -> Self {
@@ -81,15 +80,15 @@ impl Place {
         place
     }
 
-    fn to(bank: &Channel) -> Self {
+    pub(crate) fn to(bank: &Channel) -> Self {
         Self::new("127.0.0.1:0", &format!("upstreams = [\"http://{}\"]", bank.address))
     }
 
-    fn write(&self, file: &str, text: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, file: &str, text: impl AsRef<[u8]>) {
         fs::write(self.0.path().join(file), text).unwrap();
     }
 
-    fn replace(&self, file: &str, from: &str, to: &str) {
+    pub(crate) fn replace(&self, file: &str, from: &str, to: &str) {
         let text = fs::read_to_string(self.0.path().join(file)).unwrap();
         assert!(text.contains(from));
         self.write(file, text.replace(from, to));
@@ -99,11 +98,11 @@ impl Place {
         self.write("policy.toml", "[mode]\nacme = \"observe\"\n");
     }
 
-    fn enforce(&self) {
+    pub(crate) fn enforce(&self) {
         self.write("policy.toml", "[mode]\nacme = { enforce = 100 }\n");
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hefu"));
         command.args(["serve", "--config"]).arg(self.0.path());
         command
@@ -111,10 +110,10 @@ impl Place {
 }
 
 /// A process, and where its sockets are.
-struct Hefu {
+pub(crate) struct Hefu {
     child: Child,
-    log: Arc<Log>,
-    core: SocketAddr,
+    pub(crate) log: Arc<Log>,
+    pub(crate) core: SocketAddr,
     admin: SocketAddr,
     /// The processes, in their order.
     pids: Vec<String>,
@@ -134,7 +133,7 @@ fn kill(signal: &str, pid: &str) -> std::io::Result<ExitStatus> {
 }
 
 impl Hefu {
-    async fn start(mut command: Command) -> Self {
+    pub(crate) async fn start(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -151,7 +150,7 @@ impl Hefu {
         Self { child, log, core: address("core"), admin: address("admin"), pids }
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         assert!(kill(signal, self.pids.last().unwrap()).unwrap().success());
     }
 
@@ -161,11 +160,11 @@ impl Hefu {
         self.pids.push(field(&line, "pid"));
     }
 
-    async fn exit(&mut self) -> ExitStatus {
+    pub(crate) async fn exit(&mut self) -> ExitStatus {
         soon(self.child.wait()).await.unwrap()
     }
 
-    async fn admin(&self, request: &str, body: &str) -> Message {
+    pub(crate) async fn admin(&self, request: &str, body: &str) -> Message {
         let mut peer = Peer::connect(self.admin).await;
         let length = body.len();
         peer.send(format!(
@@ -390,89 +389,6 @@ async fn an_upgrade_fails_no_request() {
     assert!(dump.text().contains("\"enforce\":100"), "{}", dump.text());
     hefu.signal("TERM");
     hefu.log.line(2, &["drained"]).await;
-}
-
-/// By an agreement that nobody knows: annotated, and forwarded in `enforce`.
-fn debit(order: usize) -> String {
-    let body =
-        format!(r#"{{"type":"by_agreement","order":"{order}","amount":"100","agreement":"A"}}"#);
-    format!(
-        "POST /acme/pay HTTP/1.1\r\nHost: bank\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-/// Sends one debit after the other until the process dies; the orders, and whether each was answered.
-async fn debits(core: SocketAddr, orders: impl Iterator<Item = usize>) -> Vec<(usize, bool)> {
-    let mut told = Vec::new();
-    let Ok(stream) = TcpStream::connect(core).await else { return told };
-    let mut core = Peer { stream, ahead: Vec::new() };
-    for order in orders {
-        core.send(debit(order)).await;
-        let answered = core.message(false).await.is_some();
-        told.push((order, answered));
-        if !answered {
-            break;
-        }
-    }
-    told
-}
-
-/// How often each order reached the channel.
-fn arrivals(bank: &Channel) -> BTreeMap<usize, usize> {
-    let mut arrivals = BTreeMap::new();
-    for message in bank.messages() {
-        let body: serde_json::Value = serde_json::from_slice(&message.body).unwrap();
-        *arrivals.entry(body["order"].as_str().unwrap().parse().unwrap()).or_default() += 1;
-    }
-    arrivals
-}
-
-/// Killed under load, every order that reached the channel is known afterwards, and none leaves a second time.
-#[tokio::test]
-async fn what_may_have_left_is_known_after_kill_9() {
-    let bank = channel(|_| ok(r#"{"code":"ok"}"#)).await;
-    let place = Place::to(&bank);
-    place.enforce();
-    place.replace("hefu.toml", "[secrets]", "[store]\nfile = \"hefu.db\"\n[secrets]");
-    let (rounds, mut in_doubt) = (4_usize, 0);
-    for round in 0..rounds {
-        let hefu = Hefu::start(place.command()).await;
-        let lanes = (0..8).map(|lane| {
-            let orders = (0..).map(move |at| (round * 8 + lane) * 1_000_000 + at);
-            tokio::spawn(debits(hefu.core, orders))
-        });
-        let lanes: Vec<_> = lanes.collect();
-        let enough = bank.messages().len() + 50 * (round + 1);
-        while bank.messages().len() < enough {
-            soon(bank.arrived.notified()).await;
-        }
-        drop(hefu);
-        let mut told = Vec::new();
-        for lane in lanes {
-            told.extend(soon(lane).await.unwrap());
-        }
-        let before = arrivals(&bank);
-        assert!(before.values().all(|count| *count == 1), "{before:?}");
-        let hefu = Hefu::start(place.command()).await;
-        for &(order, answered) in &told {
-            let reached = before.contains_key(&order);
-            assert!(reached || !answered, "order {order} was answered and never left");
-            in_doubt += usize::from(reached && !answered);
-            let mut core = Peer::connect(hefu.core).await;
-            core.send(debit(order)).await;
-            let status = core.answer().await.status();
-            assert!(status == 409 || status == 200 && !reached, "order {order}: {status}");
-        }
-        assert!(arrivals(&bank).values().all(|count| *count == 1));
-        // What has no outcome is still owed: a few at most, one for each core.
-        let metrics = hefu.admin("GET /metrics", "").await;
-        let owed = "hefu_expectations_open{channel=\"acme\"} ";
-        let owed = metrics.text().lines().find_map(|line| line.strip_prefix(owed)).unwrap();
-        assert!(owed.parse::<usize>().unwrap() <= 8 * (round + 1), "{owed} owed");
-    }
-    // One for each core and kill at most: what was in doubt is what was in flight.
-    assert!(in_doubt <= 8 * rounds, "{in_doubt} of {}", arrivals(&bank).len());
 }
 
 #[tokio::test]

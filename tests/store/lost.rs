@@ -13,6 +13,7 @@ use hefu::store::{EvidenceStore as _, PaymentStore as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
 use tempfile::TempDir;
 
 /// What happens at a commit.
@@ -20,6 +21,9 @@ const WORKS: u8 = 0;
 const FAILS: u8 = 1;
 /// It happens, and says that it did not: a connection that is lost at the wrong moment.
 const LIES: u8 = 2;
+
+/// It takes for ever: a disk that stalls, a server behind a network that swallows.
+const HANGS: u8 = 3;
 
 struct Faulty {
     inner: Sqlite,
@@ -68,6 +72,12 @@ impl Backend for Faulty {
     fn commit(&mut self) -> Result<(), Fault> {
         match self.fault.load(Ordering::Relaxed) {
             FAILS => Err(Fault::Injected),
+            HANGS => {
+                while self.fault.load(Ordering::Relaxed) == HANGS {
+                    thread::yield_now();
+                }
+                Ok(self.inner.commit()?)
+            }
             LIES => self.inner.commit().map_err(Fault::from).and(Err(Fault::Injected)),
             _ => Ok(self.inner.commit()?),
         }
@@ -143,4 +153,17 @@ async fn what_is_put_while_the_store_is_lost_is_kept_when_it_is_back() {
     let store = world.restarted();
     assert!(store.evidence(&tuple(1), &channel(), None, NOW).is_some());
     assert_eq!(store.expectations(&channel()), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_ever_and_what_is_admitted_too_late_is_given_back() {
+    let world = World::new();
+    world.set(HANGS);
+    let told = world.store.admit(admission(vec![leaving(1, "a")])).await;
+    assert_eq!(told, Err(StoreLost));
+    tokio::time::resume();
+    world.recovered().await;
+    let again = world.store.admit(admission(vec![leaving(2, "a")])).await;
+    assert_eq!(again, Ok(Admitted::Yes));
+    assert_eq!(world.restarted().expectations(&channel()), 1);
 }

@@ -1,14 +1,13 @@
 //! From `hefu.toml` to where this Hefu stands.
 
-use super::{place, within};
+use super::{place, store, within};
 use crate::config::file::{
-    DeployedFile, DrainFile, HefuFile, LimitsFile, ListenFile, ProviderFile, SecretsFile,
-    StoreFile, Time,
+    DeployedFile, DrainFile, HefuFile, LimitsFile, ListenFile, ProviderFile, SecretsFile, Time,
 };
 use crate::config::problem::suggest;
 use crate::config::read::{At, Sheet};
 use crate::config::settings::{
-    Admin, Drain, Limits, Listen, Passthrough, Patience, Provider, Upstream,
+    Admin, Drain, Limits, Listen, Passthrough, Patience, Provider, Storage, Upstream,
 };
 use crate::config::text::{Size, Text};
 use crate::crypto::fingerprint::Fingerprinter;
@@ -16,7 +15,7 @@ use crate::crypto::seal::OpeningKey;
 use crate::domain::id::{KeyId, ProviderName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -34,7 +33,7 @@ pub(crate) struct Deployment {
     pub(crate) listen: Option<Listen>,
     pub(crate) limits: Limits,
     pub(crate) drain: Drain,
-    pub(crate) store: Option<PathBuf>,
+    pub(crate) store: Storage,
     pub(crate) fingerprinter: Option<Fingerprinter>,
     pub(crate) passthrough: Vec<Passthrough>,
 }
@@ -49,7 +48,7 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Deploymen
         listen: listen.and_then(|listen| read_listen(sheet, dir, listen)),
         limits: limits(sheet, &file.limits),
         drain: drain(sheet, &file.drain),
-        store: store(sheet, dir, &file.store),
+        store: store::check(sheet, dir, &file.store),
         fingerprinter: secrets.and_then(|secrets| fingerprinter(sheet, dir, secrets)),
         passthrough: read_passthrough(sheet, dir, file),
     }
@@ -136,20 +135,6 @@ fn drain(sheet: &mut Sheet, file: &DrainFile) -> Drain {
         sheet.problem(&at.span, "the drain's `deadline` comes before its `idle` is over", hint);
     }
     Drain { idle, deadline }
-}
-
-/// The store is opened at the start only, so that a check leaves nothing behind.
-fn store(sheet: &mut Sheet, dir: &Path, file: &StoreFile) -> Option<PathBuf> {
-    let at = file.file.as_ref()?;
-    let path = dir.join(&at.value);
-    let place = path.parent().unwrap_or(dir);
-    if !place.is_dir() {
-        let hint = format!("create it first: `mkdir -p {}`", place.display());
-        sheet.problem(&at.span, "the directory of the store is not there", hint);
-    } else if path.is_dir() {
-        sheet.problem(&at.span, "the store is a directory", "name a file in it, such as `hefu.db`");
-    }
-    Some(path)
 }
 
 fn size(

@@ -92,7 +92,7 @@ fn read_tls(
     })
 }
 
-fn certificates(sheet: &mut Sheet, dir: &Path, path: &FilePath) -> Option<Vec<X509>> {
+pub(crate) fn certificates(sheet: &mut Sheet, dir: &Path, path: &FilePath) -> Option<Vec<X509>> {
     let pem = secret(sheet, dir, path)?;
     let read = X509::stack_from_pem(pem.expose()).ok().filter(|chain| !chain.is_empty());
     if read.is_none() {
