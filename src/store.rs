@@ -53,7 +53,7 @@ pub struct Evidence {
     pub witness: Witness,
     /// Through which house.
     pub road: Option<Road>,
-    /// When.
+    /// When it was asked for: what a channel said since then is the newer word.
     pub at: Timestamp,
     /// Until when it may be used.
     pub until: Timestamp,
@@ -69,10 +69,31 @@ pub trait EvidenceStore: Send + Sync {
         road: Option<&Road>,
         now: Timestamp,
     ) -> Option<Evidence>;
-    /// Keeps evidence; a newer answer supersedes an older one and its contradictions.
+    /// Keeps evidence; an answer supersedes what was asked before it, and the contradictions of that time.
     fn put_evidence(&self, tuple: Fingerprint, evidence: Evidence);
-    /// An outcome of `channel` contradicts the evidence for that channel and its road.
-    fn contradict(&self, tuple: &Fingerprint, channel: &ChannelName, road: Option<&Road>);
+    /// An outcome of `channel` at `at` contradicts the evidence for that channel and its road.
+    fn contradict(
+        &self,
+        tuple: &Fingerprint,
+        channel: &ChannelName,
+        road: Option<&Road>,
+        at: Timestamp,
+    );
+}
+
+/// An outcome that contradicts evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Contradiction {
+    channel: ChannelName,
+    road: Option<Road>,
+    at: Timestamp,
+}
+
+impl Contradiction {
+    /// Whether the evidence is no evidence at `channel` for it.
+    fn holds_for(&self, channel: &ChannelName, road: Option<&Road>) -> bool {
+        self.channel == *channel || (road.is_some() && self.road.as_ref() == road)
+    }
 }
 
 /// An agreement between a payer and a merchant at a channel.

@@ -198,8 +198,8 @@ impl Service {
             elements: pending.checks,
             witness: Witness::Channel(channel.clone()),
             road: pending.channel.profile.road.clone(),
-            at: now,
-            until: now.plus(self.settings.match_valid_for),
+            at: pending.at,
+            until: pending.at.plus(self.settings.match_valid_for),
         });
         let verified = matched.or(checked);
         let bind = Agreement {
@@ -232,7 +232,6 @@ impl Service {
 
     fn learn_from_verify(&self, pending: &Pending, answer: Answer) {
         let Some((tuple, elements)) = pending.known.tuple else { return };
-        let now = self.now();
         let valid_for = if answer == Answer::Match {
             self.settings.match_valid_for
         } else {
@@ -245,8 +244,8 @@ impl Service {
                 elements,
                 witness: Witness::Channel(pending.channel.name().clone()),
                 road: pending.channel.profile.road.clone(),
-                at: now,
-                until: now.plus(valid_for),
+                at: pending.at,
+                until: pending.at.plus(valid_for),
             },
         );
     }
@@ -287,7 +286,7 @@ impl Service {
             return;
         }
         if let Some((tuple, _)) = pending.known.tuple {
-            self.store.contradict(&tuple, channel, pending.channel.profile.road.as_ref());
+            self.store.contradict(&tuple, channel, pending.channel.profile.road.as_ref(), now);
         }
     }
 }

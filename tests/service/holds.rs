@@ -1,0 +1,36 @@
+//! What is held, for how long, and what sets it free.
+
+use crate::{World, world};
+use hefu::service::{Binding, Channel};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The channel says no while a provider is being asked: the provider's word is the older one, however late it comes.
+#[tokio::test]
+async fn a_late_answer_does_not_undo_the_channels_word() {
+    for verified in [true, false] {
+        let world = Arc::new(world());
+        // Either the evidence of the first debit is too old by now, or there never was any.
+        let binding = if verified { Binding::Enforce(100) } else { Binding::Observe };
+        let channel = Arc::new(Channel { binding, profile: world.channel.profile.clone() });
+        let earlier = world.judge(&channel, &World::debit("1", 0)).await.unwrap();
+        let before = world.first.asked();
+        world.later(Duration::from_hours(90 * 24));
+        let all = world.first.gate.acquire_many(1000).await.unwrap();
+        let waiting = world.clone();
+        let waiting = tokio::spawn(async move { waiting.send(&World::debit("2", 0), "ok").await });
+        while world.first.asked() == before {
+            tokio::task::yield_now().await;
+        }
+        world.later(Duration::from_secs(1));
+        world.settle(earlier, "phone").await;
+        world.later(Duration::from_secs(1));
+        drop(all);
+        assert_eq!(waiting.await.unwrap(), "403 held []");
+        assert_eq!(world.held(), 1);
+        // Nor is it evidence at this channel: a bind asks again, and that answer is the newer word.
+        let bind = World::debit("3", 0).replace("debit", "bind");
+        assert!(world.send(&bind, "ok").await.starts_with("decision: permit"));
+        assert_eq!((world.first.asked(), world.held()), (before + 2, 0));
+    }
+}
