@@ -107,6 +107,8 @@ pub struct Agreement {
     pub card: Option<Fingerprint>,
     /// The issuing bank.
     pub bank: Option<Bank>,
+    /// Which of them the core merely told beside the bind.
+    pub asserted: ElementSet,
     /// What was verified at the bind, where we verified.
     pub verified: Option<Evidence>,
     /// Whether its elements were verified at its bind, by us or by the channel's own check.

@@ -3,6 +3,8 @@
 
 #[path = "service/holds.rs"]
 mod holds;
+#[path = "service/told.rs"]
+mod told;
 
 use async_trait::async_trait;
 use expect_test::{Expect, expect};
@@ -33,6 +35,9 @@ const FOUR: ElementSet = ElementSet::EMPTY
     .with(Element::IdNumber)
     .with(Element::Pan)
     .with(Element::Phone);
+
+/// `person(0)`, as the core tells it beside a message that seals it.
+const TOLD: &str = "name=:5byg5LiJ:, id_number=:MTEwMTA1MTk0OTEyMzEwMDJY:, pan=:NjIwMDAwMDAwMDAwMDAwNQ==:, phone=:MTM4MDAwMDAwMDA=:";
 
 #[derive(Debug, Default)]
 struct Hand(AtomicU64);
@@ -175,10 +180,13 @@ impl World {
         }
     }
 
-    /// Judges a message.
+    /// Judges a message. Its elements are told beside it where it has an `envelope`.
     async fn judge(&self, channel: &Arc<Channel>, message: &str) -> Result<Judged, Box<Refusal>> {
         let body = format!("{{{message}}}");
-        let request = Request::post("/acme/", "application/json", body.as_bytes());
+        let request = Request {
+            told: message.contains("envelope").then_some(TOLD),
+            ..Request::post("/acme/", "application/json", body.as_bytes())
+        };
         self.service.judge(channel, &request).await.map(|(_permit, judged)| judged)
     }
 

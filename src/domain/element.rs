@@ -114,6 +114,11 @@ impl ElementSet {
         self.0 & other.0 == other.0
     }
 
+    /// Whether an element is in both sets.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// The elements in both sets.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {

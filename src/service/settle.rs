@@ -2,7 +2,7 @@
 
 use crate::domain::answer::Answer;
 use crate::domain::element::ElementSet;
-use crate::domain::mismatch::{Mismatch, MismatchKind};
+use crate::domain::mismatch::Mismatch;
 use crate::domain::outcome::{Arrival, Decline, Outcome, Suspects};
 use crate::domain::payment::Scenario;
 use crate::message::outcome::{self, Reading, Told};
@@ -114,16 +114,7 @@ impl Service {
             });
         }
         if let Some(mismatch) = mismatch {
-            let witness = pending
-                .known
-                .verified
-                .as_ref()
-                .filter(|_| mismatch.kind != MismatchKind::UnverifiedThenNoMatch);
-            self.metrics.on_mismatch(
-                channel,
-                witness.map(|evidence| evidence.witness.as_str()),
-                mismatch,
-            );
+            self.metrics.on_mismatch(channel, pending.blamed(mismatch), mismatch);
         }
         if pending.scenario.moves_money() && !reading.outcome.is_open() {
             self.store.close_expectation(channel, pending.payment);
@@ -163,14 +154,12 @@ impl Service {
             Scenario::Bind => self.remember(pending, reading),
             Scenario::Debit | Scenario::Pay => {
                 // A success settles what was held, where it proves the elements or the agreement.
-                if let Some((tuple, set)) = pending.known.tuple
-                    && pending.agreement.is_none()
-                    && pending.checks.is_superset(set)
-                {
-                    self.end_hold(&HoldKey::Tuple(tuple));
-                }
-                if let Some(id) = &pending.agreement {
-                    self.end_hold(&HoldKey::Agreement(pending.channel.name().clone(), id.clone()));
+                match &pending.agreement {
+                    Some(id) => {
+                        let channel = pending.channel.name().clone();
+                        self.end_hold(&HoldKey::Agreement(channel, id.clone()));
+                    }
+                    None => self.end_proven(pending),
                 }
             }
             Scenario::Withdraw
@@ -184,6 +173,19 @@ impl Service {
         }
     }
 
+    /// The channel checked all that a tuple consists of. What was told is settled by what it holds to be the same.
+    fn end_proven(&self, pending: &Pending) {
+        let Some((tuple, set)) = pending.known.tuple else { return };
+        if pending.checks.is_superset(set) {
+            self.end_hold(&HoldKey::Tuple(tuple));
+        }
+        if let Some(told) = pending.known.told
+            && message(pending).is_some_and(|message| message.checks.is_superset(set))
+        {
+            self.end_hold(&HoldKey::Tuple(told));
+        }
+    }
+
     /// A bind went through a step: its tuple waits for the next one, or it yields an agreement.
     fn remember(&self, pending: &Pending, reading: &Reading) {
         if pending.scenario != Scenario::Bind {
@@ -192,7 +194,9 @@ impl Service {
         let (channel, known, now) = (pending.channel.name(), &pending.known, self.now());
         // The channel's own check at the bind verifies too, where ours did not match.
         let matched = known.verified.clone().filter(|evidence| evidence.answer == Answer::Match);
-        let proved = reading.outcome == Outcome::Succeeded && !pending.checks.is_empty();
+        let proved = reading.outcome == Outcome::Succeeded
+            && !pending.checks.is_empty()
+            && known.asserted.is_empty();
         let checked = proved.then(|| Evidence {
             answer: Answer::Match,
             elements: pending.checks,
@@ -205,6 +209,7 @@ impl Service {
         let bind = Agreement {
             merchant: known.merchant.clone(),
             tuple: known.tuple,
+            asserted: known.asserted,
             card: known.card,
             bank: known.bank.clone(),
             good: verified.is_some(),
@@ -225,9 +230,10 @@ impl Service {
             .and_then(|message| message.yields.as_ref())
             .is_some_and(|yields| yields.closes_same_card);
         self.store.put_agreement(channel, id.clone(), bind, closes);
-        if let Some((tuple, _)) = known.tuple {
+        if let Some((tuple, _)) = known.tuple.filter(|_| known.asserted.is_empty()) {
             self.end_hold(&HoldKey::Tuple(tuple));
         }
+        self.end_proven(pending);
     }
 
     fn learn_from_verify(&self, pending: &Pending, answer: Answer) {
@@ -261,9 +267,11 @@ impl Service {
     /// The debit outcome prevails: evidence loses its worth here, and the next debit waits; unless the brake is on.
     fn contradict(&self, pending: &Pending) {
         let (channel, now) = (pending.channel.name(), self.now());
-        let key = match (&pending.agreement, pending.known.tuple) {
+        let known = &pending.known;
+        let own = known.told.or(known.tuple.map(|(tuple, _)| tuple));
+        let key = match (&pending.agreement, own) {
             (Some(id), _) => HoldKey::Agreement(channel.clone(), id.clone()),
-            (None, Some((tuple, _))) => HoldKey::Tuple(tuple),
+            (None, Some(own)) => HoldKey::Tuple(own),
             (None, None) => return,
         };
         let hold = Hold {
@@ -275,17 +283,15 @@ impl Service {
         };
         let standing = self.store.hold(&hold.key, now).is_some();
         if !standing
-            && !self.store.make_hold(
-                hold,
-                pending.known.bank.as_ref(),
-                self.settings.holds_per_hour,
-            )
+            && !self.store.make_hold(hold, known.bank.as_ref(), self.settings.holds_per_hour)
         {
             self.metrics.on_hold_paused(channel, None);
             tracing::warn!(channel = channel.as_str(), payment.id = %pending.payment, "holds are paused: too many within the hour");
             return;
         }
-        if let Some((tuple, _)) = pending.known.tuple {
+        if let Some((tuple, set)) = known.tuple
+            && !known.asserted.meets(set)
+        {
             self.store.contradict(&tuple, channel, pending.channel.profile.road.as_ref(), now);
         }
     }
