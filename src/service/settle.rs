@@ -151,7 +151,16 @@ impl Service {
         match pending.scenario {
             Scenario::Verify => self.learn_from_verify(pending, Answer::Match),
             Scenario::Unbind => self.close(pending),
-            Scenario::Bind => self.remember(pending, reading),
+            Scenario::Bind => {
+                self.remember(pending, reading);
+                // Whether it yielded an agreement or not, and that one too, should it be an old one.
+                if self.end_proven(pending)
+                    && let Some(id) = &reading.agreement
+                {
+                    let channel = pending.channel.name().clone();
+                    self.end_hold(&HoldKey::Agreement(channel, id.clone()));
+                }
+            }
             Scenario::Debit | Scenario::Pay => {
                 // A success settles what was held, where it proves the elements or the agreement.
                 match &pending.agreement {
@@ -159,7 +168,9 @@ impl Service {
                         let channel = pending.channel.name().clone();
                         self.end_hold(&HoldKey::Agreement(channel, id.clone()));
                     }
-                    None => self.end_proven(pending),
+                    None => {
+                        self.end_proven(pending);
+                    }
                 }
             }
             Scenario::Withdraw
@@ -173,17 +184,18 @@ impl Service {
         }
     }
 
-    /// The channel checked all that a tuple consists of. What was told is settled by what it holds to be the same.
-    fn end_proven(&self, pending: &Pending) {
-        let Some((tuple, set)) = pending.known.tuple else { return };
-        if pending.checks.is_superset(set) {
-            self.end_hold(&HoldKey::Tuple(tuple));
+    /// Ends the hold on a tuple where the channel checked all of it, and says whether it did. What was told is settled by what
+    /// the core says is the same.
+    fn end_proven(&self, pending: &Pending) -> bool {
+        let Some((tuple, set)) = pending.known.tuple else { return false };
+        let proven = message(pending).is_some_and(|message| message.checks.is_superset(set));
+        if proven {
+            let read = pending.checks.is_superset(set).then_some(tuple);
+            for tuple in read.into_iter().chain(pending.known.told) {
+                self.end_hold(&HoldKey::Tuple(tuple));
+            }
         }
-        if let Some(told) = pending.known.told
-            && message(pending).is_some_and(|message| message.checks.is_superset(set))
-        {
-            self.end_hold(&HoldKey::Tuple(told));
-        }
+        proven
     }
 
     /// A bind went through a step: its tuple waits for the next one, or it yields an agreement.
@@ -230,10 +242,6 @@ impl Service {
             .and_then(|message| message.yields.as_ref())
             .is_some_and(|yields| yields.closes_same_card);
         self.store.put_agreement(channel, id.clone(), bind, closes);
-        if let Some((tuple, _)) = known.tuple.filter(|_| known.asserted.is_empty()) {
-            self.end_hold(&HoldKey::Tuple(tuple));
-        }
-        self.end_proven(pending);
     }
 
     fn learn_from_verify(&self, pending: &Pending, answer: Answer) {

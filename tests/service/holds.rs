@@ -1,6 +1,7 @@
 //! What is held, for how long, and what sets it free.
 
 use crate::{World, world};
+use hefu::domain::answer::Answer;
 use hefu::service::{Binding, Channel};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,4 +34,32 @@ async fn a_late_answer_does_not_undo_the_channels_word() {
         assert!(world.send(&bind, "ok").await.starts_with("decision: permit"));
         assert_eq!((world.first.asked(), world.held()), (before + 2, 0));
     }
+}
+
+/// The way out that every refusal names, at a channel whose bind yields no agreement and for which no provider can answer.
+#[tokio::test]
+async fn a_bind_that_checks_everything_frees_whether_it_yields_or_not() {
+    let bind = |kind: &str| World::debit("b", 0).replace("debit", kind);
+    for (kind, code, held) in
+        [("bind_only", "ok", 0), ("bind", "ok", 0), ("bind", "taken", 1), ("bind_only", "poor", 1)]
+    {
+        let world = world();
+        world.send(&World::debit("1", 0), "phone").await;
+        world.later(Duration::from_secs(1));
+        world.first.will(&[Answer::NotPossible]);
+        world.second.will(&[Answer::NotPossible]);
+        world.send(&bind(kind), code).await;
+        assert_eq!(world.held(), held, "{kind} {code}");
+    }
+    // A bind that yields the agreement that was contradicted sets that free as well.
+    let world = world();
+    let debit = |order: &str| {
+        format!(r#""type":"by_agreement","order":"{order}","amount":"100","agreement":"A-ok""#)
+    };
+    world.send(&bind("bind"), "ok").await;
+    world.send(&debit("1"), "phone").await;
+    assert!(world.send(&debit("2"), "ok").await.starts_with("403 held"));
+    world.later(Duration::from_secs(1));
+    world.send(&bind("bind"), "ok").await;
+    assert!(world.send(&debit("3"), "ok").await.starts_with("decision: permit"));
 }
