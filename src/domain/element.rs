@@ -98,6 +98,12 @@ impl ElementSet {
     /// The empty set.
     pub const EMPTY: Self = Self(0);
 
+    /// Every element.
+    pub const ALL: Self = Self((1 << Element::ALL.len()) - 1);
+
+    /// What is never kept and never fingerprinted.
+    pub const SECRET: Self = Self::EMPTY.with(Element::Cvv2).with(Element::Expiry);
+
     /// This set and `element`.
     #[must_use]
     pub const fn with(self, element: Element) -> Self {

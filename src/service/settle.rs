@@ -127,7 +127,7 @@ impl Service {
             Outcome::NoMatch(suspects) => {
                 if pending.scenario == Scenario::Verify {
                     self.learn_from_verify(pending, Answer::NoMatch(named(suspects, pending)));
-                } else {
+                } else if suspects.set().meets(suspected(pending)) {
                     self.contradict(pending);
                 }
             }
@@ -356,6 +356,12 @@ pub(crate) fn told(
         }
         (Reported::Answer { .. } | Reported::InDoubt, _) => Some(Told::Whole(Reading::UNKNOWN)),
     }
+}
+
+/// What a `no_match` must meet to say anything of the next debit: card secrets that came with this one are in no tuple.
+fn suspected(pending: &Pending) -> ElementSet {
+    let lasting = || ElementSet::ALL.difference(ElementSet::SECRET);
+    pending.known.tuple.map_or_else(lasting, |(_, set)| set)
 }
 
 /// The elements that a channel's `no_match` names, of those that were verified; none where it names none of them or all.

@@ -63,3 +63,18 @@ async fn a_bind_that_checks_everything_frees_whether_it_yields_or_not() {
     world.send(&bind("bind"), "ok").await;
     assert!(world.send(&debit("3"), "ok").await.starts_with("decision: permit"));
 }
+
+/// An expiry that was mistyped says nothing of the elements that a later debit is verified by.
+#[tokio::test]
+async fn a_no_match_on_other_elements_holds_and_contradicts_nothing() {
+    let world = world();
+    world.send(&World::debit("1", 0), "secret").await;
+    assert_eq!(world.held(), 0);
+    assert!(world.send(&World::debit("2", 0), "ok").await.starts_with("decision: permit"));
+    assert_eq!(world.first.asked(), 1);
+    let debit = r#""type":"by_agreement","order":"3","amount":"100","agreement":"never seen""#;
+    world.send(debit, "secret").await;
+    assert_eq!(world.held(), 0);
+    world.send(&debit.replace('3', "4"), "phone").await;
+    assert_eq!(world.held(), 1);
+}
