@@ -54,7 +54,7 @@ pub struct Evidence {
     pub witness: Witness,
     /// Through which house.
     pub road: Option<Road>,
-    /// When.
+    /// When it was asked for: what a channel said since then is the newer word.
     pub at: Timestamp,
     /// Until when it may be used.
     pub until: Timestamp,
@@ -70,10 +70,31 @@ pub trait EvidenceStore: Send + Sync {
         road: Option<&Road>,
         now: Timestamp,
     ) -> Option<Evidence>;
-    /// Keeps evidence; a newer answer supersedes an older one and its contradictions.
+    /// Keeps evidence; an answer supersedes what was asked before it, and the contradictions of that time.
     fn put_evidence(&self, tuple: Fingerprint, evidence: Evidence);
-    /// An outcome of `channel` contradicts the evidence for that channel and its road.
-    fn contradict(&self, tuple: &Fingerprint, channel: &ChannelName, road: Option<&Road>);
+    /// An outcome of `channel` at `at` contradicts the evidence for that channel and its road.
+    fn contradict(
+        &self,
+        tuple: &Fingerprint,
+        channel: &ChannelName,
+        road: Option<&Road>,
+        at: Timestamp,
+    );
+}
+
+/// An outcome that contradicts evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Contradiction {
+    channel: ChannelName,
+    road: Option<Road>,
+    at: Timestamp,
+}
+
+impl Contradiction {
+    /// Whether the evidence is no evidence at `channel` for it.
+    fn holds_for(&self, channel: &ChannelName, road: Option<&Road>) -> bool {
+        self.channel == *channel || (road.is_some() && self.road.as_ref() == road)
+    }
 }
 
 /// An agreement between a payer and a merchant at a channel.
@@ -87,6 +108,8 @@ pub struct Agreement {
     pub card: Option<Fingerprint>,
     /// The issuing bank.
     pub bank: Option<Bank>,
+    /// Which of them the core merely told beside the bind.
+    pub asserted: ElementSet,
     /// What was verified at the bind, where we verified.
     pub verified: Option<Evidence>,
     /// Whether its elements were verified at its bind, by us or by the channel's own check.

@@ -1,6 +1,11 @@
 //! The service with a made-up channel, a scripted provider and a clock in hand: what becomes of one payment after another.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "service/holds.rs"]
+mod holds;
+#[path = "service/told.rs"]
+mod told;
+
 use async_trait::async_trait;
 use expect_test::{Expect, expect};
 use hefu::config;
@@ -12,6 +17,8 @@ use hefu::message::extract::Request;
 use hefu::metrics::Metrics;
 use hefu::provider::{Billable, Capability, Inquiry, Provider, Reply};
 use hefu::route::Candidate;
+use hefu::service::judge::Judged;
+use hefu::service::refusal::Refusal;
 use hefu::service::settle::Reported;
 use hefu::service::verify::Flights;
 use hefu::service::{Binding, Channel, Entry, Service, Settings};
@@ -28,6 +35,9 @@ const FOUR: ElementSet = ElementSet::EMPTY
     .with(Element::IdNumber)
     .with(Element::Pan)
     .with(Element::Phone);
+
+/// `person(0)`, as the core tells it beside a message that seals it.
+const TOLD: &str = "name=:5byg5LiJ:, id_number=:MTEwMTA1MTk0OTEyMzEwMDJY:, pan=:NjIwMDAwMDAwMDAwMDAwNQ==:, phone=:MTM4MDAwMDAwMDA=:";
 
 #[derive(Debug, Default)]
 struct Hand(AtomicU64);
@@ -153,16 +163,14 @@ impl World {
     }
 
     async fn send_answered(&self, message: &str, reported: Reported<'_>) -> String {
-        let body = format!("{{{message}}}");
-        let request = Request::post("/acme/", "application/json", body.as_bytes());
-        match self.service.judge(&self.channel, &request).await {
+        match self.judge(&self.channel, message).await {
             Err(refusal) => {
                 let reasons: Vec<_> =
                     refusal.reasons.iter().map(|reason| reason.as_str()).collect();
                 format!("{} {} [{}]", refusal.status, reasons.join(" "), refusal.elements)
             }
-            Ok((_permit, pending)) => {
-                let told = self.service.settle(pending, reported).await;
+            Ok(judged) => {
+                let told = self.service.settle(judged, reported).await;
                 let shown = told.iter().filter(|(name, _)| *name != "hefu-payment");
                 shown
                     .map(|(name, value)| format!("{}: {value}", name.trim_start_matches("hefu-")))
@@ -170,6 +178,28 @@ impl World {
                     .join("\n")
             }
         }
+    }
+
+    /// Judges a message. Its elements are told beside it where it has an `envelope`.
+    async fn judge(&self, channel: &Arc<Channel>, message: &str) -> Result<Judged, Box<Refusal>> {
+        let body = format!("{{{message}}}");
+        let request = Request {
+            told: message.contains("envelope").then_some(TOLD),
+            ..Request::post("/acme/", "application/json", body.as_bytes())
+        };
+        self.service.judge(channel, &request).await.map(|(_permit, judged)| judged)
+    }
+
+    /// Settles what was judged, with `code`.
+    async fn settle(&self, judged: Judged, code: &str) {
+        let answer = format!(r#"{{"code":"{code}"}}"#);
+        let (content_type, body) = (None, answer.as_bytes());
+        self.service.settle(judged, Reported::Answer { status: 200, content_type, body }).await;
+    }
+
+    /// How many holds stand.
+    fn held(&self) -> usize {
+        self.service.standing_holds().len()
     }
 
     async fn check(&self, message: &str, code: &str, expected: Expect) {
@@ -287,6 +317,7 @@ async fn the_debit_outcome_prevails() {
     assert_eq!(world.first.asked(), 1);
     assert!(world.send(&World::debit("3", 1), "ok").await.starts_with("decision: permit"));
     // A bind is not held; its fresh match settles the hold.
+    world.later(Duration::from_secs(1));
     let bind = format!(r#""type":"bind","order":"4",{}"#, person(0));
     assert!(world.send(&bind, "ok").await.starts_with("decision: permit"));
     assert_eq!(world.first.asked(), 3);
@@ -305,6 +336,7 @@ async fn a_hold_ends_by_time_and_by_hand() {
     let held: Vec<_> = world.service.standing_holds().into_iter().map(|hold| hold.key).collect();
     assert_eq!(held.len(), 1);
     assert_eq!(world.service.release_holds(&held, "the customer called"), 1);
+    world.later(Duration::from_secs(1));
     assert!(world.send(&World::debit("5", 1), "ok").await.starts_with("decision: permit"));
 }
 

@@ -98,6 +98,12 @@ impl ElementSet {
     /// The empty set.
     pub const EMPTY: Self = Self(0);
 
+    /// Every element.
+    pub const ALL: Self = Self((1 << Element::ALL.len()) - 1);
+
+    /// What is never kept and never fingerprinted.
+    pub const SECRET: Self = Self::EMPTY.with(Element::Cvv2).with(Element::Expiry);
+
     /// This set and `element`.
     #[must_use]
     pub const fn with(self, element: Element) -> Self {
@@ -112,6 +118,11 @@ impl ElementSet {
     /// Whether every element of `other` is in this set.
     pub const fn is_superset(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether an element is in both sets.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// The elements in both sets.

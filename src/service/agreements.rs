@@ -75,6 +75,7 @@ impl Service {
                 .map(|tuple| (tuple, set)),
             card: elements.pan.as_ref().map(|pan| self.fingerprinter.text("card", pan.expose())),
             bank: elements.pan.as_ref().map(|pan| Bank::new(pan.bin())),
+            asserted: ElementSet::EMPTY,
             verified: None,
             good: true,
             closed: false,

@@ -81,8 +81,8 @@ pub(crate) fn settled(
         .push(("hefu-outcome", outcome.with("arrival", token(Arrival::Sync.as_str())).finish()));
     if let Some(mismatch) = mismatch {
         let mut field = Field::token(mismatch.kind.as_str());
-        if let Some(evidence) = &pending.known.verified {
-            field = field.with("provider", string(evidence.witness.as_str()));
+        if let Some(provider) = pending.blamed(mismatch) {
+            field = field.with("provider", string(provider));
         }
         annotations.push((
             "hefu-mismatch",

@@ -23,6 +23,10 @@ pub(crate) struct Known {
     pub(crate) merchant: Option<MerchantId>,
     pub(crate) order: Option<OrderId>,
     pub(crate) tuple: Option<(Fingerprint, ElementSet)>,
+    /// Elements that the core told beside the message, or beside the bind of its agreement: the channel may have read others.
+    pub(crate) asserted: ElementSet,
+    /// The tuple as told by this merchant to this channel, where the core told any of it.
+    pub(crate) told: Option<Fingerprint>,
     pub(crate) card: Option<Fingerprint>,
     pub(crate) bank: Option<Bank>,
     pub(crate) verified: Option<Evidence>,
@@ -42,6 +46,7 @@ impl Service {
         let Judging { channel, message, .. } = judging;
         let payment = &part.payment;
         let mut known = self.fingerprints(part);
+        known.told = self.told(channel, &known);
         if payment.scenario == Scenario::Verify {
             return (Basis::Passing, known);
         }
@@ -52,11 +57,12 @@ impl Service {
             let (standing, agreement) = self.standing(channel.name(), id);
             if let Some(agreement) = agreement {
                 known.tuple = agreement.tuple;
+                (known.asserted, known.told) = (agreement.asserted, None);
                 known.card = agreement.card;
                 known.bank = agreement.bank;
                 known.verified = agreement.verified;
             }
-            known.held = self.is_held(channel, Some(id), known.tuple.map(|(tuple, _)| tuple)).await;
+            known.held = self.is_held(channel, Some(id), &known).await;
             if !payment.scenario.is_verified() {
                 return (Basis::Passing, known);
             }
@@ -76,7 +82,9 @@ impl Service {
             }
             return match waiting {
                 Some(bind) => {
-                    (Basis::ConfirmsPermitted, Known { order: known.order, ..Known::from(bind) })
+                    let mut known = Known { order: known.order, ..Known::from(bind) };
+                    known.told = self.told(channel, &known);
+                    (Basis::ConfirmsPermitted, known)
                 }
                 None => (Basis::ConfirmsUnseen, known),
             };
@@ -100,7 +108,7 @@ impl Service {
         let Some((tuple, set)) = known.tuple else {
             return if part.sealed.is_empty() { Basis::Incomplete } else { Basis::Sealed };
         };
-        known.held = self.is_held(channel, None, Some(tuple)).await;
+        known.held = self.is_held(channel, None, known).await;
         let stopped = known.held && payment.scenario.stops_at_hold();
         let question = Question {
             channel,
@@ -130,9 +138,9 @@ impl Service {
         let payment = &part.payment;
         let carried = payment.elements.set();
         let set = if payment.scenario == Scenario::Verify {
-            // What the core verifies through the channel is taken as asked.
+            // What the core verifies through the channel is taken as asked; what it told, the channel may not have read.
             Some(carried.difference(ElementSet::EMPTY.with(Element::Cvv2).with(Element::Expiry)))
-                .filter(|set| *set == carried && !set.is_empty())
+                .filter(|set| *set == carried && !set.is_empty() && payment.asserted.is_empty())
         } else {
             policy::set_to_verify(&self.policy, payment.scenario, carried)
         };
@@ -142,10 +150,19 @@ impl Service {
             order: payment.order.clone(),
             tuple: set
                 .and_then(|set| Some((self.fingerprinter.tuple(&payment.elements, set)?, set))),
+            asserted: payment.asserted,
             card: pan.map(|pan| self.fingerprinter.text("card", pan.expose())),
             bank: pan.map(|pan| Bank::new(pan.bin())),
             ..Known::default()
         }
+    }
+
+    /// What a hold is on where the channel may have read other elements than the core told: nobody else's tuple.
+    fn told(&self, channel: &Channel, known: &Known) -> Option<Fingerprint> {
+        let (tuple, set) = known.tuple?;
+        let merchant = known.merchant.as_ref().map_or("", |merchant| &merchant.0);
+        let told = || format!("{}\n{merchant}\n{tuple}", channel.name());
+        known.asserted.meets(set).then(|| self.fingerprinter.text("told", &told()))
     }
 
     pub(crate) fn standing(
@@ -175,10 +192,10 @@ impl Service {
         &self,
         channel: &Channel,
         agreement: Option<&AgreementId>,
-        tuple: Option<Fingerprint>,
+        known: &Known,
     ) -> bool {
         let now = self.now();
-        for key in hold_keys(channel.name(), agreement, tuple) {
+        for key in hold_keys(channel.name(), agreement, known) {
             if self.store.hold(&key, now).is_some() {
                 self.fetch(RowKey::hold(&key)).await;
                 if self.store.hold(&key, now).is_some() {
@@ -203,6 +220,7 @@ impl From<Agreement> for Known {
         Self {
             merchant: bind.merchant,
             tuple: bind.tuple,
+            asserted: bind.asserted,
             card: bind.card,
             bank: bind.bank,
             verified: bind.verified,
@@ -211,20 +229,23 @@ impl From<Agreement> for Known {
     }
 }
 
-/// What may be held of a payment: its agreement and its tuple.
+/// What may be held of a payment: its agreement, its tuple, and its tuple as told.
 pub(crate) fn hold_keys(
     channel: &ChannelName,
     agreement: Option<&AgreementId>,
-    tuple: Option<Fingerprint>,
+    known: &Known,
 ) -> impl Iterator<Item = HoldKey> {
     let agreement = agreement.map(|id| HoldKey::Agreement(channel.clone(), id.clone()));
-    agreement.into_iter().chain(tuple.map(HoldKey::Tuple))
+    let tuples = known.tuple.map(|(tuple, _)| tuple).into_iter().chain(known.told);
+    agreement.into_iter().chain(tuples.map(HoldKey::Tuple))
 }
 
-/// Which elements a success proves: of those that the message carries, or that the first step of its bind carried.
+/// Which elements a success proves: of those that the message carries, or that the first step of its bind carried, those that
+/// were read there.
 pub(crate) fn checks(message: &Message, carried: ElementSet, known: &Known) -> ElementSet {
-    match known.tuple {
+    let checks = match known.tuple {
         Some((_, waiting)) if !message.recall.is_empty() => message.checks.intersection(waiting),
         Some(_) | None => carried,
-    }
+    };
+    checks.difference(known.asserted)
 }

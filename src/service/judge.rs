@@ -4,6 +4,7 @@ use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{AgreementId, OrderId, PaymentId};
+use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::money::Fen;
 use crate::domain::payment::{Mode, Scenario, Standing};
 use crate::message::extract::{self, ExtractError, Extracted, Part, Payments, Request};
@@ -69,6 +70,15 @@ pub struct Pending {
     pub(crate) at: Timestamp,
     /// What names its row, where it is one of a batch.
     pub(crate) row: Option<String>,
+}
+
+impl Pending {
+    /// Whose word a mismatch contradicts: nobody's where the channel may have read other elements than were verified.
+    pub(crate) fn blamed(&self, mismatch: Mismatch) -> Option<&str> {
+        let verified = mismatch.kind != MismatchKind::UnverifiedThenNoMatch
+            && !mismatch.elements.meets(self.known.asserted);
+        self.known.verified.as_ref().filter(|_| verified).map(|evidence| evidence.witness.as_str())
+    }
 }
 
 /// What was decided, and why.
@@ -180,7 +190,7 @@ impl Service {
             basis,
             amount: payment.amount,
             carried: payment.elements.set(),
-            asserted: !payment.asserted.is_empty() && payment.scenario.is_verified(),
+            asserted: !known.asserted.is_empty() && payment.scenario.is_verified(),
             checks: facts::checks(message, payment.checks, &known),
             invalid: part.invalid.iter().map(|invalid| invalid.element()).collect(),
             known,
@@ -331,7 +341,7 @@ impl Draft {
     /// What must still be so when it leaves.
     pub(crate) fn needs(&self, channel: &Channel) -> Vec<Need> {
         let (name, tuple) = (channel.name(), self.known.tuple.map(|(tuple, _)| tuple));
-        let holds = facts::hold_keys(name, self.agreement.as_ref(), tuple);
+        let holds = facts::hold_keys(name, self.agreement.as_ref(), &self.known);
         let holds = holds.filter(|_| self.scenario.stops_at_hold()).map(Need::NotHeld);
         let quoted = self.basis == Basis::Agreement(Standing::Good);
         let quoted = self.agreement.as_ref().filter(|_| quoted);

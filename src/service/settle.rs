@@ -2,7 +2,7 @@
 
 use crate::domain::answer::Answer;
 use crate::domain::element::ElementSet;
-use crate::domain::mismatch::{Mismatch, MismatchKind};
+use crate::domain::mismatch::Mismatch;
 use crate::domain::outcome::{Arrival, Decline, Outcome, Suspects};
 use crate::domain::payment::Scenario;
 use crate::message::outcome::{self, Reading, Told};
@@ -114,16 +114,7 @@ impl Service {
             });
         }
         if let Some(mismatch) = mismatch {
-            let witness = pending
-                .known
-                .verified
-                .as_ref()
-                .filter(|_| mismatch.kind != MismatchKind::UnverifiedThenNoMatch);
-            self.metrics.on_mismatch(
-                channel,
-                witness.map(|evidence| evidence.witness.as_str()),
-                mismatch,
-            );
+            self.metrics.on_mismatch(channel, pending.blamed(mismatch), mismatch);
         }
         if pending.scenario.moves_money() && !reading.outcome.is_open() {
             self.store.close_expectation(channel, pending.payment);
@@ -136,7 +127,7 @@ impl Service {
             Outcome::NoMatch(suspects) => {
                 if pending.scenario == Scenario::Verify {
                     self.learn_from_verify(pending, Answer::NoMatch(named(suspects, pending)));
-                } else {
+                } else if suspects.set().meets(suspected(pending)) {
                     self.contradict(pending);
                 }
             }
@@ -160,17 +151,26 @@ impl Service {
         match pending.scenario {
             Scenario::Verify => self.learn_from_verify(pending, Answer::Match),
             Scenario::Unbind => self.close(pending),
-            Scenario::Bind => self.remember(pending, reading),
+            Scenario::Bind => {
+                self.remember(pending, reading);
+                // Whether it yielded an agreement or not, and that one too, should it be an old one.
+                if self.end_proven(pending)
+                    && let Some(id) = &reading.agreement
+                {
+                    let channel = pending.channel.name().clone();
+                    self.end_hold(&HoldKey::Agreement(channel, id.clone()));
+                }
+            }
             Scenario::Debit | Scenario::Pay => {
                 // A success settles what was held, where it proves the elements or the agreement.
-                if let Some((tuple, set)) = pending.known.tuple
-                    && pending.agreement.is_none()
-                    && pending.checks.is_superset(set)
-                {
-                    self.end_hold(&HoldKey::Tuple(tuple));
-                }
-                if let Some(id) = &pending.agreement {
-                    self.end_hold(&HoldKey::Agreement(pending.channel.name().clone(), id.clone()));
+                match &pending.agreement {
+                    Some(id) => {
+                        let channel = pending.channel.name().clone();
+                        self.end_hold(&HoldKey::Agreement(channel, id.clone()));
+                    }
+                    None => {
+                        self.end_proven(pending);
+                    }
                 }
             }
             Scenario::Withdraw
@@ -184,6 +184,20 @@ impl Service {
         }
     }
 
+    /// Ends the hold on a tuple where the channel checked all of it, and says whether it did. What was told is settled by what
+    /// the core says is the same.
+    fn end_proven(&self, pending: &Pending) -> bool {
+        let Some((tuple, set)) = pending.known.tuple else { return false };
+        let proven = message(pending).is_some_and(|message| message.checks.is_superset(set));
+        if proven {
+            let read = pending.checks.is_superset(set).then_some(tuple);
+            for tuple in read.into_iter().chain(pending.known.told) {
+                self.end_hold(&HoldKey::Tuple(tuple));
+            }
+        }
+        proven
+    }
+
     /// A bind went through a step: its tuple waits for the next one, or it yields an agreement.
     fn remember(&self, pending: &Pending, reading: &Reading) {
         if pending.scenario != Scenario::Bind {
@@ -192,19 +206,22 @@ impl Service {
         let (channel, known, now) = (pending.channel.name(), &pending.known, self.now());
         // The channel's own check at the bind verifies too, where ours did not match.
         let matched = known.verified.clone().filter(|evidence| evidence.answer == Answer::Match);
-        let proved = reading.outcome == Outcome::Succeeded && !pending.checks.is_empty();
+        let proved = reading.outcome == Outcome::Succeeded
+            && !pending.checks.is_empty()
+            && known.asserted.is_empty();
         let checked = proved.then(|| Evidence {
             answer: Answer::Match,
             elements: pending.checks,
             witness: Witness::Channel(channel.clone()),
             road: pending.channel.profile.road.clone(),
-            at: now,
-            until: now.plus(self.settings.match_valid_for),
+            at: pending.at,
+            until: pending.at.plus(self.settings.match_valid_for),
         });
         let verified = matched.or(checked);
         let bind = Agreement {
             merchant: known.merchant.clone(),
             tuple: known.tuple,
+            asserted: known.asserted,
             card: known.card,
             bank: known.bank.clone(),
             good: verified.is_some(),
@@ -225,14 +242,10 @@ impl Service {
             .and_then(|message| message.yields.as_ref())
             .is_some_and(|yields| yields.closes_same_card);
         self.store.put_agreement(channel, id.clone(), bind, closes);
-        if let Some((tuple, _)) = known.tuple {
-            self.end_hold(&HoldKey::Tuple(tuple));
-        }
     }
 
     fn learn_from_verify(&self, pending: &Pending, answer: Answer) {
         let Some((tuple, elements)) = pending.known.tuple else { return };
-        let now = self.now();
         let valid_for = if answer == Answer::Match {
             self.settings.match_valid_for
         } else {
@@ -245,8 +258,8 @@ impl Service {
                 elements,
                 witness: Witness::Channel(pending.channel.name().clone()),
                 road: pending.channel.profile.road.clone(),
-                at: now,
-                until: now.plus(valid_for),
+                at: pending.at,
+                until: pending.at.plus(valid_for),
             },
         );
     }
@@ -262,9 +275,11 @@ impl Service {
     /// The debit outcome prevails: evidence loses its worth here, and the next debit waits; unless the brake is on.
     fn contradict(&self, pending: &Pending) {
         let (channel, now) = (pending.channel.name(), self.now());
-        let key = match (&pending.agreement, pending.known.tuple) {
+        let known = &pending.known;
+        let own = known.told.or(known.tuple.map(|(tuple, _)| tuple));
+        let key = match (&pending.agreement, own) {
             (Some(id), _) => HoldKey::Agreement(channel.clone(), id.clone()),
-            (None, Some((tuple, _))) => HoldKey::Tuple(tuple),
+            (None, Some(own)) => HoldKey::Tuple(own),
             (None, None) => return,
         };
         let hold = Hold {
@@ -276,18 +291,16 @@ impl Service {
         };
         let standing = self.store.hold(&hold.key, now).is_some();
         if !standing
-            && !self.store.make_hold(
-                hold,
-                pending.known.bank.as_ref(),
-                self.settings.holds_per_hour,
-            )
+            && !self.store.make_hold(hold, known.bank.as_ref(), self.settings.holds_per_hour)
         {
             self.metrics.on_hold_paused(channel, None);
             tracing::warn!(channel = channel.as_str(), payment.id = %pending.payment, "holds are paused: too many within the hour");
             return;
         }
-        if let Some((tuple, _)) = pending.known.tuple {
-            self.store.contradict(&tuple, channel, pending.channel.profile.road.as_ref());
+        if let Some((tuple, set)) = known.tuple
+            && !known.asserted.meets(set)
+        {
+            self.store.contradict(&tuple, channel, pending.channel.profile.road.as_ref(), now);
         }
     }
 }
@@ -343,6 +356,12 @@ pub(crate) fn told(
         }
         (Reported::Answer { .. } | Reported::InDoubt, _) => Some(Told::Whole(Reading::UNKNOWN)),
     }
+}
+
+/// What a `no_match` must meet to say anything of the next debit: card secrets that came with this one are in no tuple.
+fn suspected(pending: &Pending) -> ElementSet {
+    let lasting = || ElementSet::ALL.difference(ElementSet::SECRET);
+    pending.known.tuple.map_or_else(lasting, |(_, set)| set)
 }
 
 /// The elements that a channel's `no_match` names, of those that were verified; none where it names none of them or all.

@@ -139,18 +139,17 @@ impl Service {
         let mut best: Option<Evidence> = None;
         let deadline = Instant::now() + self.settings.inquiry_deadline;
         for provider in providers {
-            let sent = Instant::now();
+            let (sent, asked) = (Instant::now(), self.now());
             if sent >= deadline {
                 break;
             }
-            let reply = provider.ask(inquiry, self.now()).await;
+            let reply = provider.ask(inquiry, asked).await;
             self.metrics.on_answer(provider.name(), inquiry.set, reply.answer, sent.elapsed());
             // What was not asked, or told us nothing, is no evidence.
             let not_asked = matches!(reply.trouble, Some(Trouble::NotAsked | Trouble::Rate));
             if not_asked || reply.answer == Answer::Unavailable {
                 continue;
             }
-            let now = self.now();
             let valid_for = match reply.answer {
                 Answer::Match => self.settings.match_valid_for,
                 Answer::CloseMatch
@@ -166,8 +165,8 @@ impl Service {
                 elements: inquiry.set,
                 witness: Witness::Provider(provider.name().clone()),
                 road: Some(provider.road().clone()),
-                at: now,
-                until: now.plus(valid_for),
+                at: asked,
+                until: asked.plus(valid_for),
             });
             if !reply.answer.may_move_on() {
                 break;
@@ -176,12 +175,17 @@ impl Service {
         best
     }
 
-    /// Keeps evidence; a match settles what was held on its tuple.
+    /// Keeps evidence; a match settles what was held on its tuple, unless a channel spoke since it was asked for.
     pub(crate) fn learn(&self, tuple: Fingerprint, evidence: Evidence) {
-        let matched = evidence.answer == Answer::Match;
+        let (matched, asked, now) = (evidence.answer == Answer::Match, evidence.at, self.now());
         self.store.put_evidence(tuple, evidence);
-        if matched {
-            self.end_hold(&HoldKey::Tuple(tuple));
+        let key = HoldKey::Tuple(tuple);
+        let Some(hold) = self.store.hold(&key, now) else { return };
+        if hold.since >= asked {
+            // There was no evidence yet that it could contradict.
+            self.store.contradict(&tuple, &hold.channel, None, hold.since);
+        } else if matched && self.store.evidence(&tuple, &hold.channel, None, now).is_some() {
+            self.end_hold(&key);
         }
     }
 

@@ -6,8 +6,8 @@ use crate::domain::id::{
 };
 use crate::domain::payment::{Mode, Scenario};
 use crate::reconcile::hold::HoldKey;
-use crate::store::Record;
 use crate::store::row::{Row, RowKey};
+use crate::store::{Contradiction, Record};
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde::de::IgnoredAny as Ignored;
@@ -69,9 +69,8 @@ impl Need {
             }
             Self::Uncontradicted(_, channel, road) => {
                 let kept = serde_json::from_str(&row.value);
-                kept.is_ok_and(|(_, kept): (Ignored, Contradicted)| {
-                    !kept.contradicted_channels.contains(channel)
-                        && road.as_ref().is_none_or(|road| !kept.contradicted_roads.contains(road))
+                kept.is_ok_and(|(_, Contradicted { contradicted }): (Ignored, _)| {
+                    !contradicted.iter().any(|by| by.holds_for(channel, road.as_ref()))
                 })
             }
         }
@@ -85,8 +84,7 @@ struct Closed {
 
 #[derive(Deserialize)]
 struct Contradicted {
-    contradicted_channels: Vec<ChannelName>,
-    contradicted_roads: Vec<Road>,
+    contradicted: Vec<Contradiction>,
 }
 
 /// A payment that is about to leave: its record, and whether an outcome is owed from then on.

@@ -11,8 +11,8 @@ use crate::store::journal::OrderKey;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::Writer;
 use crate::store::{
-    Agreement, AgreementStore, Evidence, EvidenceStore, HoldStore, PaymentStore, Record, Unmapped,
-    UnmappedStore,
+    Agreement, AgreementStore, Contradiction, Evidence, EvidenceStore, HoldStore, PaymentStore,
+    Record, Unmapped, UnmappedStore,
 };
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -106,24 +106,31 @@ pub enum LoadError<E: std::error::Error> {
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
     evidence: Evidence,
-    contradicted_channels: Vec<ChannelName>,
-    contradicted_roads: Vec<Road>,
+    contradicted: Vec<Contradiction>,
 }
 
 impl Kept {
-    /// What another process learned: newer evidence supersedes, and contradictions of the same add up.
+    /// What was learned here or by another process: what was asked for later supersedes, and contradictions since then add up.
     fn catch_up(&mut self, other: Self) {
-        if other.evidence.at > self.evidence.at {
-            *self = other;
-        } else if other.evidence.at == self.evidence.at {
-            add(&mut self.contradicted_channels, other.contradicted_channels);
-            add(&mut self.contradicted_roads, other.contradicted_roads);
+        if other.evidence.at >= self.evidence.at {
+            self.evidence = other.evidence;
+        }
+        for contradiction in other.contradicted {
+            self.contradict(contradiction);
+        }
+        self.contradicted.retain(|by| by.at >= self.evidence.at);
+    }
+
+    fn contradict(&mut self, new: Contradiction) {
+        match self.contradicted.iter_mut().find(|by| by.channel == new.channel) {
+            Some(known) if known.at >= new.at => (),
+            Some(known) => *known = new,
+            None => self.contradicted.push(new),
         }
     }
 
     fn is_contradicted(&self, channel: &ChannelName, road: Option<&Road>) -> bool {
-        self.contradicted_channels.contains(channel)
-            || road.is_some_and(|road| self.contradicted_roads.contains(road))
+        self.contradicted.iter().any(|by| by.holds_for(channel, road))
     }
 }
 
@@ -133,12 +140,17 @@ impl MemoryStore {
         Self { limits, ..Self::default() }
     }
 
-    fn make_room_for_evidence(&self, tuple: &Fingerprint) {
-        if !has_room(&self.evidence, tuple, self.limits.evidence) {
+    /// Keeps evidence in memory, beside what is known of its tuple.
+    fn learn(&self, tuple: Fingerprint, kept: Kept) {
+        if !has_room(&self.evidence, &tuple, self.limits.evidence) {
             let victim = self.evidence.iter().next().map(|entry| *entry.key());
             if let Some(victim) = victim {
                 self.evidence.remove(&victim);
             }
+        }
+        match self.evidence.entry(tuple) {
+            Entry::Vacant(vacant) => drop(vacant.insert(kept)),
+            Entry::Occupied(mut known) => known.get_mut().catch_up(kept),
         }
     }
 
@@ -176,14 +188,6 @@ impl MemoryStore {
     }
 }
 
-fn add<T: PartialEq>(known: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
-    for one in more {
-        if !known.contains(&one) {
-            known.push(one);
-        }
-    }
-}
-
 /// Whether `key` may be put: it is there already, or there is room.
 fn has_room<K: Eq + Hash, V>(map: &DashMap<K, V>, key: &K, most: usize) -> bool {
     map.len() < most || map.contains_key(key)
@@ -203,17 +207,19 @@ impl EvidenceStore for MemoryStore {
     }
 
     fn put_evidence(&self, tuple: Fingerprint, evidence: Evidence) {
-        self.make_room_for_evidence(&tuple);
-        let kept =
-            Kept { evidence, contradicted_channels: Vec::new(), contradicted_roads: Vec::new() };
-        self.evidence.insert(tuple, kept);
+        self.learn(tuple, Kept { evidence, contradicted: Vec::new() });
         self.write_evidence(&tuple);
     }
 
-    fn contradict(&self, tuple: &Fingerprint, channel: &ChannelName, road: Option<&Road>) {
+    fn contradict(
+        &self,
+        tuple: &Fingerprint,
+        channel: &ChannelName,
+        road: Option<&Road>,
+        at: Timestamp,
+    ) {
         if let Some(mut kept) = self.evidence.get_mut(tuple) {
-            add(&mut kept.contradicted_channels, [channel.clone()]);
-            add(&mut kept.contradicted_roads, road.cloned());
+            kept.contradict(Contradiction { channel: channel.clone(), road: road.cloned(), at });
         }
         self.write_evidence(tuple);
     }

@@ -16,7 +16,7 @@ use hefu::store::memory::{Limits, LoadError, MemoryStore};
 use hefu::store::row::RowKey;
 use hefu::store::sqlite::{OpenError, Sqlite};
 use hefu::store::{
-    AgreementStore as _, EvidenceStore as _, HoldStore as _, PaymentStore as _, Unmapped,
+    AgreementStore as _, Evidence, EvidenceStore as _, HoldStore as _, PaymentStore as _, Unmapped,
     UnmappedStore as _,
 };
 use std::collections::BTreeMap;
@@ -101,6 +101,24 @@ async fn what_is_held_is_not_admitted() {
 }
 
 #[tokio::test]
+async fn what_a_channel_said_since_outlives_an_answer_asked_for_before() {
+    every(async |store| {
+        let at = |secs| NOW.plus(Duration::from_secs(secs));
+        let asked = |secs| Evidence { at: at(secs), ..evidence(Answer::Match) };
+        let known = || store.evidence(&tuple(1), &channel(), None, NOW).map(|known| known.at);
+        store.put_evidence(tuple(1), asked(0));
+        store.contradict(&tuple(1), &channel(), None, at(2));
+        store.put_evidence(tuple(1), asked(1));
+        assert_eq!(known(), None);
+        store.put_evidence(tuple(1), asked(3));
+        assert_eq!(known(), Some(at(3)));
+        store.put_evidence(tuple(1), asked(2));
+        assert_eq!(known(), Some(at(3)), "a late answer does not supersede a later question's");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_observed_is_kept_whatever_is_found() {
     every(async |store| {
         let observed = |number| hefu::store::journal::Admission {
@@ -129,7 +147,7 @@ async fn keeps_everything(place: &Place) {
     let id = |name: &str| AgreementId(name.into());
     store.put_evidence(tuple(1), evidence(Answer::Match));
     store.put_evidence(tuple(2), evidence(Answer::Match));
-    store.contradict(&tuple(2), &channel, Some(&road));
+    store.contradict(&tuple(2), &channel, Some(&road), NOW);
     store.put_agreement(&channel, id("old"), agreement(1), true);
     store.put_agreement(&channel, id("new"), agreement(1), true);
     store.put_agreement(&channel, id("shut"), agreement(2), false);

@@ -49,6 +49,7 @@ pub(crate) fn agreement(card: u8) -> Agreement {
         tuple: Some((tuple(card), four())),
         card: Some(tuple(card)),
         bank: Some(Bank::new("620000")),
+        asserted: ElementSet::EMPTY,
         verified: Some(evidence(Answer::Match)),
         good: true,
         closed: false,

@@ -1,6 +1,6 @@
 //! What the store in memory keeps in the journal behind it, and reads from there at the start; and admission.
 
-use super::{Kept, Limits, LoadError, MemoryStore, has_room};
+use super::{Limits, LoadError, MemoryStore, has_room};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
 use crate::domain::payment::Mode;
@@ -10,7 +10,6 @@ use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::{Backend, Writer};
 use crate::store::{Agreement, AgreementStore as _, HoldStore as _, Record, Unmapped};
 use async_trait::async_trait;
-use dashmap::mapref::entry::Entry;
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::sync::PoisonError;
@@ -58,12 +57,8 @@ impl MemoryStore {
     fn restore(&self, row: &Row) -> Result<(), serde_json::Error> {
         match row.key.of {
             Aggregate::Evidence => {
-                let (tuple, kept): (_, Kept) = value(row)?;
-                self.make_room_for_evidence(&tuple);
-                match self.evidence.entry(tuple) {
-                    Entry::Vacant(vacant) => drop(vacant.insert(kept)),
-                    Entry::Occupied(mut known) => known.get_mut().catch_up(kept),
-                }
+                let (tuple, kept) = value(row)?;
+                self.learn(tuple, kept);
             }
             Aggregate::Agreements => {
                 let (channel, id, agreement): (_, _, Agreement) = value(row)?;
