@@ -1,5 +1,5 @@
 //! Stores: one contract for all of them, what survives, what is admitted, and what a lost database does.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 #[path = "store/cluster.rs"]
 mod cluster;

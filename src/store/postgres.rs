@@ -131,13 +131,12 @@ impl Postgres {
     /// A connection for a new transaction.
     fn connect(&mut self) -> Result<&mut Client, Error> {
         let live = self.connection.take().filter(|connection| !connection.client.is_closed());
-        let connection = match live {
-            Some(connection) => connection,
-            None => {
-                let mut client = self.config.connect(self.tls.clone())?;
-                client.batch_execute(SESSION)?;
-                Connection { client, statements: HashMap::new() }
-            }
+        let connection = if let Some(connection) = live {
+            connection
+        } else {
+            let mut client = self.config.connect(self.tls.clone())?;
+            client.batch_execute(SESSION)?;
+            Connection { client, statements: HashMap::new() }
         };
         Ok(&mut self.connection.insert(connection).client)
     }

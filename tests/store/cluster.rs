@@ -1,4 +1,4 @@
-//! A throw-away PostgreSQL that nobody else sees.
+//! A throw-away `PostgreSQL` that nobody else sees.
 
 use postgres::{Config, NoTls};
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 /// Whom the server runs as where we are root, which it refuses: `nobody`.
 const NOBODY: u32 = 65_534;
 
-/// A PostgreSQL of one test, on a socket in a directory of its own; it dies with the test.
+/// A `PostgreSQL` of one test, on a socket in a directory of its own; it dies with the test.
 pub(crate) struct Cluster {
     server: Option<Child>,
     dir: TempDir,
@@ -74,14 +74,14 @@ impl Cluster {
         places.sort();
         places.extend(env::split_paths(&env::var_os("PATH").unwrap()));
         let place = places.iter().rev().map(|place| place.join(program)).find(|it| it.exists());
-        let place = place.unwrap_or_else(|| panic!("no `{program}`: run scripts/setup"));
+        assert!(place.is_some(), "no `{program}`: run scripts/setup");
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
         if is_root(Path::new("/proc/self")) {
             let [user, group] = ["--reuid", "--regid"].map(|it| format!("{it}={NOBODY}"));
             command.args([&user, &group, "--clear-groups"]);
         }
-        command.arg(place).arg("-D").arg(self.dir.path().join("data"));
+        command.arg(place.unwrap()).arg("-D").arg(self.dir.path().join("data"));
         command
     }
 }

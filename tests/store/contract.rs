@@ -255,7 +255,7 @@ async fn what_one_process_learned_binds_the_other() {
         assert!(here.recall(&channel, "key", NOW).is_some());
         assert!(there.make_hold(hold(held.clone()), None, 9));
         there.close_agreement(&channel, &id);
-        there.contradict(&tuple(1), &channel, None);
+        there.contradict(&tuple(1), &channel, None, NOW);
         there.flush().await.unwrap();
         assert_eq!(admit(21, &unheld).await, Admitted::Held);
         assert_eq!(admit(22, &open).await, Admitted::Overtaken);
@@ -318,9 +318,9 @@ async fn purges(place: &Place) {
 }
 
 fn fresh() -> (TempDir, PathBuf) {
-    let place = Place::file();
-    drop(place.open());
-    let Place::File(dir, path) = place else { unreachable!() };
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("hefu.db");
+    drop(MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ()).unwrap());
     (dir, path)
 }
 

@@ -34,13 +34,10 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &StoreFile) -> Storage 
 
 fn shared(sheet: &mut Sheet, dir: &Path, file: &StoreFile, at: &At<String>) -> Option<Storage> {
     let hint = "write it as `host=db.internal user=hefu dbname=hefu`";
-    let mut config: postgres::Config = match at.value.parse() {
-        Ok(config) => config,
+    let Ok(mut config) = at.value.parse::<postgres::Config>() else {
         // What the parser says may quote a password.
-        Err(_) => {
-            sheet.problem(&at.span, "this is no connection to PostgreSQL", hint);
-            return None;
-        }
+        sheet.problem(&at.span, "this is no connection to PostgreSQL", hint);
+        return None;
     };
     if config.get_hosts().is_empty() || config.get_user().is_none() {
         sheet.problem(&at.span, "a connection names its `host` and its `user`", hint);
