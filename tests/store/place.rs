@@ -4,20 +4,17 @@ use crate::cluster::{Cluster, apart};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::postgres::Postgres;
 use hefu::store::sqlite::Sqlite;
-use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// Where a store keeps what it keeps.
 pub(crate) enum Place {
-    File(TempDir, PathBuf),
+    File(TempDir),
     Shared(Cluster),
 }
 
 impl Place {
     pub(crate) fn file() -> Self {
-        let dir = TempDir::new().unwrap();
-        let path = dir.path().join("hefu.db");
-        Self::File(dir, path)
+        Self::File(TempDir::new().unwrap())
     }
 
     /// One of each kind that lasts.
@@ -28,8 +25,9 @@ impl Place {
     pub(crate) fn open(&self) -> MemoryStore {
         let limits = Limits::default();
         match self {
-            Self::File(_, path) => {
-                MemoryStore::open(limits, Sqlite::open(path).unwrap(), |_| ()).unwrap()
+            Self::File(dir) => {
+                let backend = Sqlite::open(&dir.path().join("hefu.db")).unwrap();
+                MemoryStore::open(limits, backend, |_| ()).unwrap()
             }
             Self::Shared(cluster) => apart(|| {
                 let backend = Postgres::open(cluster.config(), &[]).unwrap();
