@@ -1,6 +1,6 @@
 //! What providers and the core's own verifications say, and what it is worth.
 
-use crate::{World, world};
+use crate::{World, person, world};
 use hefu::domain::answer::Answer;
 use hefu::provider::Trouble;
 
@@ -28,4 +28,24 @@ async fn who_cannot_write_an_element_was_not_asked() {
     world.first.will_not(Answer::Invalid, Trouble::Unwritable);
     let told = world.send(&World::debit("1", 0), "ok").await;
     assert!(told.contains(r#"match;provider="second""#), "{told}");
+}
+
+/// The core's verification through the channel proves what the channel checks, and no more.
+#[tokio::test]
+async fn a_verification_proves_no_more_than_it_checks() {
+    let verify = format!(r#""type":"verify_three","order":"v",{}"#, person(0));
+    let three = World::debit("1", 0).replace(r#","phone":"13800000000""#, "");
+    let check = async |code: &str, of_three: &str| {
+        let world = world();
+        world.send(&verify, code).await;
+        let told = world.send(&three, "ok").await;
+        assert!(told.contains(of_three), "{code}: {told}");
+        let told = world.send(&World::debit("2", 0), "ok").await;
+        assert!(told.contains(r#"match;provider="first""#), "{code}: {told}");
+    };
+    check("ok", r#"match;provider="acme""#).await;
+    check("name", "403 no_match [name]").await;
+    // The phone is none of the three, and of name or phone nobody knows which it was.
+    check("phone", "reason=nobody_can").await;
+    check("some", "reason=nobody_can").await;
 }
