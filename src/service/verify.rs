@@ -31,7 +31,7 @@ pub enum Gathered {
     },
     /// Nobody answered in time.
     NoAnswer,
-    /// No configured provider can answer this set for this kind of account.
+    /// No configured provider can answer this set for this kind of account and document.
     NobodyCan,
     /// There is none, and the mode forbids asking.
     NotAsked,
@@ -145,20 +145,22 @@ impl Service {
     /// Asks providers in turn until one has learned something; the most telling answer counts.
     async fn ask(&self, providers: &[Arc<dyn Provider>], inquiry: &Inquiry) -> Gathered {
         let mut best: Option<Evidence> = None;
+        // As long as none of them takes such a question at all.
+        let mut nobody_can = true;
         let deadline = Instant::now() + self.settings.inquiry_deadline;
         for provider in providers {
             let (sent, asked) = (Instant::now(), self.now());
             if sent >= deadline {
+                nobody_can = false;
                 break;
             }
             let reply = provider.ask(inquiry, asked).await;
             self.metrics.on_answer(provider.name(), inquiry.set, reply.answer, sent.elapsed());
+            let cannot = matches!(reply.trouble, Some(Trouble::NotAsked | Trouble::Unwritable));
+            nobody_can &= cannot;
             // What was not asked, or told us nothing, is no evidence.
-            let not_asked = matches!(
-                reply.trouble,
-                Some(Trouble::NotAsked | Trouble::Unwritable | Trouble::Rate)
-            );
-            if not_asked || reply.answer == Answer::Unavailable {
+            let rate = reply.trouble == Some(Trouble::Rate);
+            if cannot || rate || reply.answer == Answer::Unavailable {
                 continue;
             }
             let valid_for = match reply.answer {
@@ -188,6 +190,7 @@ impl Service {
         }
         match best {
             Some(evidence) => Gathered::Evidence { evidence, asked_now: true },
+            None if nobody_can => Gathered::NobodyCan,
             None => Gathered::NoAnswer,
         }
     }

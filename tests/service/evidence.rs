@@ -49,3 +49,20 @@ async fn a_verification_proves_no_more_than_it_checks() {
     check("phone", "reason=nobody_can").await;
     check("some", "reason=nobody_can").await;
 }
+
+/// The holder of a document that no provider takes is no outage, which would be one for ever.
+#[tokio::test]
+async fn where_nobody_can_be_asked_nobody_can() {
+    let check = async |first, second, expected: &str| {
+        let world = world();
+        world.first.will_not(Answer::NotPossible, first);
+        world.second.will_not(Answer::Unavailable, second);
+        let told = world.send(&World::debit("1", 0), "ok").await;
+        assert!(told.starts_with(expected), "{first:?} {second:?}: {told}");
+    };
+    let nobody_can = "decision: annotate;reason=nobody_can";
+    check(Trouble::NotAsked, Trouble::NotAsked, nobody_can).await;
+    check(Trouble::Unwritable, Trouble::NotAsked, nobody_can).await;
+    check(Trouble::NotAsked, Trouble::Rate, "503 unavailable").await;
+    check(Trouble::NotAsked, Trouble::Silence, "503 unavailable").await;
+}
