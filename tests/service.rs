@@ -647,3 +647,14 @@ async fn suspects_of_the_cores_own_verify_are_not_named() {
     world.send(&verify, "phone").await;
     assert_eq!(world.send(&World::debit("1", 0), "ok").await, "403 no_match [phone]");
 }
+
+#[tokio::test]
+async fn a_percentage_holds_for_messages_without_an_order_too() {
+    let world = world_with(Binding::Enforce(30), Settings::default());
+    let mut enforced = 0;
+    for number in 0..300 {
+        let strange = format!(r#""type":"strange","number":"{number}""#);
+        enforced += u32::from(world.send(&strange, "ok").await == "403 unlisted []");
+    }
+    assert!((60..=120).contains(&enforced), "{enforced} of 300 at 30 %");
+}
