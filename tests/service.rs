@@ -1,6 +1,8 @@
 //! The service with a made-up channel, a scripted provider and a clock in hand: what becomes of one payment after another.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "service/evidence.rs"]
+mod evidence;
 #[path = "service/holds.rs"]
 mod holds;
 #[path = "service/told.rs"]
@@ -15,7 +17,7 @@ use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::{KeyId, ProviderName, Road};
 use hefu::message::extract::Request;
 use hefu::metrics::Metrics;
-use hefu::provider::{Billable, Capability, Inquiry, Provider, Reply};
+use hefu::provider::{Billable, Capability, Inquiry, Provider, Reply, Trouble};
 use hefu::route::Candidate;
 use hefu::service::judge::Judged;
 use hefu::service::refusal::Refusal;
@@ -53,7 +55,7 @@ impl Clock for Hand {
 struct Scripted {
     name: ProviderName,
     capability: Capability,
-    script: Mutex<VecDeque<Answer>>,
+    script: Mutex<VecDeque<(Answer, Option<Trouble>)>>,
     asked: AtomicU64,
     gate: Semaphore,
 }
@@ -73,7 +75,11 @@ impl Scripted {
     }
 
     fn will(&self, answers: &[Answer]) {
-        self.script.lock().unwrap().extend(answers);
+        self.script.lock().unwrap().extend(answers.iter().map(|answer| (*answer, None)));
+    }
+
+    fn will_not(&self, answer: Answer, trouble: Trouble) {
+        self.script.lock().unwrap().push_back((answer, Some(trouble)));
     }
 
     fn asked(&self) -> u64 {
@@ -94,9 +100,9 @@ impl Provider for Scripted {
     async fn ask(&self, _: &Inquiry, _: Timestamp) -> Reply {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let _pass = self.gate.acquire().await.unwrap();
-        let answer = self.script.lock().unwrap().pop_front().unwrap_or(Answer::Match);
-        let billable = Billable::Yes;
-        Reply { answer, code: None, billable, source: None, trouble: None }
+        let next = self.script.lock().unwrap().pop_front();
+        let (answer, trouble) = next.unwrap_or((Answer::Match, None));
+        Reply { answer, code: None, billable: Billable::Yes, source: None, trouble }
     }
 }
 
@@ -640,4 +646,15 @@ async fn suspects_of_the_cores_own_verify_are_not_named() {
     let world = self::world();
     world.send(&verify, "phone").await;
     assert_eq!(world.send(&World::debit("1", 0), "ok").await, "403 no_match [phone]");
+}
+
+#[tokio::test]
+async fn a_percentage_holds_for_messages_without_an_order_too() {
+    let world = world_with(Binding::Enforce(30), Settings::default());
+    let mut enforced = 0;
+    for number in 0..300 {
+        let strange = format!(r#""type":"strange","number":"{number}""#);
+        enforced += u32::from(world.send(&strange, "ok").await == "403 unlisted []");
+    }
+    assert!((60..=120).contains(&enforced), "{enforced} of 300 at 30 %");
 }

@@ -55,6 +55,20 @@ impl Answer {
         ALL.into_iter().find(|answer| answer.as_str() == word)
     }
 
+    /// How much it tells of the tuple: where several were asked, the highest counts.
+    pub const fn telling(self) -> u8 {
+        match self {
+            Self::Match => 7,
+            Self::CloseMatch => 6,
+            Self::NoMatch(_) => 5,
+            Self::NoRecord => 4,
+            Self::NotPossible => 3,
+            Self::Limited => 2,
+            Self::Invalid => 1,
+            Self::Unavailable => 0,
+        }
+    }
+
     /// Whether another provider may be asked after this one: only where nothing was learned about the tuple.
     pub const fn may_move_on(self) -> bool {
         match self {

@@ -10,7 +10,7 @@ pub enum Verification {
     Answered(Answer),
     /// No evidence, and nobody was asked (observe, or the store is lost).
     NotAsked,
-    /// No configured provider can answer this element set for this kind of card.
+    /// No configured provider can answer this element set for this kind of card and document.
     NobodyCan,
 }
 

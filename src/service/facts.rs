@@ -1,7 +1,7 @@
 //! Facts: what a decision rests on, from the message, from what is remembered, and from whom may be asked.
 
 use crate::domain::answer::Answer;
-use crate::domain::element::{Element, ElementSet};
+use crate::domain::element::ElementSet;
 use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId};
 use crate::domain::payment::{Mode, Scenario, Standing};
 use crate::message::extract::Part;
@@ -138,9 +138,9 @@ impl Service {
         let payment = &part.payment;
         let carried = payment.elements.set();
         let set = if payment.scenario == Scenario::Verify {
-            // What the core verifies through the channel is taken as asked; what it told, the channel may not have read.
-            Some(carried.difference(ElementSet::EMPTY.with(Element::Cvv2).with(Element::Expiry)))
-                .filter(|set| *set == carried && !set.is_empty() && payment.asserted.is_empty())
+            // What the core verifies through the channel proves what the channel checks, of what it read.
+            let checked = payment.checks.difference(payment.asserted);
+            Some(checked).filter(|set| !set.is_empty() && !set.meets(ElementSet::SECRET))
         } else {
             policy::set_to_verify(&self.policy, payment.scenario, carried)
         };

@@ -158,7 +158,7 @@ impl Service {
         let draft = match extract::extract(&channel.profile, request) {
             Ok(Extracted { message, order, payments }) => {
                 let first = payments.first().and_then(|part| part.payment.order.as_ref());
-                let mode = mode(channel.binding, first);
+                let mode = mode(channel.binding, first, request);
                 let deadline = begun + self.settings.inquiry_deadline;
                 let judging = Judging { channel, message, mode, begun, deadline, last };
                 match payments {
@@ -168,7 +168,7 @@ impl Service {
                     }
                 }
             }
-            Err(error) => self.unread(channel, &error, begun),
+            Err(error) => self.unread(channel, &error, mode(channel.binding, None, request), begun),
         };
         let (permit, pending) = self.conclude(channel, draft, last).await?;
         Ok((permit, Judged::One(Box::new(pending))))
@@ -203,7 +203,7 @@ impl Service {
     }
 
     /// A request that yields no payment: refused in enforce, marked in observe.
-    fn unread(&self, channel: &Channel, error: &ExtractError, begun: Instant) -> Draft {
+    fn unread(&self, channel: &Channel, error: &ExtractError, mode: Mode, begun: Instant) -> Draft {
         let (basis, status) = match error {
             ExtractError::Unlisted => {
                 self.metrics.on_unlisted(channel.name());
@@ -224,7 +224,7 @@ impl Service {
             begun,
             message: None,
             scenario: Scenario::Other,
-            mode: mode(channel.binding, None),
+            mode,
             basis,
             known: Known::default(),
             amount: None,
@@ -400,15 +400,16 @@ impl Draft {
     }
 }
 
-/// Whether decisions bind for an order: by a hash of it, so that every message of an order fares alike.
-fn mode(binding: Binding, order: Option<&OrderId>) -> Mode {
+/// Whether decisions bind for an order: by a hash of it, so that every message of an order fares alike. What names none is
+/// known by itself.
+fn mode(binding: Binding, order: Option<&OrderId>, request: &Request<'_>) -> Mode {
     let Binding::Enforce(percent) = binding else { return Mode::Observe };
+    let itself = request.query.unwrap_or_default().bytes().chain(request.body.iter().copied());
     // FNV-1a: spread matters here, secrecy does not.
-    let hash = order.map_or(0, |order| {
-        order.0.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
-    });
+    let fnv = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let begin = 0xcbf2_9ce4_8422_2325;
+    let hash =
+        order.map_or_else(|| itself.fold(begin, fnv), |order| order.0.bytes().fold(begin, fnv));
     if (hash >> 32) % 100 < u64::from(percent) { Mode::Enforce } else { Mode::Observe }
 }
 

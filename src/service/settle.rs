@@ -126,7 +126,7 @@ impl Service {
         match reading.outcome {
             Outcome::NoMatch(suspects) => {
                 if pending.scenario == Scenario::Verify {
-                    self.learn_from_verify(pending, Answer::NoMatch(named(suspects, pending)));
+                    self.learn_from_verify(pending, no_match(suspects, pending));
                 } else if suspects.set().meets(suspected(pending)) {
                     self.contradict(pending);
                 }
@@ -149,7 +149,7 @@ impl Service {
 
     fn on_success(&self, pending: &Pending, reading: &Reading) {
         match pending.scenario {
-            Scenario::Verify => self.learn_from_verify(pending, Answer::Match),
+            Scenario::Verify => self.learn_from_verify(pending, Some(Answer::Match)),
             Scenario::Unbind => self.close(pending),
             Scenario::Bind => {
                 self.remember(pending, reading);
@@ -244,8 +244,8 @@ impl Service {
         self.store.put_agreement(channel, id.clone(), bind, closes);
     }
 
-    fn learn_from_verify(&self, pending: &Pending, answer: Answer) {
-        let Some((tuple, elements)) = pending.known.tuple else { return };
+    fn learn_from_verify(&self, pending: &Pending, answer: Option<Answer>) {
+        let (Some((tuple, elements)), Some(answer)) = (pending.known.tuple, answer) else { return };
         let valid_for = if answer == Answer::Match {
             self.settings.match_valid_for
         } else {
@@ -364,11 +364,17 @@ fn suspected(pending: &Pending) -> ElementSet {
     pending.known.tuple.map_or_else(lasting, |(_, set)| set)
 }
 
-/// The elements that a channel's `no_match` names, of those that were verified; none where it names none of them or all.
-fn named(suspects: Suspects, pending: &Pending) -> ElementSet {
-    let verified = pending.known.tuple.map_or(ElementSet::EMPTY, |(_, set)| set);
-    match suspects {
-        Suspects::Named(named) if !named.is_superset(verified) => named.intersection(verified),
-        Suspects::Named(_) | Suspects::OneOf(_) => ElementSet::EMPTY,
-    }
+/// What a channel's `no_match` says of the elements that are verified: nothing where it names others, or may mean others. The
+/// elements at fault are told where it names some of them and not all.
+fn no_match(suspects: Suspects, pending: &Pending) -> Option<Answer> {
+    let (_, verified) = pending.known.tuple?;
+    let at_fault = match suspects {
+        Suspects::Named(named) => {
+            Some(named.intersection(verified)).filter(|set| !set.is_empty())?
+        }
+        Suspects::OneOf(suspects) if verified.is_superset(suspects) => verified,
+        Suspects::OneOf(_) => return None,
+    };
+    let all = at_fault == verified;
+    Some(Answer::NoMatch(if all { ElementSet::EMPTY } else { at_fault }))
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 /// Questions that are being asked now, so that one tuple is asked about once.
-pub type Flights = Arc<DashMap<Fingerprint, watch::Receiver<Option<Evidence>>>>;
+pub type Flights = Arc<DashMap<Fingerprint, watch::Receiver<Option<Gathered>>>>;
 
 /// What gathering yields.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum Gathered {
     },
     /// Nobody answered in time.
     NoAnswer,
-    /// No configured provider can answer this set for this kind of account.
+    /// No configured provider can answer this set for this kind of account and document.
     NobodyCan,
     /// There is none, and the mode forbids asking.
     NotAsked,
@@ -59,17 +59,13 @@ impl Service {
     ///
     /// The asking is a task of its own: neither a core that hangs up nor the deadline loses an answer that is paid for.
     pub(crate) async fn gather(self: &Arc<Self>, question: &Question<'_>) -> Gathered {
-        let road = question.channel.profile.road.as_ref();
-        let find =
-            || self.store.evidence(&question.tuple, question.channel.name(), road, self.now());
-        let mut kept = find();
+        let mut kept = self.kept(question);
         if kept.is_none() {
             self.fetch(RowKey::evidence(&question.tuple)).await;
-            kept = find();
+            kept = self.kept(question);
         }
-        if let Some(evidence) = kept {
-            self.metrics.on_evidence(EvidenceUse::Hit);
-            return Gathered::Evidence { evidence, asked_now: false };
+        if let Some(kept) = kept {
+            return kept;
         }
         if !question.may_ask {
             self.metrics.on_evidence(EvidenceUse::Miss);
@@ -92,11 +88,18 @@ impl Service {
         let mut flight = self.board(question, providers);
         let landed = timeout_at(question.deadline, flight.wait_for(Option::is_some)).await;
         match landed {
-            Ok(Ok(evidence)) => evidence.clone().map_or(Gathered::NoAnswer, |evidence| {
-                Gathered::Evidence { evidence, asked_now: true }
-            }),
+            Ok(Ok(gathered)) => gathered.clone().unwrap_or(Gathered::NoAnswer),
             Ok(Err(_)) | Err(_) => Gathered::NoAnswer,
         }
+    }
+
+    /// The evidence that is known already.
+    fn kept(&self, question: &Question<'_>) -> Option<Gathered> {
+        let Question { channel, tuple, .. } = question;
+        let road = channel.profile.road.as_ref();
+        let evidence = self.store.evidence(tuple, channel.name(), road, self.now())?;
+        self.metrics.on_evidence(EvidenceUse::Hit);
+        Some(Gathered::Evidence { evidence, asked_now: false })
     }
 
     /// Joins the flight that asks this question, or starts it.
@@ -104,7 +107,7 @@ impl Service {
         self: &Arc<Self>,
         question: &Question<'_>,
         providers: Vec<Arc<dyn Provider>>,
-    ) -> watch::Receiver<Option<Evidence>> {
+    ) -> watch::Receiver<Option<Gathered>> {
         let vacant = match self.flights.entry(question.tuple) {
             Entry::Occupied(flight) => {
                 self.metrics.on_evidence(EvidenceUse::Coalesced);
@@ -112,6 +115,10 @@ impl Service {
             }
             Entry::Vacant(vacant) => vacant,
         };
+        // A flight may have landed since the look-up: what it found is not paid for twice.
+        if let Some(kept) = self.kept(question) {
+            return watch::channel(Some(kept)).1;
+        }
         self.metrics.on_evidence(EvidenceUse::Miss);
         let (sender, receiver) = watch::channel(None);
         vacant.insert(receiver.clone());
@@ -125,29 +132,35 @@ impl Service {
         tokio::spawn(async move {
             let tuple = landing.tuple;
             // No deadline here: each provider has its own, and an answer that is paid for is kept however late it comes.
-            if let Some(evidence) = service.ask(&providers, &inquiry).await {
+            let gathered = service.ask(&providers, &inquiry).await;
+            if let Gathered::Evidence { evidence, .. } = &gathered {
                 service.learn(tuple, evidence.clone());
-                sender.send_replace(Some(evidence));
             }
+            sender.send_replace(Some(gathered));
             drop(landing);
         });
         receiver
     }
 
     /// Asks providers in turn until one has learned something; the most telling answer counts.
-    async fn ask(&self, providers: &[Arc<dyn Provider>], inquiry: &Inquiry) -> Option<Evidence> {
+    async fn ask(&self, providers: &[Arc<dyn Provider>], inquiry: &Inquiry) -> Gathered {
         let mut best: Option<Evidence> = None;
+        // As long as none of them takes such a question at all.
+        let mut nobody_can = true;
         let deadline = Instant::now() + self.settings.inquiry_deadline;
         for provider in providers {
             let (sent, asked) = (Instant::now(), self.now());
             if sent >= deadline {
+                nobody_can = false;
                 break;
             }
             let reply = provider.ask(inquiry, asked).await;
             self.metrics.on_answer(provider.name(), inquiry.set, reply.answer, sent.elapsed());
+            let cannot = matches!(reply.trouble, Some(Trouble::NotAsked | Trouble::Unwritable));
+            nobody_can &= cannot;
             // What was not asked, or told us nothing, is no evidence.
-            let not_asked = matches!(reply.trouble, Some(Trouble::NotAsked | Trouble::Rate));
-            if not_asked || reply.answer == Answer::Unavailable {
+            let rate = reply.trouble == Some(Trouble::Rate);
+            if cannot || rate || reply.answer == Answer::Unavailable {
                 continue;
             }
             let valid_for = match reply.answer {
@@ -160,19 +173,26 @@ impl Service {
                 | Answer::Invalid
                 | Answer::Unavailable => self.settings.other_valid_for,
             };
-            best = Some(Evidence {
-                answer: reply.answer,
-                elements: inquiry.set,
-                witness: Witness::Provider(provider.name().clone()),
-                road: Some(provider.road().clone()),
-                at: asked,
-                until: asked.plus(valid_for),
-            });
+            let telling = reply.answer.telling();
+            if best.as_ref().is_none_or(|best| telling > best.answer.telling()) {
+                best = Some(Evidence {
+                    answer: reply.answer,
+                    elements: inquiry.set,
+                    witness: Witness::Provider(provider.name().clone()),
+                    road: Some(provider.road().clone()),
+                    at: asked,
+                    until: asked.plus(valid_for),
+                });
+            }
             if !reply.answer.may_move_on() {
                 break;
             }
         }
-        best
+        match best {
+            Some(evidence) => Gathered::Evidence { evidence, asked_now: true },
+            None if nobody_can => Gathered::NobodyCan,
+            None => Gathered::NoAnswer,
+        }
     }
 
     /// Keeps evidence; a match settles what was held on its tuple, unless a channel spoke since it was asked for.
