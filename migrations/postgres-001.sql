@@ -15,3 +15,7 @@ CREATE TABLE orders (key TEXT COLLATE "C" PRIMARY KEY, until BIGINT, value TEXT 
 CREATE INDEX orders_until ON orders (until) WHERE until IS NOT NULL;
 CREATE TABLE unmapped_codes (key TEXT COLLATE "C" PRIMARY KEY, until BIGINT, value TEXT NOT NULL);
 CREATE INDEX unmapped_codes_until ON unmapped_codes (until) WHERE until IS NOT NULL;
+CREATE TABLE inquiries (key TEXT COLLATE "C" PRIMARY KEY, until BIGINT, value TEXT NOT NULL);
+CREATE INDEX inquiries_until ON inquiries (until) WHERE until IS NOT NULL;
+CREATE TABLE charges (key TEXT COLLATE "C" PRIMARY KEY, until BIGINT, value TEXT NOT NULL);
+CREATE INDEX charges_until ON charges (until) WHERE until IS NOT NULL;

@@ -15,3 +15,7 @@ CREATE TABLE orders (key TEXT PRIMARY KEY, until INTEGER, value TEXT NOT NULL) S
 CREATE INDEX orders_until ON orders (until) WHERE until IS NOT NULL;
 CREATE TABLE unmapped_codes (key TEXT PRIMARY KEY, until INTEGER, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX unmapped_codes_until ON unmapped_codes (until) WHERE until IS NOT NULL;
+CREATE TABLE inquiries (key TEXT PRIMARY KEY, until INTEGER, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX inquiries_until ON inquiries (until) WHERE until IS NOT NULL;
+CREATE TABLE charges (key TEXT PRIMARY KEY, until INTEGER, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX charges_until ON charges (until) WHERE until IS NOT NULL;

@@ -16,8 +16,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use body::{
-    AgreementBody, HoldBody, ImportBody, KeptBody, PaymentBody, Problem, ReleaseBody, ReleasedBody,
-    UnmappedBody,
+    AgreementBody, HoldBody, ImportBody, InquiryBody, KeptBody, PaymentBody, Problem, ReleaseBody,
+    ReleasedBody, UnmappedBody,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -108,6 +108,7 @@ pub fn router(live: Live) -> Router {
         .route("/metrics", get(metrics))
         .route("/config_dump", get(config_dump))
         .route("/v1/payments/{id}", get(payment))
+        .route("/v1/inquiries/open", get(inquiries))
         .route("/v1/unmapped-codes", get(unmapped))
         .route("/v1/holds", get(holds))
         .route("/v1/holds/release", post(release))
@@ -187,6 +188,10 @@ async fn payment(
         return Err(Problem::new(StatusCode::NOT_FOUND, "no such payment is kept"));
     }
     Ok(Json(KeptBody::Batch { batch: id.to_string(), rows }))
+}
+
+async fn inquiries(State(admin): State<Arc<Admin>>) -> Json<Vec<InquiryBody>> {
+    Json(admin.service.store.open_inquiries().iter().map(InquiryBody::from).collect())
 }
 
 async fn unmapped(State(admin): State<Arc<Admin>>) -> Json<Vec<UnmappedBody>> {

@@ -23,6 +23,8 @@ pub use http::HttpProvider;
 pub use problem::{Place, Problem};
 pub use secret::Secret;
 
+pub use crate::domain::answer::Billable;
+
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{Element, ElementSet, Elements};
@@ -100,28 +102,6 @@ pub struct Reply {
     pub source: Option<Box<str>>,
     /// Why nothing was learned, where that is not the provider's own word.
     pub trouble: Option<Trouble>,
-}
-
-/// Whether a provider charges for an inquiry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Billable {
-    /// By its price list it does.
-    Yes,
-    /// By its price list it does not, or it never got the request.
-    No,
-    /// It may have got the request, and did not say.
-    Uncertain,
-}
-
-impl Billable {
-    /// The word used in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Yes => "yes",
-            Self::No => "no",
-            Self::Uncertain => "uncertain",
-        }
-    }
 }
 
 /// Why a question stayed without an answer, for logs and metrics.

@@ -7,7 +7,7 @@ pub mod row;
 pub mod sqlite;
 pub mod writer;
 
-use crate::domain::answer::Answer;
+use crate::domain::answer::{Answer, Billable};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{
@@ -19,7 +19,8 @@ use crate::domain::outcome::{Arrival, Outcome};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{Effect, Reason};
 use crate::reconcile::hold::{Hold, HoldKey};
-use crate::store::journal::Journal;
+use crate::store::journal::{Journal, StoreLost};
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -235,13 +236,59 @@ pub trait UnmappedStore: Send + Sync {
     fn unmapped(&self) -> Vec<Unmapped>;
 }
 
+/// A question that is put to one provider. From before it is sent until its answer is kept, it may be billed and nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenInquiry {
+    /// Its id, of which the provider's order number is made.
+    pub id: PaymentId,
+    /// Who is asked.
+    pub provider: ProviderName,
+    /// About which elements.
+    pub set: ElementSet,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What became of an inquiry: one charge, billable or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charge {
+    /// What was asked.
+    pub inquiry: OpenInquiry,
+    /// What was answered.
+    pub answer: Answer,
+    /// The provider's own code.
+    pub code: Option<Box<str>>,
+    /// Whether it is billed.
+    pub billable: Billable,
+}
+
+/// Inquiries and their charges.
+#[async_trait]
+pub trait InquiryStore: Send + Sync {
+    /// Keeps an inquiry, durably: it may be sent now.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: it must not be sent.
+    async fn open_inquiry(&self, inquiry: OpenInquiry) -> Result<(), StoreLost>;
+    /// Its answer came, or will not.
+    fn close_inquiry(&self, charge: &Charge);
+    /// The inquiries that are open, oldest first: those on the way, and those that a crash left uncertain.
+    fn open_inquiries(&self) -> Vec<OpenInquiry>;
+}
+
 /// Everything together, for those who compose.
 pub trait Store:
-    EvidenceStore + AgreementStore + HoldStore + PaymentStore + UnmappedStore + Journal
+    EvidenceStore + AgreementStore + HoldStore + PaymentStore + UnmappedStore + InquiryStore + Journal
 {
 }
 
 impl<T> Store for T where
-    T: EvidenceStore + AgreementStore + HoldStore + PaymentStore + UnmappedStore + Journal
+    T: EvidenceStore
+        + AgreementStore
+        + HoldStore
+        + PaymentStore
+        + UnmappedStore
+        + InquiryStore
+        + Journal
 {
 }

@@ -3,7 +3,7 @@
 use crate::reconcile::hold::Hold;
 use crate::service::agreements::Told;
 use crate::service::explain::Story;
-use crate::store::{Record, Unmapped};
+use crate::store::{OpenInquiry, Record, Unmapped};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,26 @@ pub enum KeptBody {
         /// Its rows that are kept.
         rows: Vec<PaymentBody>,
     },
+}
+
+/// An inquiry whose answer is not known: on its way, or, where it is old, cut off by a crash and perhaps billed.
+#[derive(Debug, Serialize)]
+pub struct InquiryBody {
+    inquiry: String,
+    provider: String,
+    set: String,
+    at_ms: u64,
+}
+
+impl From<&OpenInquiry> for InquiryBody {
+    fn from(inquiry: &OpenInquiry) -> Self {
+        Self {
+            inquiry: inquiry.id.to_string(),
+            provider: inquiry.provider.to_string(),
+            set: inquiry.set.to_string(),
+            at_ms: inquiry.at.as_millis(),
+        }
+    }
 }
 
 /// A code that no map knows.

@@ -79,3 +79,26 @@ impl Answer {
         }
     }
 }
+
+/// Whether a provider charges for an inquiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Billable {
+    /// By its price list it does.
+    Yes,
+    /// By its price list it does not, or it never got the request.
+    No,
+    /// It may have got the request, and did not say.
+    Uncertain,
+}
+
+impl Billable {
+    /// The word used in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Uncertain => "uncertain",
+        }
+    }
+}

@@ -4,12 +4,12 @@ use crate::domain::answer::Answer;
 use crate::domain::element::{ElementSet, Elements};
 use crate::domain::id::Fingerprint;
 use crate::metrics::EvidenceUse;
-use crate::provider::{Inquiry, Provider, Trouble};
+use crate::provider::{Inquiry, Provider, Reply, Trouble};
 use crate::reconcile::hold::HoldKey;
 use crate::route;
 use crate::service::{Channel, Service};
 use crate::store::row::RowKey;
-use crate::store::{Evidence, Witness};
+use crate::store::{Charge, Evidence, OpenInquiry, Witness};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
@@ -154,7 +154,23 @@ impl Service {
                 nobody_can = false;
                 break;
             }
+            // Each may be billed, so each is one.
+            let inquiry = &Inquiry { id: self.new_id(asked), ..inquiry.clone() };
+            let open = OpenInquiry {
+                id: inquiry.id,
+                provider: provider.name().clone(),
+                set: inquiry.set,
+                at: asked,
+            };
+            if self.store.open_inquiry(open.clone()).await.is_err() {
+                tracing::error!("nobody is asked: the store cannot be written");
+                nobody_can = false;
+                break;
+            }
             let reply = provider.ask(inquiry, asked).await;
+            let Reply { answer, billable, ref code, .. } = reply;
+            let charge = Charge { inquiry: open, answer, code: code.clone(), billable };
+            self.store.close_inquiry(&charge);
             self.metrics.on_answer(provider.name(), inquiry.set, reply.answer, sent.elapsed());
             let cannot = matches!(reply.trouble, Some(Trouble::NotAsked | Trouble::Unwritable));
             nobody_can &= cannot;

@@ -7,6 +7,7 @@ use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId,
 use crate::domain::mismatch::Mismatch;
 use crate::domain::outcome::{Arrival, Outcome};
 use crate::reconcile::hold::{Brake, Hold, HoldKey};
+use crate::store::OpenInquiry;
 use crate::store::journal::OrderKey;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::Writer;
@@ -35,6 +36,8 @@ pub struct Limits {
     pub records: usize,
     /// Open expectations by channel; beyond it the count stands still.
     pub expectations: usize,
+    /// Inquiries that are open, of those that a crash left; beyond it the oldest are not shown.
+    pub inquiries: usize,
     /// Orders that are claimed, where no journal keeps them; beyond it the oldest is forgotten.
     pub orders: usize,
     /// Unmapped codes; beyond it the one that was not seen for longest goes.
@@ -49,6 +52,7 @@ impl Default for Limits {
             holds: 100_000,
             records: 100_000,
             expectations: 1_000_000,
+            inquiries: 10_000,
             orders: 1_000_000,
             unmapped: 1_000,
         }
@@ -72,6 +76,7 @@ pub struct MemoryStore {
     expected: DashMap<ChannelName, HashSet<PaymentId>>,
     unmapped: Mutex<BTreeMap<(ChannelName, String, String), Unmapped>>,
     orders: Mutex<Orders>,
+    inquiries: DashMap<PaymentId, OpenInquiry>,
     journal: Option<Writer>,
 }
 

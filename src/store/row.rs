@@ -8,8 +8,8 @@ use crate::store::journal::OrderKey;
 use serde::Serialize;
 use std::time::Duration;
 
-/// How long payments, their orders and their expectations are kept at least: past every channel's statement and the period
-/// in which a debit can be disputed.
+/// How long payments, their orders and expectations, and charges are kept at least: past every channel's statement, every
+/// provider's bill, and the period in which a debit can be disputed.
 pub const PAYMENTS_KEPT: Duration = Duration::from_hours(400 * 24);
 
 /// A kind of rows.
@@ -29,13 +29,17 @@ pub enum Aggregate {
     Expectations,
     /// Orders whose money message left.
     Orders,
+    /// Inquiries whose answer is not known.
+    Inquiries,
+    /// What inquiries came to.
+    Charges,
     /// Codes that no map knows.
     Unmapped,
 }
 
 impl Aggregate {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Evidence,
         Self::Agreements,
         Self::Waiting,
@@ -43,6 +47,8 @@ impl Aggregate {
         Self::Payments,
         Self::Expectations,
         Self::Orders,
+        Self::Inquiries,
+        Self::Charges,
         Self::Unmapped,
     ];
 
@@ -56,6 +62,8 @@ impl Aggregate {
             Self::Payments => "payments",
             Self::Expectations => "expectations",
             Self::Orders => "orders",
+            Self::Inquiries => "inquiries",
+            Self::Charges => "charges",
             Self::Unmapped => "unmapped_codes",
         }
     }
@@ -94,6 +102,16 @@ impl RowKey {
     /// What is owed to `payment`.
     pub fn expectation(payment: PaymentId) -> Self {
         Self { of: Aggregate::Expectations, name: payment.to_string() }
+    }
+
+    /// The inquiry `id`, while it is open.
+    pub fn inquiry(id: PaymentId) -> Self {
+        Self { of: Aggregate::Inquiries, name: id.to_string() }
+    }
+
+    /// What the inquiry `id` came to.
+    pub fn charge(id: PaymentId) -> Self {
+        Self { of: Aggregate::Charges, name: id.to_string() }
     }
 
     /// The claim on `order`.

@@ -5,8 +5,8 @@ use crate::values::{
     NOW, admission, agreement, channel, evidence, hold, leaving, order, payment, record, road,
     tuple,
 };
-use hefu::domain::answer::Answer;
-use hefu::domain::id::{AgreementId, MerchantId};
+use hefu::domain::answer::{Answer, Billable};
+use hefu::domain::id::{AgreementId, MerchantId, ProviderName};
 use hefu::domain::mismatch::{Mismatch, MismatchKind};
 use hefu::domain::outcome::{Arrival, Decline, Outcome, Suspects};
 use hefu::domain::payment::Mode;
@@ -16,8 +16,8 @@ use hefu::store::memory::{Limits, LoadError, MemoryStore};
 use hefu::store::row::RowKey;
 use hefu::store::sqlite::{OpenError, Sqlite};
 use hefu::store::{
-    AgreementStore as _, Evidence, EvidenceStore as _, HoldStore as _, PaymentStore as _, Unmapped,
-    UnmappedStore as _,
+    AgreementStore as _, Charge, Evidence, EvidenceStore as _, HoldStore as _, InquiryStore as _,
+    OpenInquiry, PaymentStore as _, Unmapped, UnmappedStore as _,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -168,6 +168,21 @@ async fn keeps_everything(place: &Place) {
     store.complete(payment(1), (outcomes[0], Some("66".into()), Arrival::Sync), Some(mismatch));
     store.close_expectation(&channel, payment(1));
     store.put_record(record(3));
+    let inquiry = |number| OpenInquiry {
+        id: payment(number),
+        provider: ProviderName::new("first"),
+        set: crate::values::four(),
+        at: NOW,
+    };
+    for number in [11, 12] {
+        store.open_inquiry(inquiry(number)).await.unwrap();
+    }
+    store.close_inquiry(&Charge {
+        inquiry: inquiry(11),
+        answer: Answer::Match,
+        code: Some("0".into()),
+        billable: Billable::Yes,
+    });
     store.complete(payment(3), (outcomes[1], None, Arrival::Query), None);
     let unmapped = Unmapped {
         channel: channel.clone(),
@@ -186,7 +201,8 @@ async fn keeps_everything(place: &Place) {
         let records = [1, 2, 3].map(|at| store.record(payment(at)));
         let bind = store.recall(&channel, "key", NOW);
         let rest = (store.holds(NOW), store.expectations(&channel), store.unmapped());
-        format!("{agreements:#?} {evidence:#?} {records:#?} {bind:#?} {rest:#?}")
+        let inquiries = store.open_inquiries();
+        format!("{agreements:#?} {evidence:#?} {records:#?} {bind:#?} {rest:#?} {inquiries:#?}")
     };
     let before = told(&store);
     drop(store);
@@ -194,6 +210,7 @@ async fn keeps_everything(place: &Place) {
     assert_eq!(told(&store), before);
     assert_eq!(store.expectations(&channel), 1);
     assert_eq!(store.holds(NOW).len(), 1);
+    assert_eq!(store.open_inquiries(), [inquiry(12)], "cut off, and perhaps billed");
     assert_eq!(store.unmapped()[0].count, 2);
     assert!(store.agreement(&channel, &id("old")).unwrap().closed);
     let again = store.admit(admission(vec![leaving(4, "a")])).await;

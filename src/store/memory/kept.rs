@@ -6,9 +6,12 @@ use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
 use crate::domain::payment::Mode;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::store::journal::{Admission, Admitted, Journal, Leaving, Need, OrderKey, StoreLost};
-use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::row::{Aggregate, PAYMENTS_KEPT, Removal, Row, RowKey};
 use crate::store::writer::{Backend, Writer};
-use crate::store::{Agreement, AgreementStore as _, HoldStore as _, Record, Unmapped};
+use crate::store::{
+    Agreement, AgreementStore as _, Charge, HoldStore as _, InquiryStore, OpenInquiry, Record,
+    Unmapped,
+};
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
@@ -30,12 +33,13 @@ impl MemoryStore {
         for of in Aggregate::ALL {
             // Orders are looked up where they are claimed.
             let most = match of {
-                Aggregate::Orders => continue,
+                Aggregate::Orders | Aggregate::Charges => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
                 Aggregate::Holds => limits.holds,
                 Aggregate::Payments => limits.records,
                 Aggregate::Expectations => limits.expectations,
+                Aggregate::Inquiries => limits.inquiries,
                 Aggregate::Unmapped => limits.unmapped,
             };
             let mut wrong = None;
@@ -88,7 +92,11 @@ impl MemoryStore {
                 let (channel, payment) = value(row)?;
                 self.owe(&channel, payment);
             }
-            Aggregate::Orders => (),
+            Aggregate::Inquiries => {
+                let inquiry: OpenInquiry = value(row)?;
+                self.inquiries.insert(inquiry.id, inquiry);
+            }
+            Aggregate::Orders | Aggregate::Charges => (),
             Aggregate::Unmapped => {
                 let unmapped: Unmapped = value(row)?;
                 let key = (unmapped.channel.clone(), unmapped.map.clone(), unmapped.code.clone());
@@ -192,6 +200,38 @@ impl MemoryStore {
 
 fn value<T: DeserializeOwned>(row: &Row) -> Result<T, serde_json::Error> {
     serde_json::from_str(&row.value)
+}
+
+#[async_trait]
+impl InquiryStore for MemoryStore {
+    async fn open_inquiry(&self, inquiry: OpenInquiry) -> Result<(), StoreLost> {
+        self.inquiries.insert(inquiry.id, inquiry.clone());
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let until = Some(inquiry.at.plus(PAYMENTS_KEPT));
+        journal.put(|| Row::new(RowKey::inquiry(inquiry.id), until, &inquiry));
+        journal.flush().await.inspect_err(|_| {
+            // It was not sent, and what may be kept of it all the same goes when that is possible.
+            self.inquiries.remove(&inquiry.id);
+            journal.remove(Removal { key: RowKey::inquiry(inquiry.id), only: None });
+        })
+    }
+
+    fn close_inquiry(&self, charge: &Charge) {
+        let id = charge.inquiry.id;
+        self.inquiries.remove(&id);
+        if let Some(journal) = &self.journal {
+            // In this order: what is open and charged was charged.
+            let until = Some(charge.inquiry.at.plus(PAYMENTS_KEPT));
+            journal.put(|| Row::new(RowKey::charge(id), until, charge));
+            journal.remove(Removal { key: RowKey::inquiry(id), only: None });
+        }
+    }
+
+    fn open_inquiries(&self) -> Vec<OpenInquiry> {
+        let mut open: Vec<_> = self.inquiries.iter().map(|inquiry| inquiry.clone()).collect();
+        open.sort_by_key(|inquiry| (inquiry.at, inquiry.id));
+        open
+    }
 }
 
 #[async_trait]

@@ -1,0 +1,80 @@
+//! Over a database: what is kept before something leaves, and what happens while it cannot be.
+
+use crate::{World, world_over};
+use hefu::domain::answer::Answer;
+use hefu::provider::Trouble;
+use hefu::service::{Binding, Settings};
+use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::sqlite::Sqlite;
+use rusqlite::Connection;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A world over a file, and another's view of that file.
+fn world_over_file() -> (TempDir, Arc<World>, Connection) {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("hefu.db");
+    let backend = Sqlite::open(&path).unwrap();
+    let store = MemoryStore::open(Limits::default(), backend, |_| ()).unwrap();
+    let world = world_over(store, Binding::Enforce(100), Settings::default());
+    (dir, Arc::new(world), Connection::open(path).unwrap())
+}
+
+fn kept(file: &Connection, table: &str) -> Vec<String> {
+    let sql = format!("SELECT value FROM {table} ORDER BY key");
+    let mut rows = file.prepare(&sql).unwrap();
+    rows.query_map((), |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+/// It may be billed from the moment at which it is sent; each provider that is asked is one charge.
+#[tokio::test]
+async fn an_inquiry_is_kept_before_it_is_sent() {
+    let (_dir, world, file) = world_over_file();
+    world.first.will_not(Answer::Unavailable, Trouble::Silence);
+    let all = world.first.gate.acquire_many(1000).await.unwrap();
+    let waiting = world.clone();
+    let waiting = tokio::spawn(async move { waiting.send(&World::debit("1", 0), "ok").await });
+    while world.first.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((kept(&file, "inquiries").len(), kept(&file, "charges").len()), (1, 0));
+    assert_eq!(world.service.store.open_inquiries().len(), 1);
+    drop(all);
+    assert!(waiting.await.unwrap().starts_with("decision: permit"));
+    world.service.store.flush().await.unwrap();
+    assert!(kept(&file, "inquiries").is_empty() && world.service.store.open_inquiries().is_empty());
+    let charges = kept(&file, "charges");
+    let of = |provider: &str, answer: &str| {
+        let says = |charge: &&String| {
+            charge.contains(&format!("\"provider\":\"{provider}\"")) && charge.contains(answer)
+        };
+        charges.iter().filter(says).count()
+    };
+    assert_eq!((charges.len(), of("first", "unavailable"), of("second", "match")), (2, 1, 1));
+}
+
+/// Another keeps the file locked for longer than anybody waits.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_and_no_money_leaves_while_the_store_is_lost() {
+    let (_dir, world, file) = world_over_file();
+    let known = World::debit("1", 0);
+    tokio::time::resume();
+    assert!(world.send(&known, "ok").await.starts_with("decision: permit"));
+    file.execute_batch("BEGIN IMMEDIATE").unwrap();
+    tokio::time::pause();
+    let asked = world.first.asked();
+    let unknown = world.send(&World::debit("2", 1), "ok").await;
+    assert!(unknown.starts_with("503 "), "{unknown}");
+    assert_eq!(world.first.asked() + world.second.asked(), asked, "asked without a record");
+    assert_eq!(world.send(&World::debit("3", 0), "ok").await, "503 store_lost []");
+    // What is never refused passes all the same.
+    let query = world.send(r#""type":"query","order":"1""#, "ok").await;
+    assert!(query.starts_with("decision: permit"), "{query}");
+    file.execute_batch("ROLLBACK").unwrap();
+    tokio::time::resume();
+    while world.service.store.flush().await.is_err() {}
+    for (order, phone) in [("2", 1), ("3", 0)] {
+        let again = world.send(&World::debit(order, phone), "ok").await;
+        assert!(again.starts_with("decision: permit"), "{again}");
+    }
+}
