@@ -1,6 +1,8 @@
 //! The service with a made-up channel, a scripted provider and a clock in hand: what becomes of one payment after another.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "service/agreements.rs"]
+mod agreements;
 #[path = "service/evidence.rs"]
 mod evidence;
 #[path = "service/holds.rs"]
