@@ -18,7 +18,7 @@ use crate::domain::money::Fen;
 use crate::domain::outcome::{Arrival, Outcome};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{Effect, Reason};
-use crate::reconcile::hold::{Hold, HoldKey};
+use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
 use crate::store::journal::Journal;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -144,8 +144,8 @@ pub trait AgreementStore: Send + Sync {
 pub trait HoldStore: Send + Sync {
     /// The hold on `key` that stands at `now`.
     fn hold(&self, key: &HoldKey, now: Timestamp) -> Option<Hold>;
-    /// Makes a hold unless one stands, or `channel` and `bank` had `per_hour` new ones within the hour; says whether it was made.
-    fn make_hold(&self, hold: Hold, bank: Option<&Bank>, per_hour: usize) -> bool;
+    /// Makes a hold unless one stands, or `braking` says that there were enough within the hour.
+    fn make_hold(&self, hold: Hold, braking: Braking<'_>) -> Holding;
     /// Ends a hold; says whether there was one.
     fn release(&self, key: &HoldKey) -> Option<Hold>;
     /// The holds that stand at `now`, oldest first.

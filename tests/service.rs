@@ -121,6 +121,10 @@ fn world() -> World {
 }
 
 fn world_with(binding: Binding, settings: Settings) -> World {
+    world_within(binding, settings, Limits::default())
+}
+
+fn world_within(binding: Binding, settings: Settings, limits: Limits) -> World {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/config");
     let dir = tempfile::tempdir().unwrap();
     for file in ["hefu.toml", "policy.toml", "channels/acme.toml", "codes/acme.toml"] {
@@ -142,7 +146,7 @@ fn world_with(binding: Binding, settings: Settings) -> World {
         settings,
         providers: vec![entry(&first, 1), entry(&second, 2)],
         fingerprinter: hefu::crypto::fingerprint::Fingerprinter::new(KeyId(1), &[7; 32]).unwrap(),
-        store: Arc::new(MemoryStore::new(Limits::default())),
+        store: Arc::new(MemoryStore::new(limits)),
         metrics: Arc::new(Metrics::new().unwrap()),
         clock: clock.clone(),
         entropy: rand::random::<u128>,

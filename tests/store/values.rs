@@ -9,7 +9,7 @@ use hefu::domain::id::{
 use hefu::domain::money::Fen;
 use hefu::domain::payment::{Mode, Scenario};
 use hefu::policy::{Effect, Reason};
-use hefu::reconcile::hold::{Hold, HoldKey};
+use hefu::reconcile::hold::{Braking, Hold, HoldKey};
 use hefu::store::journal::{Admission, Leaving, Need, OrderKey};
 use hefu::store::{Agreement, Evidence, Record, Witness};
 use std::time::Duration;
@@ -65,6 +65,10 @@ pub(crate) fn hold(key: HoldKey) -> Hold {
         since: NOW,
         until: NOW.plus(Duration::from_hours(1)),
     }
+}
+
+pub(crate) const fn braking(per_hour: usize) -> Braking<'static> {
+    Braking { bank: None, matched: true, per_hour }
 }
 
 pub(crate) fn payment(number: u128) -> PaymentId {
