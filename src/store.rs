@@ -185,6 +185,8 @@ pub struct Record {
     pub outcome: Option<(Outcome, Option<String>, Arrival)>,
     /// How the halves differ.
     pub mismatch: Option<Mismatch>,
+    /// Whether nothing of it was sent after all.
+    pub not_sent: bool,
     /// The batch whose row it is, and the row's number, from 1.
     pub row_of: Option<(PaymentId, usize)>,
 }
@@ -200,6 +202,8 @@ pub trait PaymentStore: Send + Sync {
         outcome: (Outcome, Option<String>, Arrival),
         mismatch: Option<Mismatch>,
     );
+    /// Nothing of it was sent: nothing is owed.
+    fn not_sent(&self, channel: &ChannelName, payment: PaymentId);
     /// The record of `payment`.
     fn record(&self, payment: PaymentId) -> Option<Record>;
     /// The records of a batch's rows that are kept, in their order.

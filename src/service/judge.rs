@@ -387,6 +387,7 @@ impl Draft {
             judged_in: self.begun.elapsed(),
             outcome: None,
             mismatch: None,
+            not_sent: false,
             row_of: self.row_of,
         }
     }

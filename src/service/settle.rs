@@ -68,7 +68,7 @@ impl Service {
         reading: Option<Reading>,
     ) -> Option<Settled> {
         let Some(reading) = reading else {
-            self.store.close_expectation(pending.channel.name(), pending.payment);
+            self.store.not_sent(pending.channel.name(), pending.payment);
             self.reopen(pending);
             return None;
         };

@@ -335,6 +335,14 @@ impl PaymentStore for MemoryStore {
         self.write_record(payment);
     }
 
+    fn not_sent(&self, channel: &ChannelName, payment: PaymentId) {
+        if let Some(mut record) = self.records.get_mut(&payment) {
+            record.not_sent = true;
+        }
+        self.write_record(payment);
+        self.close_expectation(channel, payment);
+    }
+
     fn record(&self, payment: PaymentId) -> Option<Record> {
         self.records.get(&payment).map(|record| record.clone())
     }

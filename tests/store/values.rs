@@ -92,6 +92,7 @@ pub(crate) fn record(number: u128) -> Record {
         judged_in: Duration::from_micros(120),
         outcome: None,
         mismatch: None,
+        not_sent: false,
         row_of: None,
     }
 }
