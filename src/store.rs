@@ -18,7 +18,7 @@ use crate::domain::money::Fen;
 use crate::domain::outcome::{Arrival, Outcome};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{Effect, Reason};
-use crate::reconcile::hold::{Hold, HoldKey};
+use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
 use crate::store::journal::{Journal, StoreLost};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -145,8 +145,8 @@ pub trait AgreementStore: Send + Sync {
 pub trait HoldStore: Send + Sync {
     /// The hold on `key` that stands at `now`.
     fn hold(&self, key: &HoldKey, now: Timestamp) -> Option<Hold>;
-    /// Makes a hold unless one stands, or `channel` and `bank` had `per_hour` new ones within the hour; says whether it was made.
-    fn make_hold(&self, hold: Hold, bank: Option<&Bank>, per_hour: usize) -> bool;
+    /// Makes a hold unless one stands, or `braking` says that there were enough within the hour.
+    fn make_hold(&self, hold: Hold, braking: Braking<'_>) -> Holding;
     /// Ends a hold; says whether there was one.
     fn release(&self, key: &HoldKey) -> Option<Hold>;
     /// The holds that stand at `now`, oldest first.
@@ -186,6 +186,8 @@ pub struct Record {
     pub outcome: Option<(Outcome, Option<String>, Arrival)>,
     /// How the halves differ.
     pub mismatch: Option<Mismatch>,
+    /// Whether nothing of it was sent after all.
+    pub not_sent: bool,
     /// The batch whose row it is, and the row's number, from 1.
     pub row_of: Option<(PaymentId, usize)>,
 }
@@ -201,6 +203,8 @@ pub trait PaymentStore: Send + Sync {
         outcome: (Outcome, Option<String>, Arrival),
         mismatch: Option<Mismatch>,
     );
+    /// Nothing of it was sent: nothing is owed.
+    fn not_sent(&self, channel: &ChannelName, payment: PaymentId);
     /// The record of `payment`.
     fn record(&self, payment: PaymentId) -> Option<Record>;
     /// The records of a batch's rows that are kept, in their order.

@@ -1,6 +1,8 @@
 //! The service with a made-up channel, a scripted provider and a clock in hand: what becomes of one payment after another.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "service/agreements.rs"]
+mod agreements;
 #[path = "service/evidence.rs"]
 mod evidence;
 #[path = "service/holds.rs"]
@@ -16,7 +18,7 @@ use hefu::config;
 use hefu::domain::answer::Answer;
 use hefu::domain::clock::{Clock, Timestamp};
 use hefu::domain::element::{Element, ElementSet};
-use hefu::domain::id::{KeyId, ProviderName, Road};
+use hefu::domain::id::{KeyId, PaymentId, ProviderName, Road};
 use hefu::message::extract::Request;
 use hefu::metrics::Metrics;
 use hefu::provider::{Billable, Capability, Inquiry, Provider, Reply, Trouble};
@@ -121,7 +123,11 @@ fn world() -> World {
 }
 
 fn world_with(binding: Binding, settings: Settings) -> World {
-    world_over(MemoryStore::new(Limits::default()), binding, settings)
+    world_within(binding, settings, Limits::default())
+}
+
+fn world_within(binding: Binding, settings: Settings, limits: Limits) -> World {
+    world_over(MemoryStore::new(limits), binding, settings)
 }
 
 fn world_over(store: MemoryStore, binding: Binding, settings: Settings) -> World {
@@ -663,4 +669,19 @@ async fn a_percentage_holds_for_messages_without_an_order_too() {
         enforced += u32::from(world.send(&strange, "ok").await == "403 unlisted []");
     }
     assert!((60..=120).contains(&enforced), "{enforced} of 300 at 30 %");
+}
+
+#[tokio::test]
+async fn what_never_left_is_not_told_as_forwarded() {
+    use hefu::service::explain::story;
+    let world = world();
+    let check = async |reported: Reported<'_>, en: &str, zh: &str| {
+        let judged = world.judge(&world.channel, &World::debit("1", 0)).await.unwrap();
+        let told = world.service.settle(judged, reported).await;
+        let payment = PaymentId::parse(told[0].1.trim_matches('"')).unwrap();
+        let story = story(&world.service.store.record(payment).unwrap());
+        assert!(story.en.starts_with(en) && story.zh.contains(zh), "{story:?}");
+    };
+    check(Reported::NotSent, "The payment was permitted, and never sent", "未发送").await;
+    check(Reported::InDoubt, "The payment was forwarded", "已转发").await;
 }

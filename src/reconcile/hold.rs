@@ -1,7 +1,7 @@
 //! Holds: what waits until a contradiction is settled, and the brake for an issuer's bad night.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId, written};
+use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, PaymentId, written};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, fmt, time::Duration};
 
@@ -53,6 +53,29 @@ pub struct Hold {
     pub since: Timestamp,
     /// Until when at most.
     pub until: Timestamp,
+}
+
+/// What came of making a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Holding {
+    /// It was made.
+    Made,
+    /// One stands already.
+    Standing,
+    /// No new ones are made: the brake is on, or there is no room.
+    Paused,
+}
+
+/// What brakes new holds of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Braking<'a> {
+    /// The bank, where it is known.
+    pub bank: Option<&'a Bank>,
+    /// Whether a match was contradicted. What was never verified is counted apart, lest it use up what the verified need.
+    pub matched: bool,
+    /// How many in any hour.
+    pub per_hour: usize,
 }
 
 /// The brake: new holds and contradictions at one channel and bank pause above a rate, because an issuer that fails

@@ -43,7 +43,8 @@ pub enum ImportError {
 }
 
 impl Service {
-    /// Imports one agreement as good: it was verified when it was bound, outside Hefu.
+    /// Imports one agreement as good: it was verified when it was bound, outside Hefu. What closed since, or was
+    /// verified at a bind that Hefu saw, stays as it is.
     ///
     /// # Errors
     /// [`ImportError`]; nothing is kept then.
@@ -81,7 +82,11 @@ impl Service {
             closed: false,
             at: self.now(),
         };
-        self.store.put_agreement(channel, AgreementId(id.into()), agreement, false);
+        let id = AgreementId(id.into());
+        let known = self.store.agreement(channel, &id);
+        if known.is_none_or(|known| !known.closed && known.verified.is_none()) {
+            self.store.put_agreement(channel, id, agreement, false);
+        }
         Ok(())
     }
 }

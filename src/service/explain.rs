@@ -21,6 +21,10 @@ pub fn story(record: &Record) -> Story {
         if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
     let hint = record.reasons.first().map(|reason| reason.hint());
     let (en, zh) = match record.effect {
+        Effect::Permit | Effect::Annotate if record.not_sent => (
+            "The payment was permitted, and never sent: the channel could not be reached",
+            "该笔交易已获准，但无法连接通道，未发送",
+        ),
         Effect::Permit => ("The payment was forwarded to the channel", "该笔交易已转发至通道"),
         Effect::Annotate => (
             "The payment was forwarded to the channel with a remark",

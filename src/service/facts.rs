@@ -30,6 +30,8 @@ pub(crate) struct Known {
     pub(crate) card: Option<Fingerprint>,
     pub(crate) bank: Option<Bank>,
     pub(crate) verified: Option<Evidence>,
+    /// Whether the agreement that is quoted is another merchant's: nothing is known of it, and nothing done to it.
+    pub(crate) foreign: bool,
     pub(crate) asked_now: bool,
     pub(crate) held: bool,
     /// How long providers were waited for.
@@ -54,15 +56,23 @@ impl Service {
             if self.store.agreement(channel.name(), id).is_none() {
                 self.fetch(RowKey::agreement(channel.name(), id)).await;
             }
-            let (standing, agreement) = self.standing(channel.name(), id);
-            if let Some(agreement) = agreement {
+            let (mut standing, agreement) = self.standing(channel.name(), id);
+            known.foreign = agreement.as_ref().is_some_and(|agreement| {
+                let (theirs, own) = (&agreement.merchant, &known.merchant);
+                theirs.is_some() && own.is_some() && theirs != own
+            });
+            if known.foreign {
+                standing = Standing::Unknown;
+            }
+            if let Some(agreement) = agreement.filter(|_| !known.foreign) {
                 known.tuple = agreement.tuple;
                 (known.asserted, known.told) = (agreement.asserted, None);
                 known.card = agreement.card;
                 known.bank = agreement.bank;
                 known.verified = agreement.verified;
             }
-            known.held = self.is_held(channel, Some(id), &known).await;
+            let quoted = Some(id).filter(|_| !known.foreign);
+            known.held = self.is_held(channel, quoted, &known).await;
             if !payment.scenario.is_verified() {
                 return (Basis::Passing, known);
             }

@@ -192,10 +192,10 @@ impl Service {
             carried: payment.elements.set(),
             asserted: !known.asserted.is_empty() && payment.scenario.is_verified(),
             checks: facts::checks(message, payment.checks, &known),
+            agreement: part.payment.agreement.filter(|_| !known.foreign),
             invalid: part.invalid.iter().map(|invalid| invalid.element()).collect(),
             known,
             unread: None,
-            agreement: part.payment.agreement,
             remember: part.remember,
             row: part.row,
             row_of: None,
@@ -387,6 +387,7 @@ impl Draft {
             judged_in: self.begun.elapsed(),
             outcome: None,
             mismatch: None,
+            not_sent: false,
             row_of: self.row_of,
         }
     }

@@ -2,12 +2,12 @@
 
 use crate::domain::answer::Answer;
 use crate::domain::element::ElementSet;
-use crate::domain::mismatch::Mismatch;
+use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::outcome::{Arrival, Decline, Outcome, Suspects};
 use crate::domain::payment::Scenario;
 use crate::message::outcome::{self, Reading, Told};
 use crate::message::profile::{Message, Profile};
-use crate::reconcile::hold::{Hold, HoldKey};
+use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
 use crate::reconcile::{self, Expected, Finding, Verified};
 use crate::service::Service;
 use crate::service::annotate::{self, Annotations};
@@ -68,7 +68,7 @@ impl Service {
         reading: Option<Reading>,
     ) -> Option<Settled> {
         let Some(reading) = reading else {
-            self.store.close_expectation(pending.channel.name(), pending.payment);
+            self.store.not_sent(pending.channel.name(), pending.payment);
             self.reopen(pending);
             return None;
         };
@@ -81,7 +81,7 @@ impl Service {
             Finding::Agree | Finding::Silent => None,
         };
         self.count(pending, &reading, mismatch);
-        self.react(pending, &reading);
+        self.react(pending, &reading, mismatch);
         self.store.complete(
             pending.payment,
             (reading.outcome, reading.code.clone(), Arrival::Sync),
@@ -122,13 +122,13 @@ impl Service {
     }
 
     /// What an outcome sets in motion.
-    fn react(&self, pending: &Pending, reading: &Reading) {
+    fn react(&self, pending: &Pending, reading: &Reading, mismatch: Option<Mismatch>) {
         match reading.outcome {
             Outcome::NoMatch(suspects) => {
                 if pending.scenario == Scenario::Verify {
                     self.learn_from_verify(pending, no_match(suspects, pending));
                 } else if suspects.set().meets(suspected(pending)) {
-                    self.contradict(pending);
+                    self.contradict(pending, mismatch);
                 }
             }
             Outcome::Declined(Decline::AgreementInvalid) => self.close(pending),
@@ -273,7 +273,7 @@ impl Service {
     }
 
     /// The debit outcome prevails: evidence loses its worth here, and the next debit waits; unless the brake is on.
-    fn contradict(&self, pending: &Pending) {
+    fn contradict(&self, pending: &Pending, mismatch: Option<Mismatch>) {
         let (channel, now) = (pending.channel.name(), self.now());
         let known = &pending.known;
         let own = known.told.or(known.tuple.map(|(tuple, _)| tuple));
@@ -289,12 +289,14 @@ impl Service {
             since: now,
             until: now.plus(self.settings.hold_for),
         };
-        let standing = self.store.hold(&hold.key, now).is_some();
-        if !standing
-            && !self.store.make_hold(hold, known.bank.as_ref(), self.settings.holds_per_hour)
-        {
+        let braking = Braking {
+            bank: known.bank.as_ref(),
+            matched: mismatch.is_some_and(|it| it.kind == MismatchKind::MatchThenNoMatch),
+            per_hour: self.settings.holds_per_hour,
+        };
+        if self.store.make_hold(hold, braking) == Holding::Paused {
             self.metrics.on_hold_paused(channel, None);
-            tracing::warn!(channel = channel.as_str(), payment.id = %pending.payment, "holds are paused: too many within the hour");
+            tracing::warn!(channel = channel.as_str(), payment.id = %pending.payment, "holds are paused: too many, or too many within the hour");
             return;
         }
         if let Some((tuple, set)) = known.tuple

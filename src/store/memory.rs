@@ -6,7 +6,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, PaymentId, Road};
 use crate::domain::mismatch::Mismatch;
 use crate::domain::outcome::{Arrival, Outcome};
-use crate::reconcile::hold::{Brake, Hold, HoldKey};
+use crate::reconcile::hold::{Brake, Braking, Hold, HoldKey, Holding};
 use crate::store::OpenInquiry;
 use crate::store::journal::OrderKey;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
@@ -70,7 +70,7 @@ pub struct MemoryStore {
     by_card: DashMap<CardKey, Vec<AgreementId>>,
     waiting: DashMap<(ChannelName, String), (Agreement, Timestamp)>,
     holds: DashMap<HoldKey, Hold>,
-    brakes: DashMap<(ChannelName, Option<Bank>), Brake>,
+    brakes: DashMap<(ChannelName, Option<Bank>, bool), Brake>,
     records: DashMap<PaymentId, Record>,
     record_order: Mutex<VecDeque<PaymentId>>,
     expected: DashMap<ChannelName, HashSet<PaymentId>>,
@@ -281,26 +281,27 @@ impl HoldStore for MemoryStore {
         self.holds.get(key).filter(|hold| now < hold.until).map(|hold| hold.clone())
     }
 
-    fn make_hold(&self, hold: Hold, bank: Option<&Bank>, per_hour: usize) -> bool {
-        if !has_room(&self.holds, &hold.key, self.limits.holds) {
-            return false;
+    fn make_hold(&self, hold: Hold, braking: Braking<'_>) -> Holding {
+        let (key, now) = (hold.key.clone(), hold.since);
+        if !has_room(&self.holds, &key, self.limits.holds) {
+            self.holds.retain(|_, hold| now < hold.until);
         }
-        let key = hold.key.clone();
-        let made = match self.holds.entry(hold.key.clone()) {
-            Entry::Occupied(standing) if hold.since < standing.get().until => false,
+        if !has_room(&self.holds, &key, self.limits.holds) {
+            return Holding::Paused;
+        }
+        match self.holds.entry(key.clone()) {
+            Entry::Occupied(standing) if now < standing.get().until => return Holding::Standing,
             entry => {
-                let brake = (hold.channel.clone(), bank.cloned());
-                let admits = self.brakes.entry(brake).or_default().admits(per_hour, hold.since);
-                if admits {
-                    entry.insert(hold);
+                let Braking { bank, matched, per_hour } = braking;
+                let brake = (hold.channel.clone(), bank.cloned(), matched);
+                if !self.brakes.entry(brake).or_default().admits(per_hour, now) {
+                    return Holding::Paused;
                 }
-                admits
+                entry.insert(hold);
             }
-        };
-        if made {
-            self.write_hold(&key);
         }
-        made
+        self.write_hold(&key);
+        Holding::Made
     }
 
     fn release(&self, key: &HoldKey) -> Option<Hold> {
@@ -337,6 +338,14 @@ impl PaymentStore for MemoryStore {
             record.mismatch = mismatch;
         }
         self.write_record(payment);
+    }
+
+    fn not_sent(&self, channel: &ChannelName, payment: PaymentId) {
+        if let Some(mut record) = self.records.get_mut(&payment) {
+            record.not_sent = true;
+        }
+        self.write_record(payment);
+        self.close_expectation(channel, payment);
     }
 
     fn record(&self, payment: PaymentId) -> Option<Record> {

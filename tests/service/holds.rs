@@ -1,8 +1,9 @@
 //! What is held, for how long, and what sets it free.
 
-use crate::{World, world};
+use crate::{World, world, world_with, world_within};
 use hefu::domain::answer::Answer;
-use hefu::service::{Binding, Channel};
+use hefu::service::{Binding, Channel, Settings};
+use hefu::store::memory::Limits;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,4 +78,36 @@ async fn a_no_match_on_other_elements_holds_and_contradicts_nothing() {
     assert_eq!(world.held(), 0);
     world.send(&debit.replace('3', "4"), "phone").await;
     assert_eq!(world.held(), 1);
+}
+
+#[tokio::test]
+async fn holds_that_are_over_make_room() {
+    let limits = Limits { holds: 1, ..Limits::default() };
+    let world = world_within(Binding::Enforce(100), Settings::default(), limits);
+    world.send(&World::debit("1", 0), "phone").await;
+    world.send(&World::debit("2", 1), "phone").await;
+    assert_eq!(world.service.metrics.total("hefu_holds_paused", &[]), 1, "there is no room");
+    world.later(Duration::from_hours(7 * 24));
+    world.send(&World::debit("3", 2), "phone").await;
+    assert_eq!((world.held(), world.service.metrics.total("hefu_holds_paused", &[])), (1, 1));
+    assert!(world.send(&World::debit("4", 2), "ok").await.starts_with("403 held"));
+}
+
+/// What was never verified may be anybody's rubbish: it must not use up what the verified need.
+#[tokio::test]
+async fn the_brake_of_what_was_verified_counts_nothing_else() {
+    let settings = Settings { holds_per_hour: 2, ..Settings::default() };
+    let world = world_with(Binding::Enforce(100), settings);
+    let observed = Binding::Observe;
+    let observed = Arc::new(Channel { binding: observed, profile: world.channel.profile.clone() });
+    for phone in 0..3 {
+        let debit = World::debit(&phone.to_string(), phone);
+        let judged = world.judge(&observed, &debit).await.unwrap();
+        world.settle(judged, "phone").await;
+    }
+    assert_eq!(world.held(), 2, "theirs has a limit too");
+    world.send(&World::debit("3", 3), "phone").await;
+    world.send(&World::debit("4", 4), "phone").await;
+    world.send(&World::debit("5", 5), "phone").await;
+    assert_eq!(world.held(), 4);
 }

@@ -2,15 +2,15 @@
 
 use crate::place::Place;
 use crate::values::{
-    NOW, admission, agreement, channel, evidence, hold, leaving, order, payment, record, road,
-    tuple,
+    NOW, admission, agreement, braking, channel, evidence, hold, leaving, order, payment, record,
+    road, tuple,
 };
 use hefu::domain::answer::{Answer, Billable};
 use hefu::domain::id::{AgreementId, MerchantId, ProviderName};
 use hefu::domain::mismatch::{Mismatch, MismatchKind};
 use hefu::domain::outcome::{Arrival, Decline, Outcome, Suspects};
 use hefu::domain::payment::Mode;
-use hefu::reconcile::hold::HoldKey;
+use hefu::reconcile::hold::{HoldKey, Holding};
 use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, OrderKey};
 use hefu::store::memory::{Limits, LoadError, MemoryStore};
 use hefu::store::row::RowKey;
@@ -86,7 +86,7 @@ async fn a_batch_is_admitted_whole_or_not_at_all() {
 async fn what_is_held_is_not_admitted() {
     every(async |store| {
         let key = HoldKey::Tuple(tuple(1));
-        assert!(store.make_hold(hold(key.clone()), None, 9));
+        assert_eq!(store.make_hold(hold(key.clone()), braking(9)), Holding::Made);
         let admit = async |number| store.admit(admission(vec![leaving(number, "a")])).await;
         assert_eq!(admit(1).await, Ok(Admitted::Held));
         let late = hefu::store::journal::Admission {
@@ -114,6 +114,19 @@ async fn what_a_channel_said_since_outlives_an_answer_asked_for_before() {
         assert_eq!(known(), Some(at(3)));
         store.put_evidence(tuple(1), asked(2));
         assert_eq!(known(), Some(at(3)), "a late answer does not supersede a later question's");
+    })
+    .await;
+}
+
+/// Two outcomes at once make one hold, and the second of them is no sign of a bad night.
+#[tokio::test]
+async fn a_hold_that_stands_is_not_a_pause() {
+    every(async |store| {
+        let make = |digit, most| store.make_hold(hold(HoldKey::Tuple(tuple(digit))), braking(most));
+        assert_eq!(make(1, 1), Holding::Made);
+        assert_eq!(make(1, 1), Holding::Standing);
+        assert_eq!(make(2, 1), Holding::Paused);
+        assert_eq!(make(2, 2), Holding::Made);
     })
     .await;
 }
@@ -154,8 +167,8 @@ async fn keeps_everything(place: &Place) {
     store.close_agreement(&channel, &id("shut"));
     store.remember(&channel, "key".into(), agreement(3), later);
     let (kept, released) = (HoldKey::Tuple(tuple(4)), HoldKey::Agreement(channel.clone(), id("a")));
-    assert!(store.make_hold(hold(kept.clone()), None, 9));
-    assert!(store.make_hold(hold(released.clone()), None, 9));
+    assert_eq!(store.make_hold(hold(kept.clone()), braking(9)), Holding::Made);
+    assert_eq!(store.make_hold(hold(released.clone()), braking(9)), Holding::Made);
     assert!(store.release(&released).is_some());
     let admitted = store.admit(admission(vec![leaving(1, "a"), leaving(2, "b")])).await;
     assert_eq!(admitted, Ok(Admitted::Yes));
@@ -270,7 +283,7 @@ async fn what_one_process_learned_binds_the_other() {
         assert!(here.agreement(&channel, &id).is_some_and(|agreement| !agreement.closed));
         assert!(here.evidence(&tuple(1), &channel, Some(&road), NOW).is_some());
         assert!(here.recall(&channel, "key", NOW).is_some());
-        assert!(there.make_hold(hold(held.clone()), None, 9));
+        assert_eq!(there.make_hold(hold(held.clone()), braking(9)), Holding::Made);
         there.close_agreement(&channel, &id);
         there.contradict(&tuple(1), &channel, None, NOW);
         there.flush().await.unwrap();

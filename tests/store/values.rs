@@ -9,7 +9,7 @@ use hefu::domain::id::{
 use hefu::domain::money::Fen;
 use hefu::domain::payment::{Mode, Scenario};
 use hefu::policy::{Effect, Reason};
-use hefu::reconcile::hold::{Hold, HoldKey};
+use hefu::reconcile::hold::{Braking, Hold, HoldKey};
 use hefu::store::journal::{Admission, Leaving, Need, OrderKey};
 use hefu::store::{Agreement, Evidence, Record, Witness};
 use std::time::Duration;
@@ -67,6 +67,10 @@ pub(crate) fn hold(key: HoldKey) -> Hold {
     }
 }
 
+pub(crate) const fn braking(per_hour: usize) -> Braking<'static> {
+    Braking { bank: None, matched: true, per_hour }
+}
+
 pub(crate) fn payment(number: u128) -> PaymentId {
     PaymentId::new(NOW, number)
 }
@@ -88,6 +92,7 @@ pub(crate) fn record(number: u128) -> Record {
         judged_in: Duration::from_micros(120),
         outcome: None,
         mismatch: None,
+        not_sent: false,
         row_of: None,
     }
 }
