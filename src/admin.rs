@@ -221,7 +221,7 @@ async fn release(
         let standing = admin.service.standing_holds().into_iter();
         keys.extend(standing.filter(|hold| hold.channel.as_str() == channel).map(|hold| hold.key));
     }
-    Ok(Json(ReleasedBody { released: admin.service.release_holds(&keys, &body.note) }))
+    Ok(Json(ReleasedBody { released: admin.service.release_holds(&keys, &body.note).await }))
 }
 
 async fn agreement(

@@ -22,6 +22,7 @@ use crate::provider::Provider;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::route::Candidate;
 use crate::store::Store;
+use crate::store::row::RowKey;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,8 +150,13 @@ impl Service {
     }
 
     /// Releases holds and says how many stood; `note` goes into the log.
-    pub fn release_holds(&self, keys: &[HoldKey], note: &str) -> usize {
-        let released = keys.iter().filter(|key| self.end_hold(key)).count();
+    pub async fn release_holds(&self, keys: &[HoldKey], note: &str) -> usize {
+        let mut released = 0_usize;
+        for key in keys {
+            // Another process may know another one.
+            self.fetch(RowKey::hold(key)).await;
+            released = released.saturating_add(usize::from(self.end_hold(key)));
+        }
         tracing::info!(released, note, "holds released by hand");
         released
     }

@@ -353,7 +353,7 @@ async fn a_hold_ends_by_time_and_by_hand() {
     world.send(&World::debit("4", 1), "phone").await;
     let held: Vec<_> = world.service.standing_holds().into_iter().map(|hold| hold.key).collect();
     assert_eq!(held.len(), 1);
-    assert_eq!(world.service.release_holds(&held, "the customer called"), 1);
+    assert_eq!(world.service.release_holds(&held, "the customer called").await, 1);
     world.later(Duration::from_secs(1));
     assert!(world.send(&World::debit("5", 1), "ok").await.starts_with("decision: permit"));
 }

@@ -306,8 +306,9 @@ impl HoldStore for MemoryStore {
 
     fn release(&self, key: &HoldKey) -> Option<Hold> {
         let released = self.holds.remove(key).map(|(_, hold)| hold);
-        if released.is_some() {
-            self.write_hold(key);
+        // Only that one: what another process makes meanwhile stands.
+        if let (Some(row), Some(journal)) = (released.as_ref().and_then(Row::hold), &self.journal) {
+            journal.remove(Removal::from(&row));
         }
         released
     }

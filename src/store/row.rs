@@ -2,7 +2,7 @@
 
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
-use crate::reconcile::hold::HoldKey;
+use crate::reconcile::hold::{Hold, HoldKey};
 use crate::store::Record;
 use crate::store::journal::OrderKey;
 use serde::Serialize;
@@ -147,6 +147,11 @@ impl Row {
     pub fn payment(record: &Record) -> Option<Self> {
         let key = RowKey { of: Aggregate::Payments, name: record.payment.to_string() };
         Self::new(key, Some(record.at.plus(PAYMENTS_KEPT)), record)
+    }
+
+    /// The row of a hold.
+    pub fn hold(hold: &Hold) -> Option<Self> {
+        Self::new(RowKey::hold(&hold.key), Some(hold.until), hold)
     }
 
     /// The row of what `record` is owed.

@@ -1,6 +1,8 @@
 //! One writer: whatever waits is committed together, and all who wait are told together.
 
 mod batch;
+#[cfg(test)]
+mod simulation;
 
 use crate::domain::clock::Timestamp;
 use crate::store::journal::{Admission, Admitted, StoreLost};
@@ -255,37 +257,46 @@ fn run<B: Backend>(mut backend: B, shared: &Shared, on_commit: &dyn Fn(Duration)
             return;
         }
         let begun = Instant::now();
-        match commit(&mut backend, &batch) {
-            Ok(told) => {
+        match keep(&mut backend, shared, batch, closed) {
+            Ok(()) => {
                 on_commit(begun.elapsed());
                 if std::mem::take(&mut lost) {
                     tracing::info!("the store can be written again");
                 }
-                put_back(shared, tell(batch, told));
             }
             Err(error) => {
-                backend.roll_back();
                 if !std::mem::replace(&mut lost, true) {
                     tracing::error!(%error, "the store cannot be written");
                 }
-                let again = refuse(batch);
                 if closed {
                     return;
                 }
-                put_back(shared, again);
                 let queue = shared.lock();
                 // What the remedy waits for is time, whatever else comes meanwhile.
-                let _ = shared.more.wait_timeout_while(queue, RETRY_AFTER, |queue| !queue.closed);
+                drop(shared.more.wait_timeout_while(queue, RETRY_AFTER, |queue| !queue.closed));
             }
         }
     }
 }
 
-/// Changes that come before what waits.
-fn put_back(shared: &Shared, changes: Vec<Waiting>) {
-    if !changes.is_empty() {
-        shared.lock().waiting.splice(0..0, changes);
+/// Commits a batch and tells who waits; what must be done after it comes before all that waits by then.
+fn keep<B: Backend>(
+    backend: &mut B,
+    shared: &Shared,
+    batch: Vec<Waiting>,
+    closed: bool,
+) -> Result<(), B::Error> {
+    let (again, kept) = match commit(backend, &batch) {
+        Ok(told) => (tell(batch, told), Ok(())),
+        Err(error) => {
+            backend.roll_back();
+            (refuse(batch), Err(error))
+        }
+    };
+    if !again.is_empty() && (kept.is_ok() || !closed) {
+        shared.lock().waiting.splice(0..0, again);
     }
+    kept
 }
 
 /// What waits, at most [`TOGETHER_MAX`]; empty only when the writer is closed.

@@ -13,6 +13,7 @@ use crate::store::{
     Unmapped,
 };
 use async_trait::async_trait;
+use dashmap::mapref::entry::Entry;
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::sync::PoisonError;
@@ -84,7 +85,10 @@ impl MemoryStore {
             Aggregate::Holds => {
                 let hold: Hold = value(row)?;
                 if has_room(&self.holds, &hold.key, self.limits.holds) {
-                    self.holds.entry(hold.key.clone()).or_insert(hold);
+                    match self.holds.entry(hold.key.clone()) {
+                        Entry::Occupied(known) if hold.since < known.get().since => (),
+                        entry => drop(entry.insert(hold)),
+                    }
                 }
             }
             Aggregate::Payments => self.keep_record(value(row)?),
@@ -135,10 +139,9 @@ impl MemoryStore {
     }
 
     pub(super) fn write_hold(&self, key: &HoldKey) {
-        self.write(RowKey::hold(key), |store, name| {
-            let hold = store.holds.get(key)?;
-            Row::new(name, Some(hold.until), hold.value())
-        });
+        if let Some(journal) = &self.journal {
+            journal.put(|| Row::hold(self.holds.get(key)?.value()));
+        }
     }
 
     pub(super) fn keep_record(&self, record: Record) {
