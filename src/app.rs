@@ -1,5 +1,6 @@
 //! Composition: a checked configuration becomes listeners, a service and an admin API. Binds everything before it serves anything.
 
+pub mod backup;
 pub mod gate;
 pub mod handover;
 mod reload;

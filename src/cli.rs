@@ -1,6 +1,7 @@
 //! The `hefu` command: one file a subcommand, and the only place that prints.
 
 pub mod agreements;
+pub mod backup;
 pub mod check;
 pub mod client;
 pub mod demo;
@@ -36,6 +37,7 @@ enum Command {
     Explain(explain::Explain),
     Holds(holds::Holds),
     Agreements(agreements::Agreements),
+    Backup(backup::Backup),
     Schema(schema::Schema),
     /// Print a completion script for a shell
     Completions {
@@ -61,6 +63,9 @@ pub enum Failure {
     /// Hefu could not start.
     #[error(transparent)]
     Start(#[from] crate::app::StartError),
+    /// There is no backup.
+    #[error(transparent)]
+    Backup(#[from] crate::app::backup::Failed),
     /// The simulator could not start.
     #[error(transparent)]
     Sim(#[from] crate::sim::SimError),
@@ -111,6 +116,7 @@ async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
         Command::Explain(explain) => explain.run(&mut out).await,
         Command::Holds(holds) => holds.run(&mut out).await,
         Command::Agreements(agreements) => agreements.run(&mut out).await,
+        Command::Backup(backup) => backup.run(&mut out),
         Command::Schema(schema) => schema.run(&mut out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "hefu", &mut out);

@@ -1,6 +1,8 @@
 //! Stores: one contract for all of them, what survives, what is admitted, and what a lost database does.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+#[path = "store/backup.rs"]
+mod backup;
 #[path = "store/cluster.rs"]
 mod cluster;
 #[path = "store/contract.rs"]

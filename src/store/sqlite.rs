@@ -3,7 +3,7 @@
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::Backend;
-use rusqlite::{Connection, OptionalExtension as _, TransactionState, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionState, params};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -59,6 +59,66 @@ pub enum OpenError {
         /// Ours.
         known: usize,
     },
+}
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackUpError {
+    /// The store.
+    #[error("cannot read the store `{}`: {source}", path.display())]
+    Store {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// The backup, which must not be there before.
+    #[error("cannot write the backup `{}`: {source}", path.display())]
+    Copy {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The backup cannot be used.
+    #[error("the backup `{}` cannot be used: {source}", path.display())]
+    Bad {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: Box<OpenError>,
+    },
+}
+
+/// Copies the store at `path` to `to` as it is at one instant, while others go on writing it; yields the bytes of the copy. A
+/// copy that cannot be used is removed.
+///
+/// # Errors
+/// [`BackUpError`].
+pub fn back_up(path: &Path, to: &Path) -> Result<u64, BackUpError> {
+    let wrong = |source| BackUpError::Copy { path: to.to_owned(), source };
+    // Nobody else reads it either.
+    let copy = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(to);
+    let copy = copy.map_err(wrong)?;
+    let copied = copy_into(path, to).and_then(|()| {
+        Sqlite::open(to)
+            .map_err(|source| BackUpError::Bad { path: to.to_owned(), source: Box::new(source) })?;
+        copy.sync_all().and_then(|()| Ok(copy.metadata()?.len())).map_err(wrong)
+    });
+    if copied.is_err() {
+        // What went wrong is said; that an unusable file stays is the lesser trouble.
+        let _ = std::fs::remove_file(to);
+    }
+    copied
+}
+
+fn copy_into(path: &Path, to: &Path) -> Result<(), BackUpError> {
+    let wrong = |source| BackUpError::Store { path: path.to_owned(), source };
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
+    let connection = connection.map_err(wrong)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(wrong)?;
+    let to = to.to_string_lossy();
+    connection.execute("VACUUM INTO ?1", [to.as_ref()]).map(drop).map_err(wrong)
 }
 
 /// An open file.
