@@ -2,6 +2,7 @@
 
 use crate::{World, world, world_with, world_within};
 use hefu::domain::answer::Answer;
+use hefu::service::agreements::Told;
 use hefu::service::{Binding, Channel, Settings};
 use hefu::store::memory::Limits;
 use std::sync::Arc;
@@ -78,6 +79,16 @@ async fn a_no_match_on_other_elements_holds_and_contradicts_nothing() {
     assert_eq!(world.held(), 0);
     world.send(&debit.replace('3', "4"), "phone").await;
     assert_eq!(world.held(), 1);
+    // The file of an import need not tell all that an agreement was bound with.
+    let told = Told {
+        agreement: "imported".into(),
+        name: Some("张三".into()),
+        pan: Some("6200000000000005".into()),
+        ..Told::default()
+    };
+    world.service.import(world.channel.name(), &told).unwrap();
+    world.send(&debit.replace('3', "5").replace("never seen", "imported"), "phone").await;
+    assert_eq!(world.held(), 2);
 }
 
 #[tokio::test]

@@ -61,8 +61,11 @@ async fn what_was_told_holds_nobody_else_and_blames_nobody() {
 
 #[tokio::test]
 async fn an_agreement_remembers_that_its_elements_were_told() {
+    // In two steps, so that what waits between them remembers it too.
     let world = world();
-    world.send(&sealed("bind", "b", "m"), "ok").await;
+    world.send(&sealed("bind1", "b", "m"), "taken").await;
+    let told = world.send(r#""type":"bind2","order":"b","merchant":"m""#, "ok").await;
+    assert!(told.starts_with("decision: annotate;reason=asserted"), "{told}");
     world
         .check(&by_agreement("1"), "phone", expect![[r#"
             decision: annotate;reason=asserted;mode=enforce
