@@ -98,9 +98,6 @@ impl ElementSet {
     /// The empty set.
     pub const EMPTY: Self = Self(0);
 
-    /// Every element.
-    pub const ALL: Self = Self((1 << Element::ALL.len()) - 1);
-
     /// What is never kept and never fingerprinted.
     pub const SECRET: Self = Self::EMPTY.with(Element::Cvv2).with(Element::Expiry);
 

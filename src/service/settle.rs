@@ -127,8 +127,8 @@ impl Service {
             Outcome::NoMatch(suspects) => {
                 if pending.scenario == Scenario::Verify {
                     self.learn_from_verify(pending, no_match(suspects, pending));
-                } else if suspects.set().meets(suspected(pending)) {
-                    self.contradict(pending, mismatch);
+                } else {
+                    self.contradict(pending, suspects.set(), mismatch);
                 }
             }
             Outcome::Declined(Decline::AgreementInvalid) => self.close(pending),
@@ -273,14 +273,19 @@ impl Service {
     }
 
     /// The debit outcome prevails: evidence loses its worth here, and the next debit waits; unless the brake is on.
-    fn contradict(&self, pending: &Pending, mismatch: Option<Mismatch>) {
+    ///
+    /// Secrets of a card come with each message, so that suspecting them says nothing of the next. What an agreement was bound
+    /// with may be more than we know.
+    fn contradict(&self, pending: &Pending, suspects: ElementSet, mismatch: Option<Mismatch>) {
         let (channel, now) = (pending.channel.name(), self.now());
         let known = &pending.known;
-        let own = known.told.or(known.tuple.map(|(tuple, _)| tuple));
-        let key = match (&pending.agreement, own) {
-            (Some(id), _) => HoldKey::Agreement(channel.clone(), id.clone()),
-            (None, Some(own)) => HoldKey::Tuple(own),
-            (None, None) => return,
+        let suspected = known.tuple.filter(|(_, set)| suspects.meets(*set));
+        let key = match (&pending.agreement, suspected) {
+            (Some(id), _) if !ElementSet::SECRET.is_superset(suspects) => {
+                HoldKey::Agreement(channel.clone(), id.clone())
+            }
+            (None, Some((tuple, _))) => HoldKey::Tuple(known.told.unwrap_or(tuple)),
+            (Some(_) | None, _) => return,
         };
         let hold = Hold {
             key,
@@ -299,7 +304,7 @@ impl Service {
             tracing::warn!(channel = channel.as_str(), payment.id = %pending.payment, "holds are paused: too many, or too many within the hour");
             return;
         }
-        if let Some((tuple, set)) = known.tuple
+        if let Some((tuple, set)) = suspected
             && !known.asserted.meets(set)
         {
             self.store.contradict(&tuple, channel, pending.channel.profile.road.as_ref(), now);
@@ -358,12 +363,6 @@ pub(crate) fn told(
         }
         (Reported::Answer { .. } | Reported::InDoubt, _) => Some(Told::Whole(Reading::UNKNOWN)),
     }
-}
-
-/// What a `no_match` must meet to say anything of the next debit: card secrets that came with this one are in no tuple.
-fn suspected(pending: &Pending) -> ElementSet {
-    let lasting = || ElementSet::ALL.difference(ElementSet::SECRET);
-    pending.known.tuple.map_or_else(lasting, |(_, set)| set)
 }
 
 /// What a channel's `no_match` says of the elements that are verified: nothing where it names others, or may mean others. The

@@ -134,6 +134,9 @@ impl Service {
             // No deadline here: each provider has its own, and an answer that is paid for is kept however late it comes.
             let gathered = service.ask(&providers, &inquiry).await;
             if let Gathered::Evidence { evidence, .. } = &gathered {
+                // What another process was told meanwhile is the newer word too.
+                service.fetch(RowKey::evidence(&tuple)).await;
+                service.fetch(RowKey::hold(&HoldKey::Tuple(tuple))).await;
                 service.learn(tuple, evidence.clone());
             }
             sender.send_replace(Some(gathered));

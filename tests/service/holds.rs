@@ -1,9 +1,11 @@
 //! What is held, for how long, and what sets it free.
 
-use crate::{World, world, world_with, world_within};
+use crate::{World, world, world_over, world_with, world_within};
 use hefu::domain::answer::Answer;
+use hefu::service::agreements::Told;
 use hefu::service::{Binding, Channel, Settings};
-use hefu::store::memory::Limits;
+use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::sqlite::Sqlite;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +37,34 @@ async fn a_late_answer_does_not_undo_the_channels_word() {
         assert!(world.send(&bind, "ok").await.starts_with("decision: permit"));
         assert_eq!((world.first.asked(), world.held()), (before + 2, 0));
     }
+}
+
+/// Nor the word of a channel that another process heard.
+#[tokio::test]
+async fn a_late_answer_does_not_undo_what_another_process_was_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = || {
+        let file = Sqlite::open(&dir.path().join("hefu.db")).unwrap();
+        MemoryStore::open(Limits::default(), file, |_| ()).unwrap()
+    };
+    let here = Arc::new(world_over(store(), Binding::Enforce(100), Settings::default()));
+    let there = world_over(store(), Binding::Observe, Settings::default());
+    let earlier = there.judge(&there.channel, &World::debit("1", 0)).await.unwrap();
+    let all = here.first.gate.acquire_many(1000).await.unwrap();
+    let waiting = here.clone();
+    let waiting = tokio::spawn(async move { waiting.send(&World::debit("2", 0), "ok").await });
+    while here.first.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    there.later(Duration::from_secs(1));
+    there.settle(earlier, "phone").await;
+    here.later(Duration::from_secs(2));
+    drop(all);
+    assert_eq!(waiting.await.unwrap(), "403 held []");
+    assert_eq!(here.held(), 1);
+    let bind = World::debit("3", 0).replace("debit", "bind");
+    assert!(here.send(&bind, "ok").await.starts_with("decision: permit"));
+    assert_eq!(here.first.asked(), 2);
 }
 
 /// The way out that every refusal names, at a channel whose bind yields no agreement and for which no provider can answer.
@@ -78,6 +108,16 @@ async fn a_no_match_on_other_elements_holds_and_contradicts_nothing() {
     assert_eq!(world.held(), 0);
     world.send(&debit.replace('3', "4"), "phone").await;
     assert_eq!(world.held(), 1);
+    // The file of an import need not tell all that an agreement was bound with.
+    let told = Told {
+        agreement: "imported".into(),
+        name: Some("张三".into()),
+        pan: Some("6200000000000005".into()),
+        ..Told::default()
+    };
+    world.service.import(world.channel.name(), &told).unwrap();
+    world.send(&debit.replace('3', "5").replace("never seen", "imported"), "phone").await;
+    assert_eq!(world.held(), 2);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Elements that are sealed to the channel, and that the core tells beside the message: shown, and no proof of anything.
 
-use crate::{World, world};
+use crate::{World, person, world};
 use expect_test::expect;
 use hefu::domain::answer::Answer;
 
@@ -23,13 +23,18 @@ async fn what_the_channel_says_of_sealed_elements_is_no_evidence_on_those_that_w
     world.send(&sealed("verify", "v", "m"), "ok").await;
     let told = world.send(&World::debit("1", 0), "ok").await;
     assert!(told.contains(r#"match;provider="first""#), "{told}");
-    // Nor does a bind prove them where no provider could.
-    let world = crate::world();
-    world.first.will(&[Answer::NotPossible]);
-    world.second.will(&[Answer::NotPossible]);
-    world.send(&sealed("bind", "b", "m"), "ok").await;
-    let told = world.send(&by_agreement("2"), "ok").await;
-    assert!(told.starts_with("decision: annotate;reason=agreement_unknown"), "{told}");
+    // Nor does a bind prove them where no provider could, whether all of them are sealed or some.
+    let all = sealed("bind", "b", "m");
+    let some = format!("{},{}", all.replace("envelope", "window_envelope"), person(0));
+    for bind in [all, some] {
+        let world = crate::world();
+        world.first.will(&[Answer::NotPossible]);
+        world.second.will(&[Answer::NotPossible]);
+        let told = world.send(&bind, "ok").await;
+        assert!(told.starts_with("decision: annotate;reason=not_possible"), "{told}");
+        let told = world.send(&by_agreement("2"), "ok").await;
+        assert!(told.starts_with("decision: annotate;reason=agreement_unknown"), "{told}");
+    }
 }
 
 #[tokio::test]
@@ -61,8 +66,11 @@ async fn what_was_told_holds_nobody_else_and_blames_nobody() {
 
 #[tokio::test]
 async fn an_agreement_remembers_that_its_elements_were_told() {
+    // In two steps, so that what waits between them remembers it too.
     let world = world();
-    world.send(&sealed("bind", "b", "m"), "ok").await;
+    world.send(&sealed("bind1", "b", "m"), "taken").await;
+    let told = world.send(r#""type":"bind2","order":"b","merchant":"m""#, "ok").await;
+    assert!(told.starts_with("decision: annotate;reason=asserted"), "{told}");
     world
         .check(&by_agreement("1"), "phone", expect![[r#"
             decision: annotate;reason=asserted;mode=enforce
