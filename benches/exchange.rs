@@ -52,7 +52,8 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["channel"] => peers::channel(),
         ["bare_pingora", channel] => peers::bare_pingora(channel.parse().unwrap()),
-        ["hefu", channel] => peers::hefu(channel),
+        ["hefu", channel] => peers::hefu(channel, false),
+        ["hefu_durable", channel] => peers::hefu(channel, true),
         others => compare(others.iter().find_map(|word| word.parse().ok()).unwrap_or(ROUNDS)),
     }
 }
@@ -63,6 +64,7 @@ fn compare(rounds: usize) {
     let channel = Peer::start("channel", None, pinned);
     let bare = Peer::start("bare_pingora", Some(channel.address), pinned);
     let hefu = Peer::start("hefu", Some(channel.address), pinned);
+    let durable = Peer::start("hefu_durable", Some(channel.address), pinned);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 
     let contender = |name, peer: &Peer, path, expects: &'static str| Contender {
@@ -75,6 +77,7 @@ fn compare(rounds: usize) {
         contender("direct", &channel, INSPECTED, ""),
         contender("bare_pingora", &bare, INSPECTED, ""),
         contender("hefu_memory", &hefu, INSPECTED, "Hefu-Decision: permit;mode=enforce\r\n"),
+        contender("hefu_durable", &durable, INSPECTED, "Hefu-Decision: permit;mode=enforce\r\n"),
         contender("hefu_uninspected", &hefu, UNINSPECTED, ""),
     ];
     // A verification through the channel is evidence; from then on no provider needs to be asked.
@@ -83,7 +86,9 @@ fn compare(rounds: usize) {
         &world::message(["72", "01", "001001"]),
         "Hefu-Outcome: succeeded;code=\"00\";arrival=sync\r\n",
     );
-    runtime.block_on(verify.once(hefu.address)).unwrap();
+    for hefu in [&hefu, &durable] {
+        runtime.block_on(verify.once(hefu.address)).unwrap();
+    }
 
     let mut laps: BTreeMap<&str, Vec<Lap>> = BTreeMap::new();
     for round in 1..=rounds {
@@ -128,7 +133,7 @@ fn report(rounds: usize, cores: usize, pinned: bool, laps: &BTreeMap<&str, Vec<L
     println!("\nmedians of {rounds} rounds, {cores} cores{}", if pinned { ", pinned" } else { "" });
     println!("{:<17} {:>9} {:>12}", "", "req/s", "CPU µs/req");
     let (mut per_second, mut cpu_us) = (serde_json::Map::new(), serde_json::Map::new());
-    for name in ["direct", "bare_pingora", "hefu_memory", "hefu_uninspected"] {
+    for name in ["direct", "bare_pingora", "hefu_memory", "hefu_durable", "hefu_uninspected"] {
         let rate = median(&of(name, |lap| lap.per_second));
         let cpu = laps[name].iter().map(|lap| lap.cpu_us).collect::<Option<Vec<f64>>>();
         let cpu = cpu.map(|cpu| median(&cpu));
@@ -143,6 +148,7 @@ fn report(rounds: usize, cores: usize, pinned: bool, laps: &BTreeMap<&str, Vec<L
     let mut spreads = serde_json::Map::new();
     for (name, pair) in [
         ("hefu_memory/bare_pingora", ["hefu_memory", "bare_pingora"]),
+        ("hefu_durable/hefu_memory", ["hefu_durable", "hefu_memory"]),
         ("hefu_uninspected/bare_pingora", ["hefu_uninspected", "bare_pingora"]),
         ("bare_pingora/direct", ["bare_pingora", "direct"]),
     ] {
@@ -153,6 +159,13 @@ fn report(rounds: usize, cores: usize, pinned: bool, laps: &BTreeMap<&str, Vec<L
         spreads
             .insert(name.into(), serde_json::json!({"median": median, "low": low, "high": high}));
     }
+    let [durable, memory] = ["hefu_durable", "hefu_memory"]
+        .map(|name| laps[name].iter().filter_map(|lap| lap.cpu_us).collect::<Vec<_>>());
+    let cost = ratios(&durable, &memory);
+    println!(
+        "admission in a file by processor time {:.2} ({:.2} to {:.2})",
+        cost.median, cost.low, cost.high
+    );
     let spent = |name: &str| laps[name].iter().filter_map(|lap| lap.cpu_us).collect::<Vec<_>>();
     let less = ratios(&spent("bare_pingora"), &spent("hefu_memory"));
     println!(

@@ -3,14 +3,19 @@
 use crate::world;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 const CONNECTIONS: usize = 64;
+/// As many as the message has.
+const ORDER_DIGITS: usize = 14;
+/// The next order.
+static ORDERS: AtomicU64 = AtomicU64::new(0);
 /// What `/proc/…/stat` counts in: `USER_HZ`, which is 100 on every Linux.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -21,6 +26,8 @@ pub(crate) struct Load(Arc<Message>);
 #[derive(Debug)]
 struct Message {
     request: Vec<u8>,
+    /// Where the number of the order is in it: each leaves once.
+    order: Range<usize>,
     body: Vec<u8>,
     /// A line that the answer's head must hold, or nothing.
     expects: &'static str,
@@ -55,12 +62,16 @@ impl Load {
              Content-Type: application/x-www-form-urlencoded;charset=UTF-8\r\nContent-Length: {length}\r\n\r\n"
         );
         let request = [head.as_bytes(), body].concat();
-        Self(Arc::new(Message { request, body: world::answer(), expects }))
+        let name = b"&orderId=";
+        let order = request.windows(name.len()).position(|at| at == name).unwrap() + name.len();
+        let order = order..order + ORDER_DIGITS;
+        Self(Arc::new(Message { request, order, body: world::answer(), expects }))
     }
 
     /// Sends it once.
     pub(crate) async fn once(&self, address: SocketAddr) -> io::Result<()> {
-        self.0.exchange(&mut connect(address).await?, &mut Vec::new()).await
+        let (mut request, mut answer) = (self.0.request.clone(), Vec::new());
+        self.0.exchange(&mut connect(address).await?, &mut request, &mut answer).await
     }
 
     /// Sends it over and over, and counts from the end of the warm-up on.
@@ -76,9 +87,9 @@ impl Load {
             let mut stream = connect(address).await?;
             let (message, count, stop) = (self.0.clone(), count.clone(), stop.clone());
             loops.spawn(async move {
-                let mut answer = Vec::with_capacity(4096);
+                let (mut request, mut answer) = (message.request.clone(), Vec::with_capacity(4096));
                 while !stop.load(Ordering::Relaxed) {
-                    message.exchange(&mut stream, &mut answer).await?;
+                    message.exchange(&mut stream, &mut request, &mut answer).await?;
                     count.fetch_add(1, Ordering::Relaxed);
                 }
                 io::Result::Ok(())
@@ -103,8 +114,16 @@ impl Load {
 }
 
 impl Message {
-    async fn exchange(&self, stream: &mut TcpStream, answer: &mut Vec<u8>) -> io::Result<()> {
-        stream.write_all(&self.request).await?;
+    async fn exchange(
+        &self,
+        stream: &mut TcpStream,
+        request: &mut [u8],
+        answer: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let order = ORDERS.fetch_add(1, Ordering::Relaxed);
+        let digits = format!("{order:0ORDER_DIGITS$}");
+        request.get_mut(self.order.clone()).unwrap().copy_from_slice(digits.as_bytes());
+        stream.write_all(request).await?;
         answer.clear();
         loop {
             if stream.read_buf(answer).await? == 0 {

@@ -142,11 +142,12 @@ pub(crate) fn bare_pingora(channel: SocketAddr) {
     server.run_forever();
 }
 
-/// Hefu as `hefu serve` composes it, with one worker thread as well.
-pub(crate) fn hefu(channel: &str) {
+/// Hefu as `hefu serve` composes it, with one worker thread as well; `durable` with a store in a file.
+pub(crate) fn hefu(channel: &str, durable: bool) {
     let dir = tempfile::tempdir().unwrap();
+    let store = if durable { "[store]\nfile = \"hefu.db\"\n" } else { "" };
     let deployment = format!(
-        "[channels.unionpay]\nupstreams = [\"http://{channel}\"]\n\
+        "{store}[channels.unionpay]\nupstreams = [\"http://{channel}\"]\n\
          [[passthrough]]\npath = \"/plain/\"\nupstream = \"http://{channel}\"\n"
     );
     let config = world::configure(dir.path(), &deployment);
