@@ -24,7 +24,7 @@ pub struct Request<'a> {
     pub query: Option<&'a str>,
     /// `Content-Type`.
     pub content_type: Option<&'a str>,
-    /// The headers that the profile reads ([`Profile::headers`]), names in lower case, repeated ones and all.
+    /// The headers that the profile reads ([`Profile::watched`]), names in lower case, repeated ones and all.
     pub headers: &'a [(&'a str, &'a [u8])],
     /// `Hefu-Elements`.
     pub told: Option<&'a str>,
@@ -162,16 +162,33 @@ fn read<'a>(profile: &Profile, request: &Request<'a>) -> Result<Node<'a>, Extrac
         }
         unwrap::read(layout, request.content_type, request.body)?
     };
-    if let Node::Map(entries) = &mut node {
-        for (name, value) in request.headers {
-            let value = std::str::from_utf8(value)
-                .map_or(Node::Unclear("a header that is not UTF-8"), |text| {
-                    Node::Text(Cow::Borrowed(text))
-                });
-            entries.push((Cow::Owned(format!("@{name}")), value));
-        }
+    if let Node::Map(entries) = &mut node
+        && !profile.headers.is_empty()
+    {
+        put_headers(entries, profile, request.headers)?;
     }
     Ok(node)
+}
+
+/// Adds the headers to the fields of the body, none of which may look like one.
+fn put_headers<'a>(
+    entries: &mut Vec<(Cow<'a, str>, Node<'a>)>,
+    profile: &Profile,
+    headers: &[(&str, &'a [u8])],
+) -> Result<(), ReadError> {
+    if entries.iter().any(|(key, _)| key.trim_start().starts_with('@')) {
+        return Err(ReadError::ambiguous("body", "a field that would be a header"));
+    }
+    for (name, value) in headers {
+        let Some(watched) = profile.watched(name) else { continue };
+        let value = match std::str::from_utf8(value) {
+            Ok(text) if watched == *name => Node::Text(Cow::Borrowed(text)),
+            Ok(_) => Node::Unclear("a header that some readers take for another"),
+            Err(_) => Node::Unclear("a header that is not UTF-8"),
+        };
+        entries.push((Cow::Owned(format!("@{watched}")), value));
+    }
+    Ok(())
 }
 
 fn check_media_type(listed: &[String], content_type: Option<&str>) -> Result<(), ExtractError> {

@@ -34,6 +34,20 @@ pub struct Profile {
     pub headers: Vec<String>,
 }
 
+impl Profile {
+    /// The header that messages are read from and that `name` is, or is to some reader: CGI, PHP and WSGI know letters and
+    /// digits only, and `_` for all else. Both in lower case.
+    pub fn watched(&self, name: &str) -> Option<&str> {
+        let alike = |(one, other): (u8, u8)| {
+            one == other || !(one.is_ascii_alphanumeric() || other.is_ascii_alphanumeric())
+        };
+        let is_it = |known: &&String| {
+            known.len() == name.len() && known.bytes().zip(name.bytes()).all(alike)
+        };
+        self.headers.iter().find(is_it).map(String::as_str)
+    }
+}
+
 /// Requests that belong to a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteRule {

@@ -1,0 +1,80 @@
+//! What was once read otherwise than a channel reads it: one test a defect, on profiles of its own.
+
+use hefu::config;
+use hefu::message::extract::{self, Payments, Request};
+use hefu::message::profile::Profile;
+use std::collections::BTreeMap;
+use std::fs;
+
+/// The profile of a channel with `text` in its file.
+fn profile(text: &str) -> Profile {
+    let place = tempfile::TempDir::new().unwrap();
+    let file = place.path().join("acme.toml");
+    let head = "name = 'acme'\nroute = [{ path = '/' }]\nanswer.format = 'json'";
+    fs::write(&file, format!("{head}\n{text}")).unwrap();
+    config::profile(&file, &BTreeMap::new()).map_err(|problems| problems.to_string()).unwrap()
+}
+
+/// The scenario, or of a batch how many rows; or why there is none.
+fn show(profile: &Profile, request: &Request<'_>) -> String {
+    match extract::extract(profile, request) {
+        Ok(extracted) => match &extracted.payments {
+            Payments::One(part) => {
+                let (order, sealed) = (part.payment.order.as_ref(), part.sealed);
+                let order = order.map_or("-", |order| &order.0);
+                format!("{} {order} [{sealed}]", part.payment.scenario.as_str())
+            }
+            Payments::Rows(rows) => {
+                let batch = extracted.order.as_ref().map_or("-", |order| &order.0);
+                format!("{batch}: {} rows", rows.len())
+            }
+        },
+        Err(error) => error.to_string(),
+    }
+}
+
+fn check(profile: &Profile, body: &str, expected: &str) {
+    assert_eq!(show(profile, &Request::post("/", "", body.as_bytes())), expected, "{body}");
+}
+
+/// A field `@msgtp` of the body was read as the header of that name, where the header was absent.
+#[test]
+fn a_field_of_the_body_is_no_header() {
+    let check = |body: &str, header: Option<&str>, expected: &str| {
+        let profile = profile(
+            "request.format = 'json'\n[[message]]\nscenario = 'query'\nwhen = { '@msg-tp' = 'Q' }",
+        );
+        let headers: Vec<_> =
+            header.map(|value| ("msg-tp", value.as_bytes())).into_iter().collect();
+        let request = Request { headers: &headers, ..Request::post("/", "", body.as_bytes()) };
+        assert_eq!(show(&profile, &request), expected, "{body}");
+    };
+    let faked = "a field that would be a header at `body`";
+    check("{}", Some("Q"), "query - []");
+    check("{}", None, "the profile lists no such message");
+    check(r#"{"x":{"@msg-tp":"Q"}}"#, Some("Q"), "query - []");
+    check(r#"{"@msg-tp":"Q"}"#, None, faked);
+    check(r#"{"@other":"Q"}"#, Some("Q"), faked);
+    check(r#"{" @msg-tp":"Q"}"#, Some("Q"), faked);
+    let plain = profile("request.format = 'json'\n[[message]]\nscenario = 'query'\nwhen.a = '1'");
+    self::check(&plain, r#"{"a":1,"@b":2}"#, "query - []");
+}
+
+/// `msg_tp` beside `msg-tp` is one variable to CGI, PHP and WSGI, and only `msg-tp` was read.
+#[test]
+fn a_header_that_cgi_takes_for_another_is_ambiguous() {
+    let profile = profile(
+        "request.format = 'json'\n[[message]]\nscenario = 'query'\nwhen = { '@msg-tp' = 'Q' }",
+    );
+    let check = |names: &[&str], expected: &str| {
+        let headers: Vec<_> = names.iter().map(|name| (*name, b"Q".as_slice())).collect();
+        let request = Request { headers: &headers, ..Request::post("/", "", b"{}") };
+        assert_eq!(show(&profile, &request), expected, "{names:?}");
+    };
+    check(&["msg-tp"], "query - []");
+    check(&["msg-tp", "msg-tp"], "a repeated key at `@msg-tp`");
+    check(&["msg-tp", "msg_tp"], "a repeated key at `@msg-tp`");
+    check(&["msg_tp"], "a header that some readers take for another at `@msg-tp`");
+    check(&["msg.tp"], "a header that some readers take for another at `@msg-tp`");
+    check(&["msgtp"], "the profile lists no such message");
+}
