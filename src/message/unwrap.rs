@@ -178,7 +178,7 @@ fn open_one(
                     .ok_or_else(|| fault("text outside the declared charset"))?;
                 let parsed = match step {
                     Step::Json => json::parse(&text)?,
-                    _ => brace_form(&text).ok_or_else(|| fault("not `{k=v&k=v}`"))??,
+                    _ => brace_form(&text, name)?,
                 };
                 *slot = owned(parsed);
                 return Ok(());
@@ -192,8 +192,14 @@ fn open_one(
     Ok(())
 }
 
-fn brace_form(text: &str) -> Option<Result<Node<'_>, ReadError>> {
-    text.strip_prefix('{')?.strip_suffix('}').map(form::parse_pairs)
+/// `{k=v&k=v}`; some readers split at every `&`, also where another brace is open.
+fn brace_form<'t>(text: &'t str, name: &dyn std::fmt::Display) -> Result<Node<'t>, ReadError> {
+    let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    let inner = inner.ok_or_else(|| ReadError::unreadable(name, "not `{k=v&k=v}`"))?;
+    if inner.contains(['{', '}']) {
+        return Err(ReadError::ambiguous(name, "a brace within braces"));
+    }
+    form::parse_pairs(inner)
 }
 
 /// The same tree, owning its texts.

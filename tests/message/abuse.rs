@@ -78,3 +78,23 @@ fn a_header_that_cgi_takes_for_another_is_ambiguous() {
     check(&["msg.tp"], "a header that some readers take for another at `@msg-tp`");
     check(&["msgtp"], "the profile lists no such message");
 }
+
+/// `{a={&certifId=1}}` hid a pair within braces from us, and not from a reader that splits at every `&`.
+#[test]
+fn braces_within_braces_hide_nothing() {
+    let profile = profile(
+        "request = { format = 'pairs', unwrap = [{ at = 'info', steps = ['brace_form'] }] }\n\
+         [[message]]\nscenario = 'query'\nwhen.a = '1'\norder = ['info/x']",
+    );
+    check(&profile, "a=1&info={x=1&y=2}", "query 1 []");
+    check(&profile, "a=1&b={x=1&y=2}", "query - []");
+    let forms = self::profile(
+        "request = { format = 'form', unwrap = [{ at = 'info', steps = ['brace_form'] }] }\n\
+         [[message]]\nscenario = 'query'\nwhen.a = '1'\norder = ['info/x']",
+    );
+    let hidden = "a brace within braces at `info`";
+    check(&forms, "a=1&info={x=1%26y=2}", "query 1 []");
+    for inner in ["y={%26x=2}", "y={z}%26x=2", "y=1}%26x=2", "y=z{", "{y=1"] {
+        check(&forms, &format!("a=1&info={{{inner}}}"), hidden);
+    }
+}
