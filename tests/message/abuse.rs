@@ -98,3 +98,30 @@ fn braces_within_braces_hide_nothing() {
         check(&forms, &format!("a=1&info={{{inner}}}"), hidden);
     }
 }
+
+/// 60,000 attributes of one tag were compared each with all before it, and namespaces at every depth with all inherited.
+#[test]
+fn attributes_are_bounded_before_they_are_compared() {
+    let profile = profile(
+        "request = { format = 'xml', root = 'm' }\n[[message]]\nscenario = 'query'\nwhen.a = '1'",
+    );
+    let attribute = |at: usize| format!(" a{at}='=>'");
+    let attributes = |count: usize| (0..count).map(attribute).collect::<String>();
+    let check = |body: &str, expected: &str| {
+        assert_eq!(show(&profile, &Request::post("/", "", body.as_bytes())), expected);
+    };
+    let many = "too many attributes at `xml`";
+    check(&format!("<m{}><a>1</a></m>", attributes(256)), "query - []");
+    check(&format!("<m{}><a>1</a></m>", attributes(257)), many);
+    check(&format!("<m><a>1</a><b{}/></m>", attributes(257)), many);
+    check(&format!("<m><a>1</a><b>{}</b></m>", "=".repeat(1000)), "query - []");
+    check(&format!("<m><a>1</a><b><![CDATA[{}]]></b></m>", "=".repeat(1000)), "query - []");
+    check(&format!("<m><a>1</a><b c='{}'/></m>", "=".repeat(1000)), "query - []");
+    let nested = |count: usize| {
+        let open = |at: usize| format!("<b xmlns:p{at}='q'>");
+        let open = (0..count).map(open).collect::<String>();
+        format!("<m><a>1</a><c>{open}{}</c></m>", "</b>".repeat(count))
+    };
+    check(&nested(10), "query - []");
+    check(&nested(257), many);
+}
