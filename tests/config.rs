@@ -519,6 +519,20 @@ fn what_is_wrong_in_batches_headers_and_documents_is_found() {
     "#]],
     );
     check(
+        "same = [['a', './b'], ['c', 'c'], ['d', 'e/d']]",
+        expect![[r#"
+            channels/acme.toml:6 `./b` is read in rows, and there are none
+            channels/acme.toml:6 `c` is no copy of itself
+        "#]],
+    );
+    check(
+        "same = [['a', 'b', 'c'], ['a'], ['a', 'b']]",
+        expect![[r#"
+            channels/acme.toml:6 not a field and its copy
+            channels/acme.toml:6 not a field and its copy
+        "#]],
+    );
+    check(
         &message("elements = { pan = './card' }"),
         expect![[r#"
         channels/acme.toml:6 `./card` is read in rows, and there are none

@@ -286,6 +286,7 @@ mod tests {
             routes: Vec::new(),
             request: body.clone(),
             answer: body,
+            same: Vec::new(),
             messages: Vec::new(),
             codes: BTreeMap::new(),
             headers: headers.iter().map(|name| (*name).to_owned()).collect(),

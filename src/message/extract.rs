@@ -110,6 +110,7 @@ pub fn extract<'p>(
     request: &Request<'_>,
 ) -> Result<Extracted<'p>, ExtractError> {
     let node = read(profile, request)?;
+    check_same(profile, &node)?;
     let message = classify(profile, request, &node)?.ok_or(ExtractError::Unlisted)?;
     let whole = Scope::whole(&node);
     let payments = match &message.rows {
@@ -168,6 +169,18 @@ fn read<'a>(profile: &Profile, request: &Request<'a>) -> Result<Node<'a>, Extrac
         put_headers(entries, profile, request.headers)?;
     }
     Ok(node)
+}
+
+/// A copy that says something else is what some reader goes by; one in sealed content is the channel's to compare.
+fn check_same(profile: &Profile, node: &Node<'_>) -> Result<(), ReadError> {
+    for (field, copy) in &profile.same {
+        match node.find(copy)? {
+            Found::Absent | Found::Sealed => (),
+            found @ Found::Text(_) if node.find(field)? == found => (),
+            Found::Text(_) => return Err(ReadError::ambiguous(copy, "a copy that differs")),
+        }
+    }
+    Ok(())
 }
 
 /// Adds the headers to the fields of the body, none of which may look like one.

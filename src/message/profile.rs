@@ -26,6 +26,8 @@ pub struct Profile {
     pub request: Body,
     /// How answers are written.
     pub answer: Body,
+    /// Fields of a request and their copies, sealed ones mostly: the copy says the same, or is absent.
+    pub same: Vec<(Path, Path)>,
     /// Its messages; the first that matches counts.
     pub messages: Vec<Message>,
     /// Its code maps, by name.

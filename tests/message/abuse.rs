@@ -125,3 +125,25 @@ fn attributes_are_bounded_before_they_are_compared() {
     check(&nested(10), "query - []");
     check(&nested(257), many);
 }
+
+/// A channel that reads the sealed copy of a field was judged by the one outside.
+#[test]
+fn two_copies_of_a_field_are_the_same() {
+    let text = "same = [['kind', 'inner/kind']]\nrequest = { format = 'json', unwrap = UNWRAP }\n\
+         [[message]]\nscenario = 'query'\nwhen.kind = '31'";
+    let open = profile(&text.replace("UNWRAP", "[{ at = 'inner', steps = ['json'] }]"));
+    let inner = |text: &str| format!(r#"{{"kind":"31","inner":{}}}"#, serde_json::json!(text));
+    check(&open, &inner(r#"{"kind":"31"}"#), "query - []");
+    check(&open, &inner("{}"), "query - []");
+    check(&open, r#"{"kind":"31"}"#, "query - []");
+    let differs = "a copy that differs at `inner/kind`";
+    check(&open, &inner(r#"{"kind":"16"}"#), differs);
+    check(&open, &inner(r#"{"kind":""}"#), differs);
+    check(&open, &inner(r#"{"kind":"31 "}"#), differs);
+    check(&open, r#"{"inner":"{\"kind\":\"31\"}"}"#, differs);
+    let twin = "a key that some readers take for another at `inner/kind`";
+    check(&open, &inner(r#"{"KIND":"16"}"#), twin);
+    let sealed =
+        profile(&text.replace("UNWRAP", "[{ at = 'inner', steps = [{ open_blocks = 'k' }] }]"));
+    check(&sealed, &inner("00"), "query - []");
+}
