@@ -46,7 +46,7 @@ pub struct Extracted<'p> {
 /// The payments of a message.
 #[derive(Debug)]
 pub enum Payments {
-    /// One; boxed, since it is moved about.
+    /// One, also where rows are sealed and nobody knows how many; boxed, since it is moved about.
     One(Box<Part>),
     /// One for each row of a batch, in the order written; never empty.
     Rows(Vec<Part>),
@@ -113,6 +113,7 @@ pub fn extract<'p>(
     check_same(profile, &node)?;
     let message = classify(profile, request, &node)?.ok_or(ExtractError::Unlisted)?;
     let whole = Scope::whole(&node);
+    let order = batch_order(whole, message)?;
     let payments = match &message.rows {
         None => {
             let reader = Reader { scope: whole, message };
@@ -124,6 +125,11 @@ pub fn extract<'p>(
         }
         Some(_) if request.told.is_some() => {
             return Err(ReadError::unreadable("Hefu-Elements", "told beside a batch").into());
+        }
+        Some(rows) if node.is_sealed(&rows.at) => {
+            let mut part = Reader { scope: whole.row(&Node::Sealed), message }.part(None)?;
+            part.payment.order.clone_from(&order);
+            Payments::One(Box::new(part))
         }
         Some(rows) => {
             let (mut names, mut parts) = (BTreeSet::new(), Vec::new());
@@ -143,8 +149,14 @@ pub fn extract<'p>(
             Payments::Rows(parts)
         }
     };
-    let order = whole.joined(&message.order)?.map(|order| OrderId(order.into()));
     Ok(Extracted { message, order, payments })
+}
+
+/// The order's name; of a batch, the batch's, which has none where its merchant is all that names it.
+fn batch_order(whole: Scope<'_, '_>, message: &Message) -> Result<Option<OrderId>, ReadError> {
+    let order = whole.joined(&message.order)?.map(|order| OrderId(order.into()));
+    let is_merchant = message.order.as_slice() == message.merchant.as_slice();
+    Ok(order.filter(|_| !(message.rows.is_some() && is_merchant)))
 }
 
 /// The message as a tree: from the query of a `GET`, from the body of all others.

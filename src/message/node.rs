@@ -200,6 +200,11 @@ impl<'a> Node<'a> {
         Ok(rows)
     }
 
+    /// Whether `path` leads into sealed content.
+    pub fn is_sealed(&self, path: &Path) -> bool {
+        matches!(self.reach(path), Ok(Reached::Node(Node::Sealed)))
+    }
+
     fn reach(&self, path: &Path) -> Result<Reached<'_, 'a>, ReadError> {
         let mut node = self;
         for key in path.keys() {

@@ -147,3 +147,31 @@ fn two_copies_of_a_field_are_the_same() {
         profile(&text.replace("UNWRAP", "[{ at = 'inner', steps = [{ open_blocks = 'k' }] }]"));
     check(&sealed, &inner("00"), "query - []");
 }
+
+/// A batch whose rows we have no key to was unreadable, and its queries too.
+#[test]
+fn a_sealed_batch_is_one_payment_and_its_query_passes() {
+    let profile = profile(
+        "request = { format = 'json', unwrap = [{ at = 'inner', steps = [{ open_blocks = 'k' }] }] }\n\
+         [[message]]\nscenario = 'payout'\nwhen.kind = '1'\nrows = 'inner/rows'\nrow = ['./no']\norder = ['batch']\n\
+         amount = { field = './money', unit = 'fen' }\nelements = { pan = './card', name = './name' }\n\
+         [[message]]\nscenario = 'payout'\nwhen.kind = '2'\nrows = 'inner/rows'\nrow = ['./no']\norder = ['member']\n\
+         merchant = 'member'\namount = { field = './money', unit = 'fen' }\n\
+         [[message]]\nscenario = 'query'\nwhen.kind = '3'\nrows = 'inner/rows'\nrow = ['./no']",
+    );
+    check(&profile, r#"{"kind":1,"batch":"B1","inner":"00"}"#, "payout B1 [name pan]");
+    check(&profile, r#"{"kind":2,"member":"M","inner":"00"}"#, "payout - []");
+    check(&profile, r#"{"kind":3,"inner":"00"}"#, "query - []");
+    check(&profile, r#"{"kind":3}"#, "no rows at `inner/rows`");
+}
+
+/// Every batch of a merchant was claimed by the merchant's own name, where the channel gives a batch none: the second was refused.
+#[test]
+fn a_merchant_names_no_batch() {
+    let profile = profile(
+        "request.format = 'json'\n[[message]]\nscenario = 'payout'\nwhen.kind = '1'\nrows = 'rows'\nrow = ['./no']\n\
+         order = ['member']\nmerchant = 'member'\namount = { field = './money', unit = 'fen' }",
+    );
+    let body = r#"{"kind":1,"member":"M","rows":[{"no":1,"money":1},{"no":2,"money":1}]}"#;
+    check(&profile, body, "-: 2 rows");
+}
