@@ -122,7 +122,8 @@ fn open(
         (Place::Every, Node::Map(entries)) => entries
             .iter_mut()
             .filter(|(_, node)| matches!(node, Node::Text(_)))
-            .try_for_each(|(key, node)| open_one(node, key, &wrapped.steps, encoding)),
+            // The key is the message's own: whatever it holds must not be in an error.
+            .try_for_each(|(_, node)| open_one(node, &"*", &wrapped.steps, encoding)),
         (Place::Every, _) => Ok(()),
     }
 }

@@ -175,3 +175,12 @@ fn a_merchant_names_no_batch() {
     let body = r#"{"kind":1,"member":"M","rows":[{"no":1,"money":1},{"no":2,"money":1}]}"#;
     check(&profile, body, "-: 2 rows");
 }
+
+/// With `at = "*"` the error named the message's own key, which `detail` told the core and the log.
+#[test]
+fn an_error_names_no_key_of_the_message() {
+    let profile = profile(
+        "request = { format = 'form', unwrap = [{ at = '*', steps = ['base64'] }] }\n[[message]]\nscenario = 'query'\nwhen.a = '1'",
+    );
+    check(&profile, "a=1&13800000000=!", "not base64 at `*`");
+}
