@@ -12,9 +12,10 @@ use crate::message::profile::{Coded, Message, Profile};
 use crate::message::{told, unwrap};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// What of a request matters for reading it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The method, in capitals.
     pub method: &'a str,
@@ -30,6 +31,16 @@ pub struct Request<'a> {
     pub told: Option<&'a str>,
     /// The body.
     pub body: &'a [u8],
+}
+
+/// Query, headers and body hold elements.
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a message yielded.

@@ -184,3 +184,13 @@ fn an_error_names_no_key_of_the_message() {
     );
     check(&profile, "a=1&13800000000=!", "not base64 at `*`");
 }
+
+/// A request that was logged for debugging would have shown its body and what the core told beside it.
+#[test]
+fn a_request_does_not_show_its_elements() {
+    let headers = [("x-name", b"6200000000000005".as_slice())];
+    let (query, told) = (Some("pan=6200000000000005"), Some("6200000000000005"));
+    let body = b"6200000000000005";
+    let request = Request { query, told, headers: &headers, ..Request::post("/pay", "", body) };
+    assert_eq!(format!("{request:?}"), "Request { method: \"POST\", path: \"/pay\", .. }");
+}
