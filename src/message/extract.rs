@@ -6,13 +6,16 @@ use crate::domain::identity::IdType;
 use crate::domain::money::Fen;
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::Payment;
-use crate::message::node::{Found, Node, ReadError, Scope};
+use crate::message::node::{Found, Node, ReadError, Scope, is_twin};
 use crate::message::path::Path;
 use crate::message::profile::{Coded, Message, Profile};
 use crate::message::{told, unwrap};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+/// The field from which PHP and Rails frameworks take the method of a `POST`; the edge refuses it in queries.
+const METHOD_FIELD: &str = "_method";
 
 /// What of a request matters for reading it.
 #[derive(Clone, Copy)]
@@ -186,6 +189,12 @@ fn read<'a>(profile: &Profile, request: &Request<'a>) -> Result<Node<'a>, Extrac
         }
         unwrap::read(layout, request.content_type, request.body)?
     };
+    if request.method == "POST"
+        && let Node::Map(entries) = &node
+        && entries.iter().any(|(key, _)| is_twin(key, METHOD_FIELD))
+    {
+        return Err(ReadError::ambiguous("body", "a field that overrides the method").into());
+    }
     if let Node::Map(entries) = &mut node
         && !profile.headers.is_empty()
     {

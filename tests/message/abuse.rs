@@ -194,3 +194,20 @@ fn a_request_does_not_show_its_elements() {
     let request = Request { query, told, headers: &headers, ..Request::post("/pay", "", body) };
     assert_eq!(format!("{request:?}"), "Request { method: \"POST\", path: \"/pay\", .. }");
 }
+
+/// PHP and Rails frameworks take the method from a field `_method` of a `POST`.
+#[test]
+fn a_field_that_overrides_the_method_is_ambiguous() {
+    let text = "request.format = 'FORMAT'\n[[message]]\nscenario = 'query'\nwhen.a = '1'\n[[message]]\nscenario = 'bind'\nmethod = 'PUT'\nwhen.a = '1'";
+    let overrides = "a field that overrides the method at `body`";
+    let form = profile(&text.replace("FORMAT", "form"));
+    check(&form, "a=1&method=PUT", "query - []");
+    for field in ["_method=PUT", "_METHOD=put", "%5Fmethod=PUT", "_method[]=PUT", ".method=PUT"] {
+        check(&form, &format!("a=1&{field}"), overrides);
+    }
+    let json = profile(&text.replace("FORMAT", "json"));
+    check(&json, r#"{"a":1,"_method":"PUT"}"#, overrides);
+    check(&json, r#"{"a":1,"b":{"_method":"PUT"}}"#, "query - []");
+    let put = Request { method: "PUT", ..Request::post("/", "", b"a=1&_method=x") };
+    assert_eq!(show(&form, &put), "bind - []");
+}
