@@ -519,6 +519,18 @@ fn what_is_wrong_in_batches_headers_and_documents_is_found() {
     "#]],
     );
     check(
+        &message("when = { '@x-kind' = 'Q', '@hefu-kind' = 'Q' }"),
+        expect![[r#"
+            channels/acme.toml:1 `@hefu-kind` is never forwarded
+        "#]],
+    );
+    check(
+        &message("when = { '@te' = 'Q' }"),
+        expect![[r#"
+            channels/acme.toml:1 `@te` is never forwarded
+        "#]],
+    );
+    check(
         "same = [['a', './b'], ['c', 'c'], ['d', 'e/d']]",
         expect![[r#"
             channels/acme.toml:6 `./b` is read in rows, and there are none

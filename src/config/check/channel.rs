@@ -15,6 +15,7 @@ use crate::message::path::Path;
 use crate::message::profile::{
     Body, Format, Layer, Message, OutcomeRule, Place, Profile, RouteRule, Step, Unwrap, XmlRule,
 };
+use crate::proxy::head::stays_here;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
@@ -93,6 +94,11 @@ pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Opt
     }
     let same = read_same(sheet, file);
     let messages = message::check_all(sheet, &file.message, &maps);
+    let headers = headers(&messages, &same);
+    if let Some(name) = headers.iter().find(|name| stays_here(name)) {
+        let hint = "read what reaches the channel: a field of one connection, or of ours, does not";
+        sheet.problem(&top, format!("`@{name}` is never forwarded"), hint);
+    }
     let notify = file.notify.as_ref().map(|notify| {
         read_notify(
             sheet,
@@ -110,7 +116,7 @@ pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Opt
         routes,
         request: request?,
         answer: answer?,
-        headers: headers(&messages, &same),
+        headers,
         same,
         messages,
         codes: codes.map(|codes| codes.maps.clone()).unwrap_or_default(),
