@@ -519,6 +519,32 @@ fn what_is_wrong_in_batches_headers_and_documents_is_found() {
     "#]],
     );
     check(
+        &message("when = { '@x-kind' = 'Q', '@hefu-kind' = 'Q' }"),
+        expect![[r#"
+            channels/acme.toml:1 `@hefu-kind` is never forwarded
+        "#]],
+    );
+    check(
+        &message("when = { '@te' = 'Q' }"),
+        expect![[r#"
+            channels/acme.toml:1 `@te` is never forwarded
+        "#]],
+    );
+    check(
+        "same = [['a', './b'], ['c', 'c'], ['d', 'e/d']]",
+        expect![[r#"
+            channels/acme.toml:6 `./b` is read in rows, and there are none
+            channels/acme.toml:6 `c` is no copy of itself
+        "#]],
+    );
+    check(
+        "same = [['a', 'b', 'c'], ['a'], ['a', 'b']]",
+        expect![[r#"
+            channels/acme.toml:6 not a field and its copy
+            channels/acme.toml:6 not a field and its copy
+        "#]],
+    );
+    check(
         &message("elements = { pan = './card' }"),
         expect![[r#"
         channels/acme.toml:6 `./card` is read in rows, and there are none

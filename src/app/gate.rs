@@ -3,9 +3,10 @@
 use crate::domain::element::Element;
 use crate::message::coding::{self, Undecoded};
 use crate::message::extract::Request;
-use crate::message::profile::RouteRule;
+use crate::message::profile::{Profile, RouteRule};
 use crate::metrics::{Metrics, Unread};
 use crate::proxy::gate::{Annotations, Gate, Inspected, Permitted, Reported, Route, Side};
+use crate::proxy::head::{Framing, connection_names};
 use crate::proxy::refuse::{Hint, Kind, Problem, Row};
 use crate::proxy::upstream::Upstream;
 use crate::service::judge::Judged;
@@ -90,11 +91,11 @@ impl Gate for ServiceGate {
         if request.headers.get_all(TOLD).iter().count() > 1 {
             return Err(Box::new(Problem::new(Kind::Unreadable)));
         }
-        let watched = channel.profile.headers.iter().flat_map(|name| {
-            let values = request.headers.get_all(name.as_str()).into_iter();
-            values.map(|value| (name.as_str(), value.as_bytes()))
-        });
-        let watched: Vec<_> = watched.collect();
+        let Some(watched) = watched(&channel.profile, request.headers) else {
+            let kind = Kind::Framing(Framing::Connection);
+            self.refused(request.side, kind);
+            return Err(Box::new(Problem::new(kind)));
+        };
         let read = Request {
             method: request.method.as_str(),
             path: request.path,
@@ -150,6 +151,18 @@ impl Gate for ServiceGate {
 
 fn find<'e>(routes: &'e [Entry], side: Side, host: &str, path: &str) -> Option<&'e Entry> {
     routes.iter().find(|entry| entry.side == side && entry.rule.takes(host, path))
+}
+
+/// The headers that a profile reads. `None` where `Connection` names one: it would be judged here and dropped on the way.
+fn watched<'h>(profile: &Profile, headers: &'h HeaderMap) -> Option<Vec<(&'h str, &'h [u8])>> {
+    if profile.headers.is_empty() {
+        return Some(Vec::new());
+    }
+    if connection_names(headers).iter().any(|name| profile.watched(name).is_some()) {
+        return None;
+    }
+    let named = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    Some(named.filter(|(name, _)| profile.watched(name).is_some()).collect())
 }
 
 /// An answer's body as its reader has it.
@@ -217,10 +230,14 @@ pub(super) fn by_specificity(routes: &mut [Entry]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, by_specificity, find};
-    use crate::message::profile::RouteRule;
+    use super::{Entry, by_specificity, find, watched};
+    use crate::domain::id::ChannelName;
+    use crate::message::charset::Charset;
+    use crate::message::profile::{Body, Format, Profile, RouteRule};
     use crate::proxy::gate::{Route, Side};
     use crate::proxy::upstream::{Address, OnDoubt, Settings, Upstream};
+    use http::{HeaderMap, HeaderName, HeaderValue};
+    use std::collections::BTreeMap;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -252,6 +269,51 @@ mod tests {
                 Route::Streamed(upstream)
             },
         }
+    }
+
+    fn profile(headers: &[&str]) -> Profile {
+        let charset = Charset { field: None, default: encoding_rs::UTF_8 };
+        let body = Body {
+            format: Format::Json,
+            xml: None,
+            charset,
+            content_types: Vec::new(),
+            unwrap: Vec::new(),
+        };
+        Profile {
+            channel: ChannelName::new("acme"),
+            road: None,
+            routes: Vec::new(),
+            request: body.clone(),
+            answer: body,
+            same: Vec::new(),
+            messages: Vec::new(),
+            codes: BTreeMap::new(),
+            headers: headers.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
+    /// A message was judged by a header that `Connection` had dropped before the channel saw it, and `msg_tp` was not looked at.
+    #[test]
+    fn what_is_judged_by_a_header_is_forwarded_with_it() {
+        let check = |watches: &[&str], fields: &[(&str, &str)], expected: Option<&[&str]>| {
+            let fields = fields.iter().map(|(name, value)| {
+                (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap())
+            });
+            let fields: HeaderMap = fields.collect();
+            let found = watched(&profile(watches), &fields);
+            let names = found.map(|found| found.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+            assert_eq!(names.as_deref(), expected, "{fields:?}");
+        };
+        let msg_tp = ("Msg-Tp", "Q");
+        check(&["msg-tp"], &[msg_tp, ("x-y", "1")], Some(&["msg-tp"]));
+        check(&["msg-tp"], &[msg_tp, msg_tp], Some(&["msg-tp", "msg-tp"]));
+        check(&["msg-tp"], &[msg_tp, ("msg_tp", "R")], Some(&["msg-tp", "msg_tp"]));
+        check(&["msg-tp"], &[msg_tp, ("connection", "keep-alive, X")], Some(&["msg-tp"]));
+        check(&["msg-tp"], &[msg_tp, ("connection", "close, MSG-TP")], None);
+        check(&["msg-tp"], &[msg_tp, ("connection", "x"), ("connection", "msg-tp")], None);
+        check(&["msg-tp"], &[("connection", "msg_tp")], None);
+        check(&[], &[msg_tp, ("connection", "msg-tp")], Some(&[]));
     }
 
     #[test]

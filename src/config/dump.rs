@@ -89,6 +89,7 @@ fn dump_profile(profile: &Profile) -> Value {
         "road": profile.road.as_ref().map(ToString::to_string),
         "routes": routes.collect::<Vec<_>>(),
         "request": format_word(profile.request.format), "answer": format_word(profile.answer.format),
+        "same": profile.same.iter().map(|(field, copy)| [field.to_string(), copy.to_string()]).collect::<Vec<_>>(),
         "messages": profile.messages.iter().map(dump_message).collect::<Vec<_>>(),
         "codes": profile.codes.iter().map(|(name, map)| (name.clone(), json!(map.codes.len().saturating_add(map.prefixes.len())))).collect::<Map<_, _>>(),
     })

@@ -6,15 +6,19 @@ use crate::domain::identity::IdType;
 use crate::domain::money::Fen;
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::Payment;
-use crate::message::node::{Found, Node, ReadError, Scope};
+use crate::message::node::{Found, Node, ReadError, Scope, is_twin};
 use crate::message::path::Path;
 use crate::message::profile::{Coded, Message, Profile};
 use crate::message::{told, unwrap};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// The field from which PHP and Rails frameworks take the method of a `POST`; the edge refuses it in queries.
+const METHOD_FIELD: &str = "_method";
 
 /// What of a request matters for reading it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The method, in capitals.
     pub method: &'a str,
@@ -24,12 +28,22 @@ pub struct Request<'a> {
     pub query: Option<&'a str>,
     /// `Content-Type`.
     pub content_type: Option<&'a str>,
-    /// The headers that the profile reads ([`Profile::headers`]), names in lower case, repeated ones and all.
+    /// The headers that the profile reads ([`Profile::watched`]), names in lower case, repeated ones and all.
     pub headers: &'a [(&'a str, &'a [u8])],
     /// `Hefu-Elements`.
     pub told: Option<&'a str>,
     /// The body.
     pub body: &'a [u8],
+}
+
+/// Query, headers and body hold elements.
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a message yielded.
@@ -46,7 +60,7 @@ pub struct Extracted<'p> {
 /// The payments of a message.
 #[derive(Debug)]
 pub enum Payments {
-    /// One; boxed, since it is moved about.
+    /// One, also where rows are sealed and nobody knows how many; boxed, since it is moved about.
     One(Box<Part>),
     /// One for each row of a batch, in the order written; never empty.
     Rows(Vec<Part>),
@@ -110,8 +124,10 @@ pub fn extract<'p>(
     request: &Request<'_>,
 ) -> Result<Extracted<'p>, ExtractError> {
     let node = read(profile, request)?;
+    check_same(profile, &node)?;
     let message = classify(profile, request, &node)?.ok_or(ExtractError::Unlisted)?;
     let whole = Scope::whole(&node);
+    let order = batch_order(whole, message)?;
     let payments = match &message.rows {
         None => {
             let reader = Reader { scope: whole, message };
@@ -123,6 +139,11 @@ pub fn extract<'p>(
         }
         Some(_) if request.told.is_some() => {
             return Err(ReadError::unreadable("Hefu-Elements", "told beside a batch").into());
+        }
+        Some(rows) if node.is_sealed(&rows.at) => {
+            let mut part = Reader { scope: whole.row(&Node::Sealed), message }.part(None)?;
+            part.payment.order.clone_from(&order);
+            Payments::One(Box::new(part))
         }
         Some(rows) => {
             let (mut names, mut parts) = (BTreeSet::new(), Vec::new());
@@ -142,8 +163,14 @@ pub fn extract<'p>(
             Payments::Rows(parts)
         }
     };
-    let order = whole.joined(&message.order)?.map(|order| OrderId(order.into()));
     Ok(Extracted { message, order, payments })
+}
+
+/// The order's name; of a batch, the batch's, which has none where its merchant is all that names it.
+fn batch_order(whole: Scope<'_, '_>, message: &Message) -> Result<Option<OrderId>, ReadError> {
+    let order = whole.joined(&message.order)?.map(|order| OrderId(order.into()));
+    let is_merchant = message.order.as_slice() == message.merchant.as_slice();
+    Ok(order.filter(|_| !(message.rows.is_some() && is_merchant)))
 }
 
 /// The message as a tree: from the query of a `GET`, from the body of all others.
@@ -162,16 +189,51 @@ fn read<'a>(profile: &Profile, request: &Request<'a>) -> Result<Node<'a>, Extrac
         }
         unwrap::read(layout, request.content_type, request.body)?
     };
-    if let Node::Map(entries) = &mut node {
-        for (name, value) in request.headers {
-            let value = std::str::from_utf8(value)
-                .map_or(Node::Unclear("a header that is not UTF-8"), |text| {
-                    Node::Text(Cow::Borrowed(text))
-                });
-            entries.push((Cow::Owned(format!("@{name}")), value));
-        }
+    if request.method == "POST"
+        && let Node::Map(entries) = &node
+        && entries.iter().any(|(key, _)| is_twin(key, METHOD_FIELD))
+    {
+        return Err(ReadError::ambiguous("body", "a field that overrides the method").into());
+    }
+    if let Node::Map(entries) = &mut node
+        && !profile.headers.is_empty()
+    {
+        put_headers(entries, profile, request.headers)?;
     }
     Ok(node)
+}
+
+/// A copy that says something else is what some reader goes by; one in sealed content is the channel's to compare.
+fn check_same(profile: &Profile, node: &Node<'_>) -> Result<(), ReadError> {
+    for (field, copy) in &profile.same {
+        match node.find(copy)? {
+            Found::Absent | Found::Sealed => (),
+            found @ Found::Text(_) if node.find(field)? == found => (),
+            Found::Text(_) => return Err(ReadError::ambiguous(copy, "a copy that differs")),
+        }
+    }
+    Ok(())
+}
+
+/// Adds the headers to the fields of the body, none of which may look like one.
+fn put_headers<'a>(
+    entries: &mut Vec<(Cow<'a, str>, Node<'a>)>,
+    profile: &Profile,
+    headers: &[(&str, &'a [u8])],
+) -> Result<(), ReadError> {
+    if entries.iter().any(|(key, _)| key.trim_start().starts_with('@')) {
+        return Err(ReadError::ambiguous("body", "a field that would be a header"));
+    }
+    for (name, value) in headers {
+        let Some(watched) = profile.watched(name) else { continue };
+        let value = match std::str::from_utf8(value) {
+            Ok(text) if watched == *name => Node::Text(Cow::Borrowed(text)),
+            Ok(_) => Node::Unclear("a header that some readers take for another"),
+            Err(_) => Node::Unclear("a header that is not UTF-8"),
+        };
+        entries.push((Cow::Owned(format!("@{watched}")), value));
+    }
+    Ok(())
 }
 
 fn check_media_type(listed: &[String], content_type: Option<&str>) -> Result<(), ExtractError> {

@@ -200,6 +200,11 @@ impl<'a> Node<'a> {
         Ok(rows)
     }
 
+    /// Whether `path` leads into sealed content.
+    pub fn is_sealed(&self, path: &Path) -> bool {
+        matches!(self.reach(path), Ok(Reached::Node(Node::Sealed)))
+    }
+
     fn reach(&self, path: &Path) -> Result<Reached<'_, 'a>, ReadError> {
         let mut node = self;
         for key in path.keys() {
@@ -278,7 +283,7 @@ fn position(
 
 /// Whether some reader takes `written` for `key`: letters as [`fold`] has them, spaces around it (PHP, Java), an index in
 /// brackets (PHP, qs), or a control character behind it, where readers in C end.
-fn is_twin(written: &str, key: &str) -> bool {
+pub(crate) fn is_twin(written: &str, key: &str) -> bool {
     let is_space = |c: char| c.is_whitespace() || c.is_control();
     let mut rest = written.trim_start_matches(is_space).chars();
     // The first letter settles nearly all comparisons.

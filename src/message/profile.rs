@@ -26,12 +26,28 @@ pub struct Profile {
     pub request: Body,
     /// How answers are written.
     pub answer: Body,
+    /// Fields of a request and their copies, sealed ones mostly: the copy says the same, or is absent.
+    pub same: Vec<(Path, Path)>,
     /// Its messages; the first that matches counts.
     pub messages: Vec<Message>,
     /// Its code maps, by name.
     pub codes: BTreeMap<String, CodeMap>,
     /// The HTTP headers that its messages are read from, in lower case.
     pub headers: Vec<String>,
+}
+
+impl Profile {
+    /// The header that messages are read from and that `name` is, or is to some reader: CGI, PHP and WSGI know letters and
+    /// digits only, and `_` for all else. Both in lower case.
+    pub fn watched(&self, name: &str) -> Option<&str> {
+        let alike = |(one, other): (u8, u8)| {
+            one == other || !(one.is_ascii_alphanumeric() || other.is_ascii_alphanumeric())
+        };
+        let is_it = |known: &&String| {
+            known.len() == name.len() && known.bytes().zip(name.bytes()).all(alike)
+        };
+        self.headers.iter().find(is_it).map(String::as_str)
+    }
 }
 
 /// Requests that belong to a channel.

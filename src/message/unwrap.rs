@@ -122,7 +122,8 @@ fn open(
         (Place::Every, Node::Map(entries)) => entries
             .iter_mut()
             .filter(|(_, node)| matches!(node, Node::Text(_)))
-            .try_for_each(|(key, node)| open_one(node, key, &wrapped.steps, encoding)),
+            // The key is the message's own: whatever it holds must not be in an error.
+            .try_for_each(|(_, node)| open_one(node, &"*", &wrapped.steps, encoding)),
         (Place::Every, _) => Ok(()),
     }
 }
@@ -178,7 +179,7 @@ fn open_one(
                     .ok_or_else(|| fault("text outside the declared charset"))?;
                 let parsed = match step {
                     Step::Json => json::parse(&text)?,
-                    _ => brace_form(&text).ok_or_else(|| fault("not `{k=v&k=v}`"))??,
+                    _ => brace_form(&text, name)?,
                 };
                 *slot = owned(parsed);
                 return Ok(());
@@ -192,8 +193,14 @@ fn open_one(
     Ok(())
 }
 
-fn brace_form(text: &str) -> Option<Result<Node<'_>, ReadError>> {
-    text.strip_prefix('{')?.strip_suffix('}').map(form::parse_pairs)
+/// `{k=v&k=v}`; some readers split at every `&`, also where another brace is open.
+fn brace_form<'t>(text: &'t str, name: &dyn std::fmt::Display) -> Result<Node<'t>, ReadError> {
+    let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    let inner = inner.ok_or_else(|| ReadError::unreadable(name, "not `{k=v&k=v}`"))?;
+    if inner.contains(['{', '}']) {
+        return Err(ReadError::ambiguous(name, "a brace within braces"));
+    }
+    form::parse_pairs(inner)
 }
 
 /// The same tree, owning its texts.

@@ -9,6 +9,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+/// The most attributes of one tag.
+const ATTRIBUTES_MAX: usize = 256;
+
 /// The XML declaration (XML 1.0 production 23) as every reader takes it.
 static DECLARATION: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let quoted = |name: &str, value: &str| format!(r#"\s+{name}\s*=\s*(?:"{value}"|'{value}')"#);
@@ -56,6 +59,9 @@ pub fn parse<'b>(text: &str, rule: &XmlRule) -> Result<Node<'b>, ReadError> {
     if document.contains("<!DOCTYPE") {
         return Err(ReadError::ambiguous("xml", "a document type"));
     }
+    if !has_few_attributes(document) {
+        return Err(unreadable("too many attributes"));
+    }
     let nodes = u32::try_from(ENTRIES_MAX.saturating_mul(4)).unwrap_or(u32::MAX);
     let options = ParsingOptions { allow_dtd: false, nodes_limit: nodes, entity_resolver: None };
     let parsed = Document::parse_with_options(document, options)
@@ -73,6 +79,29 @@ pub fn parse<'b>(text: &str, rule: &XmlRule) -> Result<Node<'b>, ReadError> {
             Err(unreadable("text where elements were expected"))
         }
     }
+}
+
+/// Whether no tag has more than [`ATTRIBUTES_MAX`] attributes, and all tags that declare namespaces no more together: the parser
+/// compares each attribute with all before it, and each declaration with all that it inherits.
+fn has_few_attributes(document: &str) -> bool {
+    let mut declaring = 0_usize;
+    // Within a tag that is well formed stands no other `<`, so each tag is seen; in comments and sections more may be.
+    document.split('<').skip(1).filter(|piece| !piece.starts_with(['/', '!', '?'])).all(|piece| {
+        let (mut count, mut quote) = (0_usize, None);
+        for byte in piece.bytes() {
+            match (quote, byte) {
+                (None, b'>') => break,
+                (None, b'=') => count = count.saturating_add(1),
+                (None, b'"' | b'\'') => quote = Some(byte),
+                (Some(open), _) if open == byte => quote = None,
+                (None | Some(_), _) => (),
+            }
+        }
+        if count > 0 && piece.contains("xmlns") {
+            declaring = declaring.saturating_add(count);
+        }
+        count <= ATTRIBUTES_MAX && declaring <= ATTRIBUTES_MAX
+    })
 }
 
 /// The document, where what follows it is what the profile allows: white space, or its tail.

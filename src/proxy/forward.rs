@@ -95,8 +95,14 @@ fn lines(raw: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
     })
 }
 
+/// What `Connection` names and may be dropped. Without the length of its body an answer would end elsewhere for the core.
 fn named(fields: &HeaderMap) -> Vec<String> {
-    if fields.contains_key("connection") { head::connection_names(fields) } else { Vec::new() }
+    if !fields.contains_key("connection") {
+        return Vec::new();
+    }
+    let mut names = head::connection_names(fields);
+    names.retain(|name| !head::must_stay(name));
+    names
 }
 
 fn is_in(dropped: &[String], name: &str) -> bool {
@@ -158,6 +164,21 @@ mod tests {
 
             body"]],
         );
+    }
+
+    /// The core was to read to the end of a connection that stayed open.
+    #[test]
+    fn an_answer_keeps_its_length_whatever_connection_names() {
+        let raw = "HTTP/1.1 200 OK\r\nConnection: Content-Length, content-TYPE, X-Hop\r\nContent-Length: 4\r\nContent-Type: a/b\r\nX-Hop: 1\r\n\r\n";
+        let head = AnswerHead::read(raw.into()).unwrap();
+        let out = answer(&head, &Vec::new(), Ending::AsTold, None);
+        expect![[r"
+            HTTP/1.1 200 OK
+            Content-Length: 4
+            Content-Type: a/b
+
+        "]]
+        .assert_eq(&String::from_utf8(out.to_vec()).unwrap().replace("\r\n", "\n"));
     }
 
     #[test]

@@ -8,6 +8,9 @@ use std::ops::Range;
 
 /// The most header fields in one head.
 pub const FIELDS_MAX: usize = 100;
+/// Fields that say how a message is read, and whose it is: never dropped, whatever `Connection` says.
+const MUST_STAY: [&str; 5] =
+    ["host", "content-length", "content-type", "content-encoding", "authorization"];
 /// The longest Content-Length read: 18 digits, which a `u64` always holds.
 const LENGTH_DIGITS_MAX: usize = 18;
 
@@ -174,9 +177,23 @@ pub fn stays_here(name: &str) -> bool {
     HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop)) || is_reserved(name)
 }
 
-/// Whether a field is one of ours.
+/// Whether a field is one of ours, or is to some reader (see [`is_alike`]).
 pub fn is_reserved(name: &str) -> bool {
-    name.get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case("hefu-"))
+    name.get(..5).is_some_and(|prefix| is_alike(prefix, "hefu-"))
+}
+
+/// Whether some reader takes one field name for the other: CGI, PHP and WSGI know letters and digits only, and `_` for all else.
+fn is_alike(name: &str, other: &str) -> bool {
+    let alike = |(one, other): (u8, u8)| {
+        one.eq_ignore_ascii_case(&other)
+            || !(one.is_ascii_alphanumeric() || other.is_ascii_alphanumeric())
+    };
+    name.len() == other.len() && name.bytes().zip(other.bytes()).all(alike)
+}
+
+/// Whether a field, in lower case, is needed by whoever reads the message.
+pub(super) fn must_stay(name: &str) -> bool {
+    MUST_STAY.contains(&name)
 }
 
 /// The names that `Connection` lists, lower-cased.
@@ -200,7 +217,8 @@ pub fn overrides(head: &Head) -> bool {
         let decoded = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
         decoded.trim().eq_ignore_ascii_case("_method")
     };
-    FIELDS.iter().any(|name| head.fields.contains_key(*name))
+    let mut names = head.fields.keys().map(HeaderName::as_str).filter(|name| name.starts_with('x'));
+    names.any(|name| FIELDS.iter().any(|field| is_alike(name, field)))
         || head.query.as_deref().is_some_and(|query| query.split(['&', ';']).any(parameter))
 }
 
@@ -288,8 +306,6 @@ fn origin_form<'a>(target: &'a str, host: &str) -> Result<&'a str, Framing> {
 }
 
 fn check_connection(fields: &HeaderMap) -> Result<Vec<String>, Framing> {
-    const MUST_STAY: [&str; 5] =
-        ["host", "content-length", "content-type", "content-encoding", "authorization"];
     if fields.contains_key("upgrade") || fields.contains_key("http2-settings") {
         return Err(Framing::NotImplemented);
     }
@@ -297,7 +313,7 @@ fn check_connection(fields: &HeaderMap) -> Result<Vec<String>, Framing> {
     if names.iter().any(|name| name == "upgrade") {
         return Err(Framing::NotImplemented);
     }
-    if names.iter().any(|name| MUST_STAY.contains(&name.as_str())) {
+    if names.iter().any(|name| must_stay(name)) {
         return Err(Framing::Connection);
     }
     Ok(names)

@@ -58,7 +58,7 @@ pub fn read<'p>(
     let mut words = captured.start.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let (path, query) = target.split_once('?').unzip();
-    let read = |(name, _): &&(String, &[u8])| profile.headers.contains(name);
+    let read = |(name, _): &&(String, &[u8])| profile.watched(name).is_some();
     let headers: Vec<_> =
         captured.fields.iter().filter(read).map(|(name, value)| (name.as_str(), *value)).collect();
     let request = Request {

@@ -15,6 +15,7 @@ use crate::message::path::Path;
 use crate::message::profile::{
     Body, Format, Layer, Message, OutcomeRule, Place, Profile, RouteRule, Step, Unwrap, XmlRule,
 };
+use crate::proxy::head::stays_here;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
@@ -91,7 +92,13 @@ pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Opt
         let path = sheet.need(route.value.path.as_ref(), &route.span, "path", hint);
         routes.extend(path.map(|path| RouteRule { host, path: path.value.0.0.clone() }));
     }
+    let same = read_same(sheet, file);
     let messages = message::check_all(sheet, &file.message, &maps);
+    let headers = headers(&messages, &same);
+    if let Some(name) = headers.iter().find(|name| stays_here(name)) {
+        let hint = "read what reaches the channel: a field of one connection, or of ours, does not";
+        sheet.problem(&top, format!("`@{name}` is never forwarded"), hint);
+    }
     let notify = file.notify.as_ref().map(|notify| {
         read_notify(
             sheet,
@@ -109,7 +116,8 @@ pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Opt
         routes,
         request: request?,
         answer: answer?,
-        headers: headers(&messages),
+        headers,
+        same,
         messages,
         codes: codes.map(|codes| codes.maps.clone()).unwrap_or_default(),
     };
@@ -118,10 +126,32 @@ pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Opt
     Some(Protocol { profile, notify, not_processed_after })
 }
 
+/// Fields and their copies, in the message itself.
+fn read_same(sheet: &mut Sheet, file: &ChannelFile) -> Vec<(Path, Path)> {
+    let mut same = Vec::new();
+    let hint = "name the field and its copy, such as `[\"kind\", \"sealed/kind\"]`";
+    for At { span, value } in &file.same {
+        let [field, copy] = value.as_slice() else {
+            sheet.problem(span, "not a field and its copy", hint);
+            continue;
+        };
+        if field == copy {
+            sheet.problem(span, format!("`{}` is no copy of itself", field.0), hint);
+        }
+        if let Some(path) = [&field.0, &copy.0].into_iter().find(|path| path.in_row()) {
+            let hint = "copies are compared before there are rows: write a path from the root";
+            sheet.problem(span, format!("`{path}` is read in rows, and there are none"), hint);
+        }
+        same.push((field.0.clone(), copy.0.clone()));
+    }
+    same
+}
+
 /// The HTTP headers that messages are read from.
-fn headers(messages: &[Message]) -> Vec<String> {
-    let names: BTreeSet<&str> =
-        messages.iter().flat_map(message::request_paths).filter_map(Path::header).collect();
+fn headers(messages: &[Message], same: &[(Path, Path)]) -> Vec<String> {
+    let same = same.iter().flat_map(|(field, copy)| [field, copy]);
+    let paths = messages.iter().flat_map(message::request_paths).chain(same);
+    let names: BTreeSet<&str> = paths.filter_map(Path::header).collect();
     names.into_iter().map(str::to_owned).collect()
 }
 

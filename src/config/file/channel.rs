@@ -39,6 +39,8 @@ pub(crate) struct ChannelFile {
     /// How answers are written.
     #[schemars(required)]
     pub(crate) answer: Option<At<BodyFile>>,
+    /// Pairs of a field and its copy, such as one within sealed content: the copy says the same, or is absent.
+    pub(crate) same: Vec<At<Vec<Field>>>,
     /// Its messages; the first that matches counts.
     pub(crate) message: Vec<At<MessageFile>>,
     /// Its notifications.

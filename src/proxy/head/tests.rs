@@ -1,6 +1,6 @@
 //! One line per abuse case of HTTP framing.
 
-use super::{Framing, Head, Length, check_head, overrides};
+use super::{Framing, Head, Length, check_head, is_reserved, overrides};
 
 const OK: &str = "ok";
 
@@ -215,10 +215,23 @@ fn overrides_are_found() {
         "X-Method-Override",
         "X-Original-URL",
         "X-Rewrite-Url",
+        "X_HTTP_Method_Override",
+        "X-Original_URL",
     ] {
         assert!(found("/a", &format!("{name}: x\r\n")), "{name}");
     }
     for query in ["_method=DELETE", "a=b&_METHOD=x", "%5fmethod=x", "a;_method"] {
         assert!(found(&format!("/a?{query}"), ""), "{query}");
+    }
+}
+
+/// `Hefu_Elements` is `Hefu-Elements` to CGI, PHP and WSGI, and passed in both directions.
+#[test]
+fn our_fields_are_known_however_they_are_written() {
+    for name in ["hefu-outcome", "Hefu_Outcome", "HEFU.x", "hefu-"] {
+        assert!(is_reserved(name), "{name}");
+    }
+    for name in ["hefu", "hefux", "x-hefu-a", "hefux-a", "he-fu-a"] {
+        assert!(!is_reserved(name), "{name}");
     }
 }

@@ -204,6 +204,7 @@ impl BaofooCore {
         let order = text(&inner, "trans_id");
         let common = json!({
             "member_id": MEMBER, "terminal_id": TERMINAL, "trans_serial_no": serial, "trade_date": now(), "biz_type": "0000",
+            "txn_type": "0431", "txn_sub_type": sub_type,
             "additional_info": "附加 a+b", "req_reserved": "100%&x=y",
         });
         if let (Some(inner), Value::Object(common)) = (inner.as_object_mut(), common) {
