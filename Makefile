@@ -4,8 +4,9 @@ SECONDS ?= 30
 RATE ?= 200
 SEED ?= 7
 COUNT ?= 10000
+N ?= 100
 
-.PHONY: help demo test check breadth fuzz bench setup setup-check
+.PHONY: help demo test check breadth torture fuzz bench setup setup-check
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -26,11 +27,15 @@ check: setup-check ## Format, lints, documents, dependencies
 breadth: setup ## COUNT generated and COUNT mutated messages of every type (10000; some minutes)
 	HEFU_BREADTH=$(COUNT) cargo test --test breadth -- --nocapture --test-threads 1
 
+torture: setup ## Kill Hefu N times (100) under load, over either store; every order leaves once and what left is known
+	HEFU_TORTURE=$(N) cargo test --test gateway -- --nocapture lasting::what_may_have_left
+
 fuzz: ## Fuzz everything that reads bytes from outside, SECONDS_EACH a target (600)
 	scripts/fuzz
 
 bench: setup ## Measure; prints ratios to a bare Pingora proxy of the same profile
 	cargo bench --bench micro
+	cargo bench --bench store
 	cargo bench --bench exchange
 
 setup:

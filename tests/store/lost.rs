@@ -10,7 +10,10 @@ use hefu::store::row::{Aggregate, Removal, Row, RowKey};
 use hefu::store::sqlite::Sqlite;
 use hefu::store::writer::Backend;
 use hefu::store::{EvidenceStore as _, PaymentStore as _};
+use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
@@ -153,6 +156,60 @@ async fn what_is_put_while_the_store_is_lost_is_kept_when_it_is_back() {
     let store = world.restarted();
     assert!(store.evidence(&tuple(1), &channel(), None, NOW).is_some());
     assert_eq!(store.expectations(&channel()), 2);
+}
+
+/// A file system of two megabytes, where this machine lets us make one.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn new() -> Option<Self> {
+        let disk = Self(TempDir::new().unwrap());
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=2m", "hefu-test"]).arg(disk.0.path());
+        mount.output().is_ok_and(|made| made.status.success()).then_some(disk)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).output();
+    }
+}
+
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "what is skipped is said")]
+async fn a_full_disk_refuses_and_resumes_by_itself() {
+    let Some(disk) = SmallDisk::new() else {
+        eprintln!("SKIPPED: this user may not mount a small tmpfs");
+        return;
+    };
+    let path = disk.0.path().join("hefu.db");
+    let open =
+        || MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ()).unwrap();
+    let store = open();
+    let admit = async |number: u128| {
+        store.admit(admission(vec![leaving(number, &number.to_string())])).await
+    };
+    assert_eq!(admit(0).await, Ok(Admitted::Yes));
+    let filler = disk.0.path().join("filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    // The log may have room for some.
+    let mut left = 1;
+    while admit(left).await == Ok(Admitted::Yes) {
+        left += 1;
+        assert!(left < 10_000, "the disk is not full");
+    }
+    assert_eq!(admit(left + 1).await, Err(StoreLost));
+    fs::remove_file(&filler).unwrap();
+    drop(file);
+    while store.flush().await.is_err() {}
+    for number in [left, left + 1] {
+        assert_eq!(admit(number).await, Ok(Admitted::Yes), "what did not leave may come again");
+    }
+    drop(store);
+    let again = open().admit(admission(vec![leaving(99_999, "0")])).await;
+    assert_eq!(again, Ok(Admitted::AlreadySent));
 }
 
 #[tokio::test(start_paused = true)]
