@@ -177,7 +177,7 @@ pub fn stays_here(name: &str) -> bool {
     HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop)) || is_reserved(name)
 }
 
-/// Whether a field is one of ours, or is to some reader (see [`is_alike`]).
+/// Whether a field is one of ours, or is to some reader (see `is_alike`).
 pub fn is_reserved(name: &str) -> bool {
     name.get(..5).is_some_and(|prefix| is_alike(prefix, "hefu-"))
 }
