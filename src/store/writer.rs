@@ -104,6 +104,8 @@ enum Waiting {
 #[derive(Default)]
 struct Queue {
     waiting: Vec<Waiting>,
+    /// Whether somebody waited in vain for the commit that is under way.
+    hangs: bool,
     closed: bool,
 }
 
@@ -222,13 +224,17 @@ impl Writer {
     ) -> Result<T, StoreLost> {
         let (sender, receiver) = oneshot::channel();
         self.wait(waiting(sender))?;
-        let told = timeout(WAIT_MAX, receiver).await;
-        told.map_err(|_| StoreLost)?.map_err(|_| StoreLost)?
+        let Ok(told) = timeout(WAIT_MAX, receiver).await else {
+            self.shared.lock().hangs = true;
+            return Err(StoreLost);
+        };
+        told.map_err(|_| StoreLost)?
     }
 
     fn wait(&self, waiting: Waiting) -> Result<(), StoreLost> {
         let mut queue = self.shared.lock();
-        if queue.closed || queue.waiting.len() >= WAITING_MAX {
+        // Where one waited in vain, nobody else need.
+        if queue.closed || queue.hangs || queue.waiting.len() >= WAITING_MAX {
             return Err(StoreLost);
         }
         queue.waiting.push(waiting);
@@ -293,9 +299,12 @@ fn keep<B: Backend>(
             (refuse(batch), Err(error))
         }
     };
-    if !again.is_empty() && (kept.is_ok() || !closed) {
-        shared.lock().waiting.splice(0..0, again);
+    let mut queue = shared.lock();
+    queue.hangs = false;
+    if kept.is_ok() || !closed {
+        queue.waiting.splice(0..0, again);
     }
+    drop(queue);
     kept
 }
 

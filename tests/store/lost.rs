@@ -13,9 +13,11 @@ use hefu::store::{EvidenceStore as _, PaymentStore as _};
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::Poll;
 use std::thread;
 use tempfile::TempDir;
 
@@ -219,6 +221,11 @@ async fn nobody_waits_for_ever_and_what_is_admitted_too_late_is_given_back() {
     let told = world.store.admit(admission(vec![leaving(1, "a")])).await;
     assert_eq!(told, Err(StoreLost));
     tokio::time::resume();
+    // Who comes after that does not wait at all.
+    {
+        let mut next = pin!(world.store.admit(admission(vec![leaving(3, "b")])));
+        assert_eq!(futures::poll!(&mut next), Poll::Ready(Err(StoreLost)));
+    }
     world.recovered().await;
     let again = world.store.admit(admission(vec![leaving(2, "a")])).await;
     assert_eq!(again, Ok(Admitted::Yes));
