@@ -324,6 +324,12 @@ fn what_is_wrong_with_the_store_is_found() {
     "#]],
     );
     check(
+        "[store]\npostgres = 'host=localhost hostaddr=10.0.0.1 user=hefu sslmode=disable'",
+        expect![[r#"
+        hefu.toml:4 PostgreSQL on another machine without TLS
+    "#]],
+    );
+    check(
         "[store]\npostgres = 'host=db.internal user=hefu password=secret'",
         expect![[r#"
         hefu.toml:4 a password in the configuration

@@ -105,7 +105,12 @@ fn reading(
     if let Some(yields) = &message.yields
         && matches!(read.outcome, Outcome::Succeeded | Outcome::Accepted)
     {
-        read.agreement = scope.find(&yields.agreement)?.text().map(|text| AgreementId(text.into()));
+        read.agreement = match scope.name(&yields.agreement) {
+            Ok(name) => name.map(|name| AgreementId(name.into())),
+            // No name that a debit could quote; what came of the payment is known all the same.
+            Err(ReadError::Unreadable { .. }) => None,
+            Err(ambiguous @ ReadError::Ambiguous { .. }) => return Err(ambiguous),
+        };
     }
     Ok(read)
 }

@@ -18,7 +18,7 @@ use crate::store::{
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -83,7 +83,7 @@ pub struct MemoryStore {
 /// The orders that are claimed, and in which order they were.
 #[derive(Debug, Default)]
 struct Orders {
-    claimed: HashSet<OrderKey>,
+    claimed: HashMap<OrderKey, PaymentId>,
     oldest: VecDeque<OrderKey>,
 }
 
@@ -251,6 +251,7 @@ impl AgreementStore for MemoryStore {
         if let Some(mut agreement) = self.agreements.get_mut(&(channel.clone(), id.clone())) {
             agreement.closed = true;
         }
+        // One that memory has no room for is left as it is kept.
         self.write_agreement(channel, id);
     }
 

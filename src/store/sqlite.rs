@@ -101,6 +101,10 @@ pub fn back_up(path: &Path, to: &Path) -> Result<u64, BackUpError> {
     let copy = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(to);
     let copy = copy.map_err(wrong)?;
     let copied = copy_into(path, to).and_then(|()| {
+        // An empty one would be taken for a new store.
+        if copy.metadata().map_err(wrong)?.len() == 0 {
+            return Err(wrong(io::ErrorKind::UnexpectedEof.into()));
+        }
         Sqlite::open(to)
             .map_err(|source| BackUpError::Bad { path: to.to_owned(), source: Box::new(source) })?;
         copy.sync_all().and_then(|()| Ok(copy.metadata()?.len())).map_err(wrong)
@@ -117,8 +121,11 @@ fn copy_into(path: &Path, to: &Path) -> Result<(), BackUpError> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
     let connection = connection.map_err(wrong)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(wrong)?;
-    let to = to.to_string_lossy();
-    connection.execute("VACUUM INTO ?1", [to.as_ref()]).map(drop).map_err(wrong)
+    // As a whole path, which no special name of SQLite's is.
+    let whole = std::path::absolute(to).ok().and_then(|to| to.to_str().map(str::to_owned));
+    let unnamed = || rusqlite::Error::InvalidPath(to.to_owned());
+    let whole = whole.ok_or_else(unnamed).map_err(wrong)?;
+    connection.execute("VACUUM INTO ?1", [whole]).map(drop).map_err(wrong)
 }
 
 /// An open file.

@@ -1,7 +1,8 @@
 //! Whose an agreement is, and what may change it.
 
-use crate::{person, world};
+use crate::{World, person, world};
 use hefu::service::agreements::Told;
+use hefu::service::settle::Reported;
 
 /// Another merchant who quotes an agreement learns nothing of it, and can do nothing to it.
 #[tokio::test]
@@ -50,4 +51,22 @@ async fn importing_again_reopens_nothing() {
     world.service.import(world.channel.name(), &told).unwrap();
     let told = world.send(&quote("by_agreement", "3").replace("old", "A-ok"), "ok").await;
     assert!(told.contains("verification: match"), "{told}");
+}
+
+/// A name of any length was kept as the channel told it: a database that takes no such key would have refused all that waits.
+#[tokio::test]
+async fn what_a_channel_calls_an_agreement_is_kept_only_where_it_is_a_name() {
+    let check = async |name: &str, outcome: &str| {
+        let world = world();
+        let answer = format!(r#"{{"code":"ok","agreement":"{name}"}}"#);
+        let body = answer.as_bytes();
+        let answer = Reported::Answer { status: 200, content_type: None, body };
+        let bind = World::debit("1", 0).replace("debit", "bind");
+        let told = world.send_answered(&bind, answer).await;
+        assert!(told.contains(&format!("outcome: {outcome}")), "{told}");
+        world.service.agreement_standing(world.channel.name(), name).is_some()
+    };
+    assert!(check("A1", "succeeded").await);
+    assert!(!check(&"x".repeat(3_000), "succeeded").await);
+    assert!(!check("A\\u0000", "unknown").await);
 }

@@ -6,6 +6,8 @@ use hefu::store::EvidenceStore as _;
 use hefu::store::journal::{Admitted, Journal as _};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::sqlite::{BackUpError, Sqlite, back_up};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use tempfile::TempDir;
@@ -63,6 +65,12 @@ fn what_is_there_is_not_written_over() {
     std::fs::write(&copy, "precious").unwrap();
     assert!(matches!(back_up(&path, &copy), Err(BackUpError::Copy { .. })));
     assert_eq!(std::fs::read(&copy).unwrap(), b"precious");
+    // No name is special, and one that cannot be written is no success.
+    let plain = dir.path().join(":memory:");
+    let bytes = back_up(&path, &plain).unwrap();
+    assert!(bytes > 0 && std::fs::metadata(&plain).unwrap().len() == bytes);
+    let odd = dir.path().join(OsStr::from_bytes(b"\xff.db"));
+    assert!(back_up(&path, &odd).is_err() && !odd.exists());
     // Nothing is left of a copy of nothing.
     let (nothing, copy) = (dir.path().join("nothing"), dir.path().join("copy2.db"));
     assert!(matches!(back_up(&nothing, &copy), Err(BackUpError::Store { .. })));

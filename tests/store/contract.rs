@@ -46,6 +46,8 @@ async fn an_order_is_admitted_once() {
         assert_eq!(store.expectations(&channel()), 2);
         assert!(store.record(payment(2)).is_none(), "what does not leave is not kept as if it had");
         // What did not leave may come again, and only its own payment gives it back.
+        store.reopen(&order("a"), payment(2));
+        assert_eq!(admit(2, "a").await, Admitted::AlreadySent);
         store.reopen(&order("a"), payment(1));
         assert_eq!(admit(4, "a").await, Admitted::Yes);
         assert_eq!(admit(5, "a").await, Admitted::AlreadySent);
@@ -211,6 +213,21 @@ async fn keeps_everything(place: &Place) {
     assert!(store.agreement(&channel, &id("old")).unwrap().closed);
     let again = store.admit(admission(vec![leaving(4, "a")])).await;
     assert_eq!(again, Ok(Admitted::AlreadySent), "an order is remembered");
+}
+
+/// Two processes: what one has not looked up, it does not take away.
+#[tokio::test]
+async fn closing_what_memory_does_not_know_removes_nothing() {
+    for place in Place::every() {
+        let [here, there] = [place.open(), place.open()];
+        let id = AgreementId("a".into());
+        there.put_agreement(&channel(), id.clone(), agreement(1), false);
+        there.flush().await.unwrap();
+        here.close_agreement(&channel(), &id);
+        here.flush().await.unwrap();
+        drop([here, there]);
+        assert!(place.open().agreement(&channel(), &id).is_some());
+    }
 }
 
 #[tokio::test]

@@ -46,7 +46,8 @@ fn shared(sheet: &mut Sheet, dir: &Path, file: &StoreFile, at: &At<String>) -> O
         let hint = "put it into a file that only Hefu reads, and name that in `password_file`";
         sheet.problem(&at.span, "a password in the configuration", hint);
     }
-    if config.get_hosts().iter().any(is_far) {
+    let far = config.get_hostaddrs().iter().any(|address| !address.is_loopback());
+    if far || config.get_hosts().iter().any(is_far) {
         if config.get_ssl_mode() == SslMode::Disable {
             let hint = "leave `sslmode` out: the certificate is verified by `ca_file`, or by the system's authorities";
             sheet.problem(&at.span, "PostgreSQL on another machine without TLS", hint);

@@ -133,9 +133,12 @@ impl MemoryStore {
     }
 
     pub(super) fn write_agreement(&self, channel: &ChannelName, id: &AgreementId) {
-        self.write(RowKey::agreement(channel, id), |store, key| {
-            Row::new(key, None, &(channel, id, store.agreement(channel, id)?))
-        });
+        if let Some(journal) = &self.journal {
+            journal.put(|| {
+                let key = RowKey::agreement(channel, id);
+                Row::new(key, None, &(channel, id, self.agreement(channel, id)?))
+            });
+        }
     }
 
     pub(super) fn write_hold(&self, key: &HoldKey) {
@@ -182,20 +185,22 @@ impl MemoryStore {
             return unmet.into();
         }
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let claims = || admission.payments.iter().filter_map(|payment| payment.order.as_ref());
+        let claim = |payment: &Leaving| Some((payment.order.clone()?, payment.record.payment));
+        let claims: Vec<_> = admission.payments.iter().filter_map(claim).collect();
         // Two rows of one batch may not be one order either.
         let mut claimed = HashSet::new();
-        if claims().any(|order| orders.claimed.contains(order) || !claimed.insert(order)) {
+        let taken = |order| orders.claimed.contains_key(order) || !claimed.insert(order);
+        if claims.iter().map(|(order, _)| order).any(taken) {
             return Admitted::AlreadySent;
         }
-        for order in claims() {
+        for (order, payment) in claims {
             if orders.oldest.len() >= self.limits.orders
                 && let Some(oldest) = orders.oldest.pop_front()
             {
                 orders.claimed.remove(&oldest);
             }
-            orders.claimed.insert(order.clone());
-            orders.oldest.push_back(order.clone());
+            orders.claimed.insert(order.clone(), payment);
+            orders.oldest.push_back(order);
         }
         Admitted::Yes
     }
@@ -272,7 +277,8 @@ impl Journal for MemoryStore {
             return;
         }
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        if orders.claimed.remove(order) {
+        if orders.claimed.get(order) == Some(&payment) {
+            orders.claimed.remove(order);
             orders.oldest.retain(|other| other != order);
         }
     }
