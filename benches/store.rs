@@ -14,7 +14,7 @@ use hefu::reconcile::hold::HoldKey;
 use hefu::store::journal::{Admission, Admitted, Journal as _, Leaving, Need, OrderKey};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::row::RowKey;
-use hefu::store::sqlite::Sqlite;
+use hefu::store::sqlite;
 use hefu::store::{Evidence, EvidenceStore as _, Record, Witness};
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
@@ -57,7 +57,7 @@ fn elements() -> ElementSet {
 }
 
 fn open(path: &Path, limits: Limits, commits: Arc<Mutex<Vec<Duration>>>) -> MemoryStore {
-    let backend = Sqlite::open(path).unwrap();
+    let backend = sqlite::open(path).unwrap();
     MemoryStore::open(limits, backend, move |took| commits.lock().unwrap().push(took)).unwrap()
 }
 

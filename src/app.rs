@@ -26,7 +26,8 @@ use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings
 use crate::store::Store;
 use crate::store::memory::{self, MemoryStore};
 use crate::store::postgres::{self, Postgres};
-use crate::store::sqlite::{self, Sqlite};
+use crate::store::segment::SegmentError;
+use crate::store::sqlite;
 use gate::{Entry, ServiceGate, by_specificity};
 use openssl::ssl::SslAcceptor;
 use reload::Fixed;
@@ -56,7 +57,7 @@ pub enum StartError {
     File(#[from] sqlite::OpenError),
     /// What it keeps cannot be read.
     #[error(transparent)]
-    LoadFile(#[from] memory::LoadError<rusqlite::Error>),
+    LoadFile(#[from] memory::LoadError<SegmentError<rusqlite::Error>>),
     /// The shared store cannot be opened.
     #[error(transparent)]
     Shared(#[from] postgres::OpenError),
@@ -120,7 +121,7 @@ fn store(config: &Config, metrics: Arc<Metrics>) -> Result<MemoryStore, StartErr
             tracing::warn!("no `[store]`: what is learned is gone with the process");
             return Ok(MemoryStore::new(limits));
         }
-        Storage::File(path) => MemoryStore::open(limits, Sqlite::open(path)?, on_commit)?,
+        Storage::File(path) => MemoryStore::open(limits, sqlite::open(path)?, on_commit)?,
         // Its client has a runtime of its own, which must not be driven on a thread of ours.
         Storage::Postgres { config, authorities } => std::thread::scope(|scope| {
             let opening = scope.spawn(|| {

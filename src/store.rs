@@ -4,6 +4,7 @@ pub mod journal;
 pub mod memory;
 pub mod postgres;
 pub mod row;
+pub mod segment;
 pub mod sqlite;
 pub mod writer;
 

@@ -2,8 +2,11 @@
 
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::segment::{SegmentError, Segmented};
 use crate::store::writer::Backend;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionState, params};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionState, params,
+};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -49,6 +52,9 @@ pub enum OpenError {
         /// What was found first.
         damage: String,
     },
+    /// Its log.
+    #[error("{0}")]
+    Log(#[from] SegmentError<rusqlite::Error>),
     /// It was written by a later Hefu.
     #[error("the store `{}` has schema {found} and this Hefu knows {known}: use the later one", path.display())]
     Newer {
@@ -59,6 +65,14 @@ pub enum OpenError {
         /// Ours.
         known: usize,
     },
+}
+
+/// Opens the store at `path`: the file, and a log in front of it.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open(path: &Path) -> Result<Segmented<Sqlite>, OpenError> {
+    Ok(Segmented::open(path, Sqlite::open(path)?)?)
 }
 
 /// Why there is no backup.
@@ -80,8 +94,8 @@ pub enum BackUpError {
         /// Why.
         source: io::Error,
     },
-    /// The backup cannot be used.
-    #[error("the backup `{}` cannot be used: {source}", path.display())]
+    /// The backup, or the store, cannot be used.
+    #[error("`{}` cannot be used: {source}", path.display())]
     Bad {
         /// Which.
         path: PathBuf,
@@ -100,7 +114,7 @@ pub fn back_up(path: &Path, to: &Path) -> Result<u64, BackUpError> {
     // Nobody else reads it either.
     let copy = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(to);
     let copy = copy.map_err(wrong)?;
-    let copied = copy_into(path, to).and_then(|()| {
+    let copied = settled(path).and_then(|_settled| copy_into(path, to)).and_then(|()| {
         // An empty one would be taken for a new store.
         if copy.metadata().map_err(wrong)?.len() == 0 {
             return Err(wrong(io::ErrorKind::UnexpectedEof.into()));
@@ -114,6 +128,12 @@ pub fn back_up(path: &Path, to: &Path) -> Result<u64, BackUpError> {
         let _ = std::fs::remove_file(to);
     }
     copied
+}
+
+/// Has whoever uses the store leave nothing in the log, until it is dropped.
+fn settled(path: &Path) -> Result<Option<Segmented<Sqlite>>, BackUpError> {
+    let bad = |source| BackUpError::Bad { path: path.to_owned(), source: Box::new(source) };
+    path.is_file().then(|| open(path)).transpose().map_err(bad)
 }
 
 fn copy_into(path: &Path, to: &Path) -> Result<(), BackUpError> {
@@ -239,6 +259,11 @@ fn timestamp(millis: i64) -> Timestamp {
 impl Backend for Sqlite {
     type Error = rusqlite::Error;
 
+    fn lazily(&mut self, lazily: bool) -> rusqlite::Result<()> {
+        let synchronous = if lazily { "normal" } else { "full" };
+        self.connection.pragma_update(None, "synchronous", synchronous)
+    }
+
     fn load(
         &mut self,
         of: Aggregate,
@@ -264,7 +289,12 @@ impl Backend for Sqlite {
     }
 
     fn read(&mut self, keys: &[&RowKey]) -> rusqlite::Result<Vec<Row>> {
-        keys.iter().filter_map(|key| self.one(key).transpose()).collect()
+        // Each look-up outside a transaction would lock and unlock the file.
+        let alone = self.connection.is_autocommit() && keys.len() > 1;
+        let whole = alone.then(|| self.connection.unchecked_transaction()).transpose()?;
+        let rows = keys.iter().filter_map(|key| self.one(key).transpose()).collect();
+        whole.map_or(Ok(()), Transaction::commit)?;
+        rows
     }
 
     fn put(&mut self, rows: &[&Row]) -> rusqlite::Result<()> {

@@ -29,10 +29,31 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// How long anybody waits for the database; then it counts as lost, and what it admits afterwards is given back.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// How long nothing must come until the database may put things in order.
+const IDLE_AFTER: Duration = Duration::from_millis(100);
+
 /// A database that keeps rows. One transaction at a time, begun and ended by the writer.
 pub trait Backend: Send + 'static {
     /// Why something could not be kept.
     type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Whether nobody else has written since it was opened, so that memory knows whatever is kept.
+    fn alone(&self) -> bool {
+        false
+    }
+
+    /// Nothing waits: a moment to put things in order. Says whether there is more to do.
+    fn idle(&mut self) -> bool {
+        false
+    }
+
+    /// From now on a transaction may be durable only with the first later one that is not so, but not without those before it.
+    ///
+    /// # Errors
+    /// The database's.
+    fn lazily(&mut self, _lazily: bool) -> Result<(), Self::Error> {
+        Ok(())
+    }
 
     /// Every row of `of`, by name; where there are more than `most`, the last of them.
     ///
@@ -256,9 +277,13 @@ impl Drop for Writer {
 }
 
 fn run<B: Backend>(mut backend: B, shared: &Shared, on_commit: &dyn Fn(Duration)) {
-    let mut lost = false;
+    let (mut lost, mut busy) = (false, false);
     loop {
-        let (batch, closed) = take(shared);
+        let Some((batch, closed)) = take(shared, if busy { Duration::ZERO } else { IDLE_AFTER })
+        else {
+            busy = backend.idle();
+            continue;
+        };
         if batch.is_empty() {
             return;
         }
@@ -308,13 +333,17 @@ fn keep<B: Backend>(
     kept
 }
 
-/// What waits, at most [`TOGETHER_MAX`]; empty only when the writer is closed.
-fn take(shared: &Shared) -> (Vec<Waiting>, bool) {
+/// What waits, at most [`TOGETHER_MAX`], and nothing where nothing comes within `wait`; empty only when the writer is closed.
+fn take(shared: &Shared, wait: Duration) -> Option<(Vec<Waiting>, bool)> {
     let queue = shared.lock();
     let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.closed;
-    let mut queue = shared.more.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner);
+    let waited = shared.more.wait_timeout_while(queue, wait, idle);
+    let (mut queue, timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
+    if timed_out.timed_out() {
+        return None;
+    }
     let count = queue.waiting.len().min(TOGETHER_MAX);
-    (queue.waiting.drain(..count).collect(), queue.closed)
+    Some((queue.waiting.drain(..count).collect(), queue.closed))
 }
 
 /// Everything in the batch is durable. Who does not listen any more need not be told; but what was claimed for a message that

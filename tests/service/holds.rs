@@ -5,7 +5,7 @@ use hefu::domain::answer::Answer;
 use hefu::service::agreements::Told;
 use hefu::service::{Binding, Channel, Settings};
 use hefu::store::memory::{Limits, MemoryStore};
-use hefu::store::sqlite::Sqlite;
+use hefu::store::sqlite;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn a_late_answer_does_not_undo_the_channels_word() {
 async fn a_late_answer_does_not_undo_what_another_process_was_told() {
     let dir = tempfile::tempdir().unwrap();
     let store = || {
-        let file = Sqlite::open(&dir.path().join("hefu.db")).unwrap();
+        let file = sqlite::open(&dir.path().join("hefu.db")).unwrap();
         MemoryStore::open(Limits::default(), file, |_| ()).unwrap()
     };
     let here = Arc::new(world_over(store(), Binding::Enforce(100), Settings::default()));

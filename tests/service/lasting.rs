@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// A world over a file, and another's view of that file.
+/// A world over a file, without a log in front of it, and another's view of that file.
 fn world_over_file() -> (TempDir, Arc<World>, Connection) {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("hefu.db");

@@ -5,7 +5,7 @@ use hefu::domain::answer::Answer;
 use hefu::store::EvidenceStore as _;
 use hefu::store::journal::{Admitted, Journal as _};
 use hefu::store::memory::{Limits, MemoryStore};
-use hefu::store::sqlite::{BackUpError, Sqlite, back_up};
+use hefu::store::sqlite::{self, BackUpError, back_up};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +13,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 fn open(path: &Path) -> MemoryStore {
-    MemoryStore::open(Limits::default(), Sqlite::open(path).unwrap(), |_| ()).unwrap()
+    MemoryStore::open(Limits::default(), sqlite::open(path).unwrap(), |_| ()).unwrap()
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn a_backup_is_one_instant_and_restores() {
     drop(store);
     // Restored: what left before is known; of what left meanwhile, the first ones.
     std::fs::rename(&copy, &path).unwrap();
-    for side in ["hefu.db-wal", "hefu.db-shm"] {
+    for side in ["wal", "shm", "log0", "log1"].map(|side| format!("hefu.db-{side}")) {
         let _ = std::fs::remove_file(dir.path().join(side));
     }
     let store = open(&path);

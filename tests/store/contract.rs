@@ -14,7 +14,7 @@ use hefu::reconcile::hold::{HoldKey, Holding};
 use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, OrderKey};
 use hefu::store::memory::{Limits, LoadError, MemoryStore};
 use hefu::store::row::RowKey;
-use hefu::store::sqlite::{OpenError, Sqlite};
+use hefu::store::sqlite::{self, OpenError, Sqlite};
 use hefu::store::{
     AgreementStore as _, Charge, Evidence, EvidenceStore as _, HoldStore as _, InquiryStore as _,
     OpenInquiry, PaymentStore as _, Unmapped, UnmappedStore as _,
@@ -371,7 +371,7 @@ async fn purges(place: &Place) {
 fn fresh() -> (TempDir, PathBuf) {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("hefu.db");
-    drop(MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ()).unwrap());
+    drop(MemoryStore::open(Limits::default(), sqlite::open(&path).unwrap(), |_| ()).unwrap());
     (dir, path)
 }
 
@@ -402,6 +402,6 @@ async fn a_file_that_cannot_be_used_is_said_to_be_so() {
     // A row that cannot be read is not passed over.
     let (_dir, path) = fresh();
     sql(&path, "INSERT INTO holds VALUES ('k', NULL, '{}')");
-    let loaded = MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ());
+    let loaded = MemoryStore::open(Limits::default(), sqlite::open(&path).unwrap(), |_| ());
     assert!(matches!(loaded, Err(LoadError::Row { of: "holds", .. })));
 }

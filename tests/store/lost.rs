@@ -7,7 +7,7 @@ use hefu::domain::payment::Mode;
 use hefu::store::journal::{Admission, Admitted, Journal as _, StoreLost};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::row::{Aggregate, Removal, Row, RowKey};
-use hefu::store::sqlite::Sqlite;
+use hefu::store::sqlite::{self, Sqlite};
 use hefu::store::writer::Backend;
 use hefu::store::{EvidenceStore as _, PaymentStore as _};
 use std::fs;
@@ -123,7 +123,7 @@ impl World {
     fn restarted(self) -> MemoryStore {
         let Self { store, path, _dir, .. } = self;
         drop(store);
-        MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ()).unwrap()
+        MemoryStore::open(Limits::default(), sqlite::open(&path).unwrap(), |_| ()).unwrap()
     }
 }
 
@@ -187,7 +187,7 @@ async fn a_full_disk_refuses_and_resumes_by_itself() {
     };
     let path = disk.0.path().join("hefu.db");
     let open =
-        || MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ()).unwrap();
+        || MemoryStore::open(Limits::default(), sqlite::open(&path).unwrap(), |_| ()).unwrap();
     let store = open();
     let admit = async |number: u128| {
         store.admit(admission(vec![leaving(number, &number.to_string())])).await

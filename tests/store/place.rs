@@ -3,7 +3,7 @@
 use crate::cluster::{Cluster, apart};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::postgres::Postgres;
-use hefu::store::sqlite::Sqlite;
+use hefu::store::sqlite;
 use tempfile::TempDir;
 
 /// Where a store keeps what it keeps.
@@ -26,7 +26,7 @@ impl Place {
         let limits = Limits::default();
         match self {
             Self::File(dir) => {
-                let backend = Sqlite::open(&dir.path().join("hefu.db")).unwrap();
+                let backend = sqlite::open(&dir.path().join("hefu.db")).unwrap();
                 MemoryStore::open(limits, backend, |_| ()).unwrap()
             }
             Self::Shared(cluster) => apart(|| {

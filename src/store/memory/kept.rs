@@ -180,10 +180,6 @@ impl MemoryStore {
 
     /// What admission finds where no journal stands behind.
     fn claim(&self, admission: &Admission) -> Admitted {
-        let mut needs = admission.payments.iter().flat_map(|payment| &payment.needs);
-        if let Some(unmet) = needs.find(|need| !self.meets(need, admission.now)) {
-            return unmet.into();
-        }
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let claim = |payment: &Leaving| Some((payment.order.clone()?, payment.record.payment));
         let claims: Vec<_> = admission.payments.iter().filter_map(claim).collect();
@@ -246,9 +242,12 @@ impl InquiryStore for MemoryStore {
 impl Journal for MemoryStore {
     async fn admit(&self, admission: Admission) -> Result<Admitted, StoreLost> {
         let Admission { mode, .. } = admission;
-        let admitted = match &self.journal {
-            Some(journal) => journal.admit(&admission).await,
-            None => Ok(self.claim(&admission)),
+        let mut needs = admission.payments.iter().flat_map(|payment| &payment.needs);
+        let unmet = needs.find(|need| !self.meets(need, admission.now));
+        let admitted = match (unmet, &self.journal) {
+            (Some(unmet), _) => Ok(unmet.into()),
+            (None, Some(journal)) => journal.admit(&admission).await,
+            (None, None) => Ok(self.claim(&admission)),
         };
         if admitted == Ok(Admitted::Yes) || mode == Mode::Observe {
             for Leaving { record, expects, .. } in admission.payments {

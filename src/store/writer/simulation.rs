@@ -347,7 +347,7 @@ impl World {
         if process.shared.lock().waiting.is_empty() {
             return;
         }
-        let (batch, closed) = take(&process.shared);
+        let Some((batch, closed)) = take(&process.shared, Duration::ZERO) else { return };
         let _ = keep(&mut process.database, &process.shared, batch, closed);
         let mut waiting = Vec::new();
         for mut caller in std::mem::take(&mut process.callers) {

@@ -1,0 +1,484 @@
+//! A log in front of a database. What is committed is written to a segment file, in one write and one sync; the database
+//! takes it over later, many commits together, and never sees what came and went meanwhile.
+//!
+//! Only a process that has the store to itself has a log: what it is about to write is known to nobody else. Where another wants
+//! in (a successor, a backup), everything is taken over, and both go through the database until one of them is left.
+
+mod door;
+mod file;
+#[cfg(test)]
+mod simulation;
+
+use crate::domain::clock::Timestamp;
+use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::writer::Backend;
+use door::{Door, Entered};
+pub use file::FileError;
+use file::{Frame, Segments};
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How much is written to one segment, in bytes, before the database takes it over.
+const SEGMENT: u64 = 4 << 20;
+
+/// How much is written at most where the database does not take it over, in bytes; beyond it nothing is kept any more.
+const SEGMENT_MAX: u64 = 64 << 20;
+
+/// How many rows the database takes over at once: some milliseconds, in which payments wait.
+const TAKEN_TOGETHER: usize = 256;
+
+/// How long to wait until others share what they have.
+const ENTER_WITHIN: Duration = Duration::from_millis(if cfg!(test) { 2 } else { 10_000 });
+
+/// How often one who waits for that looks.
+const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 20 });
+
+/// How often one who shares looks whether he is alone.
+const ALONE_EVERY: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 1 });
+
+/// Why something could not be kept, or a log not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentError<E: std::error::Error> {
+    /// The database.
+    #[error(transparent)]
+    Database(E),
+    /// A file of the log.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Another process does not share.
+    #[error("another process has the store `{}` and does not share it: is it stopped?", path.display())]
+    Busy {
+        /// The file that is locked.
+        path: PathBuf,
+    },
+}
+
+/// What is to be under a key: a value and how long it is kept, or nothing.
+type Change = Option<(Option<Timestamp>, String)>;
+
+/// A database with a log in front of it.
+#[derive(Debug)]
+pub struct Segmented<B: Backend> {
+    database: B,
+    door: Door,
+    segments: Segments,
+    state: State,
+    /// Whether nobody else wrote since it was opened.
+    alone_ever_since: bool,
+    /// Whether the database refused to take something over, which is said once.
+    behind: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Everything goes through the log.
+    Alone(Log),
+    /// Everything goes through the database.
+    Shared {
+        /// When to look whether that must be.
+        look_at: Instant,
+    },
+    /// Not in: nothing may be written.
+    Out,
+}
+
+/// What is not in the database yet. What is nearer to the top is later.
+#[derive(Debug, Default)]
+struct Log {
+    /// Of the open transaction.
+    open: HashMap<RowKey, Change>,
+    frame: Frame,
+    /// In the segment that is written.
+    written: HashMap<RowKey, Change>,
+    /// In the other segment, from which the database takes over one after the other.
+    left: BTreeMap<RowKey, Change>,
+    /// Whether a commit failed, after which nothing can be written to the segment.
+    failed: bool,
+}
+
+impl Log {
+    fn look(&self, key: &RowKey) -> Option<&Change> {
+        let Self { open, written, left, .. } = self;
+        open.get(key).or_else(|| written.get(key)).or_else(|| left.get(key))
+    }
+
+    fn change(&mut self, key: &RowKey, change: Change) {
+        let until = change.as_ref().and_then(|(until, _)| until.map(Timestamp::as_millis));
+        let content = self.frame.content();
+        // What has a JSON form is never refused by a buffer.
+        let _ = serde_json::to_writer(&mut *content, &(key.of.as_str(), &key.name, until));
+        if let Some((_, value)) = &change {
+            content.extend(value.as_bytes());
+        }
+        content.push(b'\n');
+        self.open.insert(key.clone(), change);
+    }
+
+    fn put(&mut self, row: &Row) {
+        self.change(&row.key, Some((row.until, row.value.clone())));
+    }
+
+    /// What is in the log and not kept beyond `now`.
+    fn not_kept(&self, of: Aggregate, now: Timestamp) -> Vec<RowKey> {
+        let ended = |(key, change): &(&RowKey, &Change)| {
+            let until = change.as_ref().and_then(|(until, _)| *until);
+            key.of == of && until.is_some_and(|until| until <= now)
+        };
+        let newest = |key: &&RowKey| self.look(key).is_some_and(|change| ended(&(*key, change)));
+        let all = self.left.iter().chain(&self.written);
+        all.filter(ended).map(|(key, _)| key).filter(newest).cloned().collect()
+    }
+
+    fn give_up(&mut self) {
+        self.open.clear();
+        self.frame.clear();
+    }
+}
+
+/// The changes of one commit, as they were written; nothing where they were not written by this Hefu or one before it.
+fn changes(commit: &[u8]) -> Option<Vec<(RowKey, Change)>> {
+    let lines = commit.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let change = |line| {
+        let mut parts = serde_json::Deserializer::from_slice(line).into_iter::<&RawValue>();
+        let key = parts.next()?.ok()?;
+        let value = parts.next().transpose().ok()?;
+        let (of, name, until): (String, String, Option<u64>) =
+            serde_json::from_str(key.get()).ok()?;
+        let of = Aggregate::ALL.into_iter().find(|known| known.as_str() == of)?;
+        let until = until.map(Timestamp::from_millis);
+        Some((RowKey { of, name }, value.map(|value| (until, value.get().to_owned()))))
+    };
+    lines.map(change).collect()
+}
+
+/// Has the database make changes, in one transaction.
+fn take_over<'a, B: Backend>(
+    database: &mut B,
+    changes: impl Iterator<Item = (&'a RowKey, &'a Change)>,
+) -> Result<(), B::Error> {
+    let (mut rows, mut removals) = (Vec::new(), Vec::new());
+    for (key, change) in changes {
+        match change.clone() {
+            Some((until, value)) => rows.push(Row { key: key.clone(), until, value }),
+            None => removals.push(Removal { key: key.clone(), only: None }),
+        }
+    }
+    let mut taken = || {
+        database.begin()?;
+        database.put(&rows.iter().collect::<Vec<_>>())?;
+        database.remove(&removals.iter().collect::<Vec<_>>())?;
+        database.commit()
+    };
+    let taken = taken();
+    if taken.is_err() {
+        database.roll_back();
+    }
+    taken
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+type Failed<B> = SegmentError<<B as Backend>::Error>;
+
+impl<B: Backend> Segmented<B> {
+    /// Puts a log before `database`, in files beside `path`. What a crash left in them is taken over first.
+    ///
+    /// # Errors
+    /// [`SegmentError`].
+    pub fn open(path: &Path, database: B) -> Result<Self, Failed<B>> {
+        let door = Door::new(beside(path, "-lock"), beside(path, "-knock"))?;
+        let segments = Segments::open(["-log0", "-log1"].map(|suffix| beside(path, suffix)))?;
+        // The files are there after a power cut, too; where a directory has no sync, they were anyway.
+        let dir = path.parent().map(File::open);
+        let _ = dir.and_then(Result::ok).map(|dir| dir.sync_all());
+        let state = State::Out;
+        let mut store =
+            Self { database, door, segments, state, alone_ever_since: true, behind: false };
+        store.enter()?;
+        Ok(store)
+    }
+
+    /// Goes in, alone or beside others.
+    fn enter(&mut self) -> Result<(), Failed<B>> {
+        self.state = State::Out;
+        let begun = Instant::now();
+        loop {
+            match self.door.enter()? {
+                Entered::Alone => {
+                    self.recover()?;
+                    self.segments.begin()?;
+                    self.state = State::Alone(Log::default());
+                    return Ok(());
+                }
+                // Who shares has nothing in the log; what is in it was left by one who crashed in between.
+                Entered::Shared if self.segments.read()?.is_empty() => {
+                    self.state = State::Shared { look_at: Instant::now() + ALONE_EVERY };
+                    self.alone_ever_since = false;
+                    return Ok(());
+                }
+                Entered::Shared => self.door.leave()?,
+                Entered::NotYet => (),
+            }
+            if begun.elapsed() >= ENTER_WITHIN {
+                return Err(SegmentError::Busy { path: self.door.path().to_owned() });
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Has the database take over what a crash left.
+    fn recover(&mut self) -> Result<(), Failed<B>> {
+        let mut left = BTreeMap::new();
+        for commit in self.segments.read()? {
+            let unread = || FileError::Damaged { path: self.door.path().to_owned() };
+            left.extend(changes(&commit).ok_or_else(unread)?);
+        }
+        if !left.is_empty() {
+            tracing::info!(rows = left.len(), "what was left in the log is taken over");
+            self.database.lazily(false).map_err(SegmentError::Database)?;
+            take_over(&mut self.database, left.iter()).map_err(SegmentError::Database)?;
+        }
+        Ok(self.segments.clear()?)
+    }
+
+    /// Looks whether somebody wants in, or is gone.
+    fn look_around(&mut self) -> Result<(), Failed<B>> {
+        match &mut self.state {
+            State::Alone(log) if self.door.is_knocked() => {
+                settle(&mut self.database, &mut self.segments, log)?;
+                self.door.share()?;
+                self.state = State::Shared { look_at: Instant::now() + ALONE_EVERY };
+                self.alone_ever_since = false;
+                Ok(())
+            }
+            State::Alone(_) => Ok(()),
+            State::Shared { look_at } if Instant::now() < *look_at => Ok(()),
+            State::Shared { .. } | State::Out => self.enter(),
+        }
+    }
+
+    /// Has the database take over a little, and begins the next segment when this one is full, or nothing else is to be done.
+    /// Says whether there is more to take over.
+    fn move_on(&mut self, idle: bool) -> Result<bool, Failed<B>> {
+        let State::Alone(log) = &mut self.state else { return Ok(false) };
+        if log.left.is_empty() {
+            if log.written.is_empty() || !(idle || self.segments.len() >= SEGMENT) {
+                return Ok(false);
+            }
+            self.segments.begin()?;
+            log.left.extend(log.written.drain());
+        }
+        let some: Vec<RowKey> = log.left.keys().take(TAKEN_TOGETHER).cloned().collect();
+        // The last makes all of them durable; the segment may be written over then.
+        let last = some.len() == log.left.len();
+        let changes = some.iter().filter_map(|key| log.left.get_key_value(key));
+        let taken =
+            self.database.lazily(!last).and_then(|()| take_over(&mut self.database, changes));
+        taken.map_err(SegmentError::Database)?;
+        for key in some {
+            log.left.remove(&key);
+        }
+        Ok(!last)
+    }
+
+    /// As [`Self::move_on`]; that the database cannot is no reason to stop while there is room.
+    fn try_to_move_on(&mut self, idle: bool) -> Result<bool, Failed<B>> {
+        match self.move_on(idle) {
+            Ok(more) => {
+                self.behind = false;
+                Ok(more)
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.behind, true) {
+                    tracing::error!(%error, "the database takes nothing over from the log");
+                }
+                if self.segments.len() >= SEGMENT_MAX { Err(error) } else { Ok(false) }
+            }
+        }
+    }
+}
+
+/// Has the database take over everything, so that nothing is in the log.
+fn settle<B: Backend>(
+    database: &mut B,
+    segments: &mut Segments,
+    log: &mut Log,
+) -> Result<(), Failed<B>> {
+    database.lazily(false).map_err(SegmentError::Database)?;
+    log.left.extend(log.written.drain());
+    if !log.left.is_empty() {
+        take_over(database, log.left.iter()).map_err(SegmentError::Database)?;
+    }
+    log.left.clear();
+    Ok(segments.clear()?)
+}
+
+impl<B: Backend> Backend for Segmented<B> {
+    type Error = Failed<B>;
+
+    fn alone(&self) -> bool {
+        self.alone_ever_since
+    }
+
+    fn idle(&mut self) -> bool {
+        let looked = self.look_around();
+        let more = looked.and_then(|()| self.try_to_move_on(true));
+        // It is tried again, and said when something is to be written.
+        more.unwrap_or(false)
+    }
+
+    fn load(
+        &mut self,
+        of: Aggregate,
+        most: usize,
+        each: &mut dyn FnMut(Row),
+    ) -> Result<(), Failed<B>> {
+        if let State::Alone(log) = &mut self.state
+            && !(log.written.is_empty() && log.left.is_empty())
+        {
+            settle(&mut self.database, &mut self.segments, log)?;
+            self.segments.begin()?;
+        }
+        self.database.load(of, most, each).map_err(SegmentError::Database)
+    }
+
+    fn begin(&mut self) -> Result<(), Failed<B>> {
+        self.look_around()?;
+        if let State::Alone(log) = &mut self.state {
+            log.give_up();
+            if log.failed {
+                settle(&mut self.database, &mut self.segments, log)?;
+                self.segments.begin()?;
+                log.failed = false;
+            }
+            self.try_to_move_on(false).map(drop)
+        } else {
+            self.database.begin().map_err(SegmentError::Database)
+        }
+    }
+
+    fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Failed<B>> {
+        let (mut rows, mut below) = (Vec::new(), Vec::new());
+        for key in keys {
+            let change = match &self.state {
+                State::Alone(log) => log.look(key),
+                State::Shared { .. } | State::Out => None,
+            };
+            match change {
+                Some(Some((until, value))) => {
+                    rows.push(Row { key: (*key).clone(), until: *until, value: value.clone() });
+                }
+                Some(None) => (),
+                None => below.push(*key),
+            }
+        }
+        rows.extend(self.database.read(&below).map_err(SegmentError::Database)?);
+        Ok(rows)
+    }
+
+    fn put(&mut self, rows: &[&Row]) -> Result<(), Failed<B>> {
+        match &mut self.state {
+            State::Alone(log) => {
+                for row in rows {
+                    log.put(row);
+                }
+                Ok(())
+            }
+            State::Shared { .. } | State::Out => {
+                self.database.put(rows).map_err(SegmentError::Database)
+            }
+        }
+    }
+
+    fn claim(&mut self, rows: &[&Row]) -> Result<Vec<bool>, Failed<B>> {
+        if !matches!(self.state, State::Alone(_)) {
+            return self.database.claim(rows).map_err(SegmentError::Database);
+        }
+        let taken = self.read(&rows.iter().map(|row| &row.key).collect::<Vec<_>>())?;
+        let taken: HashSet<RowKey> = taken.into_iter().map(|row| row.key).collect();
+        let free = |row: &&Row| !taken.contains(&row.key);
+        let put: Vec<&Row> = rows.iter().copied().filter(free).collect();
+        self.put(&put)?;
+        Ok(rows.iter().map(free).collect())
+    }
+
+    fn remove(&mut self, rows: &[&Removal]) -> Result<(), Failed<B>> {
+        if !matches!(self.state, State::Alone(_)) {
+            return self.database.remove(rows).map_err(SegmentError::Database);
+        }
+        let conditional = rows.iter().filter(|removal| removal.only.is_some());
+        let conditional: Vec<&RowKey> = conditional.map(|removal| &removal.key).collect();
+        let now: HashMap<RowKey, String> =
+            self.read(&conditional)?.into_iter().map(|row| (row.key, row.value)).collect();
+        let State::Alone(log) = &mut self.state else { return Ok(()) };
+        for Removal { key, only } in rows {
+            if only.is_none() || now.get(key) == only.as_ref() {
+                log.change(key, None);
+            }
+        }
+        Ok(())
+    }
+
+    fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Result<(), Failed<B>> {
+        let State::Alone(log) = &mut self.state else {
+            return self.database.purge(of, now, most).map_err(SegmentError::Database);
+        };
+        for key in log.not_kept(of, now).into_iter().take(most) {
+            log.change(&key, None);
+        }
+        let database = &mut self.database;
+        let mut purged = || {
+            database.begin()?;
+            database.purge(of, now, most)?;
+            database.commit()
+        };
+        let purged = purged();
+        if purged.is_err() {
+            self.database.roll_back();
+        }
+        purged.map_err(SegmentError::Database)
+    }
+
+    fn commit(&mut self) -> Result<(), Failed<B>> {
+        match &mut self.state {
+            State::Alone(log) if log.frame.is_empty() => Ok(()),
+            State::Alone(log) => {
+                let written = self.segments.append(&mut log.frame);
+                log.failed = written.is_err();
+                written?;
+                log.written.extend(log.open.drain());
+                log.give_up();
+                Ok(())
+            }
+            State::Shared { .. } | State::Out => {
+                self.database.commit().map_err(SegmentError::Database)
+            }
+        }
+    }
+
+    fn roll_back(&mut self) {
+        match &mut self.state {
+            State::Alone(log) => log.give_up(),
+            State::Shared { .. } | State::Out => self.database.roll_back(),
+        }
+    }
+}
+
+impl<B: Backend> Drop for Segmented<B> {
+    fn drop(&mut self) {
+        if let State::Alone(log) = &mut self.state
+            && let Err(error) = settle(&mut self.database, &mut self.segments, log)
+        {
+            tracing::error!(%error, "what is in the log is taken over at the next start");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! A log in front of a database, against a book: two processes that come, go and crash in any step, and a database that fails. What
+//! was committed is there, what was not is not, and nobody sees anything else.
+
+use super::{Segmented, State};
+use crate::domain::clock::Timestamp;
+use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::writer::Backend;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use tempfile::TempDir;
+
+const STEPS: usize = 2_000;
+const KEYS: u32 = 40;
+
+type Rows = BTreeMap<RowKey, Row>;
+
+/// A database in memory that fails, at each step so often of a hundred.
+#[derive(Debug)]
+struct Disk {
+    rows: Rows,
+    rng: ChaCha8Rng,
+    faults: u32,
+}
+
+#[derive(Debug)]
+struct Database {
+    disk: Arc<Mutex<Disk>>,
+    open: Option<Rows>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("injected")]
+struct Fault;
+
+impl Database {
+    fn rows(&mut self) -> Result<&mut Rows, Fault> {
+        let mut disk = self.disk.lock().unwrap();
+        let faults = disk.faults;
+        if disk.rng.random_ratio(faults, 100) {
+            Err(Fault)
+        } else {
+            self.open.as_mut().ok_or(Fault)
+        }
+    }
+}
+
+impl Backend for Database {
+    type Error = Fault;
+
+    fn load(&mut self, _: Aggregate, _: usize, _: &mut dyn FnMut(Row)) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), Fault> {
+        assert!(self.open.is_none(), "a transaction in a transaction");
+        self.open = Some(self.disk.lock().unwrap().rows.clone());
+        self.rows().map(drop)
+    }
+
+    fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Fault> {
+        let disk = self.disk.lock().unwrap();
+        let rows = self.open.as_ref().unwrap_or(&disk.rows);
+        Ok(keys.iter().filter_map(|key| rows.get(key).cloned()).collect())
+    }
+
+    fn put(&mut self, rows: &[&Row]) -> Result<(), Fault> {
+        let put = rows.iter().map(|row| (row.key.clone(), (*row).clone()));
+        self.rows()?.extend(put);
+        Ok(())
+    }
+
+    fn claim(&mut self, rows: &[&Row]) -> Result<Vec<bool>, Fault> {
+        let open = self.rows()?;
+        let free = |row: &&Row| open.insert(row.key.clone(), (*row).clone());
+        let before: Vec<Option<Row>> = rows.iter().map(free).collect();
+        open.extend(before.iter().flatten().map(|row| (row.key.clone(), row.clone())));
+        Ok(before.iter().map(Option::is_none).collect())
+    }
+
+    fn remove(&mut self, rows: &[&Removal]) -> Result<(), Fault> {
+        let open = self.rows()?;
+        for Removal { key, only } in rows {
+            if only.is_none() || open.get(key).map(|row| &row.value) == only.as_ref() {
+                open.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn purge(&mut self, of: Aggregate, now: Timestamp, _: usize) -> Result<(), Fault> {
+        let kept =
+            |key: &RowKey, row: &mut Row| key.of != of || row.until.is_none_or(|until| now < until);
+        self.rows()?.retain(kept);
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Fault> {
+        self.rows()?;
+        self.disk.lock().unwrap().rows = self.open.take().ok_or(Fault)?;
+        Ok(())
+    }
+
+    fn roll_back(&mut self) {
+        self.open = None;
+    }
+}
+
+struct World {
+    rng: ChaCha8Rng,
+    dir: TempDir,
+    disk: Arc<Mutex<Disk>>,
+    processes: [Option<Segmented<Database>>; 2],
+    book: Rows,
+    /// How often each state was met.
+    alone: usize,
+    shared: usize,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        // In memory where that is possible, since nothing here cuts the power.
+        let dir = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
+        let rng = ChaCha8Rng::seed_from_u64(!seed);
+        Self {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            dir,
+            disk: Arc::new(Mutex::new(Disk { rows: Rows::new(), rng, faults: 3 })),
+            processes: [None, None],
+            book: Rows::new(),
+            alone: 0,
+            shared: 0,
+        }
+    }
+
+    fn key(&mut self) -> RowKey {
+        let of = if self.rng.random() { Aggregate::Orders } else { Aggregate::Holds };
+        RowKey { of, name: self.rng.random_range(0..KEYS).to_string() }
+    }
+
+    fn row(&mut self) -> Row {
+        let until = self.rng.random_ratio(1, 3);
+        let until = until.then(|| Timestamp::from_millis(self.rng.random_range(0..1_000)));
+        Row { key: self.key(), until, value: format!("[{}]", self.rng.random_range(0..4)) }
+    }
+
+    /// A process comes; another that is alone lets it in.
+    fn come(&mut self, at: usize) {
+        let (disk, dir) = (self.disk.clone(), self.dir.path());
+        let other = &mut self.processes[1 - at];
+        let come = |dir: &Path| {
+            let database = Database { disk, open: None };
+            Segmented::open(&dir.join("db"), database)
+        };
+        let come = thread::scope(|scope| {
+            let coming = scope.spawn(|| come(dir));
+            while !coming.is_finished() {
+                // It may fail to take over what it has; then it tries again.
+                other.as_mut().map(Backend::idle);
+                thread::yield_now();
+            }
+            coming.join().unwrap()
+        });
+        self.processes[at] = come.ok();
+    }
+
+    /// One transaction of some changes, which happens as a whole or not at all.
+    fn transact(&mut self, at: usize) {
+        let Some(mut store) = self.processes[at].take() else { return };
+        let mut after = self.book.clone();
+        let done = self.changes(&mut store, &mut after);
+        match &store.state {
+            State::Alone(_) => self.alone += 1,
+            State::Shared { .. } => self.shared += 1,
+            State::Out => (),
+        }
+        if done.is_ok() {
+            self.book = after;
+        } else {
+            store.roll_back();
+        }
+        self.processes[at] = Some(store);
+    }
+
+    fn changes(
+        &mut self,
+        store: &mut Segmented<Database>,
+        after: &mut Rows,
+    ) -> Result<(), super::Failed<Database>> {
+        store.begin()?;
+        for _ in 0..self.rng.random_range(0..6) {
+            let row = self.row();
+            match self.rng.random_range(0..10) {
+                0..4 => {
+                    store.put(&[&row])?;
+                    after.insert(row.key.clone(), row);
+                }
+                4..7 => {
+                    let free = store.claim(&[&row])?;
+                    assert_eq!(free, [!after.contains_key(&row.key)], "{:?}", row.key);
+                    after.entry(row.key.clone()).or_insert(row);
+                }
+                7 => {
+                    store.remove(&[&Removal::from(&row)])?;
+                    if after.get(&row.key).is_some_and(|kept| kept.value == row.value) {
+                        after.remove(&row.key);
+                    }
+                }
+                8 => {
+                    store.remove(&[&Removal { key: row.key.clone(), only: None }])?;
+                    after.remove(&row.key);
+                }
+                _ => assert_eq!(store.read(&[&row.key])?.first(), after.get(&row.key)),
+            }
+        }
+        store.commit()
+    }
+
+    fn step(&mut self) {
+        let at = self.rng.random_range(0..2);
+        match self.rng.random_range(0..1_000) {
+            // It stops, or crashes: then it settles nothing.
+            0..20 => self.processes[at] = None,
+            20..40 => {
+                if let Some(mut store) = self.processes[at].take() {
+                    store.state = State::Out;
+                }
+            }
+            // A commit fails at the disk, and nobody knows whether it happened; here it did not.
+            40..50 => {
+                if let Some(Segmented { state: State::Alone(log), .. }) = &mut self.processes[at] {
+                    log.failed = true;
+                }
+            }
+            50..200 => drop(self.processes[at].as_mut().map(Backend::idle)),
+            200..280 if self.processes[at].is_none() => self.come(at),
+            _ if self.processes[at].is_none() => (),
+            _ => self.transact(at),
+        }
+    }
+
+    /// Everybody stops: the database has everything.
+    fn end(mut self) -> [usize; 2] {
+        self.disk.lock().unwrap().faults = 0;
+        self.processes = [None, None];
+        self.come(0);
+        self.processes = [None, None];
+        assert_eq!(self.disk.lock().unwrap().rows, self.book);
+        [self.alone, self.shared]
+    }
+}
+
+/// Who was alone and crashed may have left something, while somebody else is on his way in.
+#[test]
+fn nobody_shares_what_nobody_took_over() {
+    let mut world = World::new(7);
+    world.disk.lock().unwrap().faults = 0;
+    world.come(0);
+    let mut store = world.processes[0].take().unwrap();
+    let row = world.row();
+    store.begin().unwrap();
+    store.put(&[&row]).unwrap();
+    store.commit().unwrap();
+    store.state = State::Out;
+    drop(store);
+    let on_his_way = std::fs::File::open(world.dir.path().join("db-lock")).unwrap();
+    on_his_way.lock_shared().unwrap();
+    world.come(1);
+    assert!(world.processes[1].is_none() && world.disk.lock().unwrap().rows.is_empty());
+    drop(on_his_way);
+    world.come(1);
+    assert_eq!(world.disk.lock().unwrap().rows.get(&row.key), Some(&row));
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the seed is shown where it fails")]
+fn what_was_committed_is_there_and_nothing_else() {
+    let random = rand::random();
+    let (mut alone, mut shared) = (0, 0);
+    for seed in (1..=20).chain([random]) {
+        println!("seed {seed}");
+        let mut world = World::new(seed);
+        for _ in 0..STEPS {
+            world.step();
+        }
+        let [before, beside] = world.end();
+        (alone, shared) = (alone + before, shared + beside);
+    }
+    // It is no simulation of nothing.
+    assert!(alone > 1_000 && shared > 1_000, "{alone} {shared}");
+}
