@@ -15,7 +15,7 @@ use hefu::store::journal::{Admission, Admitted, Journal as _, Leaving, Need, Ord
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::row::RowKey;
 use hefu::store::sqlite;
-use hefu::store::{Evidence, EvidenceStore as _, Record, Witness};
+use hefu::store::{Evidence, EvidenceStore as _, Record, Stakes, Witness};
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -161,6 +161,7 @@ fn admission(number: u64) -> Admission {
         mismatch: None,
         not_sent: false,
         row_of: None,
+        stakes: Stakes::default(),
     };
     let tuple = tuple(number);
     let needs = vec![

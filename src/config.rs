@@ -80,7 +80,6 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         let name = ChannelName::new(&name.value);
         let Some(protocol) = unused.remove(&name) else { continue };
         let channel = Channel {
-            not_processed_after: protocol.not_processed_after,
             profile: protocol.profile,
             notify: protocol.notify,
             mode: modes.modes.get(name.as_str()).copied().unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Bringing the halves together: what was verified against what the channel reports, and what a difference sets in motion. Pure.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod arrival;
 pub mod compare;
 pub mod hold;
 

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod explain;
 mod facts;
 pub mod judge;
+mod query;
 pub mod refusal;
 pub mod settle;
 pub mod verify;

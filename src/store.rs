@@ -19,8 +19,9 @@ use crate::domain::money::Fen;
 use crate::domain::outcome::{Arrival, Outcome};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{Effect, Reason};
+use crate::reconcile::arrival::Step;
 use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
-use crate::store::journal::{Journal, StoreLost};
+use crate::store::journal::{Journal, OrderKey, StoreLost};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -154,7 +155,40 @@ pub trait HoldStore: Send + Sync {
     fn holds(&self, now: Timestamp) -> Vec<Hold>;
 }
 
-/// What became of one message, kept for `explain`.
+/// What is compared with the outcome of a payment, and what it bears upon: outcomes come late, and more than once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case")]
+pub struct Stakes {
+    /// The core's merchant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merchant: Option<MerchantId>,
+    /// By which order it was admitted, where it is the one that claimed it, and whether as the step that confirms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<(OrderId, bool)>,
+    /// The tuple, and of which elements.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuple: Option<(Fingerprint, ElementSet)>,
+    /// Which of them the core told: the channel may have read others.
+    pub asserted: ElementSet,
+    /// The tuple as told by this merchant to this channel, where the core told any of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<Fingerprint>,
+    /// The card.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub card: Option<Fingerprint>,
+    /// The issuing bank.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bank: Option<Bank>,
+    /// The agreement that it quotes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<AgreementId>,
+    /// Which elements its success proves, of those that it carried.
+    pub checks: ElementSet,
+    /// Which elements the success of such a message proves at most.
+    pub proves: ElementSet,
+}
+
+/// What became of one message.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
     /// Its id.
@@ -191,27 +225,46 @@ pub struct Record {
     pub not_sent: bool,
     /// The batch whose row it is, and the row's number, from 1.
     pub row_of: Option<(PaymentId, usize)>,
+    /// What its outcome bears upon.
+    #[serde(default)]
+    pub stakes: Stakes,
+}
+
+impl Record {
+    /// What it claimed at its admission.
+    pub fn claim(&self) -> Option<OrderKey> {
+        let (order, confirms) = self.stakes.claim.clone()?;
+        Some(OrderKey {
+            channel: self.channel.clone(),
+            merchant: self.stakes.merchant.clone(),
+            scenario: self.scenario,
+            confirms,
+            order,
+        })
+    }
+
+    /// Whether it may have reached the channel.
+    pub fn left(&self) -> bool {
+        self.effect != Effect::Refuse && !self.not_sent
+    }
 }
 
 /// Records of payments, and which of them are still owed an outcome.
 pub trait PaymentStore: Send + Sync {
     /// Keeps a record; the oldest go where there is no room.
     fn put_record(&self, record: Record);
-    /// Completes a record.
-    fn complete(
-        &self,
-        payment: PaymentId,
-        outcome: (Outcome, Option<String>, Arrival),
-        mismatch: Option<Mismatch>,
-    );
+    /// Notes an outcome of `record`'s payment, if it comes to anything beside what is known of it.
+    fn arrive(&self, record: &Record, outcome: (Outcome, Option<String>, Arrival)) -> Step;
+    /// What arrived last is taken care of: how the halves differ, where they do, and whether the outcome is owed no more.
+    fn complete(&self, record: &Record, mismatch: Option<Mismatch>, ended: bool);
     /// Nothing of it was sent: nothing is owed.
     fn not_sent(&self, channel: &ChannelName, payment: PaymentId);
     /// The record of `payment`.
     fn record(&self, payment: PaymentId) -> Option<Record>;
     /// The records of a batch's rows that are kept, in their order.
     fn rows(&self, batch: PaymentId) -> Vec<Record>;
-    /// Its outcome came.
-    fn close_expectation(&self, channel: &ChannelName, payment: PaymentId);
+    /// The payments of an order that moves money, oldest first: those that memory knows.
+    fn by_order(&self, channel: &ChannelName, order: &OrderId) -> Vec<PaymentId>;
     /// How many outcomes `channel` owes.
     fn expectations(&self, channel: &ChannelName) -> usize;
 }

@@ -9,6 +9,8 @@ mod evidence;
 mod holds;
 #[path = "service/lasting.rs"]
 mod lasting;
+#[path = "service/queries.rs"]
+mod queries;
 #[path = "service/told.rs"]
 mod told;
 

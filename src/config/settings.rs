@@ -205,8 +205,6 @@ pub struct Channel {
     pub patience: Patience,
     /// What the core gets where no answer came.
     pub in_doubt: InDoubt,
-    /// By code map: how old an order must be before "not processed" is believed.
-    pub not_processed_after: BTreeMap<String, Duration>,
 }
 
 /// How long a channel may take, and how much it may say.

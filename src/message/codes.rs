@@ -4,6 +4,7 @@ use crate::domain::outcome::Outcome;
 use crate::message::path::Path;
 use regex::Regex;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A map from codes, and where codes say too little from words, to outcomes.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,8 @@ pub struct CodeMap {
     pub prefixes: BTreeMap<String, Outcome>,
     /// Tried in order where the code is unmapped or says no more than "declined".
     pub texts: Vec<TextRule>,
+    /// How old a payment must be before "not processed" is believed; before, it means "not yet".
+    pub not_processed_after: Option<Duration>,
 }
 
 impl CodeMap {

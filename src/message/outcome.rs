@@ -7,6 +7,7 @@ use crate::message::profile::{Layer, Message, Profile};
 use crate::message::unwrap;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::time::Duration;
 
 /// The longest code that is kept.
 const CODE_CHARS_MAX: usize = 32;
@@ -25,12 +26,22 @@ pub struct Reading {
     pub agreement: Option<AgreementId>,
     /// The code map that does not know the code, where none does.
     pub unmapped_in: Option<String>,
+    /// Whether an outer layer said it, of the message itself and not of what it asks about.
+    pub outer: bool,
+    /// Where it is "not processed": how old the payment must be before that is believed.
+    pub believed_after: Option<Duration>,
 }
 
 impl Reading {
     /// Nothing can be read: neither success nor failure.
-    pub const UNKNOWN: Self =
-        Self { outcome: Outcome::Unknown, code: None, agreement: None, unmapped_in: None };
+    pub const UNKNOWN: Self = Self {
+        outcome: Outcome::Unknown,
+        code: None,
+        agreement: None,
+        unmapped_in: None,
+        outer: false,
+        believed_after: None,
+    };
 }
 
 /// What the answer to a message says: one thing, or one of each row of a batch.
@@ -76,7 +87,7 @@ fn told(profile: &Profile, message: &Message, root: &Node<'_>) -> Result<Told, R
     for outer in &rule.outer {
         let read = layer(profile, outer, whole)?;
         if !matches!(read.outcome, Outcome::Succeeded | Outcome::Accepted) {
-            return Ok(Told::Whole(read));
+            return Ok(Told::Whole(Reading { outer: true, ..read }));
         }
     }
     let Some(rows) = &rule.rows else {
@@ -130,8 +141,23 @@ fn layer(profile: &Profile, layer: &Layer, scope: Scope<'_, '_>) -> Result<Readi
         }
     }
     let code = shown(code);
-    let unmapped_in = (outcome == Outcome::Unmapped).then(|| layer.map.clone());
-    Ok(Reading { outcome, code: Some(code), agreement: None, unmapped_in })
+    Ok(Reading {
+        outcome,
+        code: Some(code),
+        agreement: None,
+        unmapped_in: (outcome == Outcome::Unmapped).then(|| layer.map.clone()),
+        outer: false,
+        believed_after: match outcome {
+            Outcome::Declined(Decline::NotProcessed) => map.not_processed_after,
+            Outcome::Declined(_)
+            | Outcome::Accepted
+            | Outcome::Succeeded
+            | Outcome::NoMatch(_)
+            | Outcome::Unknown
+            | Outcome::Reversed
+            | Outcome::Unmapped => None,
+        },
+    })
 }
 
 /// A code as it may be shown and kept: bounded ASCII, and never a number as long as an element.

@@ -63,7 +63,7 @@ impl Service {
         order: Option<OrderKey>,
     ) -> Leaving {
         Leaving {
-            record: draft.record(channel, decided),
+            record: draft.record(channel, decided, order.as_ref()),
             order,
             needs: match draft.mode {
                 Mode::Enforce => draft.needs(channel),

@@ -8,8 +8,8 @@ use crate::message::outcome::Reading;
 use crate::policy::Effect;
 use crate::service::judge::Pending;
 use crate::service::refusal::Refusal;
-use crate::service::settle::Settled;
-use crate::store::Evidence;
+use crate::service::settle::{Settled, blamed};
+use crate::store::{Evidence, Record};
 use sfv::{ItemSerializer, KeyRef, ParameterSerializer, RefBareItem, StringRef, TokenRef};
 
 /// Header names and values.
@@ -17,14 +17,15 @@ pub type Annotations = Vec<(&'static str, String)>;
 
 /// What is told of a message whose outcome was not read.
 pub(crate) fn judged(pending: &Pending) -> Annotations {
-    let mut decision = Field::token(pending.effect.as_str());
-    for reason in pending.reasons.iter().take(1) {
+    let record = &pending.record;
+    let mut decision = Field::token(record.effect.as_str());
+    for reason in record.reasons.iter().take(1) {
         decision = decision.with("reason", token(reason.as_str()));
     }
-    let decision = decision.with("mode", token(pending.mode.as_str())).finish();
+    let decision = decision.with("mode", token(record.mode.as_str())).finish();
     let mut annotations =
-        vec![("hefu-payment", quoted(&pending.payment.to_string())), ("hefu-decision", decision)];
-    if let Some(evidence) = &pending.known.verified {
+        vec![("hefu-payment", quoted(&record.payment.to_string())), ("hefu-decision", decision)];
+    if let Some(evidence) = &record.verified {
         annotations.push(("hefu-verification", verification(evidence, pending)));
     }
     annotations
@@ -56,12 +57,35 @@ pub fn refused(refusal: &Refusal) -> Annotations {
 }
 
 /// What is told of a settled message.
-pub(crate) fn settled(
-    pending: &Pending,
-    reading: &Reading,
-    mismatch: Option<Mismatch>,
-) -> Annotations {
+pub(crate) fn settled(pending: &Pending, settled: &Settled) -> Annotations {
     let mut annotations = judged(pending);
+    let told = outcome(&settled.reading, Arrival::Sync);
+    annotations.push(("hefu-outcome", told.finish()));
+    annotations.extend(settled.mismatch.map(|differs| mismatch(&pending.record, differs)));
+    annotations
+}
+
+/// What is told beside the answer to a query: of the payment that it asks about.
+pub(crate) fn queried(pending: &Pending, of: &Record, settled: Option<&Settled>) -> Annotations {
+    let mut annotations = judged(pending);
+    let payment = of.payment.to_string();
+    if of.left() {
+        let told = settled.map(|settled| outcome(&settled.reading, Arrival::Query));
+        let told = told.map(|told| told.with("payment", string(&payment)).finish());
+        annotations.extend(told.map(|told| ("hefu-outcome", told)));
+        let differs = settled.and_then(|settled| settled.mismatch);
+        annotations.extend(differs.map(|differs| mismatch(of, differs)));
+    } else if of.effect == Effect::Refuse {
+        // It was never sent; whatever the channel says of it, that is why.
+        let reason = of.reasons.first().and_then(|reason| token(reason.as_str()));
+        let refused = Field::token(Effect::Refuse.as_str()).with("reason", reason);
+        let refused = refused.with("payment", string(&payment)).finish();
+        annotations.push(("hefu-queried", refused));
+    }
+    annotations
+}
+
+fn outcome(reading: &Reading, arrival: Arrival) -> Field {
     let mut outcome = Field::token(reading.outcome.as_str());
     match reading.outcome {
         Outcome::NoMatch(suspects) => {
@@ -77,19 +101,16 @@ pub(crate) fn settled(
     if let Some(code) = &reading.code {
         outcome = outcome.with("code", string(code));
     }
-    annotations
-        .push(("hefu-outcome", outcome.with("arrival", token(Arrival::Sync.as_str())).finish()));
-    if let Some(mismatch) = mismatch {
-        let mut field = Field::token(mismatch.kind.as_str());
-        if let Some(provider) = pending.blamed(mismatch) {
-            field = field.with("provider", string(provider));
-        }
-        annotations.push((
-            "hefu-mismatch",
-            field.with("suspects", string(&mismatch.elements.to_string())).finish(),
-        ));
+    outcome.with("arrival", token(arrival.as_str()))
+}
+
+fn mismatch(of: &Record, mismatch: Mismatch) -> (&'static str, String) {
+    let mut field = Field::token(mismatch.kind.as_str());
+    if let Some(provider) = blamed(of, mismatch) {
+        field = field.with("provider", string(provider));
     }
-    annotations
+    let field = field.with("suspects", string(&mismatch.elements.to_string()));
+    ("hefu-mismatch", field.finish())
 }
 
 /// One row of a batch, judged and perhaps settled.
@@ -104,13 +125,13 @@ const ROWS_NAMED_MAX: usize = 64;
 
 /// What is told of a batch: the whole, and each row of which there is more to say than that it passed.
 pub(crate) fn batch(id: PaymentId, notes: Vec<RowNote<'_>>) -> Annotations {
-    let worst = notes.iter().map(|note| note.row.effect).max().unwrap_or(Effect::Permit);
-    let mode = notes.first().map_or(Mode::Observe, |note| note.row.mode);
+    let worst = notes.iter().map(|note| note.row.record.effect).max().unwrap_or(Effect::Permit);
+    let mode = notes.first().map_or(Mode::Observe, |note| note.row.record.mode);
     let remarkable: Vec<_> = notes
         .iter()
         .filter(|note| {
             let mismatch = note.settled.as_ref().and_then(|settled| settled.mismatch);
-            note.row.effect != Effect::Permit || mismatch.is_some()
+            note.row.record.effect != Effect::Permit || mismatch.is_some()
         })
         .collect();
     let mut decision = Field::token(worst.as_str()).with("mode", token(mode.as_str()));
@@ -124,11 +145,12 @@ pub(crate) fn batch(id: PaymentId, notes: Vec<RowNote<'_>>) -> Annotations {
         .into_iter()
         .take(ROWS_NAMED_MAX)
         .map(|RowNote { number, row, settled }| {
-            let mut field = Field::integer(*number).with("decision", token(row.effect.as_str()));
-            if let Some(reason) = row.reasons.first() {
+            let mut field =
+                Field::integer(*number).with("decision", token(row.record.effect.as_str()));
+            if let Some(reason) = row.record.reasons.first() {
                 field = field.with("reason", token(reason.as_str()));
             }
-            if let Some(Settled { reading, mismatch }) = settled {
+            if let Some(Settled { reading, mismatch, .. }) = settled {
                 field = field.with("outcome", token(reading.outcome.as_str()));
                 if let Some(mismatch) = mismatch {
                     field = field.with("mismatch", token(mismatch.kind.as_str()));
@@ -145,7 +167,7 @@ pub(crate) fn batch(id: PaymentId, notes: Vec<RowNote<'_>>) -> Annotations {
 }
 
 fn verification(evidence: &Evidence, pending: &Pending) -> String {
-    let age = pending.at.since(evidence.at).as_secs();
+    let age = pending.record.at.since(evidence.at).as_secs();
     let mut field =
         Field::token(evidence.answer.as_str()).with("provider", string(evidence.witness.as_str()));
     if let Some(road) = &evidence.road {

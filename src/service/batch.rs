@@ -66,13 +66,13 @@ impl Service {
         };
         match admitted {
             Ok((permit, remark)) => {
-                for (draft, row) in drafts.iter().zip(&mut rows) {
-                    self.left(channel, draft, row, remark);
+                for ((draft, row), order) in drafts.iter().zip(&mut rows).zip(&orders) {
+                    self.left(channel, draft, row, (order.as_ref(), remark));
                 }
-                let rows = drafts.into_iter().zip(rows).zip(orders);
-                let rows = rows
-                    .map(|((draft, row), order)| Self::pending(channel, draft, row, order))
-                    .collect();
+                let rows = drafts.into_iter().zip(rows).zip(orders).map(|((draft, row), order)| {
+                    Self::pending(channel, draft, &row, order.as_ref())
+                });
+                let rows = rows.collect();
                 Ok((permit, Judged::Batch(Batch { channel: channel.clone(), id, rows, waited })))
             }
             Err(Withheld::Overtaken(keys)) => Err(Withheld::Overtaken(keys)),

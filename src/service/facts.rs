@@ -218,8 +218,13 @@ impl Service {
 
     /// Looks beyond memory. Where the store is lost, memory is what there is, and no money leaves on it.
     pub(crate) async fn fetch(&self, key: RowKey) {
-        let of = key.of.as_str();
-        if self.store.fetch(vec![key]).await.is_err() {
+        self.fetch_all(vec![key]).await;
+    }
+
+    /// As [`Self::fetch`].
+    pub(crate) async fn fetch_all(&self, keys: Vec<RowKey>) {
+        let of = keys.first().map_or("nothing", |key| key.of.as_str());
+        if self.store.fetch(keys).await.is_err() {
             tracing::warn!(of, "the store cannot be read");
         }
     }

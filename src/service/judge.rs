@@ -4,7 +4,6 @@ use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{AgreementId, OrderId, PaymentId};
-use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::money::Fen;
 use crate::domain::payment::{Mode, Scenario, Standing};
 use crate::message::extract::{self, ExtractError, Extracted, Part, Payments, Request};
@@ -16,8 +15,8 @@ use crate::service::batch::Batch;
 use crate::service::facts::{self, Known};
 use crate::service::refusal::Refusal;
 use crate::service::{Binding, Channel, Service};
-use crate::store::Record;
 use crate::store::journal::{Need, OrderKey};
+use crate::store::{Record, Stakes};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -35,7 +34,7 @@ impl Judged {
     /// How long providers were waited for before the permit.
     pub fn waited(&self) -> Duration {
         match self {
-            Self::One(pending) => pending.known.waited,
+            Self::One(pending) => pending.waited,
             Self::Batch(batch) => batch.waited,
         }
     }
@@ -53,32 +52,15 @@ impl Judged {
 #[derive(Debug)]
 pub struct Pending {
     pub(crate) channel: Arc<Channel>,
-    pub(crate) payment: PaymentId,
     /// Which of the profile's messages it is; absent where it could not be read.
     pub(crate) message: Option<usize>,
-    pub(crate) scenario: Scenario,
-    /// What admission claimed for it.
-    pub(crate) order: Option<OrderKey>,
-    pub(crate) mode: Mode,
-    pub(crate) effect: Effect,
-    pub(crate) reasons: Vec<Reason>,
+    pub(crate) record: Record,
     pub(crate) asserted: bool,
-    pub(crate) known: Known,
-    pub(crate) agreement: Option<AgreementId>,
-    pub(crate) checks: ElementSet,
+    /// How long providers were waited for.
+    pub(crate) waited: Duration,
     pub(crate) remember: Option<String>,
-    pub(crate) at: Timestamp,
     /// What names its row, where it is one of a batch.
     pub(crate) row: Option<String>,
-}
-
-impl Pending {
-    /// Whose word a mismatch contradicts: nobody's where the channel may have read other elements than were verified.
-    pub(crate) fn blamed(&self, mismatch: Mismatch) -> Option<&str> {
-        let verified = mismatch.kind != MismatchKind::UnverifiedThenNoMatch
-            && !mismatch.elements.meets(self.known.asserted);
-        self.known.verified.as_ref().filter(|_| verified).map(|evidence| evidence.witness.as_str())
-    }
 }
 
 /// What was decided, and why.
@@ -259,8 +241,8 @@ impl Service {
         };
         match admitted {
             Ok((permit, remark)) => {
-                self.left(channel, &draft, &mut decided, remark);
-                Ok((permit, Self::pending(channel, draft, decided, order)))
+                self.left(channel, &draft, &mut decided, (order.as_ref(), remark));
+                Ok((permit, Self::pending(channel, draft, &decided, order.as_ref())))
             }
             Err(Withheld::Overtaken(keys)) => Err(Withheld::Overtaken(keys)),
             Err(Withheld::Refused(reasons)) => {
@@ -291,7 +273,7 @@ impl Service {
     /// Counts and keeps the decision on a message that does not leave.
     pub(crate) fn record(&self, channel: &Channel, draft: &Draft, decided: Decided) {
         self.metrics.on_decision(channel.name(), draft.scenario, decided.0, draft.mode);
-        self.store.put_record(draft.record(channel, &decided));
+        self.store.put_record(draft.record(channel, &decided, None));
     }
 
     /// Counts the decision on a message that leaves, and keeps a remark that admission made on it.
@@ -300,12 +282,12 @@ impl Service {
         channel: &Channel,
         draft: &Draft,
         decided: &mut Decided,
-        remark: Option<Reason>,
+        (claim, remark): (Option<&OrderKey>, Option<Reason>),
     ) {
         if let Some(remark) = remark {
             decided.0 = decided.0.max(Effect::Annotate);
             decided.1.push(remark);
-            self.store.put_record(draft.record(channel, decided));
+            self.store.put_record(draft.record(channel, decided, claim));
         }
         self.metrics.on_decision(channel.name(), draft.scenario, decided.0, draft.mode);
     }
@@ -314,24 +296,16 @@ impl Service {
     pub(crate) fn pending(
         channel: &Arc<Channel>,
         draft: Draft,
-        (effect, reasons): Decided,
-        order: Option<OrderKey>,
+        decided: &Decided,
+        claim: Option<&OrderKey>,
     ) -> Pending {
         Pending {
             channel: channel.clone(),
-            payment: draft.payment,
             message: draft.message,
-            scenario: draft.scenario,
-            order,
-            mode: draft.mode,
-            effect,
-            reasons,
+            record: draft.record(channel, decided, claim),
             asserted: draft.asserted,
-            known: draft.known,
-            agreement: draft.agreement,
-            checks: draft.checks,
+            waited: draft.known.waited,
             remember: draft.remember,
-            at: draft.at,
             row: draft.row,
         }
     }
@@ -370,7 +344,26 @@ impl Draft {
     }
 
     /// What is kept of it.
-    pub(crate) fn record(&self, channel: &Channel, (effect, reasons): &Decided) -> Record {
+    pub(crate) fn record(
+        &self,
+        channel: &Channel,
+        (effect, reasons): &Decided,
+        claim: Option<&OrderKey>,
+    ) -> Record {
+        let message = self.message.and_then(|at| channel.profile.messages.get(at));
+        let known = &self.known;
+        let stakes = Stakes {
+            merchant: known.merchant.clone(),
+            claim: claim.map(|key| (key.order.clone(), key.confirms)),
+            tuple: known.tuple,
+            asserted: known.asserted,
+            told: known.told,
+            card: known.card,
+            bank: known.bank.clone(),
+            agreement: self.agreement.clone(),
+            checks: self.checks,
+            proves: message.map_or(ElementSet::EMPTY, |message| message.checks),
+        };
         Record {
             payment: self.payment,
             at: self.at,
@@ -389,6 +382,7 @@ impl Draft {
             mismatch: None,
             not_sent: false,
             row_of: self.row_of,
+            stakes,
         }
     }
 

@@ -1,18 +1,20 @@
 //! Settling: what the channel said is read, compared with what was verified, and acted upon.
 
 use crate::domain::answer::Answer;
+use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::outcome::{Arrival, Decline, Outcome, Suspects};
 use crate::domain::payment::Scenario;
 use crate::message::outcome::{self, Reading, Told};
 use crate::message::profile::{Message, Profile};
+use crate::reconcile::arrival::Step;
 use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
 use crate::reconcile::{self, Expected, Finding, Verified};
-use crate::service::Service;
 use crate::service::annotate::{self, Annotations};
 use crate::service::judge::{Judged, Pending};
-use crate::store::{Agreement, Evidence, Unmapped, Witness};
+use crate::service::{Channel, Service};
+use crate::store::{Agreement, Evidence, Record, Unmapped, Witness};
 
 /// What became of a message after its permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +37,12 @@ pub enum Reported<'a> {
 impl Service {
     /// Settles a message and says what the core is told beside the answer.
     pub async fn settle(&self, judged: Judged, reported: Reported<'_>) -> Annotations {
-        let (annotations, weighs) = self.settle_now(judged, reported);
+        let (annotations, weighs) = match &judged {
+            Judged::One(pending) if pending.record.scenario == Scenario::Query => {
+                self.settle_query(pending, reported).await
+            }
+            Judged::One(_) | Judged::Batch(_) => self.settle_now(judged, reported),
+        };
         // What the next debit must not miss is durable before the answer is relayed; but no answer is withheld for it.
         if weighs && self.store.flush().await.is_err() {
             tracing::error!("a contradiction is not durable yet: the store cannot be written");
@@ -50,10 +57,7 @@ impl Service {
             Judged::One(pending) => {
                 let told = told(&pending.channel.profile, message(&pending), reported);
                 match self.settle_one(&pending, told.map(Told::whole)) {
-                    Some(settled) => {
-                        let Settled { reading, mismatch } = &settled;
-                        (annotate::settled(&pending, reading, *mismatch), settled.weighs())
-                    }
+                    Some(settled) => (annotate::settled(&pending, &settled), settled.weighs()),
                     None => (annotate::judged(&pending), false),
                 }
             }
@@ -67,113 +71,121 @@ impl Service {
         pending: &Pending,
         reading: Option<Reading>,
     ) -> Option<Settled> {
+        let (channel, record) = (pending.channel.name(), &pending.record);
         let Some(reading) = reading else {
-            self.store.not_sent(pending.channel.name(), pending.payment);
-            self.reopen(pending);
+            self.store.not_sent(channel, record.payment);
+            self.reopen(record);
             return None;
         };
         if !has_outcome(pending) {
             return None;
         }
-        let finding = Self::compare(pending, reading.outcome);
-        let mismatch = match finding {
-            Finding::Differ(mismatch) => Some(mismatch),
-            Finding::Agree | Finding::Silent => None,
-        };
-        self.count(pending, &reading, mismatch);
-        self.react(pending, &reading, mismatch);
-        self.store.complete(
-            pending.payment,
-            (reading.outcome, reading.code.clone(), Arrival::Sync),
-            mismatch,
-        );
-        Some(Settled { reading, mismatch })
-    }
-
-    fn compare(pending: &Pending, outcome: Outcome) -> Finding {
-        if !pending.scenario.is_verified() {
-            return Finding::Silent;
+        let settled = self.arrived(&pending.channel, record, reading, Arrival::Sync);
+        let Settled { reading, step, .. } = &settled;
+        match step {
+            // It was heard otherwise meanwhile, and that counts; but what it yields is told nowhere else.
+            Step::Nothing | Step::Confirmed | Step::Reversed | Step::Flipped => (),
+            Step::Noted | Step::Ended | Step::Refined => self.yielded(pending, reading),
         }
-        let verified = pending.known.verified.as_ref();
-        let verified = verified
-            .map(|evidence| Verified { answer: evidence.answer, elements: evidence.elements });
-        reconcile::compare(&Expected { verified, checks: pending.checks }, outcome)
+        Some(settled)
     }
 
-    fn count(&self, pending: &Pending, reading: &Reading, mismatch: Option<Mismatch>) {
-        let channel = pending.channel.name();
-        self.metrics.on_outcome(channel, reading.outcome, Arrival::Sync);
+    /// An outcome of a payment came: it is weighed against what is known, compared, counted, and acted upon; once.
+    pub(crate) fn arrived(
+        &self,
+        channel: &Channel,
+        record: &Record,
+        reading: Reading,
+        arrival: Arrival,
+    ) -> Settled {
+        let name = channel.name();
+        self.metrics.on_outcome(name, reading.outcome, arrival);
         if let (Some(map), Some(code)) = (&reading.unmapped_in, &reading.code) {
             self.store.put_unmapped(Unmapped {
-                channel: channel.clone(),
+                channel: name.clone(),
                 map: map.clone(),
                 code: code.clone(),
                 count: 0,
                 last: self.now(),
-                payment: pending.payment,
+                payment: record.payment,
             });
         }
+        let step = self.store.arrive(record, (reading.outcome, reading.code.clone(), arrival));
+        let differ = |kind| Some(Mismatch { kind, elements: ElementSet::EMPTY });
+        let mismatch = match step {
+            Step::Nothing | Step::Noted | Step::Confirmed => None,
+            Step::Ended | Step::Refined => compare(record, reading.outcome),
+            Step::Reversed => differ(MismatchKind::ReversedAfterSuccess),
+            // How the halves differ says more than that they were said to agree.
+            Step::Flipped => {
+                compare(record, reading.outcome).or_else(|| differ(MismatchKind::OutcomeFlipped))
+            }
+        };
         if let Some(mismatch) = mismatch {
-            self.metrics.on_mismatch(channel, pending.blamed(mismatch), mismatch);
+            self.metrics.on_mismatch(name, blamed(record, mismatch), mismatch);
         }
-        if pending.scenario.moves_money() && !reading.outcome.is_open() {
-            self.store.close_expectation(channel, pending.payment);
+        match step {
+            Step::Nothing | Step::Noted | Step::Confirmed => (),
+            Step::Ended | Step::Refined | Step::Reversed | Step::Flipped => {
+                self.react(channel, record, reading.outcome, mismatch);
+            }
         }
+        if step != Step::Nothing {
+            let ended = record.scenario.moves_money() && !reading.outcome.is_open();
+            self.store.complete(record, mismatch, ended);
+        }
+        Settled { reading, step, mismatch }
     }
 
     /// What an outcome sets in motion.
-    fn react(&self, pending: &Pending, reading: &Reading, mismatch: Option<Mismatch>) {
-        match reading.outcome {
+    fn react(
+        &self,
+        channel: &Channel,
+        record: &Record,
+        outcome: Outcome,
+        mismatch: Option<Mismatch>,
+    ) {
+        match outcome {
             Outcome::NoMatch(suspects) => {
-                if pending.scenario == Scenario::Verify {
-                    self.learn_from_verify(pending, no_match(suspects, pending));
+                if record.scenario == Scenario::Verify {
+                    self.learn_from_verify(channel, record, no_match(suspects, record));
                 } else {
-                    self.contradict(pending, suspects.set(), mismatch);
+                    self.contradict(channel, record, suspects.set(), mismatch);
                 }
             }
-            Outcome::Declined(Decline::AgreementInvalid) => self.close(pending),
+            Outcome::Declined(Decline::AgreementInvalid) => self.close(channel, record),
             // The payer may type the password again, under the same order; a batch has none.
-            Outcome::Declined(Decline::Otp) if pending.row.is_none() => self.reopen(pending),
-            Outcome::Succeeded => self.on_success(pending, reading),
-            Outcome::Accepted => self.remember(pending, reading),
-            Outcome::Declined(_) | Outcome::Unknown | Outcome::Reversed | Outcome::Unmapped => (),
+            Outcome::Declined(Decline::Otp) if record.row_of.is_none() => self.reopen(record),
+            Outcome::Succeeded => self.on_success(channel, record),
+            Outcome::Accepted
+            | Outcome::Declined(_)
+            | Outcome::Unknown
+            | Outcome::Reversed
+            | Outcome::Unmapped => (),
         }
     }
 
     /// The order's money message may leave once more.
-    fn reopen(&self, pending: &Pending) {
-        if let Some(order) = &pending.order {
-            self.store.reopen(order, pending.payment);
+    pub(crate) fn reopen(&self, record: &Record) {
+        if let Some(order) = record.claim() {
+            self.store.reopen(&order, record.payment);
         }
     }
 
-    fn on_success(&self, pending: &Pending, reading: &Reading) {
-        match pending.scenario {
-            Scenario::Verify => self.learn_from_verify(pending, Some(Answer::Match)),
-            Scenario::Unbind => self.close(pending),
-            Scenario::Bind => {
-                self.remember(pending, reading);
-                // Whether it yielded an agreement or not, and that one too, should it be an old one.
-                if self.end_proven(pending)
-                    && let Some(id) = &reading.agreement
-                {
-                    let channel = pending.channel.name().clone();
-                    self.end_hold(&HoldKey::Agreement(channel, id.clone()));
+    fn on_success(&self, channel: &Channel, record: &Record) {
+        match record.scenario {
+            Scenario::Verify => self.learn_from_verify(channel, record, Some(Answer::Match)),
+            // A success settles what was held, where it proves the elements or the agreement.
+            Scenario::Debit | Scenario::Pay => match &record.stakes.agreement {
+                Some(id) => {
+                    let key = HoldKey::Agreement(channel.name().clone(), id.clone());
+                    self.end_hold_before(&key, record.at);
                 }
-            }
-            Scenario::Debit | Scenario::Pay => {
-                // A success settles what was held, where it proves the elements or the agreement.
-                match &pending.agreement {
-                    Some(id) => {
-                        let channel = pending.channel.name().clone();
-                        self.end_hold(&HoldKey::Agreement(channel, id.clone()));
-                    }
-                    None => {
-                        self.end_proven(pending);
-                    }
-                }
-            }
-            Scenario::Withdraw
+                None => drop(self.end_proven(record)),
+            },
+            Scenario::Bind
+            | Scenario::Unbind
+            | Scenario::Withdraw
             | Scenario::Payout
             | Scenario::Sms
             | Scenario::Refund
@@ -184,38 +196,68 @@ impl Service {
         }
     }
 
+    /// What only the answer to the message itself tells.
+    fn yielded(&self, pending: &Pending, reading: &Reading) {
+        let Pending { channel, record, .. } = pending;
+        let succeeded = reading.outcome == Outcome::Succeeded;
+        if record.scenario == Scenario::Bind && (succeeded || reading.outcome == Outcome::Accepted)
+        {
+            self.remember(pending, reading);
+            // Whether it yielded an agreement or not, and that one too, should it be an old one.
+            if succeeded
+                && self.end_proven(record)
+                && let Some(id) = &reading.agreement
+            {
+                let key = HoldKey::Agreement(channel.name().clone(), id.clone());
+                self.end_hold_before(&key, record.at);
+            }
+        }
+        if record.scenario == Scenario::Unbind
+            && succeeded
+            && message(pending).is_some_and(|message| message.closes_agreement)
+        {
+            self.close(channel, record);
+        }
+    }
+
     /// Ends the hold on a tuple where the channel checked all of it, and says whether it did. What was told is settled by what
     /// the core says is the same.
-    fn end_proven(&self, pending: &Pending) -> bool {
-        let Some((tuple, set)) = pending.known.tuple else { return false };
-        let proven = message(pending).is_some_and(|message| message.checks.is_superset(set));
+    fn end_proven(&self, record: &Record) -> bool {
+        let Some((tuple, set)) = record.stakes.tuple else { return false };
+        let proven = record.stakes.proves.is_superset(set);
         if proven {
-            let read = pending.checks.is_superset(set).then_some(tuple);
-            for tuple in read.into_iter().chain(pending.known.told) {
-                self.end_hold(&HoldKey::Tuple(tuple));
+            let read = record.stakes.checks.is_superset(set).then_some(tuple);
+            for tuple in read.into_iter().chain(record.stakes.told) {
+                self.end_hold_before(&HoldKey::Tuple(tuple), record.at);
             }
         }
         proven
     }
 
+    /// Ends a hold that stood when the payment was judged: what was learned since then is newer than its success.
+    fn end_hold_before(&self, key: &HoldKey, at: Timestamp) {
+        let standing = self.store.hold(key, self.now());
+        if standing.is_some_and(|hold| hold.since <= at) {
+            self.end_hold(key);
+        }
+    }
+
     /// A bind went through a step: its tuple waits for the next one, or it yields an agreement.
     fn remember(&self, pending: &Pending, reading: &Reading) {
-        if pending.scenario != Scenario::Bind {
-            return;
-        }
-        let (channel, known, now) = (pending.channel.name(), &pending.known, self.now());
+        let (channel, record, now) = (pending.channel.name(), &pending.record, self.now());
+        let known = &record.stakes;
         // The channel's own check at the bind verifies too, where ours did not match.
-        let matched = known.verified.clone().filter(|evidence| evidence.answer == Answer::Match);
+        let matched = record.verified.clone().filter(|evidence| evidence.answer == Answer::Match);
         let proved = reading.outcome == Outcome::Succeeded
-            && !pending.checks.is_empty()
+            && !known.checks.is_empty()
             && known.asserted.is_empty();
         let checked = proved.then(|| Evidence {
             answer: Answer::Match,
-            elements: pending.checks,
+            elements: known.checks,
             witness: Witness::Channel(channel.clone()),
             road: pending.channel.profile.road.clone(),
-            at: pending.at,
-            until: pending.at.plus(self.settings.match_valid_for),
+            at: record.at,
+            until: record.at.plus(self.settings.match_valid_for),
         });
         let verified = matched.or(checked);
         let bind = Agreement {
@@ -244,8 +286,8 @@ impl Service {
         self.store.put_agreement(channel, id.clone(), bind, closes);
     }
 
-    fn learn_from_verify(&self, pending: &Pending, answer: Option<Answer>) {
-        let (Some((tuple, elements)), Some(answer)) = (pending.known.tuple, answer) else { return };
+    fn learn_from_verify(&self, channel: &Channel, record: &Record, answer: Option<Answer>) {
+        let (Some((tuple, elements)), Some(answer)) = (record.stakes.tuple, answer) else { return };
         let valid_for = if answer == Answer::Match {
             self.settings.match_valid_for
         } else {
@@ -256,19 +298,17 @@ impl Service {
             Evidence {
                 answer,
                 elements,
-                witness: Witness::Channel(pending.channel.name().clone()),
-                road: pending.channel.profile.road.clone(),
-                at: pending.at,
-                until: pending.at.plus(valid_for),
+                witness: Witness::Channel(channel.name().clone()),
+                road: channel.profile.road.clone(),
+                at: record.at,
+                until: record.at.plus(valid_for),
             },
         );
     }
 
-    fn close(&self, pending: &Pending) {
-        let closes = pending.scenario != Scenario::Unbind
-            || message(pending).is_some_and(|message| message.closes_agreement);
-        if let Some(id) = pending.agreement.as_ref().filter(|_| closes) {
-            self.store.close_agreement(pending.channel.name(), id);
+    fn close(&self, channel: &Channel, record: &Record) {
+        if let Some(id) = &record.stakes.agreement {
+            self.store.close_agreement(channel.name(), id);
         }
     }
 
@@ -276,11 +316,17 @@ impl Service {
     ///
     /// Secrets of a card come with each message, so that suspecting them says nothing of the next. What an agreement was bound
     /// with may be more than we know.
-    fn contradict(&self, pending: &Pending, suspects: ElementSet, mismatch: Option<Mismatch>) {
-        let (channel, now) = (pending.channel.name(), self.now());
-        let known = &pending.known;
+    fn contradict(
+        &self,
+        channel: &Channel,
+        record: &Record,
+        suspects: ElementSet,
+        mismatch: Option<Mismatch>,
+    ) {
+        let (road, now) = (channel.profile.road.as_ref(), self.now());
+        let (channel, known) = (channel.name(), &record.stakes);
         let suspected = known.tuple.filter(|(_, set)| suspects.meets(*set));
-        let key = match (&pending.agreement, suspected) {
+        let key = match (&known.agreement, suspected) {
             (Some(id), _) if !ElementSet::SECRET.is_superset(suspects) => {
                 HoldKey::Agreement(channel.clone(), id.clone())
             }
@@ -290,7 +336,7 @@ impl Service {
         let hold = Hold {
             key,
             channel: channel.clone(),
-            payment: pending.payment,
+            payment: record.payment,
             since: now,
             until: now.plus(self.settings.hold_for),
         };
@@ -301,37 +347,70 @@ impl Service {
         };
         if self.store.make_hold(hold, braking) == Holding::Paused {
             self.metrics.on_hold_paused(channel, None);
-            tracing::warn!(channel = channel.as_str(), payment.id = %pending.payment, "holds are paused: too many, or too many within the hour");
+            tracing::warn!(channel = channel.as_str(), payment.id = %record.payment, "holds are paused: too many, or too many within the hour");
             return;
         }
         if let Some((tuple, set)) = suspected
             && !known.asserted.meets(set)
         {
-            self.store.contradict(&tuple, channel, pending.channel.profile.road.as_ref(), now);
+            self.store.contradict(&tuple, channel, road, now);
         }
     }
 }
 
+/// How the halves differ, where they do.
+fn compare(record: &Record, outcome: Outcome) -> Option<Mismatch> {
+    if !record.scenario.is_verified() {
+        return None;
+    }
+    let verified = record.verified.as_ref();
+    let verified =
+        verified.map(|evidence| Verified { answer: evidence.answer, elements: evidence.elements });
+    let expected = Expected { verified, checks: record.stakes.checks };
+    match reconcile::compare(&expected, outcome) {
+        Finding::Differ(mismatch) => Some(mismatch),
+        Finding::Agree | Finding::Silent => None,
+    }
+}
+
+/// Whose word a mismatch contradicts: nobody's where the channel may have read other elements than were verified.
+pub(crate) fn blamed(record: &Record, mismatch: Mismatch) -> Option<&str> {
+    let verified = match mismatch.kind {
+        MismatchKind::MatchThenNoMatch | MismatchKind::NoMatchThenSuccess => {
+            !mismatch.elements.meets(record.stakes.asserted)
+        }
+        MismatchKind::UnverifiedThenNoMatch
+        | MismatchKind::MissingOutcome
+        | MismatchKind::ReversedAfterSuccess
+        | MismatchKind::AmountDiffers
+        | MismatchKind::OutcomeFlipped => false,
+    };
+    record.verified.as_ref().filter(|_| verified).map(|evidence| evidence.witness.as_str())
+}
+
 /// A payment that is settled.
+#[derive(Debug)]
 pub(crate) struct Settled {
     pub(crate) reading: Reading,
+    pub(crate) step: Step,
     pub(crate) mismatch: Option<Mismatch>,
 }
 
 impl Settled {
     /// Whether the next debit rests on it.
-    pub(crate) const fn weighs(&self) -> bool {
-        matches!(self.reading.outcome, Outcome::NoMatch(_) | Outcome::Reversed)
+    pub(crate) fn weighs(&self) -> bool {
+        let heavy = matches!(self.reading.outcome, Outcome::NoMatch(_) | Outcome::Reversed);
+        heavy && self.step != Step::Nothing
     }
 }
 
-fn message(pending: &Pending) -> Option<&Message> {
+pub(crate) fn message(pending: &Pending) -> Option<&Message> {
     pending.message.and_then(|at| pending.channel.profile.messages.get(at))
 }
 
 /// Whether the answers of this message are read: those that say nothing of the first half wait for a later reader.
 fn has_outcome(pending: &Pending) -> bool {
-    match pending.scenario {
+    match pending.record.scenario {
         Scenario::Debit
         | Scenario::Pay
         | Scenario::Withdraw
@@ -367,8 +446,8 @@ pub(crate) fn told(
 
 /// What a channel's `no_match` says of the elements that are verified: nothing where it names others, or may mean others. The
 /// elements at fault are told where it names some of them and not all.
-fn no_match(suspects: Suspects, pending: &Pending) -> Option<Answer> {
-    let (_, verified) = pending.known.tuple?;
+fn no_match(suspects: Suspects, record: &Record) -> Option<Answer> {
+    let (_, verified) = record.stakes.tuple?;
     let at_fault = match suspects {
         Suspects::Named(named) => {
             Some(named.intersection(verified)).filter(|set| !set.is_empty())?

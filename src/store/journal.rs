@@ -28,6 +28,23 @@ pub struct OrderKey {
     pub order: OrderId,
 }
 
+impl OrderKey {
+    /// Reads what [`fmt::Display`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(5, '\n');
+        let (channel, merchant) = (parts.next()?, parts.next()?);
+        let scenario = Scenario::from_word(parts.next()?)?;
+        let confirms = parts.next()? == "confirm";
+        Some(Self {
+            channel: ChannelName::new(channel),
+            merchant: (!merchant.is_empty()).then(|| MerchantId(merchant.into())),
+            scenario,
+            confirms,
+            order: OrderId(parts.next()?.into()),
+        })
+    }
+}
+
 impl fmt::Display for OrderKey {
     /// One key in the store; the parts before the order have no line feed, and an order has none either.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,9 +3,12 @@
 mod kept;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, PaymentId, Road};
+use crate::domain::id::{
+    AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId, PaymentId, Road,
+};
 use crate::domain::mismatch::Mismatch;
 use crate::domain::outcome::{Arrival, Outcome};
+use crate::reconcile::arrival::{Step, arrive};
 use crate::reconcile::hold::{Brake, Braking, Hold, HoldKey, Holding};
 use crate::store::OpenInquiry;
 use crate::store::journal::OrderKey;
@@ -73,6 +76,7 @@ pub struct MemoryStore {
     brakes: DashMap<(ChannelName, Option<Bank>, bool), Brake>,
     records: DashMap<PaymentId, Record>,
     record_order: Mutex<VecDeque<PaymentId>>,
+    by_order: DashMap<(ChannelName, OrderId), Vec<PaymentId>>,
     expected: DashMap<ChannelName, HashSet<PaymentId>>,
     unmapped: Mutex<BTreeMap<(ChannelName, String, String), Unmapped>>,
     orders: Mutex<Orders>,
@@ -329,17 +333,28 @@ impl PaymentStore for MemoryStore {
         self.write_record(payment);
     }
 
-    fn complete(
-        &self,
-        payment: PaymentId,
-        outcome: (Outcome, Option<String>, Arrival),
-        mismatch: Option<Mismatch>,
-    ) {
-        if let Some(mut record) = self.records.get_mut(&payment) {
+    fn arrive(&self, record: &Record, outcome: (Outcome, Option<String>, Arrival)) -> Step {
+        if !self.records.contains_key(&record.payment) {
+            self.keep_record(record.clone());
+        }
+        let mut record = self.records.entry(record.payment).or_insert_with(|| record.clone());
+        let known = record.outcome.as_ref().map(|(outcome, _, arrival)| (*outcome, *arrival));
+        let step = arrive(known, (outcome.0, outcome.2));
+        if step != Step::Nothing {
             record.outcome = Some(outcome);
+        }
+        step
+    }
+
+    fn complete(&self, record: &Record, mismatch: Option<Mismatch>, ended: bool) {
+        let payment = record.payment;
+        if let (Some(mut record), Some(_)) = (self.records.get_mut(&payment), mismatch) {
             record.mismatch = mismatch;
         }
         self.write_record(payment);
+        if ended {
+            self.close_expectation(&record.channel, payment);
+        }
     }
 
     fn not_sent(&self, channel: &ChannelName, payment: PaymentId) {
@@ -362,13 +377,9 @@ impl PaymentStore for MemoryStore {
         rows
     }
 
-    fn close_expectation(&self, channel: &ChannelName, payment: PaymentId) {
-        if let Some(mut expected) = self.expected.get_mut(channel) {
-            expected.remove(&payment);
-        }
-        if let Some(journal) = &self.journal {
-            journal.remove(Removal { key: RowKey::expectation(payment), only: None });
-        }
+    fn by_order(&self, channel: &ChannelName, order: &OrderId) -> Vec<PaymentId> {
+        let found = self.by_order.get(&(channel.clone(), order.clone()));
+        found.map_or_else(Vec::new, |payments| payments.clone())
     }
 
     fn expectations(&self, channel: &ChannelName) -> usize {

@@ -99,6 +99,11 @@ impl RowKey {
         Self { of: Aggregate::Holds, name: key.to_string() }
     }
 
+    /// The record of `payment`.
+    pub fn payment(payment: PaymentId) -> Self {
+        Self { of: Aggregate::Payments, name: payment.to_string() }
+    }
+
     /// What is owed to `payment`.
     pub fn expectation(payment: PaymentId) -> Self {
         Self { of: Aggregate::Expectations, name: payment.to_string() }
@@ -145,7 +150,7 @@ impl Row {
 
     /// The row of a record.
     pub fn payment(record: &Record) -> Option<Self> {
-        let key = RowKey { of: Aggregate::Payments, name: record.payment.to_string() };
+        let key = RowKey::payment(record.payment);
         Self::new(key, Some(record.at.plus(PAYMENTS_KEPT)), record)
     }
 

@@ -180,10 +180,11 @@ async fn keeps_everything(place: &Place) {
     ];
     let mismatch =
         Mismatch { kind: MismatchKind::MatchThenNoMatch, elements: crate::values::four() };
-    store.complete(payment(1), (outcomes[0], Some("66".into()), Arrival::Sync), Some(mismatch));
-    store.close_expectation(&channel, payment(1));
+    store.arrive(&record(1), (outcomes[0], Some("66".into()), Arrival::Sync));
+    store.complete(&record(1), Some(mismatch), true);
     store.put_record(record(3));
-    store.complete(payment(3), (outcomes[1], None, Arrival::Query), None);
+    store.arrive(&record(3), (outcomes[1], None, Arrival::Query));
+    store.complete(&record(3), None, false);
     let unmapped = Unmapped {
         channel: channel.clone(),
         map: "final".into(),

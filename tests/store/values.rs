@@ -11,7 +11,7 @@ use hefu::domain::payment::{Mode, Scenario};
 use hefu::policy::{Effect, Reason};
 use hefu::reconcile::hold::{Braking, Hold, HoldKey};
 use hefu::store::journal::{Admission, Leaving, Need, OrderKey};
-use hefu::store::{Agreement, Evidence, Record, Witness};
+use hefu::store::{Agreement, Evidence, Record, Stakes, Witness};
 use std::time::Duration;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -94,6 +94,7 @@ pub(crate) fn record(number: u128) -> Record {
         mismatch: None,
         not_sent: false,
         row_of: None,
+        stakes: Stakes::default(),
     }
 }
 

@@ -18,7 +18,6 @@ use crate::message::profile::{
 use crate::proxy::head::stays_here;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::time::Duration;
 
 /// What a channel's file is checked against.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +35,6 @@ pub(crate) struct Protocol {
     pub(crate) profile: Profile,
     /// Its notifications.
     pub(crate) notify: Option<Notify>,
-    /// By code map: how old an order must be before "not processed" is believed.
-    pub(crate) not_processed_after: BTreeMap<String, Duration>,
 }
 
 /// The names of the keys that a channel's file asks for.
@@ -121,9 +118,7 @@ pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Opt
         messages,
         codes: codes.map(|codes| codes.maps.clone()).unwrap_or_default(),
     };
-    let not_processed_after =
-        codes.map(|codes| codes.not_processed_after.clone()).unwrap_or_default();
-    Some(Protocol { profile, notify, not_processed_after })
+    Some(Protocol { profile, notify })
 }
 
 /// Fields and their copies, in the message itself.

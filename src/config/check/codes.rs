@@ -7,34 +7,25 @@ use crate::domain::element::ElementSet;
 use crate::domain::outcome::{Decline, Outcome, Suspects};
 use crate::message::codes::{CodeMap, TextRule};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 /// The code maps of one file.
 #[derive(Debug, Default)]
 pub(crate) struct Codes {
     /// By name.
     pub(crate) maps: BTreeMap<String, CodeMap>,
-    /// By name: how old an order must be before "not processed" is believed.
-    pub(crate) not_processed_after: BTreeMap<String, Duration>,
 }
 
 pub(crate) fn check(opened: &mut Opened<CodesFile>) -> Codes {
     let Opened { sheet, file: CodesFile(file), .. } = opened;
     let mut own: BTreeMap<&str, CodeMap> = BTreeMap::new();
-    let mut not_processed_after = BTreeMap::new();
     for (name, map) in &*file {
         own.insert(&name.value, own_codes(sheet, &name.value, &map.value));
-        if let Some(after) =
-            map.value.not_processed.as_ref().and_then(|told| told.value.after.as_ref())
-        {
-            not_processed_after.insert(name.value.clone(), after.0);
-        }
     }
     let mut maps = BTreeMap::new();
     for name in file.keys() {
         maps.insert(name.value.clone(), with_likes(sheet, file, &own, name));
     }
-    Codes { maps, not_processed_after }
+    Codes { maps }
 }
 
 /// A map with what it takes over from the map that it is like, and so on.
@@ -75,6 +66,7 @@ fn with_likes(
                 whole.prefixes.entry(prefix.clone()).or_insert(*outcome);
             }
             whole.texts.extend(inherited.texts.iter().cloned());
+            whole.not_processed_after = whole.not_processed_after.or(inherited.not_processed_after);
         }
         like = map.value.like.as_ref();
     }
@@ -124,6 +116,8 @@ fn own_codes(sheet: &mut Sheet, name: &str, file: &MapFile) -> CodeMap {
             );
         }
     }
+    let told = file.not_processed.as_ref().and_then(|told| told.value.after.as_ref());
+    map.not_processed_after = told.map(|after| after.0);
     map.texts = file.text.iter().filter_map(|rule| read_text(sheet, rule)).collect();
     map
 }

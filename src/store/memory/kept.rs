@@ -2,7 +2,7 @@
 
 use super::{Limits, LoadError, MemoryStore, has_room};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
+use crate::domain::id::{AgreementId, ChannelName, Fingerprint, OrderId, PaymentId};
 use crate::domain::payment::Mode;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::store::journal::{Admission, Admitted, Journal, Leaving, Need, OrderKey, StoreLost};
@@ -18,6 +18,9 @@ use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::sync::PoisonError;
 use std::time::Duration;
+
+/// How many payments of one order are found by it: the first, and those that were refused or sent again.
+const PAYMENTS_OF_AN_ORDER_MAX: usize = 16;
 
 impl MemoryStore {
     /// A store that knows what `backend` keeps, and keeps everything there from now on; `on_commit` is told how long each
@@ -100,7 +103,13 @@ impl MemoryStore {
                 let inquiry: OpenInquiry = value(row)?;
                 self.inquiries.insert(inquiry.id, inquiry);
             }
-            Aggregate::Orders | Aggregate::Charges => (),
+            Aggregate::Orders => {
+                let payment = value(row)?;
+                if let Some(order) = OrderKey::parse(&row.key.name) {
+                    self.know_order(&order.channel, Some(&order.order), payment);
+                }
+            }
+            Aggregate::Charges => (),
             Aggregate::Unmapped => {
                 let unmapped: Unmapped = value(row)?;
                 let key = (unmapped.channel.clone(), unmapped.map.clone(), unmapped.code.clone());
@@ -148,15 +157,48 @@ impl MemoryStore {
     }
 
     pub(super) fn keep_record(&self, record: Record) {
-        let mut order = self.record_order.lock().unwrap_or_else(PoisonError::into_inner);
-        if order.len() >= self.limits.records
-            && let Some(oldest) = order.pop_front()
-        {
-            self.records.remove(&oldest);
+        let payment = record.payment;
+        self.know_order(
+            &record.channel,
+            record.order.as_ref().filter(|_| record.scenario.moves_money()),
+            payment,
+        );
+        if self.records.insert(payment, record).is_some() {
+            return;
         }
-        order.push_back(record.payment);
+        let mut order = self.record_order.lock().unwrap_or_else(PoisonError::into_inner);
+        order.push_back(payment);
+        let oldest = if order.len() > self.limits.records { order.pop_front() } else { None };
         drop(order);
-        self.records.insert(record.payment, record);
+        let Some((_, oldest)) = oldest.and_then(|oldest| self.records.remove(&oldest)) else {
+            return;
+        };
+        if let Some(order) = oldest.order {
+            self.by_order.remove_if_mut(&(oldest.channel, order), |_, payments| {
+                payments.retain(|payment| *payment != oldest.payment);
+                payments.is_empty()
+            });
+        }
+    }
+
+    /// Has a payment be found by its order.
+    fn know_order(&self, channel: &ChannelName, order: Option<&OrderId>, payment: PaymentId) {
+        let Some(order) = order else { return };
+        let mut payments = self.by_order.entry((channel.clone(), order.clone())).or_default();
+        if let Err(at) = payments.binary_search(&payment)
+            && payments.len() < PAYMENTS_OF_AN_ORDER_MAX
+        {
+            payments.insert(at, payment);
+        }
+    }
+
+    pub(super) fn close_expectation(&self, channel: &ChannelName, payment: PaymentId) {
+        if let Some(mut expected) = self.expected.get_mut(channel) {
+            expected.remove(&payment);
+        }
+        if let Some(journal) = &self.journal {
+            journal.remove(Removal { key: RowKey::expectation(payment), only: None });
+        }
     }
 
     pub(super) fn owe(&self, channel: &ChannelName, payment: PaymentId) {

@@ -10,9 +10,9 @@ use crate::domain::id::{ChannelName, Fingerprint, KeyId, OrderId, PaymentId};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::Effect;
 use crate::reconcile::hold::HoldKey;
-use crate::store::Record;
 use crate::store::journal::{Admission, Admitted, Leaving, Need, OrderKey, StoreLost};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::{Record, Stakes};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -203,6 +203,7 @@ fn leaving(payment: PaymentId, name: u8, tuple: u8, at: Timestamp) -> Leaving {
         outcome: None,
         mismatch: None,
         row_of: None,
+        stakes: Stakes::default(),
     };
     let needs = vec![Need::NotHeld(hold(tuple))];
     Leaving { record, order: Some(order(name)), needs, expects: true }

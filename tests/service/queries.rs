@@ -1,0 +1,236 @@
+//! What the core asks of an earlier payment, and the channel answers, is an outcome of that payment.
+
+use crate::{World, world, world_over, world_with};
+use expect_test::{Expect, expect};
+use hefu::domain::answer::Answer;
+use hefu::domain::element::{Element, ElementSet};
+use hefu::service::settle::Reported;
+use hefu::service::{Binding, Settings};
+use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::sqlite;
+use std::time::Duration;
+
+impl World {
+    /// Asks of an order: the query's own code, and the payment's.
+    async fn query(&self, order: &str, code: &str, state: &str) -> String {
+        let message = format!(r#""type":"query","order":"{order}""#);
+        let answer = format!(r#"{{"code":"{code}","state":"{state}"}}"#);
+        let (content_type, body) = (None, answer.as_bytes());
+        let told = Reported::Answer { status: 200, content_type, body };
+        let told = self.send_answered(&message, told).await;
+        let told = told.strip_prefix("decision: permit;mode=enforce").unwrap_or(&told);
+        // Ids are random.
+        let id = |line: &str| match line.split_once(r#";payment=""#) {
+            Some((before, after)) => format!("{before};of{}", after.get(27..).unwrap()),
+            None => line.to_owned(),
+        };
+        told.trim().lines().map(id).collect::<Vec<_>>().join("\n")
+    }
+
+    async fn asks(&self, order: &str, code: &str, state: &str, expected: Expect) {
+        expected.assert_eq(&self.query(order, code, state).await);
+    }
+
+    fn owed(&self) -> usize {
+        self.service.store.expectations(self.channel.name())
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_ends_by_a_query() {
+    let world = world();
+    world.send(&World::debit("1", 0), "taken").await;
+    assert_eq!((world.owed(), world.held()), (1, 0));
+    // The query's own failure is not the payment's, nor is what no map knows.
+    world
+        .asks("1", "broken", "phone", expect!["outcome: unknown;code=\"broken\";arrival=query;of"])
+        .await;
+    world.asks("1", "ok", "ZZ", expect!["outcome: unmapped;code=\"ZZ\";arrival=query;of"]).await;
+    world
+        .asks("1", "ok", "taken", expect!["outcome: accepted;code=\"taken\";arrival=query;of"])
+        .await;
+    assert_eq!((world.owed(), world.held()), (1, 0));
+    world
+        .asks(
+            "1",
+            "ok",
+            "phone",
+            expect![[r#"
+        outcome: no_match;suspects="phone";code="phone";arrival=query;of
+        mismatch: match_then_no_match;provider="first";suspects="phone""#]],
+        )
+        .await;
+    assert_eq!((world.owed(), world.held()), (0, 1));
+    // The debit outcome prevails, and it is told, counted and acted upon once.
+    world.check(&World::debit("2", 0), "ok", expect!["403 held not_asked []"]).await;
+    world
+        .asks(
+            "1",
+            "ok",
+            "phone",
+            expect![[r#"outcome: no_match;suspects="phone";code="phone";arrival=query;of"#]],
+        )
+        .await;
+    let metrics = String::from_utf8(world.service.metrics.render().unwrap()).unwrap();
+    assert!(metrics.contains(r#"kind="match_then_no_match",provider="first"} 1"#), "{metrics}");
+    // What nobody knows is nobody's outcome.
+    world.asks("9", "ok", "phone", expect![""]).await;
+}
+
+#[tokio::test]
+async fn a_failure_may_turn_out_to_be_a_success_and_a_success_come_back() {
+    let world = world();
+    world.send(&World::debit("1", 0), "poor").await;
+    world
+        .asks(
+            "1",
+            "ok",
+            "ok",
+            expect![[r#"
+        outcome: succeeded;code="ok";arrival=query;of
+        mismatch: outcome_flipped;suspects="""#]],
+        )
+        .await;
+    world
+        .asks(
+            "1",
+            "ok",
+            "back",
+            expect![[r#"
+        outcome: reversed;code="back";arrival=query;of
+        mismatch: reversed_after_success;suspects="""#]],
+        )
+        .await;
+    world
+        .asks("1", "ok", "ok", expect![[r#"outcome: succeeded;code="ok";arrival=query;of"#]])
+        .await;
+    world
+        .asks("1", "ok", "back", expect![[r#"outcome: reversed;code="back";arrival=query;of"#]])
+        .await;
+    // A better reason is no flip; but what it says of the elements counts.
+    world.send(&World::debit("2", 0), "poor").await;
+    world
+        .asks(
+            "2",
+            "ok",
+            "phone",
+            expect![[r#"
+        outcome: no_match;suspects="phone";code="phone";arrival=query;of
+        mismatch: match_then_no_match;provider="first";suspects="phone""#]],
+        )
+        .await;
+    assert_eq!(world.held(), 1);
+}
+
+/// "No such trade" is believed of a payment that is old enough, and never of one that the channel knew.
+#[tokio::test]
+async fn an_order_reopens_only_when_it_certainly_was_not_processed() {
+    let world = world();
+    world.send(&World::debit("1", 0), "taken").await;
+    world.check(&World::debit("1", 0), "ok", expect!["409 already_sent []"]).await;
+    world.later(Duration::from_secs(15 * 60 - 1));
+    world
+        .asks("1", "none", "", expect![[r#"outcome: unknown;code="none";arrival=query;of"#]])
+        .await;
+    world.check(&World::debit("1", 0), "ok", expect!["409 already_sent []"]).await;
+    assert_eq!(world.owed(), 1);
+    world.later(Duration::from_secs(1));
+    world
+        .asks(
+            "1",
+            "none",
+            "",
+            expect![[r#"outcome: declined;reason=not_processed;code="none";arrival=query;of"#]],
+        )
+        .await;
+    assert_eq!(world.owed(), 0);
+    let again = world.send(&World::debit("1", 0), "ok").await;
+    assert!(again.starts_with("decision: permit"), "{again}");
+    // It succeeded now: whatever a query says, it does not leave a third time.
+    world.later(Duration::from_hours(1));
+    world
+        .asks(
+            "1",
+            "none",
+            "",
+            expect![[r#"
+        outcome: declined;reason=not_processed;code="none";arrival=query;of
+        mismatch: outcome_flipped;suspects="""#]],
+        )
+        .await;
+    world.check(&World::debit("1", 0), "ok", expect!["409 already_sent []"]).await;
+}
+
+#[tokio::test]
+async fn a_query_of_a_refused_order_is_told_so() {
+    let world = world();
+    world.first.will(&[Answer::NoMatch(ElementSet::EMPTY.with(Element::Phone))]);
+    world.check(&World::debit("1", 0), "ok", expect!["403 no_match [phone]"]).await;
+    world.asks("1", "none", "", expect!["queried: refuse;reason=no_match;of"]).await;
+}
+
+/// A success of before does not settle what was learned since.
+#[tokio::test]
+async fn an_old_success_ends_no_newer_hold() {
+    let world = world_with(Binding::Observe, Settings::default());
+    world.send(&World::debit("1", 0), "taken").await;
+    world.later(Duration::from_secs(1));
+    world.send(&World::debit("2", 0), "phone").await;
+    assert_eq!(world.held(), 1);
+    world.query("1", "ok", "ok").await;
+    assert_eq!(world.held(), 1);
+    world.later(Duration::from_secs(1));
+    world.send(&World::debit("3", 0), "ok").await;
+    assert_eq!(world.held(), 0);
+}
+
+/// What left before a restart, or by another process, is found where it is kept.
+#[tokio::test]
+async fn a_query_finds_what_another_process_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let few = Limits { records: 1, ..Limits::default() };
+    for limits in [Limits::default(), few] {
+        let file = || sqlite::open(&dir.path().join(format!("{}.db", limits.records))).unwrap();
+        let store = |limits| MemoryStore::open(limits, file(), |_| ()).unwrap();
+        let before = world_over(store(limits), Binding::Enforce(100), Settings::default());
+        before.send(&World::debit("1", 0), "taken").await;
+        before.send(&World::debit("2", 1), "taken").await;
+        before.service.store.flush().await.unwrap();
+        drop(before);
+        let after = world_over(store(limits), Binding::Enforce(100), Settings::default());
+        assert_eq!(after.owed(), 2);
+        after
+            .asks(
+                "1",
+                "ok",
+                "phone",
+                expect![[r#"
+            outcome: no_match;suspects="phone";code="phone";arrival=query;of
+            mismatch: match_then_no_match;provider="first";suspects="phone""#]],
+            )
+            .await;
+        assert_eq!((after.owed(), after.held()), (1, 1));
+        after.service.store.flush().await.unwrap();
+        drop(after);
+        let last = world_over(store(limits), Binding::Enforce(100), Settings::default());
+        assert_eq!((last.owed(), last.held()), (1, 1));
+    }
+}
+
+/// Merchants number their orders each for himself.
+#[tokio::test]
+async fn a_query_settles_no_other_merchants_payment() {
+    let world = world();
+    let debit = |merchant| format!(r#"{},"merchant":"{merchant}""#, World::debit("1", 0));
+    world.send(&debit("m1"), "taken").await;
+    let asks = async |merchant| {
+        let message = format!(r#""type":"query","order":"1","merchant":"{merchant}""#);
+        let body = br#"{"code":"ok","state":"ok"}"#.as_slice();
+        let told = Reported::Answer { status: 200, content_type: None, body };
+        world.send_answered(&message, told).await
+    };
+    assert!(!asks("m2").await.contains("outcome"));
+    assert_eq!(world.owed(), 1);
+    assert!(asks("m1").await.contains("outcome: succeeded"));
+    assert_eq!(world.owed(), 0);
+}
