@@ -36,6 +36,7 @@ mod form;
 mod keys;
 mod leaks;
 mod lianlian;
+mod lines;
 mod providers;
 mod record;
 mod sample;
@@ -261,6 +262,11 @@ impl Simulation {
     /// What the providers know their buyer by: `tencent-id`, `tencent-secret`, `operator3-appcode` and so on.
     pub fn credentials(&self) -> &BTreeMap<&'static str, String> {
         &self.credentials
+    }
+
+    /// Tells what the core, the channels and the providers see from now on, a line of JSON each as it happens, without elements.
+    pub fn tell(&self, teller: Box<dyn io::Write + Send>) {
+        self.hub.log.tell(teller);
     }
 
     /// Makes a channel answer later from now on.

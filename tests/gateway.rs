@@ -14,10 +14,18 @@ mod channel;
 mod cluster;
 #[path = "gateway/connections.rs"]
 mod connections;
+#[path = "gateway/four_logs.rs"]
+mod four_logs;
 #[path = "gateway/http2.rs"]
 mod http2;
+#[path = "gateway/kept.rs"]
+mod kept;
+#[path = "gateway/killed.rs"]
+mod killed;
 #[path = "gateway/lasting.rs"]
 mod lasting;
+#[path = "gateway/outside.rs"]
+mod outside;
 #[path = "gateway/peers.rs"]
 mod peers;
 #[path = "gateway/process.rs"]

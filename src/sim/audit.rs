@@ -420,6 +420,7 @@ mod tests {
                 let inquiry = AtProvider {
                     seq,
                     provider: "p",
+                    inquiry: None,
                     authentic: true,
                     tuple,
                     answer: "0".into(),
@@ -460,6 +461,7 @@ mod tests {
             let inquiry = AtProvider {
                 seq: 3,
                 provider: "p",
+                inquiry: None,
                 authentic: true,
                 tuple: tuple("13"),
                 answer: "0".into(),

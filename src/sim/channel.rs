@@ -141,7 +141,7 @@ async fn handle(
     let (path, headers) = (head.uri.path(), &head.headers);
     let answer =
         running.ends.gateway.answer(&Request { method, path, query, headers, body: &body });
-    running.hub.log.channels().push(AtChannel {
+    running.hub.log.at_channel(AtChannel {
         seq,
         channel: running.name,
         order: answer.order,

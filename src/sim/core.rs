@@ -14,6 +14,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use reqwest::{
@@ -42,6 +43,10 @@ const WAITING: usize = 48;
 const PINGS: f64 = 0.04;
 /// No more messages than this are under way at once.
 const IN_FLIGHT_MAX: usize = 256;
+/// How often a core that repeats sends a message of which it hears nothing.
+const ATTEMPTS: usize = 3;
+/// One in so many is sent twice at once.
+const TWINS: u64 = 20;
 
 /// Where the core sends its messages: Hefu's listeners, or the channels themselves.
 #[derive(Clone, Debug)]
@@ -52,6 +57,8 @@ pub struct Target {
     pub plain: Url,
     /// Whether elements that are sealed to the channel are told in `Hefu-Elements`: only Hefu may see that header.
     pub tells_elements: bool,
+    /// Whether the core sends a message again, byte for byte: where no answer came, and one in twenty twice at once.
+    pub repeats: bool,
 }
 
 /// A channel as the core knows it: what it sends there, and how it reads the answers.
@@ -115,6 +122,9 @@ impl Default for Message {
         }
     }
 }
+
+/// An answer's head and body.
+type Answered = (HeaderMap, Bytes);
 
 /// An answer as it came.
 pub(super) struct Got<'a> {
@@ -221,12 +231,51 @@ impl Core {
         message: Message,
         open: impl FnOnce(&Got<'_>) -> Option<T>,
     ) -> Reply<T> {
+        let (mut entry, mut answered) = if self.target.repeats && self.is_twin(&message) {
+            let (one, other) = tokio::join!(self.attempt(&message), self.attempt(&message));
+            // It goes on with the channel's own answer, where there is one.
+            let is_own = one.0.problem.is_none() && one.1.is_some();
+            let (goes_on, kept) = if is_own { (one, other) } else { (other, one) };
+            self.hub.log.at_core(kept.0);
+            goes_on
+        } else {
+            self.attempt(&message).await
+        };
+        for _ in 1..ATTEMPTS {
+            if answered.is_some() || !self.target.repeats {
+                break;
+            }
+            self.hub.log.at_core(entry);
+            (entry, answered) = self.attempt(&message).await;
+        }
+        let mut reply = Reply::Lost;
+        match (answered, &entry.problem) {
+            (Some(_), Some(problem)) => {
+                reply = Reply::Refused { mismatch: problem.contains("\"no_match\"") };
+            }
+            (Some((headers, body)), None) => {
+                let opened = open(&Got { headers: &headers, body: &body });
+                entry.signed = Some(opened.is_some());
+                reply = opened.map_or(Reply::Lost, Reply::Channel);
+            }
+            (None, _) => {}
+        }
+        self.hub.log.at_core(entry);
+        reply
+    }
+
+    fn is_twin(&self, message: &Message) -> bool {
+        dice(self.hub.seed, &["twin", &message.order, message.scenario]).is_multiple_of(TWINS)
+    }
+
+    /// Sends one message once.
+    async fn attempt(&self, message: &Message) -> (AtCore, Option<Answered>) {
         let base = self.target.channels.get(message.channel).unwrap_or(&self.target.plain);
         let query = message.path.split_once('?').map_or("", |(_, query)| query);
         let mut entry = AtCore {
             channel: message.channel,
-            order: message.order,
-            rows: message.rows,
+            order: message.order.clone(),
+            rows: message.rows.clone(),
             scenario: message.scenario,
             hidden: message.sealed && (message.told.is_none() || !self.target.tells_elements),
             sent: digest(message.method.as_str(), query, &message.body),
@@ -237,46 +286,33 @@ impl Core {
             problem: None,
         };
         let url = format!("{}{}", base.as_str().trim_end_matches('/'), message.path);
-        let mut request =
-            self.client.request(message.method, url).header(CONTENT_TYPE, message.content_type);
+        let mut request = self.client.request(message.method.clone(), url);
+        request = request.header(CONTENT_TYPE, message.content_type);
         for (name, value) in &message.headers {
             request = request.header(*name, value);
         }
         if let Some(told) = message.told.as_ref().filter(|_| self.target.tells_elements) {
             request = request.header("hefu-elements", told.dictionary());
         }
-        let sent = request.body(message.body).send().await;
-        let mut reply = Reply::Lost;
-        if let Ok(response) = sent {
-            entry.status = Some(response.status().as_u16());
-            let headers = response.headers().clone();
-            let problem = headers
-                .get(CONTENT_TYPE)
-                .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
-            let hefu = headers.iter().filter(|(name, _)| name.as_str().starts_with("hefu-"));
-            entry.headers = hefu
-                .map(|(name, value)| {
-                    (
-                        name.as_str().to_owned(),
-                        String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                    )
-                })
-                .collect();
-            if let Ok(bytes) = response.bytes().await {
-                if problem {
-                    let text = String::from_utf8_lossy(&bytes).into_owned();
-                    reply = Reply::Refused { mismatch: text.contains("\"no_match\"") };
-                    entry.problem = Some(text);
-                } else {
-                    entry.received = Some(openssl::sha::sha256(&bytes));
-                    let opened = open(&Got { headers: &headers, body: &bytes });
-                    entry.signed = Some(opened.is_some());
-                    reply = opened.map_or(Reply::Lost, Reply::Channel);
-                }
-            }
+        let Ok(response) = request.body(message.body.clone()).send().await else {
+            return (entry, None);
+        };
+        entry.status = Some(response.status().as_u16());
+        let headers = response.headers().clone();
+        let problem = headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
+        let hefu = headers.iter().filter(|(name, _)| name.as_str().starts_with("hefu-"));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        entry.headers =
+            hefu.map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect();
+        let Ok(body) = response.bytes().await else { return (entry, None) };
+        if problem {
+            entry.problem = Some(text(&body));
+        } else {
+            entry.received = Some(openssl::sha::sha256(&body));
         }
-        self.hub.log.core().push(entry);
-        reply
+        (entry, Some((headers, body)))
     }
 }
 

@@ -106,6 +106,10 @@ pub(super) trait Protocol: Send + Sync + 'static {
     fn register(&self, request: &Request) -> Register;
     /// The elements asked, or a refusal when the request is not authentic or not readable.
     fn read(&self, request: &Request) -> Result<Tuple, Reply>;
+    /// The buyer's own number of the request, where the protocol has one.
+    fn inquiry(&self, _: &Request) -> Option<String> {
+        None
+    }
     /// The answer in the provider's words.
     fn write(&self, request: &Request, said: &Said) -> Reply;
 }
@@ -192,17 +196,16 @@ async fn handle<P: Protocol>(
     let read = provider.protocol.read(&request);
     let authentic = read.is_ok();
     let script = provider.hub.scripts.of(P::NAME);
-    let (tuple, said, reply) = match (read, &script) {
-        (Err(refusal), _) => (Tuple::default(), None, refusal),
+    let (tuple, said, reply, takes) = match (read, &script) {
+        (Err(refusal), _) => (Tuple::default(), None, refusal, Duration::ZERO),
         (Ok(tuple), Some(script)) => {
             let reply = provider.protocol.write(&request, &script.said);
-            (tuple, Some(script.said.clone()), reply)
+            (tuple, Some(script.said.clone()), reply, Duration::ZERO)
         }
         (Ok(tuple), None) => {
             let roll = provider.roll(&tuple);
             let (fault, kind) = (roll % 1000 < provider.hub.provider_faults, roll / 1000 % 4);
             let latency = Duration::from_millis(3 + roll / 4000 % 30);
-            tokio::time::sleep(if fault && kind == 0 { HANGS } else { latency }).await;
             let register = provider.protocol.register(&request);
             let said = if fault { Said::Busy } else { provider.look_up(&tuple, register) };
             let reply = if fault && kind == 1 {
@@ -215,18 +218,23 @@ async fn handle<P: Protocol>(
             } else {
                 provider.protocol.write(&request, &said)
             };
-            (tuple, Some(said), reply)
+            (tuple, Some(said), reply, if fault && kind == 0 { HANGS } else { latency })
         }
     };
-    provider.hub.log.providers().push(AtProvider {
+    // What was asked is billed, whether anybody waits for the answer or not.
+    provider.hub.log.at_provider(AtProvider {
         seq: provider.hub.log.tick(),
         provider: P::NAME,
+        inquiry: provider.protocol.inquiry(&request),
         authentic,
         tuple,
         answer: reply.code,
         matched: said == Some(Said::Match),
         billable: reply.billable,
     });
+    if takes > Duration::ZERO {
+        tokio::time::sleep(takes).await;
+    }
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let twist = script.map_or(Twist::None, |script| script.twist);
     let (content_type, body) = twist.apply(P::CONTENT_TYPE, reply.body);

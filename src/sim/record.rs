@@ -1,8 +1,11 @@
 //! What channels, providers and the core remember of each exchange, in memory, for the auditor.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    io,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::sim::world::{Element, Tuple};
@@ -83,6 +86,8 @@ pub(super) struct AtRow {
 pub(super) struct AtProvider {
     pub(super) seq: u64,
     pub(super) provider: &'static str,
+    /// The buyer's own number of it, where the protocol has one.
+    pub(super) inquiry: Option<String>,
     pub(super) authentic: bool,
     pub(super) tuple: Tuple,
     pub(super) answer: String,
@@ -119,6 +124,9 @@ pub(super) fn digest(method: &str, query: &str, body: &[u8]) -> Digest {
     openssl::sha::sha256(&all)
 }
 
+/// Where entries are told as they are made.
+type Teller = Box<dyn io::Write + Send>;
+
 /// The three books and the clock that orders their entries.
 #[derive(Default)]
 pub(super) struct Log {
@@ -126,12 +134,40 @@ pub(super) struct Log {
     channels: Mutex<Vec<AtChannel>>,
     providers: Mutex<Vec<AtProvider>>,
     core: Mutex<Vec<AtCore>>,
+    teller: Mutex<Option<Teller>>,
 }
 
 impl Log {
     /// The next moment.
     pub(super) fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// A line an entry goes to `teller` from now on.
+    pub(super) fn tell(&self, teller: Teller) {
+        *lock(&self.teller) = Some(teller);
+    }
+
+    pub(super) fn at_channel(&self, entry: AtChannel) {
+        self.line(|| entry.line());
+        self.channels().push(entry);
+    }
+
+    pub(super) fn at_provider(&self, entry: AtProvider) {
+        self.line(|| entry.line());
+        self.providers().push(entry);
+    }
+
+    pub(super) fn at_core(&self, entry: AtCore) {
+        self.line(|| entry.line());
+        self.core().push(entry);
+    }
+
+    fn line(&self, line: impl FnOnce() -> serde_json::Value) {
+        if let Some(teller) = &mut *lock(&self.teller) {
+            // Who does not listen any more need not be told.
+            let _ = writeln!(teller, "{}", line()).and_then(|()| teller.flush());
+        }
     }
 
     pub(super) fn channels(&self) -> MutexGuard<'_, Vec<AtChannel>> {

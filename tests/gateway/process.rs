@@ -80,6 +80,15 @@ impl Place {
         place
     }
 
+    /// A directory for somebody else to fill.
+    pub(crate) fn empty() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
     pub(crate) fn to(bank: &Channel) -> Self {
         Self::new("127.0.0.1:0", &format!("upstreams = [\"http://{}\"]", bank.address))
     }

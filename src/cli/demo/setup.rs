@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Everything that ships, as it is in `config/`.
 static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/config");
 
+/// The admin token's file, as the simulation's deployment names it.
+const TOKEN_FILE: &str = "admin-token";
+
 /// The demo's policy: everything is enforced, and holds are not paused, since the simulated book is small.
 fn policy(simulation: &Simulation) -> String {
     let mut text = "[mode]\n".to_owned();
@@ -51,7 +54,7 @@ impl Place {
 
     /// The admin token's file.
     pub fn token_file(&self) -> PathBuf {
-        self.dir.join("admin-token")
+        self.dir.join(TOKEN_FILE)
     }
 
     /// Writes the configuration and loads it as `hefu serve` would.
@@ -59,19 +62,27 @@ impl Place {
     /// # Errors
     /// Where it cannot be written or does not load.
     pub fn configure(&self, simulation: &Simulation) -> Result<Config, Failure> {
-        for folder in ["channels", "codes", "providers"] {
-            fs::create_dir_all(self.dir.join(folder))?;
-            for file in SHIPPED.get_dir(folder).into_iter().flat_map(Dir::files) {
-                fs::write(self.dir.join(file.path()), file.contents())?;
-            }
-        }
-        fs::write(self.token_file(), hex::encode(rand::random::<[u8; 16]>()))?;
-        fs::write(self.dir.join("fingerprint-key"), rand::random::<[u8; 32]>())?;
-        fs::write(self.dir.join("policy.toml"), policy(simulation))?;
-        fs::write(self.dir.join("hefu.toml"), simulation.deployment())?;
+        write(&self.dir, simulation)?;
         config::load(&self.dir)
             .map_err(|problems| Failure::Usage(problems.render(Rendering::Plain)))
     }
+}
+
+/// Writes a whole configuration for `simulation` into `dir`: what ships, keys of its own, everything enforced.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write(dir: &Path, simulation: &Simulation) -> io::Result<()> {
+    for folder in ["channels", "codes", "providers"] {
+        fs::create_dir_all(dir.join(folder))?;
+        for file in SHIPPED.get_dir(folder).into_iter().flat_map(Dir::files) {
+            fs::write(dir.join(file.path()), file.contents())?;
+        }
+    }
+    fs::write(dir.join(TOKEN_FILE), hex::encode(rand::random::<[u8; 16]>()))?;
+    fs::write(dir.join("fingerprint-key"), hex::encode(rand::random::<[u8; 32]>()))?;
+    fs::write(dir.join("policy.toml"), policy(simulation))?;
+    fs::write(dir.join("hefu.toml"), simulation.deployment())
 }
 
 impl Drop for Place {
@@ -97,8 +108,13 @@ pub async fn store_files(running: &Running, place: &Place) -> Vec<Vec<u8>> {
 pub fn target(simulation: &Simulation, running: &Running) -> Result<Target, Failure> {
     let url = reqwest::Url::parse(&format!("http://{}/", running.core))
         .map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(through(simulation, url))
+}
+
+/// Where a simulated core sends that has everything go through `url`.
+pub fn through(simulation: &Simulation, url: reqwest::Url) -> Target {
     let channels = simulation.channels().into_iter().map(|name| (name, url.clone())).collect();
-    Ok(Target { channels, plain: url, tells_elements: true })
+    Target { channels, plain: url, tells_elements: true, repeats: false }
 }
 
 /// Everything that the admin API shows of the run, for the leak scan.

@@ -92,6 +92,10 @@ impl Protocol for Aliyun {
         }
     }
 
+    fn inquiry(&self, request: &Request) -> Option<String> {
+        Some(request.header("x-acs-signature-nonce").to_owned())
+    }
+
     fn write(&self, _: &Request, said: &Said) -> Reply {
         let (business, sub, billable) = match said {
             Said::Match => ("1", "101", true),

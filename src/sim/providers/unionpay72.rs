@@ -92,6 +92,11 @@ impl Protocol for UnionPay72 {
         Ok(tuple)
     }
 
+    fn inquiry(&self, request: &Request) -> Option<String> {
+        let fields = form::parse(&request.body, form::charset(&request.body))?;
+        Some(field(&fields, "orderId").to_owned())
+    }
+
     fn write(&self, request: &Request, said: &Said) -> Reply {
         let (code, billable) = match said {
             Said::Match => ("00", true),
