@@ -98,6 +98,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             limits: deployment.limits,
             drain: deployment.drain,
             store: deployment.store,
+            keep: deployment.keep,
             fingerprinter,
             channels,
             unused,

@@ -1,6 +1,7 @@
 //! What Hefu remembers, behind traits by aggregate: fingerprints and answers, never an element.
 
 pub mod journal;
+pub mod keep;
 pub mod memory;
 pub mod postgres;
 pub mod row;

@@ -18,6 +18,7 @@ use hefu::domain::outcome::{Decline, Outcome, Suspects};
 use hefu::domain::payment::Scenario;
 use hefu::message::profile::{Message, Step};
 use hefu::policy::Policy;
+use hefu::store::keep::Keep;
 use openssl::asn1::Asn1Time;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
@@ -357,6 +358,27 @@ fn what_is_wrong_with_the_store_is_found() {
         "[store]\npostgres = 'host=h user=u'\npassword_file = 'none'",
         expect![[r#"
         hefu.toml:5 the file cannot be read: entity not found
+    "#]],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_how_long_things_are_kept_is_found() {
+    let check = |keep: &str, expected| {
+        check([&format!("[store.keep]\n{keep}"), "", "", ""], expected);
+    };
+    check("payments = '32d'\ncharges = '4000d'", expect!["no problem"]);
+    check(
+        "payments = '31d'\ncharges = '4001d'",
+        expect![[r#"
+        hefu.toml:4 out of range
+        hefu.toml:5 out of range
+    "#]],
+    );
+    check(
+        "evidence = '30d'",
+        expect![[r#"
+        hefu.toml:4 unknown key `evidence`
     "#]],
     );
 }
@@ -834,6 +856,7 @@ fn the_documented_defaults_are_the_defaults() {
     let (_dir, config) = shipped();
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.drain, Drain::default());
+    assert_eq!(config.keep, Keep::default());
     assert_eq!(config.policy, Policy::default());
     assert_eq!(config.holds, Holds::default());
     assert_eq!(config.evidence, Evidence::default());

@@ -38,6 +38,7 @@ impl Fixed {
             ("listen.notify", format!("{:?}", listen.notify)),
             ("listen.admin", format!("{:?}", listen.admin.as_ref().map(|admin| &admin.address))),
             ("store", format!("{:?}", config.store)),
+            ("store.keep", format!("{:?}", config.keep)),
             ("limits.connections", config.limits.connections.to_string()),
         ];
         Self { values, fingerprinter: config.fingerprinter.clone() }

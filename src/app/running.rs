@@ -11,6 +11,7 @@ use crate::proxy::Edge;
 use crate::proxy::gate::Side;
 use crate::service::Service;
 use crate::store::Store;
+use crate::store::keep::Keep;
 use arc_swap::ArcSwap;
 use std::fmt;
 use std::io;
@@ -28,7 +29,7 @@ use tokio::task::JoinSet;
 const FLUSH_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often the store is purged of what is not kept any more.
-const PURGE_EVERY: Duration = Duration::from_secs(10);
+const PURGE_EVERY: Duration = Duration::from_secs(1);
 
 /// How many requests to reload may wait.
 const ASKED_MAX: usize = 4;
@@ -162,7 +163,8 @@ pub async fn start_on(
         listeners: JoinSet::new(),
         chores: JoinSet::new(),
     };
-    running.chores.spawn(purge(running.lasting.store.clone(), running.lasting.clock.clone()));
+    let (store, clock) = (running.lasting.store.clone(), running.lasting.clock.clone());
+    running.chores.spawn(purge(store, clock, config.keep));
     running.listeners.spawn(Edge::serve(edges.clone(), Side::Core, core));
     if let Some(notify) = notify {
         running.listeners.spawn(Edge::serve(edges, Side::Notify, notify));
@@ -170,11 +172,11 @@ pub async fn start_on(
     Ok(running)
 }
 
-async fn purge(store: Arc<dyn Store>, clock: Arc<dyn Clock>) {
+async fn purge(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Keep) {
     let mut every = tokio::time::interval(PURGE_EVERY);
     loop {
         every.tick().await;
-        store.purge(clock.now());
+        store.purge(clock.now(), keep);
     }
 }
 

@@ -29,6 +29,7 @@ impl Config {
             },
             "drain": { "idle": time(self.drain.idle), "deadline": time(self.drain.deadline) },
             "store": self.store.to_string(),
+            "keep": { "payments": time(self.keep.payments), "charges": time(self.keep.charges) },
             "secrets": { "fingerprint_key": MASK },
             "channels": self.channels.iter().map(|(name, channel)| (name.to_string(), dump_channel(channel))).collect::<Map<_, _>>(),
             "unused": self.unused.keys().map(ToString::to_string).collect::<Vec<_>>(),

@@ -124,6 +124,18 @@ pub(super) struct StoreFile {
     pub(super) password_file: Option<FilePath>,
     /// The authorities to trust; the system's where absent.
     pub(super) ca_file: Option<FilePath>,
+    /// How long is kept what has no end of its own.
+    pub(super) keep: KeepFile,
+}
+
+/// `[store.keep]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct KeepFile {
+    /// Records of payments, their orders and expectations.
+    pub(super) payments: Option<Time>,
+    /// Inquiries and what they came to.
+    pub(super) charges: Option<Time>,
 }
 
 /// `[secrets]`

@@ -7,6 +7,7 @@ use crate::domain::id::{ChannelName, ProviderName};
 use crate::message::path::Path;
 use crate::message::profile::{Body, OutcomeRule, Profile};
 use crate::policy::Policy;
+use crate::store::keep::Keep;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ pub struct Config {
     pub drain: Drain,
     /// Where is kept what is learned.
     pub store: Storage,
+    /// How long it is kept.
+    pub keep: Keep,
     /// Makes fingerprints.
     pub fingerprinter: Fingerprinter,
     /// The channels in use.

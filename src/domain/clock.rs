@@ -32,6 +32,13 @@ impl Timestamp {
         Self(self.0.saturating_add(ms))
     }
 
+    /// This instant earlier by `duration`; the epoch where that would be before it.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(ms))
+    }
+
     /// How long `earlier` lies before this instant; zero where it lies after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

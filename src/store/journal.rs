@@ -6,6 +6,7 @@ use crate::domain::id::{
 };
 use crate::domain::payment::{Mode, Scenario};
 use crate::reconcile::hold::HoldKey;
+use crate::store::keep::Keep;
 use crate::store::row::{Row, RowKey};
 use crate::store::{Contradiction, Record};
 use async_trait::async_trait;
@@ -188,6 +189,6 @@ pub trait Journal: Send + Sync {
     /// [`StoreLost`]: it is not, and will be tried again.
     async fn flush(&self) -> Result<(), StoreLost>;
 
-    /// Removes some of what is not kept beyond `now`; called again and again, all of it.
-    fn purge(&self, now: Timestamp);
+    /// Removes some of what `keep` does not keep beyond `now`; called again and again, all of it.
+    fn purge(&self, now: Timestamp, keep: Keep);
 }

@@ -8,8 +8,8 @@ use crate::store::journal::OrderKey;
 use serde::Serialize;
 use std::time::Duration;
 
-/// How long payments, their orders and expectations, and charges are kept at least: past every channel's statement, every
-/// provider's bill, and the period in which a debit can be disputed.
+/// How long payments, their orders and expectations, and charges are kept unless [`super::keep::Keep`] says otherwise: past every
+/// channel's statement, every provider's bill, and the period in which a debit can be disputed.
 pub const PAYMENTS_KEPT: Duration = Duration::from_hours(400 * 24);
 
 /// A kind of rows.

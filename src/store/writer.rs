@@ -6,6 +6,7 @@ mod simulation;
 
 use crate::domain::clock::Timestamp;
 use crate::store::journal::{Admission, Admitted, StoreLost};
+use crate::store::keep::Keep;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use batch::{Request, Told, commit};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -116,7 +117,7 @@ pub trait Backend: Send + 'static {
 enum Waiting {
     Put(Row),
     Remove(Removal),
-    Purge(Timestamp),
+    Purge(Timestamp, Keep),
     Admit(Box<Request>, oneshot::Sender<Result<Admitted, StoreLost>>),
     Read(Vec<RowKey>, oneshot::Sender<Result<Vec<Row>, StoreLost>>),
     Flush(oneshot::Sender<Result<(), StoreLost>>),
@@ -208,10 +209,10 @@ impl Writer {
         self.shared.push(&mut self.shared.lock(), Waiting::Remove(removal));
     }
 
-    /// Removes some of what is not kept beyond `now`; nothing while the queue is full.
-    pub fn purge(&self, now: Timestamp) {
+    /// Removes some of what `keep` does not keep beyond `now`; nothing while the queue is full.
+    pub fn purge(&self, now: Timestamp, keep: Keep) {
         // A store that is lost is purged the next time.
-        let _ = self.wait(Waiting::Purge(now));
+        let _ = self.wait(Waiting::Purge(now, keep));
     }
 
     /// Admits a message.
@@ -354,7 +355,7 @@ fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
     let mut again = Vec::new();
     for waiting in batch {
         match waiting {
-            Waiting::Put(_) | Waiting::Remove(_) | Waiting::Purge(_) => (),
+            Waiting::Put(_) | Waiting::Remove(_) | Waiting::Purge(..) => (),
             Waiting::Admit(request, sender) => {
                 let verdict = verdicts.next().ok_or(StoreLost);
                 if sender.send(verdict) == Err(Ok(Admitted::Yes)) {
@@ -379,7 +380,7 @@ fn refuse(batch: Vec<Waiting>) -> Vec<Waiting> {
     for waiting in batch {
         match waiting {
             Waiting::Put(_) | Waiting::Remove(_) => again.push(waiting),
-            Waiting::Purge(_) => (),
+            Waiting::Purge(..) => (),
             Waiting::Admit(request, sender) => {
                 again.extend(request.undone().map(Waiting::Remove));
                 let _ = sender.send(Err(StoreLost));

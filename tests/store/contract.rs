@@ -12,6 +12,7 @@ use hefu::domain::outcome::{Arrival, Decline, Outcome, Suspects};
 use hefu::domain::payment::Mode;
 use hefu::reconcile::hold::{HoldKey, Holding};
 use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, OrderKey};
+use hefu::store::keep::Keep;
 use hefu::store::memory::{Limits, LoadError, MemoryStore};
 use hefu::store::row::RowKey;
 use hefu::store::sqlite::{self, OpenError, Sqlite};
@@ -354,18 +355,24 @@ async fn purges(place: &Place) {
     store.put_evidence(tuple(1), evidence(Answer::Match));
     store.put_agreement(&channel(), AgreementId("a".into()), agreement(1), false);
     assert_eq!(store.admit(admission(vec![leaving(1, "a")])).await, Ok(Admitted::Yes));
-    store.purge(NOW.plus(Duration::from_hours(2)));
+    store.purge(NOW.plus(Duration::from_hours(2)), Keep::default());
     store.flush().await.unwrap();
     drop(store);
     let store = place.open();
     assert!(store.evidence(&tuple(1), &channel(), None, NOW).is_none());
     assert!(store.agreement(&channel(), &AgreementId("a".into())).is_some(), "kept for ever");
     assert!(store.record(payment(1)).is_some(), "kept for long");
-    store.purge(NOW.plus(Duration::from_hours(500 * 24)));
+    let day = Duration::from_hours(24);
+    store.purge(NOW.plus(day * 500), Keep { payments: day * 501, ..Keep::default() });
     store.flush().await.unwrap();
     drop(store);
     let store = place.open();
-    assert!(store.record(payment(1)).is_none());
+    assert!(store.record(payment(1)).is_some(), "kept longer than when it was written");
+    store.purge(NOW.plus(day * 40), Keep { payments: day * 40, ..Keep::default() });
+    store.flush().await.unwrap();
+    drop(store);
+    let store = place.open();
+    assert!(store.record(payment(1)).is_none(), "kept shorter than when it was written");
     assert_eq!(store.expectations(&channel()), 0);
 }
 

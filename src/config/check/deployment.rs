@@ -13,6 +13,7 @@ use crate::config::text::{Size, Text};
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::crypto::seal::OpeningKey;
 use crate::domain::id::{KeyId, ProviderName};
+use crate::store::keep::Keep;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -34,6 +35,7 @@ pub(crate) struct Deployment {
     pub(crate) limits: Limits,
     pub(crate) drain: Drain,
     pub(crate) store: Storage,
+    pub(crate) keep: Keep,
     pub(crate) fingerprinter: Option<Fingerprinter>,
     pub(crate) passthrough: Vec<Passthrough>,
 }
@@ -49,6 +51,7 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Deploymen
         limits: limits(sheet, &file.limits),
         drain: drain(sheet, &file.drain),
         store: store::check(sheet, dir, &file.store),
+        keep: store::keep(sheet, &file.store.keep),
         fingerprinter: secrets.and_then(|secrets| fingerprinter(sheet, dir, secrets)),
         passthrough: read_passthrough(sheet, dir, file),
     }
@@ -154,8 +157,20 @@ pub(crate) fn time(
     range: RangeInclusive<Duration>,
     default: Duration,
 ) -> Duration {
-    let value = value.map(|at| At { span: at.span.clone(), value: at.value.0 });
-    within(sheet, value.as_ref(), range, default)
+    let Some(at) = value else { return default };
+    if !range.contains(&at.value.0) {
+        let hint = format!("between {} and {}", written(*range.start()), written(*range.end()));
+        sheet.problem(&at.span, "out of range", hint);
+    }
+    at.value.0
+}
+
+/// As it is written in a file: in the largest unit that it is a whole number of.
+fn written(duration: Duration) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let ms = duration.as_millis();
+    let whole = units.iter().find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
 }
 
 fn fingerprinter(sheet: &mut Sheet, dir: &Path, at: &At<SecretsFile>) -> Option<Fingerprinter> {

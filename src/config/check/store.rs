@@ -1,11 +1,19 @@
 //! The store's place. It is opened at the start only, so that a check leaves nothing behind.
 
+use super::deployment::time;
 use super::place::{certificates, secret};
-use crate::config::file::StoreFile;
+use crate::config::file::{KeepFile, StoreFile};
 use crate::config::read::{At, Sheet};
 use crate::config::settings::Storage;
+use crate::store::keep::Keep;
 use postgres::config::{Host, SslMode};
 use std::path::Path;
+use std::time::Duration;
+
+/// Past a month's statement and bill: an order that is forgotten may leave again, and a charge cannot be checked any more.
+const KEPT_MIN: Duration = Duration::from_hours(32 * 24);
+/// Past ten years, the longest that anti-money-laundering law asks of records of payments.
+const KEPT_MAX: Duration = Duration::from_hours(4_000 * 24);
 
 /// Where the store is; a problem is noted, and what is yielded then is not used.
 pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &StoreFile) -> Storage {
@@ -29,6 +37,15 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &StoreFile) -> Storage 
             Storage::File(path)
         }
         (None, Some(at)) => shared(sheet, dir, file, at).unwrap_or(Storage::Memory),
+    }
+}
+
+/// How long is kept what has no end of its own.
+pub(crate) fn keep(sheet: &mut Sheet, file: &KeepFile) -> Keep {
+    let default = Keep::default();
+    Keep {
+        payments: time(sheet, file.payments.as_ref(), KEPT_MIN..=KEPT_MAX, default.payments),
+        charges: time(sheet, file.charges.as_ref(), KEPT_MIN..=KEPT_MAX, default.charges),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::domain::id::{AgreementId, ChannelName, Fingerprint, OrderId, PaymentI
 use crate::domain::payment::Mode;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::store::journal::{Admission, Admitted, Journal, Leaving, Need, OrderKey, StoreLost};
+use crate::store::keep::Keep;
 use crate::store::row::{Aggregate, PAYMENTS_KEPT, Removal, Row, RowKey};
 use crate::store::writer::{Backend, Writer};
 use crate::store::{
@@ -355,9 +356,9 @@ impl Journal for MemoryStore {
         }
     }
 
-    fn purge(&self, now: Timestamp) {
+    fn purge(&self, now: Timestamp, keep: Keep) {
         if let Some(journal) = &self.journal {
-            journal.purge(now);
+            journal.purge(now, keep);
         }
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
             }
             Waiting::Admit(request, _) => admissions.push(&**request),
             Waiting::Read(keys, _) => reads.push(keys),
-            Waiting::Purge(now) => purges.push(*now),
+            Waiting::Purge(now, keep) => purges.push((*now, *keep)),
             Waiting::Flush(_) => (),
         }
     }
@@ -81,9 +81,9 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
     let rows = reads.into_iter().map(|keys| backend.read(&keys.iter().collect::<Vec<_>>()));
     let rows = rows.collect::<Result<_, _>>()?;
     let verdicts = admit(backend, &admissions)?;
-    for now in purges {
+    for (now, keep) in purges {
         for of in Aggregate::ALL {
-            backend.purge(of, now, PURGED_TOGETHER)?;
+            backend.purge(of, keep.until(of, now), PURGED_TOGETHER)?;
         }
     }
     backend.commit()?;

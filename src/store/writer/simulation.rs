@@ -332,7 +332,7 @@ impl World {
             let removals: Vec<Removal> = match waiting {
                 Waiting::Remove(removal) => vec![removal],
                 Waiting::Admit(request, _) => request.undone().collect(),
-                Waiting::Put(_) | Waiting::Purge(_) | Waiting::Read(..) | Waiting::Flush(_) => {
+                Waiting::Put(_) | Waiting::Purge(..) | Waiting::Read(..) | Waiting::Flush(_) => {
                     Vec::new()
                 }
             };
