@@ -65,7 +65,7 @@ async fn run(path: &Path, count: u64) {
     let store = open(path, Limits::default(), Arc::default());
     let begun = Instant::now();
     for number in 0..count {
-        store.put_evidence(tuple(number), evidence());
+        store.put_evidence(tuple(number), None, evidence());
         if number % 1_000 == 999 {
             store.flush().await.unwrap();
         }

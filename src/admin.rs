@@ -1,6 +1,7 @@
 //! The admin API: metrics, health, the effective configuration, and what the commands need. One bearer token.
 
 pub mod body;
+mod forget;
 
 use crate::domain::id::{ChannelName, PaymentId};
 use crate::reconcile::hold::HoldKey;
@@ -113,6 +114,7 @@ pub fn router(live: Live) -> Router {
         .route("/v1/holds", get(holds))
         .route("/v1/holds/release", post(release))
         .route("/v1/agreements/import", post(import))
+        .route("/v1/people/forget", post(forget::forget))
         .route("/v1/agreements/{channel}/{id}", get(agreement))
         .route("/v1/reload", post(reload))
         .layer(middleware::from_fn_with_state(live.clone(), guard))

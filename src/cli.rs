@@ -7,6 +7,7 @@ pub mod client;
 pub mod demo;
 pub mod explain;
 pub mod extract;
+pub mod forget;
 pub mod holds;
 pub mod schema;
 pub mod serve;
@@ -37,6 +38,7 @@ enum Command {
     Explain(explain::Explain),
     Holds(holds::Holds),
     Agreements(agreements::Agreements),
+    Forget(forget::Forget),
     Backup(backup::Backup),
     Schema(schema::Schema),
     /// Print a completion script for a shell
@@ -116,6 +118,7 @@ async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
         Command::Explain(explain) => explain.run(&mut out).await,
         Command::Holds(holds) => holds.run(&mut out).await,
         Command::Agreements(agreements) => agreements.run(&mut out).await,
+        Command::Forget(forget) => forget.run(&mut out).await,
         Command::Backup(backup) => backup.run(&mut out),
         Command::Schema(schema) => schema.run(&mut out),
         Command::Completions { shell } => {

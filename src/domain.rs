@@ -5,6 +5,7 @@ pub mod clock;
 pub mod element;
 pub mod id;
 pub mod identity;
+pub mod keep;
 pub mod mismatch;
 pub mod money;
 pub mod outcome;

@@ -6,6 +6,7 @@ pub mod annotate;
 pub mod batch;
 pub mod explain;
 mod facts;
+pub mod forget;
 pub mod judge;
 mod query;
 pub mod refusal;

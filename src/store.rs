@@ -1,8 +1,9 @@
 //! What Hefu remembers, behind traits by aggregate: fingerprints and answers, never an element.
 
 pub mod journal;
-pub mod keep;
+mod keep;
 pub mod memory;
+pub mod person;
 pub mod postgres;
 pub mod row;
 pub mod segment;
@@ -23,6 +24,7 @@ use crate::policy::{Effect, Reason};
 use crate::reconcile::arrival::Step;
 use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
 use crate::store::journal::{Journal, OrderKey, StoreLost};
+use crate::store::person::PersonStore;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -74,8 +76,8 @@ pub trait EvidenceStore: Send + Sync {
         road: Option<&Road>,
         now: Timestamp,
     ) -> Option<Evidence>;
-    /// Keeps evidence; an answer supersedes what was asked before it, and the contradictions of that time.
-    fn put_evidence(&self, tuple: Fingerprint, evidence: Evidence);
+    /// Keeps evidence on a `person`; an answer supersedes what was asked before it, and the contradictions of that time.
+    fn put_evidence(&self, tuple: Fingerprint, person: Option<Fingerprint>, evidence: Evidence);
     /// An outcome of `channel` at `at` contradicts the evidence for that channel and its road.
     fn contradict(
         &self,
@@ -110,6 +112,9 @@ pub struct Agreement {
     pub tuple: Option<(Fingerprint, ElementSet)>,
     /// The card that was bound.
     pub card: Option<Fingerprint>,
+    /// Who bound it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<Fingerprint>,
     /// The issuing bank.
     pub bank: Option<Bank>,
     /// Which of them the core merely told beside the bind.
@@ -177,6 +182,9 @@ pub struct Stakes {
     /// The card.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub card: Option<Fingerprint>,
+    /// The person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<Fingerprint>,
     /// The issuing bank.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bank: Option<Bank>,
@@ -337,7 +345,14 @@ pub trait InquiryStore: Send + Sync {
 
 /// Everything together, for those who compose.
 pub trait Store:
-    EvidenceStore + AgreementStore + HoldStore + PaymentStore + UnmappedStore + InquiryStore + Journal
+    EvidenceStore
+    + AgreementStore
+    + HoldStore
+    + PaymentStore
+    + UnmappedStore
+    + InquiryStore
+    + PersonStore
+    + Journal
 {
 }
 
@@ -348,6 +363,7 @@ impl<T> Store for T where
         + PaymentStore
         + UnmappedStore
         + InquiryStore
+        + PersonStore
         + Journal
 {
 }

@@ -14,11 +14,11 @@ use hefu::config::{
 };
 use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::ChannelName;
+use hefu::domain::keep::Keep;
 use hefu::domain::outcome::{Decline, Outcome, Suspects};
 use hefu::domain::payment::Scenario;
 use hefu::message::profile::{Message, Step};
 use hefu::policy::Policy;
-use hefu::store::keep::Keep;
 use openssl::asn1::Asn1Time;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;

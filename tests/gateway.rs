@@ -14,6 +14,8 @@ mod channel;
 mod cluster;
 #[path = "gateway/connections.rs"]
 mod connections;
+#[path = "gateway/forget.rs"]
+mod forget;
 #[path = "gateway/four_logs.rs"]
 mod four_logs;
 #[path = "gateway/http2.rs"]

@@ -5,6 +5,8 @@
 mod agreements;
 #[path = "service/evidence.rs"]
 mod evidence;
+#[path = "service/forget.rs"]
+mod forget;
 #[path = "service/holds.rs"]
 mod holds;
 #[path = "service/lasting.rs"]

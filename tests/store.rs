@@ -7,6 +7,8 @@ mod backup;
 mod cluster;
 #[path = "store/contract.rs"]
 mod contract;
+#[path = "store/forget.rs"]
+mod forget;
 #[path = "store/lost.rs"]
 mod lost;
 #[path = "store/place.rs"]

@@ -7,18 +7,24 @@ use crate::store::{OpenInquiry, Record, Unmapped};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// An error as `application/problem+json` (RFC 9457).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Problem {
     status: StatusCode,
-    detail: &'static str,
+    detail: Cow<'static, str>,
 }
 
 impl Problem {
     /// A problem with a fixed text.
     pub const fn new(status: StatusCode, detail: &'static str) -> Self {
-        Self { status, detail }
+        Self { status, detail: Cow::Borrowed(detail) }
+    }
+
+    /// A problem of which somebody else has the words: never a value in them.
+    pub fn told(status: StatusCode, error: &impl std::error::Error) -> Self {
+        Self { status, detail: error.to_string().into() }
     }
 }
 

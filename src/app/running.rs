@@ -7,11 +7,13 @@ use super::{Generation, Lasting, StartError};
 use crate::admin::{Asked, Live, router};
 use crate::config::{AdminAddress, Config};
 use crate::domain::clock::Clock;
+use crate::domain::keep::Keep;
 use crate::proxy::Edge;
 use crate::proxy::gate::Side;
 use crate::service::Service;
 use crate::store::Store;
-use crate::store::keep::Keep;
+use crate::store::journal::StoreLost;
+use crate::store::person::Forgotten;
 use arc_swap::ArcSwap;
 use std::fmt;
 use std::io;
@@ -30,6 +32,9 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often the store is purged of what is not kept any more.
 const PURGE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often is looked whom another process was asked to forget.
+const FORGET_EVERY: Duration = Duration::from_secs(5);
 
 /// How many requests to reload may wait.
 const ASKED_MAX: usize = 4;
@@ -164,6 +169,7 @@ pub async fn start_on(
         chores: JoinSet::new(),
     };
     let (store, clock) = (running.lasting.store.clone(), running.lasting.clock.clone());
+    running.chores.spawn(forget_others(store.clone()));
     running.chores.spawn(purge(store, clock, config.keep));
     running.listeners.spawn(Edge::serve(edges.clone(), Side::Core, core));
     if let Some(notify) = notify {
@@ -177,6 +183,19 @@ async fn purge(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Keep) {
     loop {
         every.tick().await;
         store.purge(clock.now(), keep);
+    }
+}
+
+async fn forget_others(store: Arc<dyn Store>) {
+    let mut every = tokio::time::interval(FORGET_EVERY);
+    loop {
+        every.tick().await;
+        match store.forget_others().await {
+            Ok(gone) if gone == Forgotten::default() => (),
+            Ok(gone) => tracing::info!(?gone, "forgotten: another process was asked to"),
+            // It is tried again, and that the store is lost is said elsewhere.
+            Err(StoreLost) => (),
+        }
     }
 }
 

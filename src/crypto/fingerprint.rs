@@ -5,6 +5,7 @@
 
 use crate::domain::element::{Element, ElementSet, Elements};
 use crate::domain::id::{Fingerprint, KeyId};
+use crate::domain::pan::Pan;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
@@ -73,12 +74,26 @@ impl Fingerprinter {
         Some(self.finish(mac))
     }
 
-    /// The fingerprint of a single text under a domain of its own, such as a card number for `same card`.
+    /// The fingerprint of a single text under a domain of its own.
     pub fn text(&self, domain: &str, value: &str) -> Fingerprint {
         let mut mac = self.keyed.clone();
         update(&mut mac, domain.as_bytes());
         update(&mut mac, value.as_bytes());
         self.finish(mac)
+    }
+
+    /// By what is found what is kept of a person: their identity number, or the card where that is all there is.
+    pub fn person(&self, elements: &Elements) -> Option<Fingerprint> {
+        match (&elements.id_number, &elements.pan) {
+            (Some(id), _) => Some(self.text(id.kind().as_str(), id.expose())),
+            (None, Some(pan)) => Some(self.card(pan)),
+            (None, None) => None,
+        }
+    }
+
+    /// The fingerprint of a card, for `same card`.
+    pub fn card(&self, pan: &Pan) -> Fingerprint {
+        self.text("card", pan.expose())
     }
 
     /// Whether `other` makes the same fingerprints.
@@ -102,7 +117,7 @@ mod tests {
     use super::*;
     use crate::domain::element::CardSecret;
     use crate::domain::identity::{IdNumber, IdType};
-    use crate::domain::pan::{AccountKind, Pan};
+    use crate::domain::pan::AccountKind;
     use crate::domain::person::{Mobile, Name};
 
     fn elements() -> Elements {
@@ -133,6 +148,17 @@ mod tests {
         let other = Elements { phone: Mobile::parse("13800000001").ok(), ..elements.clone() };
         assert_ne!(key(1).tuple(&elements, four), key(1).tuple(&other, four));
         assert_eq!(key(1).tuple(&elements, three), key(1).tuple(&other, three));
+    }
+
+    #[test]
+    fn a_person_is_found_by_the_identity_number_or_else_by_the_card() {
+        let (person, key) = (elements(), key(1));
+        let no_id = Elements { id_number: None, ..person.clone() };
+        let married = Elements { name: Name::parse("李四").ok(), pan: None, ..person.clone() };
+        assert_eq!(key.person(&person), key.person(&married));
+        assert_ne!(key.person(&person), key.person(&no_id));
+        assert_eq!(key.person(&no_id), no_id.pan.as_ref().map(|pan| key.card(pan)));
+        assert_eq!(key.person(&Elements { pan: None, ..no_id }), None);
     }
 
     #[test]

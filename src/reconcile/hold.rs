@@ -53,6 +53,9 @@ pub struct Hold {
     pub since: Timestamp,
     /// Until when at most.
     pub until: Timestamp,
+    /// Whose payments it stops, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<Fingerprint>,
 }
 
 /// What came of making a hold.

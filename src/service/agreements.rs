@@ -74,7 +74,8 @@ impl Service {
                 .tuple(&elements, set)
                 .filter(|_| whole)
                 .map(|tuple| (tuple, set)),
-            card: elements.pan.as_ref().map(|pan| self.fingerprinter.text("card", pan.expose())),
+            card: elements.pan.as_ref().map(|pan| self.fingerprinter.card(pan)),
+            person: self.fingerprinter.person(&elements),
             bank: elements.pan.as_ref().map(|pan| Bank::new(pan.bin())),
             asserted: ElementSet::EMPTY,
             verified: None,

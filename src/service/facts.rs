@@ -28,6 +28,8 @@ pub(crate) struct Known {
     /// The tuple as told by this merchant to this channel, where the core told any of it.
     pub(crate) told: Option<Fingerprint>,
     pub(crate) card: Option<Fingerprint>,
+    /// By what is found what is kept of them.
+    pub(crate) person: Option<Fingerprint>,
     pub(crate) bank: Option<Bank>,
     pub(crate) verified: Option<Evidence>,
     /// Whether the agreement that is quoted is another merchant's: nothing is known of it, and nothing done to it.
@@ -67,7 +69,7 @@ impl Service {
             if let Some(agreement) = agreement.filter(|_| !known.foreign) {
                 known.tuple = agreement.tuple;
                 (known.asserted, known.told) = (agreement.asserted, None);
-                known.card = agreement.card;
+                (known.card, known.person) = (agreement.card, agreement.person);
                 known.bank = agreement.bank;
                 known.verified = agreement.verified;
             }
@@ -125,6 +127,7 @@ impl Service {
             elements: &payment.elements,
             set,
             tuple,
+            person: known.person,
             may_ask: mode == Mode::Enforce && !stopped,
             deadline,
         };
@@ -161,7 +164,8 @@ impl Service {
             tuple: set
                 .and_then(|set| Some((self.fingerprinter.tuple(&payment.elements, set)?, set))),
             asserted: payment.asserted,
-            card: pan.map(|pan| self.fingerprinter.text("card", pan.expose())),
+            card: pan.map(|pan| self.fingerprinter.card(pan)),
+            person: self.fingerprinter.person(&payment.elements),
             bank: pan.map(|pan| Bank::new(pan.bin())),
             ..Known::default()
         }
@@ -237,6 +241,7 @@ impl From<Agreement> for Known {
             tuple: bind.tuple,
             asserted: bind.asserted,
             card: bind.card,
+            person: bind.person,
             bank: bind.bank,
             verified: bind.verified,
             ..Self::default()

@@ -359,6 +359,7 @@ impl Draft {
             asserted: known.asserted,
             told: known.told,
             card: known.card,
+            person: known.person,
             bank: known.bank.clone(),
             agreement: self.agreement.clone(),
             checks: self.checks,

@@ -265,6 +265,7 @@ impl Service {
             tuple: known.tuple,
             asserted: known.asserted,
             card: known.card,
+            person: known.person,
             bank: known.bank.clone(),
             good: verified.is_some(),
             verified,
@@ -295,6 +296,7 @@ impl Service {
         };
         self.learn(
             tuple,
+            record.stakes.person,
             Evidence {
                 answer,
                 elements,
@@ -339,6 +341,7 @@ impl Service {
             payment: record.payment,
             since: now,
             until: now.plus(self.settings.hold_for),
+            person: known.person,
         };
         let braking = Braking {
             bank: known.bank.as_ref(),

@@ -48,6 +48,8 @@ pub struct Question<'a> {
     pub set: ElementSet,
     /// Their fingerprint.
     pub tuple: Fingerprint,
+    /// By what is found what is kept of the person.
+    pub person: Option<Fingerprint>,
     /// Whether providers may be asked.
     pub may_ask: bool,
     /// Until when an answer is waited for; after it nobody is asked.
@@ -128,7 +130,7 @@ impl Service {
             elements: question.elements.restricted(question.set),
             set: question.set,
         };
-        let service = self.clone();
+        let (service, person) = (self.clone(), question.person);
         tokio::spawn(async move {
             let tuple = landing.tuple;
             // No deadline here: each provider has its own, and an answer that is paid for is kept however late it comes.
@@ -137,7 +139,7 @@ impl Service {
                 // What another process was told meanwhile is the newer word too.
                 service.fetch(RowKey::evidence(&tuple)).await;
                 service.fetch(RowKey::hold(&HoldKey::Tuple(tuple))).await;
-                service.learn(tuple, evidence.clone());
+                service.learn(tuple, person, evidence.clone());
             }
             sender.send_replace(Some(gathered));
             drop(landing);
@@ -215,9 +217,14 @@ impl Service {
     }
 
     /// Keeps evidence; a match settles what was held on its tuple, unless a channel spoke since it was asked for.
-    pub(crate) fn learn(&self, tuple: Fingerprint, evidence: Evidence) {
+    pub(crate) fn learn(
+        &self,
+        tuple: Fingerprint,
+        person: Option<Fingerprint>,
+        evidence: Evidence,
+    ) {
         let (matched, asked, now) = (evidence.answer == Answer::Match, evidence.at, self.now());
-        self.store.put_evidence(tuple, evidence);
+        self.store.put_evidence(tuple, person, evidence);
         let key = HoldKey::Tuple(tuple);
         let Some(hold) = self.store.hold(&key, now) else { return };
         if hold.since >= asked {

@@ -4,9 +4,9 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{
     AgreementId, ChannelName, Fingerprint, MerchantId, OrderId, PaymentId, Road,
 };
+use crate::domain::keep::Keep;
 use crate::domain::payment::{Mode, Scenario};
 use crate::reconcile::hold::HoldKey;
-use crate::store::keep::Keep;
 use crate::store::row::{Row, RowKey};
 use crate::store::{Contradiction, Record};
 use async_trait::async_trait;

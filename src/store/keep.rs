@@ -1,45 +1,28 @@
-//! How long each kind of rows is kept.
+//! When each kind of rows goes.
 
 use crate::domain::clock::Timestamp;
-use crate::store::row::{Aggregate, PAYMENTS_KEPT};
-use std::time::Duration;
+use crate::domain::keep::{Keep, PAYMENTS_KEPT};
+use crate::store::row::Aggregate;
 
-/// How long is kept what has no end of its own. Evidence, waiting binds and holds have: evidence goes when it may not be used
-/// any more, since what it was good for stands in the payments that rested on it. Agreements stay until they are forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
-    /// Records of payments, their orders and expectations: an order that comes again after that may leave again.
-    pub payments: Duration,
-    /// Inquiries and what they came to.
-    pub charges: Duration,
+/// What goes at `now`: the rows of `of` that end no later than this. Rows are written to end after [`PAYMENTS_KEPT`], so
+/// that a setting holds for those that are there already, too.
+pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
+    let kept = match of {
+        Aggregate::Payments | Aggregate::Expectations | Aggregate::Orders => keep.payments,
+        Aggregate::Inquiries | Aggregate::Charges => keep.charges,
+        Aggregate::Evidence
+        | Aggregate::Agreements
+        | Aggregate::Waiting
+        | Aggregate::Holds
+        | Aggregate::Unmapped
+        | Aggregate::Forgotten => return now,
+    };
+    now.plus(PAYMENTS_KEPT).minus(kept)
 }
-
-impl Default for Keep {
-    fn default() -> Self {
-        Self { payments: PAYMENTS_KEPT, charges: PAYMENTS_KEPT }
-    }
-}
-
-impl Keep {
-    /// What goes at `now`: the rows of `of` that end no later than this. Rows are written to end after [`PAYMENTS_KEPT`], so
-    /// that a setting holds for those that are there already, too.
-    pub(super) fn until(&self, of: Aggregate, now: Timestamp) -> Timestamp {
-        let kept = match of {
-            Aggregate::Payments | Aggregate::Expectations | Aggregate::Orders => self.payments,
-            Aggregate::Inquiries | Aggregate::Charges => self.charges,
-            Aggregate::Evidence
-            | Aggregate::Agreements
-            | Aggregate::Waiting
-            | Aggregate::Holds
-            | Aggregate::Unmapped => return now,
-        };
-        now.plus(PAYMENTS_KEPT).minus(kept)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn what_is_written_goes_when_the_setting_says() {
@@ -47,7 +30,7 @@ mod tests {
         let day = Duration::from_hours(24);
         let check = |keep: Keep, of, days: u32| {
             let ends = at.plus(PAYMENTS_KEPT);
-            let goes = |now: Timestamp| ends <= keep.until(of, now);
+            let goes = |now: Timestamp| ends <= until(keep, of, now);
             assert!(goes(at.plus(day * days)), "{of:?}");
             assert!(!goes(at.plus(day * days).minus(Duration::from_millis(1))), "{of:?}");
         };
@@ -59,6 +42,6 @@ mod tests {
         check(keep, Aggregate::Orders, 3_000);
         check(keep, Aggregate::Inquiries, 40);
         check(keep, Aggregate::Charges, 40);
-        assert_eq!(keep.until(Aggregate::Evidence, at), at, "it ends when its row says");
+        assert_eq!(until(keep, Aggregate::Evidence, at), at, "it ends when its row says");
     }
 }

@@ -1,6 +1,7 @@
 //! The store as it is looked up: in memory, bounded, sharded. Gone with the process, unless a journal stands behind it.
 
 mod kept;
+mod person;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{
@@ -20,10 +21,12 @@ use crate::store::{
 };
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use person::People;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 /// How much is kept.
@@ -81,6 +84,10 @@ pub struct MemoryStore {
     unmapped: Mutex<BTreeMap<(ChannelName, String, String), Unmapped>>,
     orders: Mutex<Orders>,
     inquiries: DashMap<PaymentId, OpenInquiry>,
+    /// Who was forgotten, and when, as far as this process knows.
+    forgotten: Mutex<People>,
+    /// Whether that was looked up since the start.
+    looked: AtomicBool,
     journal: Option<Writer>,
 }
 
@@ -116,6 +123,9 @@ pub enum LoadError<E: std::error::Error> {
 struct Kept {
     evidence: Evidence,
     contradicted: Vec<Contradiction>,
+    /// Whose evidence it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    person: Option<Fingerprint>,
 }
 
 impl Kept {
@@ -128,6 +138,7 @@ impl Kept {
             self.contradict(contradiction);
         }
         self.contradicted.retain(|by| by.at >= self.evidence.at);
+        self.person = other.person.or(self.person);
     }
 
     fn contradict(&mut self, new: Contradiction) {
@@ -215,9 +226,11 @@ impl EvidenceStore for MemoryStore {
         (now < kept.evidence.until && !contradicted).then(|| kept.evidence.clone())
     }
 
-    fn put_evidence(&self, tuple: Fingerprint, evidence: Evidence) {
-        self.learn(tuple, Kept { evidence, contradicted: Vec::new() });
-        self.write_evidence(&tuple);
+    fn put_evidence(&self, tuple: Fingerprint, person: Option<Fingerprint>, evidence: Evidence) {
+        if !self.was_forgotten(person, evidence.at) {
+            self.learn(tuple, Kept { evidence, contradicted: Vec::new(), person });
+            self.write_evidence(&tuple);
+        }
     }
 
     fn contradict(

@@ -26,7 +26,10 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; \
 
 /// Every version of the schema, from the first; the table `hefu_schema` says how many of them a database has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres-001.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/postgres-001.sql"),
+    include_str!("../../migrations/postgres-002.sql"),
+];
 
 /// Why something could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -245,6 +248,29 @@ impl Backend for Postgres {
             }
         }
         Ok(rows)
+    }
+
+    fn find(&mut self, of: Aggregate, people: &[String]) -> Result<Vec<Row>, Error> {
+        // As the index has it.
+        let person = match of {
+            Aggregate::Evidence => "{1,person}",
+            Aggregate::Agreements => "{2,person}",
+            Aggregate::Waiting => "{1,0,person}",
+            Aggregate::Holds => "{person}",
+            Aggregate::Payments
+            | Aggregate::Expectations
+            | Aggregate::Orders
+            | Aggregate::Inquiries
+            | Aggregate::Charges
+            | Aggregate::Unmapped
+            | Aggregate::Forgotten => return Ok(Vec::new()),
+        };
+        let table = of.as_str();
+        let sql = format!(
+            "SELECT key, until, value FROM {table} WHERE (value::json #>> '{person}') = ANY($1)"
+        );
+        let found = self.connection()?.query(sql, &[&people])?;
+        found.iter().map(|found| Ok(row(of, found)?)).collect()
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Error> {

@@ -2,15 +2,11 @@
 
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
+use crate::domain::keep::PAYMENTS_KEPT;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::store::Record;
 use crate::store::journal::OrderKey;
 use serde::Serialize;
-use std::time::Duration;
-
-/// How long payments, their orders and expectations, and charges are kept unless [`super::keep::Keep`] says otherwise: past every
-/// channel's statement, every provider's bill, and the period in which a debit can be disputed.
-pub const PAYMENTS_KEPT: Duration = Duration::from_hours(400 * 24);
 
 /// A kind of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,11 +31,13 @@ pub enum Aggregate {
     Charges,
     /// Codes that no map knows.
     Unmapped,
+    /// Who was forgotten.
+    Forgotten,
 }
 
 impl Aggregate {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Evidence,
         Self::Agreements,
         Self::Waiting,
@@ -50,7 +48,11 @@ impl Aggregate {
         Self::Inquiries,
         Self::Charges,
         Self::Unmapped,
+        Self::Forgotten,
     ];
+
+    /// The kinds whose rows say whose they are.
+    pub const PERSONAL: [Self; 4] = [Self::Evidence, Self::Agreements, Self::Waiting, Self::Holds];
 
     /// The name of its table.
     pub const fn as_str(self) -> &'static str {
@@ -65,6 +67,7 @@ impl Aggregate {
             Self::Inquiries => "inquiries",
             Self::Charges => "charges",
             Self::Unmapped => "unmapped_codes",
+            Self::Forgotten => "forgotten",
         }
     }
 }
@@ -102,6 +105,11 @@ impl RowKey {
     /// The record of `payment`.
     pub fn payment(payment: PaymentId) -> Self {
         Self { of: Aggregate::Payments, name: payment.to_string() }
+    }
+
+    /// That `person` was forgotten.
+    pub fn forgotten(person: &Fingerprint) -> Self {
+        Self { of: Aggregate::Forgotten, name: person.to_string() }
     }
 
     /// What is owed to `payment`.

@@ -290,6 +290,17 @@ impl<B: Backend> Segmented<B> {
         Ok(!last)
     }
 
+    /// Leaves nothing in the log that the database does not have.
+    fn settle(&mut self) -> Result<(), Failed<B>> {
+        if let State::Alone(log) = &mut self.state
+            && !(log.written.is_empty() && log.left.is_empty())
+        {
+            settle(&mut self.database, &mut self.segments, log)?;
+            self.segments.begin()?;
+        }
+        Ok(())
+    }
+
     /// As [`Self::move_on`]; that the database cannot is no reason to stop while there is room.
     fn try_to_move_on(&mut self, idle: bool) -> Result<bool, Failed<B>> {
         match self.move_on(idle) {
@@ -342,12 +353,7 @@ impl<B: Backend> Backend for Segmented<B> {
         most: usize,
         each: &mut dyn FnMut(Row),
     ) -> Result<(), Failed<B>> {
-        if let State::Alone(log) = &mut self.state
-            && !(log.written.is_empty() && log.left.is_empty())
-        {
-            settle(&mut self.database, &mut self.segments, log)?;
-            self.segments.begin()?;
-        }
+        self.settle()?;
         self.database.load(of, most, each).map_err(SegmentError::Database)
     }
 
@@ -383,6 +389,11 @@ impl<B: Backend> Backend for Segmented<B> {
         }
         rows.extend(self.database.read(&below).map_err(SegmentError::Database)?);
         Ok(rows)
+    }
+
+    fn find(&mut self, of: Aggregate, people: &[String]) -> Result<Vec<Row>, Failed<B>> {
+        self.settle()?;
+        self.database.find(of, people).map_err(SegmentError::Database)
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Failed<B>> {

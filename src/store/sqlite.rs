@@ -20,7 +20,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Every version of the schema, from the first; `PRAGMA user_version` says how many of them a file has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite-001.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/sqlite-001.sql"),
+    include_str!("../../migrations/sqlite-002.sql"),
+];
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -247,6 +250,12 @@ impl Sqlite {
     }
 }
 
+/// From the columns key, until and value.
+fn row_of(of: Aggregate, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let until = row.get::<_, Option<i64>>(1)?.map(timestamp);
+    Ok(Row { key: RowKey { of, name: row.get(0)? }, until, value: row.get(2)? })
+}
+
 /// Milliseconds as the database's integers hold them; the far end of time is theirs.
 fn millis(at: Timestamp) -> i64 {
     i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
@@ -278,8 +287,7 @@ impl Backend for Sqlite {
         let mut statement = self.connection.prepare(&sql)?;
         let mut rows = statement.query([most])?;
         while let Some(row) = rows.next()? {
-            let until = row.get::<_, Option<i64>>(1)?.map(timestamp);
-            each(Row { key: RowKey { of, name: row.get(0)? }, until, value: row.get(2)? });
+            each(row_of(of, row)?);
         }
         Ok(())
     }
@@ -295,6 +303,36 @@ impl Backend for Sqlite {
         let rows = keys.iter().filter_map(|key| self.one(key).transpose()).collect();
         whole.map_or(Ok(()), Transaction::commit)?;
         rows
+    }
+
+    fn find(&mut self, of: Aggregate, people: &[String]) -> rusqlite::Result<Vec<Row>> {
+        // As the index has it.
+        let person = match of {
+            Aggregate::Evidence => "$[1].person",
+            Aggregate::Agreements => "$[2].person",
+            Aggregate::Waiting => "$[1][0].person",
+            Aggregate::Holds => "$.person",
+            Aggregate::Payments
+            | Aggregate::Expectations
+            | Aggregate::Orders
+            | Aggregate::Inquiries
+            | Aggregate::Charges
+            | Aggregate::Unmapped
+            | Aggregate::Forgotten => return Ok(Vec::new()),
+        };
+        let table = of.as_str();
+        let sql = format!(
+            "SELECT key, until, value FROM {table} WHERE json_extract(value, '{person}') = ?1"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut found = Vec::new();
+        for one in people {
+            let mut rows = statement.query([one])?;
+            while let Some(row) = rows.next()? {
+                found.push(row_of(of, row)?);
+            }
+        }
+        Ok(found)
     }
 
     fn put(&mut self, rows: &[&Row]) -> rusqlite::Result<()> {

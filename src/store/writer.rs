@@ -5,8 +5,8 @@ mod batch;
 mod simulation;
 
 use crate::domain::clock::Timestamp;
+use crate::domain::keep::Keep;
 use crate::store::journal::{Admission, Admitted, StoreLost};
-use crate::store::keep::Keep;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use batch::{Request, Told, commit};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -79,6 +79,12 @@ pub trait Backend: Send + 'static {
     /// The database's.
     fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Self::Error>;
 
+    /// The rows of `of`, one of [`Aggregate::PERSONAL`], that say that they are of one of `people`.
+    ///
+    /// # Errors
+    /// The database's.
+    fn find(&mut self, of: Aggregate, people: &[String]) -> Result<Vec<Row>, Self::Error>;
+
     /// Puts rows, no two of one key, in the place of any others with their keys.
     ///
     /// # Errors
@@ -113,13 +119,27 @@ pub trait Backend: Send + 'static {
     fn roll_back(&mut self);
 }
 
+/// Which rows are looked up.
+#[derive(Clone, Debug)]
+pub enum Look {
+    /// Those with these keys.
+    At(Vec<RowKey>),
+    /// Whatever is kept of these people.
+    Of(Vec<String>),
+    /// Who was forgotten; only where another process may have been told, unless it is the `first` time.
+    Forgotten {
+        /// Whether one that crashed may have been told.
+        first: bool,
+    },
+}
+
 /// What waits to be committed.
 enum Waiting {
     Put(Row),
     Remove(Removal),
     Purge(Timestamp, Keep),
     Admit(Box<Request>, oneshot::Sender<Result<Admitted, StoreLost>>),
-    Read(Vec<RowKey>, oneshot::Sender<Result<Vec<Row>, StoreLost>>),
+    Read(Look, oneshot::Sender<Result<Vec<Row>, StoreLost>>),
     Flush(oneshot::Sender<Result<(), StoreLost>>),
 }
 
@@ -228,8 +248,8 @@ impl Writer {
     ///
     /// # Errors
     /// [`StoreLost`].
-    pub async fn read(&self, keys: Vec<RowKey>) -> Result<Vec<Row>, StoreLost> {
-        self.told(|sender| Waiting::Read(keys, sender)).await
+    pub async fn read(&self, look: Look) -> Result<Vec<Row>, StoreLost> {
+        self.told(|sender| Waiting::Read(look, sender)).await
     }
 
     /// Waits until everything before is durable.

@@ -48,6 +48,13 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Whether `word` was written anywhere.
+    pub(crate) fn has(&self, word: &str) -> bool {
+        self.lines.lock().unwrap().iter().any(|line| line.contains(word))
+    }
+}
+
 /// The value of `name=` in a line.
 fn field(line: &str, name: &str) -> String {
     let mut words = line.split_whitespace();
@@ -123,7 +130,7 @@ pub(crate) struct Hefu {
     child: Child,
     pub(crate) log: Arc<Log>,
     pub(crate) core: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
     /// The processes, in their order.
     pids: Vec<String>,
 }

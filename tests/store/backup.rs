@@ -21,7 +21,7 @@ async fn a_backup_is_one_instant_and_restores() {
     let dir = TempDir::new().unwrap();
     let [path, copy] = ["hefu.db", "copy.db"].map(|name| dir.path().join(name));
     let store = open(&path);
-    store.put_evidence(tuple(1), evidence(Answer::Match));
+    store.put_evidence(tuple(1), None, evidence(Answer::Match));
     let admit = async |store: &MemoryStore, number: u128| {
         store.admit(admission(vec![leaving(number, &number.to_string())])).await.unwrap()
     };

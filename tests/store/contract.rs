@@ -7,12 +7,12 @@ use crate::values::{
 };
 use hefu::domain::answer::{Answer, Billable};
 use hefu::domain::id::{AgreementId, MerchantId, ProviderName};
+use hefu::domain::keep::Keep;
 use hefu::domain::mismatch::{Mismatch, MismatchKind};
 use hefu::domain::outcome::{Arrival, Decline, Outcome, Suspects};
 use hefu::domain::payment::Mode;
 use hefu::reconcile::hold::{HoldKey, Holding};
 use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, OrderKey};
-use hefu::store::keep::Keep;
 use hefu::store::memory::{Limits, LoadError, MemoryStore};
 use hefu::store::row::RowKey;
 use hefu::store::sqlite::{self, OpenError, Sqlite};
@@ -109,13 +109,13 @@ async fn what_a_channel_said_since_outlives_an_answer_asked_for_before() {
         let at = |secs| NOW.plus(Duration::from_secs(secs));
         let asked = |secs| Evidence { at: at(secs), ..evidence(Answer::Match) };
         let known = || store.evidence(&tuple(1), &channel(), None, NOW).map(|known| known.at);
-        store.put_evidence(tuple(1), asked(0));
+        store.put_evidence(tuple(1), None, asked(0));
         store.contradict(&tuple(1), &channel(), None, at(2));
-        store.put_evidence(tuple(1), asked(1));
+        store.put_evidence(tuple(1), None, asked(1));
         assert_eq!(known(), None);
-        store.put_evidence(tuple(1), asked(3));
+        store.put_evidence(tuple(1), None, asked(3));
         assert_eq!(known(), Some(at(3)));
-        store.put_evidence(tuple(1), asked(2));
+        store.put_evidence(tuple(1), None, asked(2));
         assert_eq!(known(), Some(at(3)), "a late answer does not supersede a later question's");
     })
     .await;
@@ -161,8 +161,8 @@ async fn keeps_everything(place: &Place) {
     let store = place.open();
     let (channel, road, later) = (channel(), road(), NOW.plus(Duration::from_mins(30)));
     let id = |name: &str| AgreementId(name.into());
-    store.put_evidence(tuple(1), evidence(Answer::Match));
-    store.put_evidence(tuple(2), evidence(Answer::Match));
+    store.put_evidence(tuple(1), None, evidence(Answer::Match));
+    store.put_evidence(tuple(2), None, evidence(Answer::Match));
     store.contradict(&tuple(2), &channel, Some(&road), NOW);
     store.put_agreement(&channel, id("old"), agreement(1), true);
     store.put_agreement(&channel, id("new"), agreement(1), true);
@@ -293,7 +293,7 @@ async fn what_one_process_learned_binds_the_other() {
         for (number, need) in (1..).zip([&unheld, &open, &unspoilt]) {
             assert_eq!(admit(number, need).await, Admitted::Yes, "nothing is known of it");
         }
-        there.put_evidence(tuple(1), evidence(Answer::Match));
+        there.put_evidence(tuple(1), None, evidence(Answer::Match));
         there.put_agreement(&channel, id.clone(), agreement(1), false);
         there.remember(&channel, "key".into(), agreement(3), NOW.plus(Duration::from_mins(1)));
         there.flush().await.unwrap();
@@ -352,7 +352,7 @@ async fn what_is_not_kept_any_more_is_purged() {
 
 async fn purges(place: &Place) {
     let store = place.open();
-    store.put_evidence(tuple(1), evidence(Answer::Match));
+    store.put_evidence(tuple(1), None, evidence(Answer::Match));
     store.put_agreement(&channel(), AgreementId("a".into()), agreement(1), false);
     assert_eq!(store.admit(admission(vec![leaving(1, "a")])).await, Ok(Admitted::Yes));
     store.purge(NOW.plus(Duration::from_hours(2)), Keep::default());

@@ -58,6 +58,10 @@ impl Backend for Faulty {
         Ok(self.inner.read(keys)?)
     }
 
+    fn find(&mut self, of: Aggregate, people: &[String]) -> Result<Vec<Row>, Fault> {
+        Ok(self.inner.find(of, people)?)
+    }
+
     fn put(&mut self, rows: &[&Row]) -> Result<(), Fault> {
         Ok(self.inner.put(rows)?)
     }
@@ -148,7 +152,7 @@ async fn nothing_is_admitted_that_may_not_be_durable() {
 async fn what_is_put_while_the_store_is_lost_is_kept_when_it_is_back() {
     let world = World::new();
     world.set(FAILS);
-    world.store.put_evidence(tuple(1), evidence(Answer::Match));
+    world.store.put_evidence(tuple(1), None, evidence(Answer::Match));
     assert_eq!(world.store.flush().await, Err(StoreLost));
     let observed =
         Admission { mode: Mode::Observe, ..admission(vec![leaving(1, "a"), leaving(2, "b")]) };

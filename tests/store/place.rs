@@ -23,7 +23,10 @@ impl Place {
     }
 
     pub(crate) fn open(&self) -> MemoryStore {
-        let limits = Limits::default();
+        self.open_within(Limits::default())
+    }
+
+    pub(crate) fn open_within(&self, limits: Limits) -> MemoryStore {
         match self {
             Self::File(dir) => {
                 let backend = sqlite::open(&dir.path().join("hefu.db")).unwrap();

@@ -48,6 +48,7 @@ pub(crate) fn agreement(card: u8) -> Agreement {
         merchant: Some(MerchantId("m".into())),
         tuple: Some((tuple(card), four())),
         card: Some(tuple(card)),
+        person: None,
         bank: Some(Bank::new("620000")),
         asserted: ElementSet::EMPTY,
         verified: Some(evidence(Answer::Match)),
@@ -64,6 +65,7 @@ pub(crate) fn hold(key: HoldKey) -> Hold {
         payment: payment(9),
         since: NOW,
         until: NOW.plus(Duration::from_hours(1)),
+        person: None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::text::{Size, Text};
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::crypto::seal::OpeningKey;
 use crate::domain::id::{KeyId, ProviderName};
-use crate::store::keep::Keep;
+use crate::domain::keep::Keep;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::path::Path;

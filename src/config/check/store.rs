@@ -5,7 +5,7 @@ use super::place::{certificates, secret};
 use crate::config::file::{KeepFile, StoreFile};
 use crate::config::read::{At, Sheet};
 use crate::config::settings::Storage;
-use crate::store::keep::Keep;
+use crate::domain::keep::Keep;
 use postgres::config::{Host, SslMode};
 use std::path::Path;
 use std::time::Duration;

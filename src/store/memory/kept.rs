@@ -1,14 +1,14 @@
 //! What the store in memory keeps in the journal behind it, and reads from there at the start; and admission.
 
-use super::{Limits, LoadError, MemoryStore, has_room};
+use super::{Kept, Limits, LoadError, MemoryStore, has_room};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AgreementId, ChannelName, Fingerprint, OrderId, PaymentId};
+use crate::domain::keep::{Keep, PAYMENTS_KEPT};
 use crate::domain::payment::Mode;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::store::journal::{Admission, Admitted, Journal, Leaving, Need, OrderKey, StoreLost};
-use crate::store::keep::Keep;
-use crate::store::row::{Aggregate, PAYMENTS_KEPT, Removal, Row, RowKey};
-use crate::store::writer::{Backend, Writer};
+use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::writer::{Backend, Look, Writer};
 use crate::store::{
     Agreement, AgreementStore as _, Charge, HoldStore as _, InquiryStore, OpenInquiry, Record,
     Unmapped,
@@ -38,7 +38,7 @@ impl MemoryStore {
         for of in Aggregate::ALL {
             // Orders are looked up where they are claimed.
             let most = match of {
-                Aggregate::Orders | Aggregate::Charges => continue,
+                Aggregate::Orders | Aggregate::Charges | Aggregate::Forgotten => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
                 Aggregate::Holds => limits.holds,
@@ -66,12 +66,15 @@ impl MemoryStore {
     fn restore(&self, row: &Row) -> Result<(), serde_json::Error> {
         match row.key.of {
             Aggregate::Evidence => {
-                let (tuple, kept) = value(row)?;
-                self.learn(tuple, kept);
+                let (tuple, kept): (_, Kept) = value(row)?;
+                if !self.was_forgotten(kept.person, kept.evidence.at) {
+                    self.learn(tuple, kept);
+                }
             }
             Aggregate::Agreements => {
                 let (channel, id, agreement): (_, _, Agreement) = value(row)?;
                 match self.agreement(&channel, &id) {
+                    None if self.was_forgotten(agreement.person, agreement.at) => (),
                     Some(known) if known.at >= agreement.at => {
                         if agreement.closed {
                             self.agreements.entry((channel, id)).and_modify(|it| it.closed = true);
@@ -88,7 +91,9 @@ impl MemoryStore {
             }
             Aggregate::Holds => {
                 let hold: Hold = value(row)?;
-                if has_room(&self.holds, &hold.key, self.limits.holds) {
+                if !self.was_forgotten(hold.person, hold.since)
+                    && has_room(&self.holds, &hold.key, self.limits.holds)
+                {
                     match self.holds.entry(hold.key.clone()) {
                         Entry::Occupied(known) if hold.since < known.get().since => (),
                         entry => drop(entry.insert(hold)),
@@ -110,7 +115,7 @@ impl MemoryStore {
                     self.know_order(&order.channel, Some(&order.order), payment);
                 }
             }
-            Aggregate::Charges => (),
+            Aggregate::Charges | Aggregate::Forgotten => (),
             Aggregate::Unmapped => {
                 let unmapped: Unmapped = value(row)?;
                 let key = (unmapped.channel.clone(), unmapped.map.clone(), unmapped.code.clone());
@@ -245,7 +250,7 @@ impl MemoryStore {
     }
 }
 
-fn value<T: DeserializeOwned>(row: &Row) -> Result<T, serde_json::Error> {
+pub(super) fn value<T: DeserializeOwned>(row: &Row) -> Result<T, serde_json::Error> {
     serde_json::from_str(&row.value)
 }
 
@@ -331,7 +336,7 @@ impl Journal for MemoryStore {
         let held: Vec<Hold> = held
             .filter_map(|key| self.holds.get(&HoldKey::parse(&key.name)?).map(|hold| hold.clone()))
             .collect();
-        let rows = journal.read(keys).await?;
+        let rows = journal.read(Look::At(keys)).await?;
         // A hold that was released elsewhere is no hold; one that was made here meanwhile is.
         for hold in held {
             let key = RowKey::hold(&hold.key);

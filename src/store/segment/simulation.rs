@@ -67,6 +67,10 @@ impl Backend for Database {
         Ok(keys.iter().filter_map(|key| rows.get(key).cloned()).collect())
     }
 
+    fn find(&mut self, _: Aggregate, _: &[String]) -> Result<Vec<Row>, Fault> {
+        Ok(Vec::new())
+    }
+
     fn put(&mut self, rows: &[&Row]) -> Result<(), Fault> {
         let put = rows.iter().map(|row| (row.key.clone(), (*row).clone()));
         self.rows()?.extend(put);

@@ -1,11 +1,15 @@
 //! One commit: first every change, then what is read, then every admission, so that each is decided on all that came before.
 
-use super::{Backend, PURGED_TOGETHER, Waiting};
+use super::{Backend, Look, PURGED_TOGETHER, Waiting};
 use crate::domain::clock::Timestamp;
 use crate::domain::payment::Mode;
 use crate::store::journal::{Admission, Admitted, Leaving, Need};
+use crate::store::keep::until;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// How many people may be forgotten within the days in which that is told on.
+const FORGOTTEN_MAX: usize = 100_000;
 
 /// An admission, as rows; made by who waits for it.
 pub(super) struct Request {
@@ -70,7 +74,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
                 removals.entry(&removal.key).or_default().push(removal);
             }
             Waiting::Admit(request, _) => admissions.push(&**request),
-            Waiting::Read(keys, _) => reads.push(keys),
+            Waiting::Read(look, _) => reads.push(look),
             Waiting::Purge(now, keep) => purges.push((*now, *keep)),
             Waiting::Flush(_) => (),
         }
@@ -78,16 +82,32 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
     backend.begin()?;
     backend.put(&puts.into_values().collect::<Vec<_>>())?;
     backend.remove(&removals.into_values().flatten().collect::<Vec<_>>())?;
-    let rows = reads.into_iter().map(|keys| backend.read(&keys.iter().collect::<Vec<_>>()));
-    let rows = rows.collect::<Result<_, _>>()?;
+    let rows = reads.into_iter().map(|look| look_up(backend, look)).collect::<Result<_, _>>()?;
     let verdicts = admit(backend, &admissions)?;
     for (now, keep) in purges {
         for of in Aggregate::ALL {
-            backend.purge(of, keep.until(of, now), PURGED_TOGETHER)?;
+            backend.purge(of, until(keep, of, now), PURGED_TOGETHER)?;
         }
     }
     backend.commit()?;
     Ok(Told { verdicts, rows })
+}
+
+fn look_up<B: Backend>(backend: &mut B, look: &Look) -> Result<Vec<Row>, B::Error> {
+    let mut rows = Vec::new();
+    match look {
+        Look::At(keys) => return backend.read(&keys.iter().collect::<Vec<_>>()),
+        Look::Of(people) => {
+            for of in Aggregate::PERSONAL {
+                rows.append(&mut backend.find(of, people)?);
+            }
+        }
+        Look::Forgotten { first } if backend.alone() && !first => (),
+        Look::Forgotten { .. } => {
+            backend.load(Aggregate::Forgotten, FORGOTTEN_MAX, &mut |row| rows.push(row))?;
+        }
+    }
+    Ok(rows)
 }
 
 /// Decides admissions, and puts what leaves.
