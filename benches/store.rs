@@ -166,7 +166,12 @@ fn admission(number: u64) -> Admission {
     let tuple = tuple(number);
     let needs = vec![
         Need::NotHeld(HoldKey::Tuple(tuple)),
-        Need::Uncontradicted(tuple, channel.clone(), Some(Road::new("road"))),
+        Need::Uncontradicted {
+            tuple,
+            channel: channel.clone(),
+            road: Some(Road::new("road")),
+            since: NOW,
+        },
     ];
     let scenario = Scenario::Debit;
     let order = Some(OrderKey { channel, merchant: None, scenario, confirms: false, order });

@@ -10,3 +10,6 @@ CREATE INDEX waiting_binds_person ON waiting_binds ((value::json #>> '{1,0,perso
     WHERE (value::json #>> '{1,0,person}') IS NOT NULL;
 CREATE INDEX holds_person ON holds ((value::json #>> '{person}'))
     WHERE (value::json #>> '{person}') IS NOT NULL;
+-- What tells the keys of fingerprints from others, by number.
+CREATE TABLE fingerprint_keys (key TEXT COLLATE "C" PRIMARY KEY, until BIGINT, value TEXT NOT NULL);
+CREATE INDEX fingerprint_keys_until ON fingerprint_keys (until) WHERE until IS NOT NULL;

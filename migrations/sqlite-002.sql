@@ -10,3 +10,6 @@ CREATE INDEX waiting_binds_person ON waiting_binds (json_extract(value, '$[1][0]
     WHERE json_extract(value, '$[1][0].person') IS NOT NULL;
 CREATE INDEX holds_person ON holds (json_extract(value, '$.person'))
     WHERE json_extract(value, '$.person') IS NOT NULL;
+-- What tells the keys of fingerprints from others, by number.
+CREATE TABLE fingerprint_keys (key TEXT PRIMARY KEY, until INTEGER, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX fingerprint_keys_until ON fingerprint_keys (until) WHERE until IS NOT NULL;

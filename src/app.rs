@@ -24,6 +24,7 @@ use crate::route::Candidate;
 use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
 use crate::store::Store;
+use crate::store::keys::{self, KeysError};
 use crate::store::memory::{self, MemoryStore};
 use crate::store::postgres::{self, Postgres};
 use crate::store::segment::SegmentError;
@@ -64,6 +65,9 @@ pub enum StartError {
     /// What it keeps cannot be read.
     #[error(transparent)]
     LoadShared(#[from] memory::LoadError<postgres::Error>),
+    /// It was written under other keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// Something panicked that must not.
     #[error("the store's thread panicked")]
     Panicked,
@@ -121,11 +125,16 @@ fn store(config: &Config, metrics: Arc<Metrics>) -> Result<MemoryStore, StartErr
             tracing::warn!("no `[store]`: what is learned is gone with the process");
             return Ok(MemoryStore::new(limits));
         }
-        Storage::File(path) => MemoryStore::open(limits, sqlite::open(path)?, on_commit)?,
+        Storage::File(path) => {
+            let mut backend = sqlite::open(path)?;
+            keys::check(&mut backend, &config.keys)?;
+            MemoryStore::open(limits, backend, on_commit)?
+        }
         // Its client has a runtime of its own, which must not be driven on a thread of ours.
-        Storage::Postgres { config, authorities } => std::thread::scope(|scope| {
+        Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let opening = scope.spawn(|| {
-                let backend = Postgres::open((**config).clone(), authorities)?;
+                let mut backend = Postgres::open((**place).clone(), authorities)?;
+                keys::check(&mut backend, &config.keys)?;
                 Ok(MemoryStore::open(limits, backend, on_commit)?)
             });
             opening.join().unwrap_or_else(|_| Err(StartError::Panicked))
@@ -222,7 +231,7 @@ fn service(config: &Config, lasting: &Lasting) -> Result<Service, StartError> {
             ..Settings::default()
         },
         providers: providers(config)?,
-        fingerprinter: config.fingerprinter.clone(),
+        keys: config.keys.clone(),
         store: lasting.store.clone(),
         metrics: lasting.metrics.clone(),
         clock: lasting.clock.clone(),

@@ -92,14 +92,14 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         channels.insert(name, channel);
     }
     let unused = unused.into_iter().map(|(name, protocol)| (name, protocol.profile)).collect();
-    match (deployment.listen, deployment.fingerprinter, desk.into_problems()) {
-        (Some(listen), Some(fingerprinter), problems) if problems.is_empty() => Ok(Config {
+    match (deployment.listen, deployment.keys, desk.into_problems()) {
+        (Some(listen), Some(keys), problems) if problems.is_empty() => Ok(Config {
             listen,
             limits: deployment.limits,
             drain: deployment.drain,
             store: deployment.store,
             keep: deployment.keep,
-            fingerprinter,
+            keys,
             channels,
             unused,
             passthrough: deployment.passthrough,

@@ -1,4 +1,5 @@
 //! Keyed fingerprints and sealed payloads, named by mechanism. Pure: keys are handed in as bytes.
 
 pub mod fingerprint;
+pub mod keys;
 pub mod seal;

@@ -13,7 +13,7 @@ pub mod refusal;
 pub mod settle;
 pub mod verify;
 
-use crate::crypto::fingerprint::Fingerprinter;
+use crate::crypto::keys::Keys;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::id::{AgreementId, ChannelName, PaymentId};
 use crate::domain::payment::Standing;
@@ -111,8 +111,8 @@ pub struct Service {
     pub settings: Settings,
     /// Who can be asked.
     pub providers: Vec<Entry>,
-    /// Makes the only form in which elements are remembered.
-    pub fingerprinter: Fingerprinter,
+    /// Make the only form in which elements are remembered.
+    pub keys: Keys,
     /// What is remembered.
     pub store: Arc<dyn Store>,
     /// What is counted.

@@ -2,6 +2,7 @@
 
 pub mod journal;
 mod keep;
+pub mod keys;
 pub mod memory;
 pub mod person;
 pub mod postgres;
@@ -78,6 +79,8 @@ pub trait EvidenceStore: Send + Sync {
     ) -> Option<Evidence>;
     /// Keeps evidence on a `person`; an answer supersedes what was asked before it, and the contradictions of that time.
     fn put_evidence(&self, tuple: Fingerprint, person: Option<Fingerprint>, evidence: Evidence);
+    /// Keeps what is known under `from` under `to` as well, which is the same tuple under another key.
+    fn carry_evidence(&self, from: &Fingerprint, to: Fingerprint, person: Option<Fingerprint>);
     /// An outcome of `channel` at `at` contradicts the evidence for that channel and its road.
     fn contradict(
         &self,
@@ -97,9 +100,10 @@ struct Contradiction {
 }
 
 impl Contradiction {
-    /// Whether the evidence is no evidence at `channel` for it.
-    fn holds_for(&self, channel: &ChannelName, road: Option<&Road>) -> bool {
-        self.channel == *channel || (road.is_some() && self.road.as_ref() == road)
+    /// Whether evidence that was asked for at `since` is no evidence at `channel` for it.
+    fn holds_for(&self, channel: &ChannelName, road: Option<&Road>, since: Timestamp) -> bool {
+        self.at >= since
+            && (self.channel == *channel || (road.is_some() && self.road.as_ref() == road))
     }
 }
 
@@ -112,6 +116,9 @@ pub struct Agreement {
     pub tuple: Option<(Fingerprint, ElementSet)>,
     /// The card that was bound.
     pub card: Option<Fingerprint>,
+    /// The same card under other keys that are read: what is bound with those closes with this one. Only until it is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_cards: Vec<Fingerprint>,
     /// Who bound it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<Fingerprint>,
@@ -161,6 +168,16 @@ pub trait HoldStore: Send + Sync {
     fn holds(&self, now: Timestamp) -> Vec<Hold>;
 }
 
+/// The same elements under another key that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Other {
+    /// Their tuple.
+    pub tuple: Fingerprint,
+    /// The tuple as told by the merchant to the channel, where the core told any of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Fingerprint>,
+}
+
 /// What is compared with the outcome of a payment, and what it bears upon: outcomes come late, and more than once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "snake_case")]
@@ -179,9 +196,15 @@ pub struct Stakes {
     /// The tuple as told by this merchant to this channel, where the core told any of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<Fingerprint>,
+    /// Tuple and told under the other keys that are read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Other>,
     /// The card.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub card: Option<Fingerprint>,
+    /// The card under the other keys that are read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_cards: Vec<Fingerprint>,
     /// The person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub person: Option<Fingerprint>,

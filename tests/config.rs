@@ -102,9 +102,13 @@ fn certificate(key: &PKey<Private>) -> String {
 
 fn check([hefu, policy, channel, codes]: [&str; 4], expected: Expect) {
     let dir = directory(hefu, policy, channel, codes);
+    expect_told(config::load(dir.path()), expected);
+}
+
+fn expect_told(loaded: Result<Config, Problems>, expected: Expect) {
     let line =
         |problem: &config::Problem| format!("{}:{} {problem}\n", problem.file(), problem.place().0);
-    let found = match config::load(dir.path()) {
+    let found = match loaded {
         Ok(_) => "no problem".to_owned(),
         Err(problems) => problems.iter().map(line).collect(),
     };
@@ -379,6 +383,65 @@ fn what_is_wrong_with_how_long_things_are_kept_is_found() {
         "evidence = '30d'",
         expect![[r#"
         hefu.toml:4 unknown key `evidence`
+    "#]],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_other_keys_is_found() {
+    let check = |keys: &str, expected| {
+        let dir = directory("", "", "", "");
+        fs::write(dir.path().join("other.fpk"), "fedcba9876543210fedcba9876543210").unwrap();
+        let hefu = fs::read_to_string(dir.path().join("hefu.toml")).unwrap();
+        let inline = format!("fingerprint_key_id = 1, other_keys = [\n{keys}\n] }}");
+        let hefu = hefu.replace("fingerprint_key_id = 1 }", &inline);
+        fs::write(dir.path().join("hefu.toml"), hefu).unwrap();
+        let found = config::load(dir.path());
+        expect_told(found, expected);
+    };
+    let other = "id = 2, file = 'other.fpk'";
+    check(&format!("{{ {other}, until = '2027-03-01' }}"), expect!["no problem"]);
+    check(&format!("{{ {other} }}, {{ id = 3 }}"), expect!["no problem"]);
+    check(
+        &format!("{{ {other}, until = 'soon' }}"),
+        expect![[r#"
+        hefu.toml:3 `soon` is not a date
+    "#]],
+    );
+    check(
+        "{ file = 'other.fpk' }",
+        expect![[r#"
+        hefu.toml:3 `id` is missing
+    "#]],
+    );
+    check(
+        "{ id = 1, file = 'other.fpk' }",
+        expect![[r#"
+        hefu.toml:3 two fingerprint keys with number 1
+    "#]],
+    );
+    check(
+        "{ id = 2, file = 'fingerprint.key' }",
+        expect![[r#"
+        hefu.toml:3 one fingerprint key with two numbers
+    "#]],
+    );
+    check(
+        "{ id = 2, until = '2027-03-01' }",
+        expect![[r#"
+        hefu.toml:3 a key that is not there is read by nobody
+    "#]],
+    );
+    check(
+        &format!("{{ {other} }},\n{{ id = 2 }}"),
+        expect![[r#"
+        hefu.toml:4 two fingerprint keys with number 2
+    "#]],
+    );
+    check(
+        "{ id = 2, file = 'policy.toml' }",
+        expect![[r#"
+        hefu.toml:3 a fingerprint key needs at least 32 bytes
     "#]],
     );
 }

@@ -9,6 +9,8 @@ mod evidence;
 mod forget;
 #[path = "service/holds.rs"]
 mod holds;
+#[path = "service/keys.rs"]
+mod keys;
 #[path = "service/lasting.rs"]
 mod lasting;
 #[path = "service/queries.rs"]
@@ -19,6 +21,8 @@ mod told;
 use async_trait::async_trait;
 use expect_test::{Expect, expect};
 use hefu::config;
+use hefu::crypto::fingerprint::Fingerprinter;
+use hefu::crypto::keys::Keys;
 use hefu::domain::answer::Answer;
 use hefu::domain::clock::{Clock, Timestamp};
 use hefu::domain::element::{Element, ElementSet};
@@ -134,7 +138,16 @@ fn world_within(binding: Binding, settings: Settings, limits: Limits) -> World {
     world_over(MemoryStore::new(limits), binding, settings)
 }
 
+/// The key with a number.
+fn key(number: u8) -> Fingerprinter {
+    Fingerprinter::new(KeyId(number.into()), &[6 + number; 32]).unwrap()
+}
+
 fn world_over(store: MemoryStore, binding: Binding, settings: Settings) -> World {
+    world_keyed(store, binding, settings, key(1).into())
+}
+
+fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: Keys) -> World {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/config");
     let dir = tempfile::tempdir().unwrap();
     for file in ["hefu.toml", "policy.toml", "channels/acme.toml", "codes/acme.toml"] {
@@ -155,7 +168,7 @@ fn world_over(store: MemoryStore, binding: Binding, settings: Settings) -> World
         policy: config.policy,
         settings,
         providers: vec![entry(&first, 1), entry(&second, 2)],
-        fingerprinter: hefu::crypto::fingerprint::Fingerprinter::new(KeyId(1), &[7; 32]).unwrap(),
+        keys,
         store: Arc::new(store),
         metrics: Arc::new(Metrics::new().unwrap()),
         clock: clock.clone(),

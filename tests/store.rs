@@ -9,6 +9,8 @@ mod cluster;
 mod contract;
 #[path = "store/forget.rs"]
 mod forget;
+#[path = "store/keys.rs"]
+mod keys;
 #[path = "store/lost.rs"]
 mod lost;
 #[path = "store/place.rs"]

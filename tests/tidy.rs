@@ -11,7 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["domain"]),
     ("route", &["domain"]),
     ("reconcile", &["domain"]),
-    ("store", &["domain", "policy", "reconcile"]),
+    ("store", &["crypto", "domain", "policy", "reconcile"]),
     ("provider", &["crypto", "domain", "message"]),
     ("metrics", &["domain", "policy", "reconcile"]),
     (

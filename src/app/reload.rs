@@ -2,7 +2,7 @@
 
 use super::{Running, StartError};
 use crate::config::{Config, Problems};
-use crate::crypto::fingerprint::Fingerprinter;
+use crate::crypto::keys::Keys;
 
 /// Why the old configuration stays.
 #[derive(Debug, thiserror::Error)]
@@ -24,10 +24,10 @@ pub enum ReloadError {
     Nobody,
 }
 
-/// What a running process cannot change: sockets are bound once, and what is remembered is remembered under one key.
+/// What a running process cannot change: sockets are bound once, and a store is checked against its keys when it is opened.
 pub(super) struct Fixed {
     values: Vec<(&'static str, String)>,
-    fingerprinter: Fingerprinter,
+    keys: Keys,
 }
 
 impl Fixed {
@@ -41,7 +41,7 @@ impl Fixed {
             ("store.keep", format!("{:?}", config.keep)),
             ("limits.connections", config.limits.connections.to_string()),
         ];
-        Self { values, fingerprinter: config.fingerprinter.clone() }
+        Self { values, keys: config.keys.clone() }
     }
 
     /// The keys in which `other` differs.
@@ -49,8 +49,8 @@ impl Fixed {
         let values = self.values.iter().zip(&other.values);
         let mut keys: Vec<_> =
             values.filter(|(old, new)| old != new).map(|((key, _), _)| *key).collect();
-        if !self.fingerprinter.is_same(&other.fingerprinter) {
-            keys.push("secrets.fingerprint_key_file");
+        if !self.keys.is_same(&other.keys) {
+            keys.push("secrets");
         }
         keys
     }

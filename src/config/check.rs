@@ -7,6 +7,7 @@ pub(super) mod message;
 pub(super) mod place;
 pub(super) mod policy;
 pub(super) mod provider;
+mod secrets;
 pub(super) mod store;
 
 use super::read::{At, Sheet};

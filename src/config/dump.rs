@@ -2,6 +2,7 @@
 
 use super::settings::{Channel, ChannelMode, Config, Passthrough, Provider, Upstream};
 use super::text::{AdminAddress, format_word};
+use crate::domain::clock::Timestamp;
 use crate::message::profile::{Message, Profile};
 use crate::policy::{Policy, ScenarioPolicy};
 use serde_json::{Map, Value, json};
@@ -30,7 +31,7 @@ impl Config {
             "drain": { "idle": time(self.drain.idle), "deadline": time(self.drain.deadline) },
             "store": self.store.to_string(),
             "keep": { "payments": time(self.keep.payments), "charges": time(self.keep.charges) },
-            "secrets": { "fingerprint_key": MASK },
+            "secrets": { "fingerprint_key": MASK, "fingerprint_key_id": self.keys.current.id().0, "other_keys": self.keys.others.iter().map(|other| json!({ "id": other.id.0, "until_ms": other.until.map(Timestamp::as_millis) })).collect::<Vec<_>>() },
             "channels": self.channels.iter().map(|(name, channel)| (name.to_string(), dump_channel(channel))).collect::<Map<_, _>>(),
             "unused": self.unused.keys().map(ToString::to_string).collect::<Vec<_>>(),
             "passthrough": self.passthrough.iter().map(dump_passthrough).collect::<Vec<_>>(),

@@ -7,6 +7,7 @@ pub(super) mod codes;
 
 use super::read::At;
 use super::text::{AdminAddress, Host, InDoubt, Name, RoutePath, Size, Text};
+use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
 use crate::domain::payment::Scenario;
 use crate::policy::Effect;
@@ -148,6 +149,21 @@ pub(super) struct SecretsFile {
     /// The number of that key; a new key gets a new number.
     #[schemars(required)]
     pub(super) fingerprint_key_id: Option<u16>,
+    /// The keys before it, and the one to come: nothing is written with them, and what is under them is found.
+    pub(super) other_keys: Vec<At<OtherKeyFile>>,
+}
+
+/// `[[secrets.other_keys]]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct OtherKeyFile {
+    /// Its number.
+    #[schemars(required)]
+    pub(super) id: Option<u16>,
+    /// The key; left out once it is given up, and nothing under it can be found any more.
+    pub(super) file: Option<FilePath>,
+    /// Until when evidence and holds are looked up under it too; for ever where absent.
+    pub(super) until: Option<At<Text<Timestamp>>>,
 }
 
 /// `[channels.NAME]`

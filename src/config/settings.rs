@@ -1,7 +1,7 @@
 //! The checked configuration, and its defaults. Whoever holds a value of these types need not check it again.
 
 use super::text::{AdminAddress, InDoubt};
-use crate::crypto::fingerprint::Fingerprinter;
+use crate::crypto::keys::Keys;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{ChannelName, ProviderName};
 use crate::domain::keep::Keep;
@@ -29,8 +29,8 @@ pub struct Config {
     pub store: Storage,
     /// How long it is kept.
     pub keep: Keep,
-    /// Makes fingerprints.
-    pub fingerprinter: Fingerprinter,
+    /// Make fingerprints.
+    pub keys: Keys,
     /// The channels in use.
     pub channels: BTreeMap<ChannelName, Channel>,
     /// Profiles of channels that are not in use; `hefu extract` reads them.

@@ -1,6 +1,7 @@
 //! Texts with a meaning: words, durations, sizes, paths, addresses. Each is checked where it is read.
 
 use super::problem::suggest;
+use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
 use crate::domain::identity::IdType;
 use crate::domain::money::Unit;
@@ -12,6 +13,8 @@ use crate::message::path::Path;
 use crate::message::profile::{Format, Place};
 use crate::policy::Effect;
 use encoding_rs::Encoding;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use jiff::{Span, SpanRelativeTo};
 use regex::{Regex, RegexBuilder};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -198,6 +201,19 @@ impl Meaning for Duration {
         let span: Span = text.parse().map_err(|_| hint())?;
         let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| hint())?;
         Self::try_from(duration).map_err(|_| "a duration is not negative".to_owned())
+    }
+}
+
+impl Meaning for Timestamp {
+    const WHAT: &'static str = "a date";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let date = text.parse::<Date>().and_then(|date| date.to_zoned(TimeZone::UTC));
+        let at = text.parse::<jiff::Timestamp>().or(date.map(|date| date.timestamp()));
+        let ms = at.ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
+        let hint =
+            "write a date as `2027-03-01` (its beginning, UTC) or `2027-03-01T08:00:00+08:00`";
+        ms.map(Self::from_millis).ok_or_else(|| hint.to_owned())
     }
 }
 
@@ -396,6 +412,17 @@ mod tests {
         check("1h 30m", Some("5400000"));
         check("PT3S", Some("3000"));
         for wrong in ["", "3", "3 apples", "-3s", "3s ago", "1mo", "1y", "three seconds"] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn a_date_is_a_day_or_an_instant() {
+        let check =
+            |text, expected| check(text, |at: Timestamp| at.as_millis().to_string(), expected);
+        check("2027-03-01", Some("1803859200000"));
+        check("2027-03-01T08:00:00+08:00", Some("1803859200000"));
+        for wrong in ["", "soon", "1.3.2027", "2027-02-30", "1969-12-31"] {
             check(wrong, None);
         }
     }

@@ -70,12 +70,14 @@ impl Service {
         let agreement = Agreement {
             merchant: given(&told.merchant).map(|text| MerchantId(text.into())),
             tuple: self
-                .fingerprinter
+                .keys
+                .current
                 .tuple(&elements, set)
                 .filter(|_| whole)
                 .map(|tuple| (tuple, set)),
-            card: elements.pan.as_ref().map(|pan| self.fingerprinter.card(pan)),
-            person: self.fingerprinter.person(&elements),
+            card: elements.pan.as_ref().map(|pan| self.keys.current.card(pan)),
+            other_cards: Vec::new(),
+            person: self.keys.current.person(&elements),
             bank: elements.pan.as_ref().map(|pan| Bank::new(pan.bin())),
             asserted: ElementSet::EMPTY,
             verified: None,

@@ -1,5 +1,6 @@
 //! Facts: what a decision rests on, from the message, from what is remembered, and from whom may be asked.
 
+use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::answer::Answer;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId};
@@ -9,10 +10,10 @@ use crate::message::profile::Message;
 use crate::policy::{self, Basis, Verification};
 use crate::reconcile::hold::HoldKey;
 use crate::service::judge::Judging;
-use crate::service::verify::{Gathered, Question};
+use crate::service::verify::{About, Gathered, Question};
 use crate::service::{Channel, Service};
 use crate::store::row::RowKey;
-use crate::store::{Agreement, Evidence};
+use crate::store::{Agreement, Evidence, Other};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -27,7 +28,11 @@ pub(crate) struct Known {
     pub(crate) asserted: ElementSet,
     /// The tuple as told by this merchant to this channel, where the core told any of it.
     pub(crate) told: Option<Fingerprint>,
+    /// Tuple and told under the other keys that are read.
+    pub(crate) others: Vec<Other>,
     pub(crate) card: Option<Fingerprint>,
+    /// The card under the other keys that are read.
+    pub(crate) other_cards: Vec<Fingerprint>,
     /// By what is found what is kept of them.
     pub(crate) person: Option<Fingerprint>,
     pub(crate) bank: Option<Bank>,
@@ -49,8 +54,7 @@ impl Service {
     ) -> (Basis, Known) {
         let Judging { channel, message, .. } = judging;
         let payment = &part.payment;
-        let mut known = self.fingerprints(part);
-        known.told = self.told(channel, &known);
+        let mut known = self.fingerprints(channel, part);
         if payment.scenario == Scenario::Verify {
             return (Basis::Passing, known);
         }
@@ -67,7 +71,7 @@ impl Service {
                 standing = Standing::Unknown;
             }
             if let Some(agreement) = agreement.filter(|_| !known.foreign) {
-                known.tuple = agreement.tuple;
+                (known.tuple, known.others) = (agreement.tuple, Vec::new());
                 (known.asserted, known.told) = (agreement.asserted, None);
                 (known.card, known.person) = (agreement.card, agreement.person);
                 known.bank = agreement.bank;
@@ -95,7 +99,7 @@ impl Service {
             return match waiting {
                 Some(bind) => {
                     let mut known = Known { order: known.order, ..Known::from(bind) };
-                    known.told = self.told(channel, &known);
+                    known.told = told(channel, &known, &self.keys.current);
                     (Basis::ConfirmsPermitted, known)
                 }
                 None => (Basis::ConfirmsUnseen, known),
@@ -126,8 +130,11 @@ impl Service {
             channel,
             elements: &payment.elements,
             set,
-            tuple,
-            person: known.person,
+            about: About {
+                tuple,
+                others: known.others.iter().map(|other| other.tuple).collect(),
+                person: known.person,
+            },
             may_ask: mode == Mode::Enforce && !stopped,
             deadline,
         };
@@ -147,7 +154,7 @@ impl Service {
         }
     }
 
-    fn fingerprints(&self, part: &Part) -> Known {
+    fn fingerprints(&self, channel: &Channel, part: &Part) -> Known {
         let payment = &part.payment;
         let carried = payment.elements.set();
         let set = if payment.scenario == Scenario::Verify {
@@ -158,25 +165,27 @@ impl Service {
             policy::set_to_verify(&self.policy, payment.scenario, carried)
         };
         let pan = payment.elements.pan.as_ref();
-        Known {
+        let under = |key: &Fingerprinter| Some((key.tuple(&payment.elements, set?)?, set?));
+        let key = &self.keys.current;
+        let mut known = Known {
             merchant: payment.merchant.clone(),
             order: payment.order.clone(),
-            tuple: set
-                .and_then(|set| Some((self.fingerprinter.tuple(&payment.elements, set)?, set))),
+            tuple: under(key),
             asserted: payment.asserted,
-            card: pan.map(|pan| self.fingerprinter.card(pan)),
-            person: self.fingerprinter.person(&payment.elements),
+            card: pan.map(|pan| key.card(pan)),
+            person: key.person(&payment.elements),
             bank: pan.map(|pan| Bank::new(pan.bin())),
             ..Known::default()
+        };
+        known.told = told(channel, &known, key);
+        for other in self.keys.read_at(self.now()) {
+            if let Some((tuple, set)) = under(other) {
+                let known_so = Known { tuple: Some((tuple, set)), ..known.clone() };
+                known.others.push(Other { tuple, told: told(channel, &known_so, other) });
+            }
+            known.other_cards.extend(pan.map(|pan| other.card(pan)));
         }
-    }
-
-    /// What a hold is on where the channel may have read other elements than the core told: nobody else's tuple.
-    fn told(&self, channel: &Channel, known: &Known) -> Option<Fingerprint> {
-        let (tuple, set) = known.tuple?;
-        let merchant = known.merchant.as_ref().map_or("", |merchant| &merchant.0);
-        let told = || format!("{}\n{merchant}\n{tuple}", channel.name());
-        known.asserted.meets(set).then(|| self.fingerprinter.text("told", &told()))
+        known
     }
 
     pub(crate) fn standing(
@@ -234,6 +243,14 @@ impl Service {
     }
 }
 
+/// What a hold is on where the channel may have read other elements than the core told: nobody else's tuple.
+fn told(channel: &Channel, known: &Known, key: &Fingerprinter) -> Option<Fingerprint> {
+    let (tuple, set) = known.tuple?;
+    let merchant = known.merchant.as_ref().map_or("", |merchant| &merchant.0);
+    let told = || format!("{}\n{merchant}\n{tuple}", channel.name());
+    known.asserted.meets(set).then(|| key.text("told", &told()))
+}
+
 impl From<Agreement> for Known {
     fn from(bind: Agreement) -> Self {
         Self {
@@ -241,6 +258,7 @@ impl From<Agreement> for Known {
             tuple: bind.tuple,
             asserted: bind.asserted,
             card: bind.card,
+            other_cards: bind.other_cards,
             person: bind.person,
             bank: bind.bank,
             verified: bind.verified,
@@ -257,6 +275,8 @@ pub(crate) fn hold_keys(
 ) -> impl Iterator<Item = HoldKey> {
     let agreement = agreement.map(|id| HoldKey::Agreement(channel.clone(), id.clone()));
     let tuples = known.tuple.map(|(tuple, _)| tuple).into_iter().chain(known.told);
+    let others = known.others.iter().flat_map(|other| [Some(other.tuple), other.told]).flatten();
+    let tuples = tuples.chain(others);
     agreement.into_iter().chain(tuples.map(HoldKey::Tuple))
 }
 

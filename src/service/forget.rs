@@ -1,5 +1,6 @@
 //! Forgetting a person: what was learned of them goes. Their payments stay, without an element.
 
+use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::element::{Elements, InvalidElement};
 use crate::domain::id::Fingerprint;
 use crate::domain::identity::{IdNumber, IdType};
@@ -108,8 +109,9 @@ impl Service {
             let pan = Pan::parse(pan, AccountKind::Debit)?;
             handles.push(Elements { pan: Some(pan), ..Elements::default() });
         }
-        let people: Vec<_> =
-            handles.iter().filter_map(|handle| self.fingerprinter.person(handle)).collect();
+        let of =
+            |key: &Fingerprinter| handles.iter().filter_map(|handle| key.person(handle)).collect();
+        let people: Vec<_> = self.keys.all().flat_map(|key| -> Vec<_> { of(key) }).collect();
         if people.is_empty() { Err(ForgetError::Nobody) } else { Ok(people) }
     }
 }

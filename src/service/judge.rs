@@ -320,14 +320,20 @@ impl Draft {
         let quoted = self.basis == Basis::Agreement(Standing::Good);
         let quoted = self.agreement.as_ref().filter(|_| quoted);
         let answered = matches!(self.basis, Basis::Verified(Verification::Answered(_)));
+        let evidence = self.known.verified.as_ref().filter(|_| answered);
         let road = &channel.profile.road;
         holds
             .chain(quoted.map(|id| Need::Open(name.clone(), id.clone())))
-            .chain(
-                tuple
-                    .filter(|_| answered)
-                    .map(|tuple| Need::Uncontradicted(tuple, name.clone(), road.clone())),
-            )
+            .chain(evidence.into_iter().flat_map(|evidence| {
+                let since = evidence.at;
+                let others = self.known.others.iter().map(|other| other.tuple);
+                tuple.into_iter().chain(others).map(move |tuple| Need::Uncontradicted {
+                    tuple,
+                    channel: name.clone(),
+                    road: road.clone(),
+                    since,
+                })
+            }))
             .collect()
     }
 
@@ -358,7 +364,9 @@ impl Draft {
             tuple: known.tuple,
             asserted: known.asserted,
             told: known.told,
+            others: known.others.clone(),
             card: known.card,
+            other_cards: known.other_cards.clone(),
             person: known.person,
             bank: known.bank.clone(),
             agreement: self.agreement.clone(),

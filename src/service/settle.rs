@@ -13,8 +13,9 @@ use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
 use crate::reconcile::{self, Expected, Finding, Verified};
 use crate::service::annotate::{self, Annotations};
 use crate::service::judge::{Judged, Pending};
+use crate::service::verify::About;
 use crate::service::{Channel, Service};
-use crate::store::{Agreement, Evidence, Record, Unmapped, Witness};
+use crate::store::{Agreement, Evidence, Other, Record, Unmapped, Witness};
 
 /// What became of a message after its permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,9 +227,13 @@ impl Service {
         let Some((tuple, set)) = record.stakes.tuple else { return false };
         let proven = record.stakes.proves.is_superset(set);
         if proven {
-            let read = record.stakes.checks.is_superset(set).then_some(tuple);
-            for tuple in read.into_iter().chain(record.stakes.told) {
-                self.end_hold_before(&HoldKey::Tuple(tuple), record.at);
+            let stakes = &record.stakes;
+            let read = stakes.checks.is_superset(set);
+            let current = Other { tuple, told: stakes.told };
+            for other in std::iter::once(&current).chain(&stakes.others) {
+                for tuple in Some(other.tuple).filter(|_| read).into_iter().chain(other.told) {
+                    self.end_hold_before(&HoldKey::Tuple(tuple), record.at);
+                }
             }
         }
         proven
@@ -265,6 +270,7 @@ impl Service {
             tuple: known.tuple,
             asserted: known.asserted,
             card: known.card,
+            other_cards: known.other_cards.clone(),
             person: known.person,
             bank: known.bank.clone(),
             good: verified.is_some(),
@@ -294,9 +300,13 @@ impl Service {
         } else {
             self.settings.other_valid_for
         };
+        let stakes = &record.stakes;
         self.learn(
-            tuple,
-            record.stakes.person,
+            &About {
+                tuple,
+                others: stakes.others.iter().map(|other| other.tuple).collect(),
+                person: stakes.person,
+            },
             Evidence {
                 answer,
                 elements,

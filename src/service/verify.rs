@@ -37,6 +37,24 @@ pub enum Gathered {
     NotAsked,
 }
 
+/// What evidence is about, as fingerprints.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The tuple.
+    pub tuple: Fingerprint,
+    /// The same tuple under the other keys that are read.
+    pub others: Vec<Fingerprint>,
+    /// By what is found what is kept of the person.
+    pub person: Option<Fingerprint>,
+}
+
+impl About {
+    /// What may be held of it.
+    fn holds(&self) -> impl Iterator<Item = HoldKey> {
+        std::iter::once(self.tuple).chain(self.others.iter().copied()).map(HoldKey::Tuple)
+    }
+}
+
 /// The question that a message raises.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
@@ -46,10 +64,8 @@ pub struct Question<'a> {
     pub elements: &'a Elements,
     /// Which of them are to be verified.
     pub set: ElementSet,
-    /// Their fingerprint.
-    pub tuple: Fingerprint,
-    /// By what is found what is kept of the person.
-    pub person: Option<Fingerprint>,
+    /// Their fingerprints.
+    pub about: About,
     /// Whether providers may be asked.
     pub may_ask: bool,
     /// Until when an answer is waited for; after it nobody is asked.
@@ -63,8 +79,11 @@ impl Service {
     pub(crate) async fn gather(self: &Arc<Self>, question: &Question<'_>) -> Gathered {
         let mut kept = self.kept(question);
         if kept.is_none() {
-            self.fetch(RowKey::evidence(&question.tuple)).await;
+            self.fetch(RowKey::evidence(&question.about.tuple)).await;
             kept = self.kept(question);
+        }
+        if kept.is_none() {
+            kept = self.carried(question).await;
         }
         if let Some(kept) = kept {
             return kept;
@@ -95,9 +114,19 @@ impl Service {
         }
     }
 
+    /// The evidence that is known under another key; from then on it is known under this one.
+    async fn carried(&self, question: &Question<'_>) -> Option<Gathered> {
+        let About { tuple, others, person } = &question.about;
+        for other in others {
+            self.fetch(RowKey::evidence(other)).await;
+            self.store.carry_evidence(other, *tuple, *person);
+        }
+        if others.is_empty() { None } else { self.kept(question) }
+    }
+
     /// The evidence that is known already.
     fn kept(&self, question: &Question<'_>) -> Option<Gathered> {
-        let Question { channel, tuple, .. } = question;
+        let Question { channel, about: About { tuple, .. }, .. } = question;
         let road = channel.profile.road.as_ref();
         let evidence = self.store.evidence(tuple, channel.name(), road, self.now())?;
         self.metrics.on_evidence(EvidenceUse::Hit);
@@ -110,7 +139,7 @@ impl Service {
         question: &Question<'_>,
         providers: Vec<Arc<dyn Provider>>,
     ) -> watch::Receiver<Option<Gathered>> {
-        let vacant = match self.flights.entry(question.tuple) {
+        let vacant = match self.flights.entry(question.about.tuple) {
             Entry::Occupied(flight) => {
                 self.metrics.on_evidence(EvidenceUse::Coalesced);
                 return flight.get().clone();
@@ -124,22 +153,23 @@ impl Service {
         self.metrics.on_evidence(EvidenceUse::Miss);
         let (sender, receiver) = watch::channel(None);
         vacant.insert(receiver.clone());
-        let landing = Landing { flights: self.flights.clone(), tuple: question.tuple };
+        let landing = Landing { flights: self.flights.clone(), tuple: question.about.tuple };
         let inquiry = Inquiry {
             id: self.new_id(self.now()),
             elements: question.elements.restricted(question.set),
             set: question.set,
         };
-        let (service, person) = (self.clone(), question.person);
+        let (service, about) = (self.clone(), question.about.clone());
         tokio::spawn(async move {
-            let tuple = landing.tuple;
             // No deadline here: each provider has its own, and an answer that is paid for is kept however late it comes.
             let gathered = service.ask(&providers, &inquiry).await;
             if let Gathered::Evidence { evidence, .. } = &gathered {
                 // What another process was told meanwhile is the newer word too.
-                service.fetch(RowKey::evidence(&tuple)).await;
-                service.fetch(RowKey::hold(&HoldKey::Tuple(tuple))).await;
-                service.learn(tuple, person, evidence.clone());
+                service.fetch(RowKey::evidence(&about.tuple)).await;
+                for key in about.holds() {
+                    service.fetch(RowKey::hold(&key)).await;
+                }
+                service.learn(&about, evidence.clone());
             }
             sender.send_replace(Some(gathered));
             drop(landing);
@@ -217,21 +247,18 @@ impl Service {
     }
 
     /// Keeps evidence; a match settles what was held on its tuple, unless a channel spoke since it was asked for.
-    pub(crate) fn learn(
-        &self,
-        tuple: Fingerprint,
-        person: Option<Fingerprint>,
-        evidence: Evidence,
-    ) {
+    pub(crate) fn learn(&self, about: &About, evidence: Evidence) {
         let (matched, asked, now) = (evidence.answer == Answer::Match, evidence.at, self.now());
-        self.store.put_evidence(tuple, person, evidence);
-        let key = HoldKey::Tuple(tuple);
-        let Some(hold) = self.store.hold(&key, now) else { return };
-        if hold.since >= asked {
-            // There was no evidence yet that it could contradict.
-            self.store.contradict(&tuple, &hold.channel, None, hold.since);
-        } else if matched && self.store.evidence(&tuple, &hold.channel, None, now).is_some() {
-            self.end_hold(&key);
+        let tuple = about.tuple;
+        self.store.put_evidence(tuple, about.person, evidence);
+        for key in about.holds() {
+            let Some(hold) = self.store.hold(&key, now) else { continue };
+            if hold.since >= asked {
+                // There was no evidence yet that it could contradict.
+                self.store.contradict(&tuple, &hold.channel, None, hold.since);
+            } else if matched && self.store.evidence(&tuple, &hold.channel, None, now).is_some() {
+                self.end_hold(&key);
+            }
         }
     }
 

@@ -63,8 +63,17 @@ pub enum Need {
     NotHeld(HoldKey),
     /// The agreement that it rests on is not closed.
     Open(ChannelName, AgreementId),
-    /// The evidence that it rests on was not contradicted, at the channel or on its road.
-    Uncontradicted(Fingerprint, ChannelName, Option<Road>),
+    /// The evidence that it rests on was not contradicted since it was asked for, at the channel or on its road.
+    Uncontradicted {
+        /// Whose evidence, under any key.
+        tuple: Fingerprint,
+        /// The channel.
+        channel: ChannelName,
+        /// Its road.
+        road: Option<Road>,
+        /// When it was asked for.
+        since: Timestamp,
+    },
 }
 
 impl Need {
@@ -73,7 +82,7 @@ impl Need {
         match self {
             Self::NotHeld(key) => RowKey::hold(key),
             Self::Open(channel, id) => RowKey::agreement(channel, id),
-            Self::Uncontradicted(tuple, ..) => RowKey::evidence(tuple),
+            Self::Uncontradicted { tuple, .. } => RowKey::evidence(tuple),
         }
     }
 
@@ -85,10 +94,10 @@ impl Need {
                 let agreement = serde_json::from_str(&row.value);
                 agreement.is_ok_and(|(_, _, Closed { closed }): (Ignored, Ignored, _)| !closed)
             }
-            Self::Uncontradicted(_, channel, road) => {
+            Self::Uncontradicted { channel, road, since, .. } => {
                 let kept = serde_json::from_str(&row.value);
                 kept.is_ok_and(|(_, Contradicted { contradicted }): (Ignored, _)| {
-                    !contradicted.iter().any(|by| by.holds_for(channel, road.as_ref()))
+                    !contradicted.iter().any(|by| by.holds_for(channel, road.as_ref(), *since))
                 })
             }
         }
@@ -154,7 +163,7 @@ impl From<&Need> for Admitted {
     fn from(need: &Need) -> Self {
         match need {
             Need::NotHeld(_) => Self::Held,
-            Need::Open(..) | Need::Uncontradicted(..) => Self::Overtaken,
+            Need::Open(..) | Need::Uncontradicted { .. } => Self::Overtaken,
         }
     }
 }

@@ -15,10 +15,12 @@ pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
         | Aggregate::Waiting
         | Aggregate::Holds
         | Aggregate::Unmapped
-        | Aggregate::Forgotten => return now,
+        | Aggregate::Forgotten
+        | Aggregate::Keys => return now,
     };
     now.plus(PAYMENTS_KEPT).minus(kept)
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

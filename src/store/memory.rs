@@ -119,7 +119,7 @@ pub enum LoadError<E: std::error::Error> {
     Thread(#[source] io::Error),
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Kept {
     evidence: Evidence,
     contradicted: Vec<Contradiction>,
@@ -149,8 +149,13 @@ impl Kept {
         }
     }
 
-    fn is_contradicted(&self, channel: &ChannelName, road: Option<&Road>) -> bool {
-        self.contradicted.iter().any(|by| by.holds_for(channel, road))
+    fn is_contradicted(
+        &self,
+        channel: &ChannelName,
+        road: Option<&Road>,
+        since: Timestamp,
+    ) -> bool {
+        self.contradicted.iter().any(|by| by.holds_for(channel, road, since))
     }
 }
 
@@ -162,6 +167,9 @@ impl MemoryStore {
 
     /// Keeps evidence in memory, beside what is known of its tuple.
     fn learn(&self, tuple: Fingerprint, kept: Kept) {
+        if self.was_forgotten(kept.person, kept.evidence.at) {
+            return;
+        }
         if !has_room(&self.evidence, &tuple, self.limits.evidence) {
             let victim = self.evidence.iter().next().map(|entry| *entry.key());
             if let Some(victim) = victim {
@@ -179,7 +187,7 @@ impl MemoryStore {
         &self,
         channel: &ChannelName,
         id: AgreementId,
-        agreement: Agreement,
+        mut agreement: Agreement,
         closes_same_card: bool,
     ) -> Vec<AgreementId> {
         let key = (channel.clone(), id.clone());
@@ -188,14 +196,17 @@ impl MemoryStore {
         }
         let mut changed = Vec::new();
         if let Some(card) = agreement.card {
-            let card = (channel.clone(), agreement.merchant.clone(), card);
-            let mut earlier = self.by_card.entry(card).or_default();
+            let others = std::mem::take(&mut agreement.other_cards);
+            let of = |card| (channel.clone(), agreement.merchant.clone(), card);
             if closes_same_card {
-                changed = std::mem::take(&mut *earlier);
+                let cards = std::iter::once(card).chain(others);
+                let earlier = cards.filter_map(|card| self.by_card.remove(&of(card)));
+                changed.extend(earlier.flat_map(|(_, ids)| ids));
                 changed.retain(|earlier| *earlier != id);
             }
-            if !earlier.contains(&id) {
-                earlier.push(id.clone());
+            let mut same_card = self.by_card.entry(of(card)).or_default();
+            if !same_card.contains(&id) {
+                same_card.push(id.clone());
             }
         }
         for earlier in &changed {
@@ -222,14 +233,20 @@ impl EvidenceStore for MemoryStore {
         now: Timestamp,
     ) -> Option<Evidence> {
         let kept = self.evidence.get(tuple)?;
-        let contradicted = kept.is_contradicted(channel, road);
+        let contradicted = kept.is_contradicted(channel, road, kept.evidence.at);
         (now < kept.evidence.until && !contradicted).then(|| kept.evidence.clone())
     }
 
     fn put_evidence(&self, tuple: Fingerprint, person: Option<Fingerprint>, evidence: Evidence) {
-        if !self.was_forgotten(person, evidence.at) {
-            self.learn(tuple, Kept { evidence, contradicted: Vec::new(), person });
-            self.write_evidence(&tuple);
+        self.learn(tuple, Kept { evidence, contradicted: Vec::new(), person });
+        self.write_evidence(&tuple);
+    }
+
+    fn carry_evidence(&self, from: &Fingerprint, to: Fingerprint, person: Option<Fingerprint>) {
+        let known = self.evidence.get(from).map(|kept| Kept { person, ..kept.clone() });
+        if let Some(kept) = known {
+            self.learn(to, kept);
+            self.write_evidence(&to);
         }
     }
 

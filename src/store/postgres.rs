@@ -263,7 +263,8 @@ impl Backend for Postgres {
             | Aggregate::Inquiries
             | Aggregate::Charges
             | Aggregate::Unmapped
-            | Aggregate::Forgotten => return Ok(Vec::new()),
+            | Aggregate::Forgotten
+            | Aggregate::Keys => return Ok(Vec::new()),
         };
         let table = of.as_str();
         let sql = format!(

@@ -33,11 +33,13 @@ pub enum Aggregate {
     Unmapped,
     /// Who was forgotten.
     Forgotten,
+    /// What tells the keys of fingerprints from others.
+    Keys,
 }
 
 impl Aggregate {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Evidence,
         Self::Agreements,
         Self::Waiting,
@@ -49,6 +51,7 @@ impl Aggregate {
         Self::Charges,
         Self::Unmapped,
         Self::Forgotten,
+        Self::Keys,
     ];
 
     /// The kinds whose rows say whose they are.
@@ -68,6 +71,7 @@ impl Aggregate {
             Self::Charges => "charges",
             Self::Unmapped => "unmapped_codes",
             Self::Forgotten => "forgotten",
+            Self::Keys => "fingerprint_keys",
         }
     }
 }

@@ -289,7 +289,12 @@ async fn what_one_process_learned_binds_the_other() {
         let held = HoldKey::Tuple(tuple(1));
         let unheld = Need::NotHeld(held.clone());
         let open = Need::Open(channel.clone(), id.clone());
-        let unspoilt = Need::Uncontradicted(tuple(1), channel.clone(), Some(road.clone()));
+        let unspoilt = Need::Uncontradicted {
+            tuple: tuple(1),
+            channel: channel.clone(),
+            road: Some(road.clone()),
+            since: NOW,
+        };
         for (number, need) in (1..).zip([&unheld, &open, &unspoilt]) {
             assert_eq!(admit(number, need).await, Admitted::Yes, "nothing is known of it");
         }

@@ -1,6 +1,8 @@
 //! Where stores keep what they keep: in a file, or in a database that replicas share.
 
 use crate::cluster::{Cluster, apart};
+use hefu::crypto::keys::Keys;
+use hefu::store::keys::{self, KeysError};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::postgres::Postgres;
 use hefu::store::sqlite;
@@ -24,6 +26,18 @@ impl Place {
 
     pub(crate) fn open(&self) -> MemoryStore {
         self.open_within(Limits::default())
+    }
+
+    /// Whether the store may be opened with these keys.
+    pub(crate) fn check(&self, keys: &Keys) -> Result<(), KeysError> {
+        match self {
+            Self::File(dir) => {
+                keys::check(&mut sqlite::open(&dir.path().join("hefu.db")).unwrap(), keys)
+            }
+            Self::Shared(cluster) => {
+                apart(|| keys::check(&mut Postgres::open(cluster.config(), &[]).unwrap(), keys))
+            }
+        }
     }
 
     pub(crate) fn open_within(&self, limits: Limits) -> MemoryStore {

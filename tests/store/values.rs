@@ -48,6 +48,7 @@ pub(crate) fn agreement(card: u8) -> Agreement {
         merchant: Some(MerchantId("m".into())),
         tuple: Some((tuple(card), four())),
         card: Some(tuple(card)),
+        other_cards: Vec::new(),
         person: None,
         bank: Some(Bank::new("620000")),
         asserted: ElementSet::EMPTY,

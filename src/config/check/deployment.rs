@@ -1,8 +1,8 @@
 //! From `hefu.toml` to where this Hefu stands.
 
-use super::{place, store, within};
+use super::{place, secrets, store, within};
 use crate::config::file::{
-    DeployedFile, DrainFile, HefuFile, LimitsFile, ListenFile, ProviderFile, SecretsFile, Time,
+    DeployedFile, DrainFile, HefuFile, LimitsFile, ListenFile, ProviderFile, Time,
 };
 use crate::config::problem::suggest;
 use crate::config::read::{At, Sheet};
@@ -10,9 +10,9 @@ use crate::config::settings::{
     Admin, Drain, Limits, Listen, Passthrough, Patience, Provider, Storage, Upstream,
 };
 use crate::config::text::{Size, Text};
-use crate::crypto::fingerprint::Fingerprinter;
+use crate::crypto::keys::Keys;
 use crate::crypto::seal::OpeningKey;
-use crate::domain::id::{KeyId, ProviderName};
+use crate::domain::id::ProviderName;
 use crate::domain::keep::Keep;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -36,7 +36,7 @@ pub(crate) struct Deployment {
     pub(crate) drain: Drain,
     pub(crate) store: Storage,
     pub(crate) keep: Keep,
-    pub(crate) fingerprinter: Option<Fingerprinter>,
+    pub(crate) keys: Option<Keys>,
     pub(crate) passthrough: Vec<Passthrough>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Deploymen
         drain: drain(sheet, &file.drain),
         store: store::check(sheet, dir, &file.store),
         keep: store::keep(sheet, &file.store.keep),
-        fingerprinter: secrets.and_then(|secrets| fingerprinter(sheet, dir, secrets)),
+        keys: secrets.and_then(|at| secrets::keys(sheet, dir, at)),
         passthrough: read_passthrough(sheet, dir, file),
     }
 }
@@ -171,21 +171,6 @@ fn written(duration: Duration) -> String {
     let ms = duration.as_millis();
     let whole = units.iter().find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit));
     whole.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
-}
-
-fn fingerprinter(sheet: &mut Sheet, dir: &Path, at: &At<SecretsFile>) -> Option<Fingerprinter> {
-    let hint = "make a key with `openssl rand -hex 32` and name its file";
-    let path =
-        sheet.need(at.value.fingerprint_key_file.as_ref(), &at.span, "fingerprint_key_file", hint);
-    let hint = "number the key, from 1; a new key gets a new number";
-    let id = sheet.need(at.value.fingerprint_key_id, &at.span, "fingerprint_key_id", hint);
-    let path = path?;
-    let key = place::secret(sheet, dir, path)?;
-    let made = Fingerprinter::new(KeyId(id?), key.expose());
-    if let Err(error) = &made {
-        sheet.problem(&path.span, error.to_string(), "make one with `openssl rand -hex 32`");
-    }
-    made.ok()
 }
 
 fn read_passthrough(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Vec<Passthrough> {

@@ -1,6 +1,6 @@
 //! What the store in memory keeps in the journal behind it, and reads from there at the start; and admission.
 
-use super::{Kept, Limits, LoadError, MemoryStore, has_room};
+use super::{Limits, LoadError, MemoryStore, has_room};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AgreementId, ChannelName, Fingerprint, OrderId, PaymentId};
 use crate::domain::keep::{Keep, PAYMENTS_KEPT};
@@ -38,7 +38,9 @@ impl MemoryStore {
         for of in Aggregate::ALL {
             // Orders are looked up where they are claimed.
             let most = match of {
-                Aggregate::Orders | Aggregate::Charges | Aggregate::Forgotten => continue,
+                Aggregate::Orders | Aggregate::Charges | Aggregate::Forgotten | Aggregate::Keys => {
+                    continue;
+                }
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
                 Aggregate::Holds => limits.holds,
@@ -66,10 +68,8 @@ impl MemoryStore {
     fn restore(&self, row: &Row) -> Result<(), serde_json::Error> {
         match row.key.of {
             Aggregate::Evidence => {
-                let (tuple, kept): (_, Kept) = value(row)?;
-                if !self.was_forgotten(kept.person, kept.evidence.at) {
-                    self.learn(tuple, kept);
-                }
+                let (tuple, kept) = value(row)?;
+                self.learn(tuple, kept);
             }
             Aggregate::Agreements => {
                 let (channel, id, agreement): (_, _, Agreement) = value(row)?;
@@ -115,7 +115,7 @@ impl MemoryStore {
                     self.know_order(&order.channel, Some(&order.order), payment);
                 }
             }
-            Aggregate::Charges | Aggregate::Forgotten => (),
+            Aggregate::Charges | Aggregate::Forgotten | Aggregate::Keys => (),
             Aggregate::Unmapped => {
                 let unmapped: Unmapped = value(row)?;
                 let key = (unmapped.channel.clone(), unmapped.map.clone(), unmapped.code.clone());
@@ -219,10 +219,10 @@ impl MemoryStore {
         match need {
             Need::NotHeld(key) => self.hold(key, now).is_none(),
             Need::Open(channel, id) => self.agreement(channel, id).is_none_or(|it| !it.closed),
-            Need::Uncontradicted(tuple, channel, road) => self
+            Need::Uncontradicted { tuple, channel, road, since } => self
                 .evidence
                 .get(tuple)
-                .is_none_or(|kept| !kept.is_contradicted(channel, road.as_ref())),
+                .is_none_or(|kept| !kept.is_contradicted(channel, road.as_ref(), *since)),
         }
     }
 

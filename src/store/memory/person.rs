@@ -158,7 +158,8 @@ fn is_theirs(people: &People, row: &Row) -> Result<bool, StoreLost> {
         | Aggregate::Inquiries
         | Aggregate::Charges
         | Aggregate::Unmapped
-        | Aggregate::Forgotten => Ok(false),
+        | Aggregate::Forgotten
+        | Aggregate::Keys => Ok(false),
     };
     theirs.map_err(|error| {
         tracing::error!(%error, of = row.key.of.as_str(), "a row cannot be read: was it written by another Hefu?");

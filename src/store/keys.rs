@@ -1,0 +1,65 @@
+//! Under which keys a store was written. Under another key everything in it would be there and never be found.
+
+use crate::crypto::keys::Keys;
+use crate::domain::id::{Fingerprint, KeyId};
+use crate::store::row::{Aggregate, Row, RowKey};
+use crate::store::writer::Backend;
+
+/// The most keys that a store remembers; there are as many numbers.
+const KEYS_MAX: usize = 1 << 16;
+
+/// Why a store cannot be used with the keys that are configured.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeysError {
+    /// The database, or a row of it.
+    #[error("the keys of the store cannot be read: {0}")]
+    Store(String),
+    /// There may be something under a key that is not configured.
+    #[error(
+        "the store was written under fingerprint key {0}, which is not configured: name it in `[[secrets.other_keys]]`, with its file as long as there is one"
+    )]
+    Unknown(u16),
+    /// The number is another key's.
+    #[error(
+        "the store was written under another fingerprint key {0} than the file holds: put the right file back, or give this key a number of its own"
+    )]
+    Another(u16),
+}
+
+/// Checks that everything in the store is under one of `keys`, and has it remember the one that is written with.
+///
+/// # Errors
+/// [`KeysError`]; nothing was written.
+pub fn check<B: Backend>(backend: &mut B, keys: &Keys) -> Result<(), KeysError> {
+    let checked = check_within(backend, keys);
+    if checked.is_err() {
+        backend.roll_back();
+    }
+    checked
+}
+
+fn check_within<B: Backend>(backend: &mut B, keys: &Keys) -> Result<(), KeysError> {
+    let failed = |error: B::Error| KeysError::Store(error.to_string());
+    // Replicas may start at once: the second waits, and finds what the first put.
+    backend.begin().map_err(failed)?;
+    let mut rows = Vec::new();
+    backend.load(Aggregate::Keys, KEYS_MAX, &mut |row| rows.push(row)).map_err(failed)?;
+    for row in &rows {
+        let known: Fingerprint = serde_json::from_str(&row.value)
+            .map_err(|error| KeysError::Store(error.to_string()))?;
+        let KeyId(id) = known.key;
+        if !keys.knows(known.key) {
+            return Err(KeysError::Unknown(id));
+        }
+        if keys.all().any(|key| key.id() == known.key && key.check() != known) {
+            return Err(KeysError::Another(id));
+        }
+    }
+    let current = &keys.current;
+    let key = RowKey { of: Aggregate::Keys, name: current.id().0.to_string() };
+    if rows.iter().all(|row| row.key != key) {
+        let row = Row::new(key, None, &current.check());
+        backend.put(&row.iter().collect::<Vec<_>>()).map_err(failed)?;
+    }
+    backend.commit().map_err(failed)
+}
