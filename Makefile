@@ -27,8 +27,8 @@ check: setup-check ## Format, lints, documents, dependencies
 breadth: setup ## COUNT generated and COUNT mutated messages of every type (10000; some minutes)
 	HEFU_BREADTH=$(COUNT) cargo test --test breadth -- --nocapture --test-threads 1
 
-torture: setup ## Kill Hefu N times (100) under load, over either store; every order leaves once and what left is known
-	HEFU_TORTURE=$(N) cargo test --test gateway -- --nocapture lasting::what_may_have_left
+torture: setup ## Kill Hefu N times (100) under load, over either store: nothing left twice or unknown; a restart with 1,000,000 records
+	HEFU_TORTURE=$(N) HEFU_RECORDS=1000000 cargo test --test gateway -- --nocapture lasting::what_may_have_left killed:: restart::
 
 fuzz: ## Fuzz everything that reads bytes from outside, SECONDS_EACH a target (600)
 	scripts/fuzz

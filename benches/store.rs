@@ -15,6 +15,7 @@ use hefu::store::journal::{Admission, Admitted, Journal as _, Leaving, Need, Ord
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::row::RowKey;
 use hefu::store::sqlite;
+use hefu::store::writer::Event;
 use hefu::store::{Evidence, EvidenceStore as _, Record, Stakes, Witness};
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
@@ -58,7 +59,12 @@ fn elements() -> ElementSet {
 
 fn open(path: &Path, limits: Limits, commits: Arc<Mutex<Vec<Duration>>>) -> MemoryStore {
     let backend = sqlite::open(path).unwrap();
-    MemoryStore::open(limits, backend, move |took| commits.lock().unwrap().push(took)).unwrap()
+    let tell = move |event| {
+        if let Event::Committed(took) = event {
+            commits.lock().unwrap().push(took);
+        }
+    };
+    MemoryStore::open(limits, backend, tell).unwrap()
 }
 
 async fn run(path: &Path, count: u64) {
@@ -158,8 +164,10 @@ fn admission(number: u64) -> Admission {
         asked_now: false,
         judged_in: Duration::ZERO,
         outcome: None,
+        heard: None,
         mismatch: None,
         not_sent: false,
+        undone: false,
         row_of: None,
         stakes: Stakes::default(),
     };

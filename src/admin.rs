@@ -1,5 +1,6 @@
 //! The admin API: metrics, health, the effective configuration, and what the commands need. One bearer token.
 
+mod audit;
 pub mod body;
 mod forget;
 
@@ -7,9 +8,12 @@ use crate::domain::id::{ChannelName, PaymentId};
 use crate::reconcile::hold::HoldKey;
 use crate::service::Service;
 use crate::service::agreements::Told;
+use crate::service::audit::may_be_kept;
 use crate::service::explain;
 use crate::store::Record;
+use crate::store::audit::Action;
 use arc_swap::ArcSwap;
+use audit::Operator;
 use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -27,6 +31,9 @@ use tokio::sync::{mpsc, oneshot};
 /// The most bytes of a request body: an import is sent in parts.
 const BODY_MAX: usize = 4 * 1024 * 1024;
 
+/// Of how many holds that are released at once the audit tells what had made them.
+const RELEASED_NAMED: usize = 20;
+
 /// What the API shows and changes, of one configuration.
 #[derive(Debug)]
 pub struct Admin {
@@ -41,7 +48,16 @@ pub struct Admin {
 }
 
 /// A request to load the configuration again; the answer says why the old one stays.
-pub type Asked = oneshot::Sender<Result<(), String>>;
+pub type Asked = oneshot::Sender<Result<(), Stays>>;
+
+/// Why the old configuration stays.
+#[derive(Clone, Debug)]
+pub struct Stays {
+    /// In words.
+    pub why: String,
+    /// How many problems that are.
+    pub problems: usize,
+}
 
 /// What the API shows now, and how it asks for another configuration.
 #[derive(Clone, Debug)]
@@ -116,6 +132,7 @@ pub fn router(live: Live) -> Router {
         .route("/v1/agreements/import", post(import))
         .route("/v1/people/forget", post(forget::forget))
         .route("/v1/agreements/{channel}/{id}", get(agreement))
+        .route("/v1/audit", get(audit::audit))
         .route("/v1/reload", post(reload))
         .layer(middleware::from_fn_with_state(live.clone(), guard))
         .layer(DefaultBodyLimit::max(BODY_MAX));
@@ -136,18 +153,21 @@ async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) ->
 }
 
 /// Loads the configuration again, as SIGHUP does.
-async fn reload(State(live): State<Live>) -> Response {
+async fn reload(State(live): State<Live>, who: Operator) -> Result<Response, Problem> {
     let (asked, answer) = oneshot::channel();
     let reloaded = match live.0.asking.send(asked).await {
         Ok(()) => answer.await.ok(),
         Err(_) => None,
     };
-    match reloaded {
-        Some(Ok(())) => StatusCode::NO_CONTENT.into_response(),
-        Some(Err(why)) => (StatusCode::UNPROCESSABLE_ENTITY, why).into_response(),
-        None => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this process does not reload now")
-            .into_response(),
-    }
+    let reloaded = reloaded
+        .ok_or(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this process does not reload now"))?;
+    let problems = reloaded.as_ref().map_or_else(|stays| stays.problems, |()| 0);
+    let action = Action::Reload { succeeded: reloaded.is_ok(), problems };
+    live.0.current.load_full().audit(who, action).await?;
+    Ok(match reloaded {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(Stays { why, .. }) => (StatusCode::UNPROCESSABLE_ENTITY, why).into_response(),
+    })
 }
 
 async fn readyz(State(live): State<Live>) -> Response {
@@ -206,12 +226,13 @@ async fn holds(State(admin): State<Arc<Admin>>) -> Json<Vec<HoldBody>> {
 
 async fn release(
     State(admin): State<Arc<Admin>>,
+    who: Operator,
     Json(body): Json<ReleaseBody>,
 ) -> Result<Json<ReleasedBody>, Problem> {
-    if body.note.trim().is_empty() {
+    if !may_be_kept(&body.note) {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
-            "a `note` must say why the holds are released",
+            "a `note` must say why the holds are released, in a line of at most 200 characters without 11 digits in a row: it is kept",
         ));
     }
     let keys: Option<Vec<_>> = body.keys.iter().map(|key| HoldKey::parse(key)).collect();
@@ -223,7 +244,12 @@ async fn release(
         let standing = admin.service.standing_holds().into_iter();
         keys.extend(standing.filter(|hold| hold.channel.as_str() == channel).map(|hold| hold.key));
     }
-    Ok(Json(ReleasedBody { released: admin.service.release_holds(&keys, &body.note).await }))
+    let holds = admin.service.release_holds(&keys, &body.note).await;
+    let payments = holds.iter().take(RELEASED_NAMED).map(|hold| hold.payment.to_string());
+    let (released, payments) = (holds.len(), payments.collect());
+    let (channel, note) = (body.channel, body.note);
+    admin.audit(who, Action::ReleaseHolds { channel, note, released, payments }).await?;
+    Ok(Json(ReleasedBody { released }))
 }
 
 async fn agreement(
@@ -249,28 +275,39 @@ struct ImportQuery {
 /// Imports lines of JSON; a bad line is named and the rest goes on.
 async fn import(
     State(admin): State<Arc<Admin>>,
+    who: Operator,
     Query(query): Query<ImportQuery>,
     lines: String,
 ) -> Result<Json<ImportBody>, Problem> {
     let channel = admin.channels.iter().find(|channel| channel.as_str() == query.channel);
     let channel =
         channel.ok_or(Problem::new(StatusCode::NOT_FOUND, "no such channel is configured"))?;
-    let mut result = ImportBody::default();
-    for (at, line) in lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let told = serde_json::from_str::<body::AgreementLine>(line).map(Told::from);
-        let imported = match told {
-            Ok(told) => admin.service.import(channel, &told).map_err(|error| error.to_string()),
+    let (mut numbers, mut told, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for (line, text) in (1..).zip(lines.lines()).filter(|(_, text)| !text.trim().is_empty()) {
+        match serde_json::from_str::<body::AgreementLine>(text) {
+            Ok(text) => {
+                numbers.push(line);
+                told.push(Told::from(text));
+            }
             // The parser's own words may quote a value, so only the place is told.
             Err(error) => {
-                Err(format!("not a JSON object with known fields, at column {}", error.column()))
-            }
-        };
-        match imported {
-            Ok(()) => result.imported = result.imported.saturating_add(1),
-            Err(error) => {
-                result.refused.push(body::RefusedLine { line: at.saturating_add(1), error });
+                let error =
+                    format!("not a JSON object with known fields, at column {}", error.column());
+                refused.push(body::RefusedLine { line, error });
             }
         }
     }
+    let mut imported = 0_usize;
+    for (line, told) in numbers.into_iter().zip(admin.service.import(channel, &told).await) {
+        match told {
+            Ok(()) => imported = imported.saturating_add(1),
+            Err(error) => refused.push(body::RefusedLine { line, error: error.to_string() }),
+        }
+    }
+    refused.sort_by_key(|refused| refused.line);
+    let result = ImportBody { imported, refused };
+    let (channel, refused) = (channel.to_string(), result.refused.len());
+    let lines = imported.saturating_add(refused);
+    admin.audit(who, Action::ImportAgreements { channel, lines, imported, refused }).await?;
     Ok(Json(result))
 }

@@ -1,17 +1,19 @@
 //! Composition: a checked configuration becomes listeners, a service and an admin API. Binds everything before it serves anything.
 
 pub mod backup;
+mod clock;
 pub mod gate;
 pub mod handover;
 mod reload;
 mod running;
+pub mod statement;
 
+pub use clock::Unbelievable;
 pub use reload::ReloadError;
 pub use running::{Running, start, start_on};
 
 use crate::admin::{Admin, Token};
 use crate::config::{ChannelMode, Config, InDoubt, Storage};
-use crate::domain::clock::{Clock, Timestamp};
 use crate::message::profile::RouteRule;
 use crate::metrics::{Metrics, MetricsError};
 use crate::provider::{Definition, Provider};
@@ -21,6 +23,8 @@ use crate::proxy::upstream::{
 };
 use crate::proxy::{self, Doors, Limits};
 use crate::route::Candidate;
+use crate::route::budget::Budget;
+use crate::service::health::Watch;
 use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
 use crate::store::Store;
@@ -29,11 +33,15 @@ use crate::store::memory::{self, MemoryStore};
 use crate::store::postgres::{self, Postgres};
 use crate::store::segment::SegmentError;
 use crate::store::sqlite;
+use crate::store::writer::Event;
+use clock::Steady;
 use gate::{Entry, ServiceGate, by_specificity};
 use openssl::ssl::SslAcceptor;
 use reload::Fixed;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Why nothing was started.
@@ -58,7 +66,7 @@ pub enum StartError {
     File(#[from] sqlite::OpenError),
     /// What it keeps cannot be read.
     #[error(transparent)]
-    LoadFile(#[from] memory::LoadError<SegmentError<rusqlite::Error>>),
+    LoadFile(#[from] memory::LoadError<SegmentError<sqlite::Error>>),
     /// The shared store cannot be opened.
     #[error(transparent)]
     Shared(#[from] postgres::OpenError),
@@ -68,6 +76,9 @@ pub enum StartError {
     /// It was written under other keys.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// It was written at another time.
+    #[error(transparent)]
+    Clock(#[from] Unbelievable),
     /// Something panicked that must not.
     #[error("the store's thread panicked")]
     Panicked,
@@ -84,34 +95,24 @@ pub enum StartError {
     },
 }
 
-/// The system's clock.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is where the time enters")]
-    fn now(&self) -> Timestamp {
-        let since =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    }
-}
-
 /// What outlives a reload: all that was learned and counted.
 struct Lasting {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<Steady>,
     flights: Flights,
 }
 
 impl Lasting {
-    fn new(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+    fn new(config: &Config) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
+        let store = store(config, metrics.clone())?;
+        let system: fn() -> Duration = clock::system;
+        let clock = Steady::new(system, store.newest(), config.keep.payments)?;
         Ok(Self {
-            store: Arc::new(store(config, metrics.clone())?),
+            store: Arc::new(store),
             metrics,
-            clock,
+            clock: Arc::new(clock),
             flights: Flights::default(),
         })
     }
@@ -119,7 +120,10 @@ impl Lasting {
 
 fn store(config: &Config, metrics: Arc<Metrics>) -> Result<MemoryStore, StartError> {
     let (limits, begun) = (memory::Limits::default(), Instant::now());
-    let on_commit = move |took| metrics.on_commit(took);
+    let tell = move |event| match event {
+        Event::Committed(took) => metrics.on_commit(took),
+        Event::Damaged => metrics.on_damage(),
+    };
     let store = match &config.store {
         Storage::Memory => {
             tracing::warn!("no `[store]`: what is learned is gone with the process");
@@ -128,14 +132,14 @@ fn store(config: &Config, metrics: Arc<Metrics>) -> Result<MemoryStore, StartErr
         Storage::File(path) => {
             let mut backend = sqlite::open(path)?;
             keys::check(&mut backend, &config.keys)?;
-            MemoryStore::open(limits, backend, on_commit)?
+            MemoryStore::open(limits, backend, tell)?
         }
         // Its client has a runtime of its own, which must not be driven on a thread of ours.
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let opening = scope.spawn(|| {
                 let mut backend = Postgres::open((**place).clone(), authorities)?;
                 keys::check(&mut backend, &config.keys)?;
-                Ok(MemoryStore::open(limits, backend, on_commit)?)
+                Ok(MemoryStore::open(limits, backend, tell)?)
             });
             opening.join().unwrap_or_else(|_| Err(StartError::Panicked))
         })?,
@@ -237,6 +241,7 @@ fn service(config: &Config, lasting: &Lasting) -> Result<Service, StartError> {
         clock: lasting.clock.clone(),
         entropy: rand::random::<u128>,
         flights: lasting.flights.clone(),
+        retries: Budget::new(config.inquiry.retries_percent),
     })
 }
 
@@ -254,7 +259,7 @@ fn routes(config: &Config) -> Result<Vec<Entry>, StartError> {
             };
             routes.push(Entry { side: Side::Core, rule: rule.clone(), route });
         }
-        if let (Some(notify), Some(core)) = (&channel.notify, &channel.notify_core) {
+        if let (Some(notify), Some(core)) = (&channel.profile.notify, &channel.notify_core) {
             let core = Arc::new(self::upstream(
                 name.as_str(),
                 std::slice::from_ref(core),
@@ -262,7 +267,11 @@ fn routes(config: &Config) -> Result<Vec<Entry>, StartError> {
                 false,
             )?);
             let rule = RouteRule { host: None, path: notify.path.clone() };
-            routes.push(Entry { side: Side::Notify, rule, route: Route::Streamed(core) });
+            let route = match channel.mode {
+                ChannelMode::Uninspected => Route::Streamed(core),
+                ChannelMode::Observe | ChannelMode::Enforce(_) => Route::Inspected(core),
+            };
+            routes.push(Entry { side: Side::Notify, rule, route });
         }
     }
     by_specificity(&mut routes);
@@ -352,11 +361,20 @@ fn providers(config: &Config) -> Result<Vec<ProviderEntry>, StartError> {
         let provider = definition.compile(settings.deployment(name.clone())).map_err(refused)?;
         let capability = provider.capability();
         let candidate = Candidate {
+            road: capability.road.clone(),
+            source: capability.source.clone(),
             sets: capability.sets.clone(),
             account_kinds: capability.account_kinds.clone(),
+            id_types: capability.id_types.clone(),
+            bins: settings.bins.clone(),
+            scenarios: settings.scenarios.clone(),
             priority: settings.priority,
+            weight: settings.weight,
         };
-        entries.push(ProviderEntry { provider: Arc::new(provider), candidate });
+        let watch =
+            Arc::new(Watch::new(settings.concurrency.try_into().unwrap_or(NonZeroUsize::MAX)));
+        let prices = settings.prices.clone();
+        entries.push(ProviderEntry { provider: Arc::new(provider), candidate, watch, prices });
     }
     Ok(entries)
 }

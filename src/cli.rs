@@ -1,6 +1,7 @@
 //! The `hefu` command: one file a subcommand, and the only place that prints.
 
 pub mod agreements;
+pub mod audit;
 pub mod backup;
 pub mod check;
 pub mod client;
@@ -12,6 +13,7 @@ pub mod holds;
 pub mod schema;
 pub mod serve;
 pub mod simulate;
+pub mod statement;
 
 use crate::app::handover::Sockets;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -39,7 +41,9 @@ enum Command {
     Holds(holds::Holds),
     Agreements(agreements::Agreements),
     Forget(forget::Forget),
+    Audit(audit::Audit),
     Backup(backup::Backup),
+    Statement(statement::Statement),
     Schema(schema::Schema),
     /// Print a completion script for a shell
     Completions {
@@ -68,6 +72,12 @@ pub enum Failure {
     /// There is no backup.
     #[error(transparent)]
     Backup(#[from] crate::app::backup::Failed),
+    /// There is no statement.
+    #[error(transparent)]
+    Statement(#[from] crate::app::statement::Failed),
+    /// A table cannot be written.
+    #[error(transparent)]
+    Csv(#[from] csv::Error),
     /// The simulator could not start.
     #[error(transparent)]
     Sim(#[from] crate::sim::SimError),
@@ -119,7 +129,9 @@ async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
         Command::Holds(holds) => holds.run(&mut out).await,
         Command::Agreements(agreements) => agreements.run(&mut out).await,
         Command::Forget(forget) => forget.run(&mut out).await,
+        Command::Audit(audit) => audit.run(&mut out).await,
         Command::Backup(backup) => backup.run(&mut out),
+        Command::Statement(statement) => statement.run(&mut out),
         Command::Schema(schema) => schema.run(&mut out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "hefu", &mut out);

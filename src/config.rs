@@ -19,13 +19,13 @@ pub use problem::{Problem, Problems, Rendering};
 pub use schema::schema;
 pub use settings::{
     Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence, Holds, Inquiry,
-    Limits, Listen, Notify, Passthrough, Patience, Provider, Secret, Storage, Tls, Upstream,
+    Limits, Listen, Passthrough, Patience, Provider, Secret, Storage, Tls, Upstream,
 };
 pub use text::{AdminAddress, InDoubt};
 
 use crate::domain::id::{ChannelName, ProviderName};
 use crate::message::profile::{Profile, RouteRule};
-use check::channel::{Around, Protocol};
+use check::channel::Around;
 use check::deployment::Definition;
 use file::channel::ChannelFile;
 use file::codes::CodesFile;
@@ -58,10 +58,8 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
     let modes = check::policy::check(&mut desk.policy.sheet, &desk.policy.file, &names);
     desk.find_shadowed(&protocols, &modes.modes);
     let deployment = check::deployment::check(&mut desk.hefu.sheet, dir, &desk.hefu.file);
-    let mut unused: BTreeMap<ChannelName, Protocol> = protocols
-        .into_iter()
-        .map(|(_, protocol)| (protocol.profile.channel.clone(), protocol))
-        .collect();
+    let mut unused: BTreeMap<ChannelName, Profile> =
+        protocols.into_iter().map(|(_, profile)| (profile.channel.clone(), profile)).collect();
     let Opened { sheet, file, .. } = &mut desk.hefu;
     let providers = check::deployment::providers(sheet, dir, &file.providers, &desk.definitions);
     for (name, definition) in &mut desk.definitions {
@@ -78,10 +76,11 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         }
         let deployed = check::deployment::channel(sheet, dir, at);
         let name = ChannelName::new(&name.value);
-        let Some(protocol) = unused.remove(&name) else { continue };
+        let Some(profile) = unused.remove(&name) else { continue };
+        let listens = deployment.listen.as_ref().is_none_or(|listen| listen.notify.is_some());
+        check::notify::check_core(sheet, at.value.notify_core.as_ref(), &profile, listens);
         let channel = Channel {
-            profile: protocol.profile,
-            notify: protocol.notify,
+            profile,
             mode: modes.modes.get(name.as_str()).copied().unwrap_or_default(),
             upstreams: deployed.upstreams,
             notify_core: deployed.notify_core,
@@ -91,7 +90,6 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         };
         channels.insert(name, channel);
     }
-    let unused = unused.into_iter().map(|(name, protocol)| (name, protocol.profile)).collect();
     match (deployment.listen, deployment.keys, desk.into_problems()) {
         (Some(listen), Some(keys), problems) if problems.is_empty() => Ok(Config {
             listen,
@@ -189,7 +187,7 @@ impl<'d> Desk<'d> {
     fn protocols(
         &mut self,
         codes: &BTreeMap<String, check::codes::Codes>,
-    ) -> Vec<(usize, Protocol)> {
+    ) -> Vec<(usize, Profile)> {
         let mut protocols = Vec::new();
         let mut channels = mem::take(&mut self.channels);
         for (at, opened) in channels.iter_mut().enumerate() {
@@ -201,17 +199,18 @@ impl<'d> Desk<'d> {
                 .map(|(_, at)| check::deployment::keys(sheet, self.dir, &at.value, &wanted))
                 .unwrap_or_default();
             let checked = check::channel::check(opened, Around { codes, keys: &keys });
-            protocols.extend(checked.map(|protocol| (at, protocol)));
+            protocols.extend(checked.map(|profile| (at, profile)));
         }
         self.channels = channels;
         protocols
     }
 
     /// Finds channels of one name, and routes that two would claim.
-    fn find_twins(&mut self, protocols: &[(usize, Protocol)]) {
+    fn find_twins(&mut self, protocols: &[(usize, Profile)]) {
         let mut names: BTreeMap<&ChannelName, usize> = BTreeMap::new();
         let mut routes: BTreeMap<(Option<String>, String), String> = BTreeMap::new();
-        for (at, Protocol { profile, .. }) in protocols {
+        let mut notified = BTreeMap::new();
+        for (at, profile) in protocols {
             if let Some(first) = names.insert(&profile.channel, *at) {
                 let first = self.channels.get(first).map(|opened| opened.sheet.name().to_owned());
                 if let Some(Opened { sheet, file, .. }) = self.channels.get_mut(*at) {
@@ -224,6 +223,11 @@ impl<'d> Desk<'d> {
             for (route, span) in routes_with_places(profile, file) {
                 let owner = sheet.name().to_owned();
                 claim(sheet, &span, &mut routes, ((route.host.clone(), route.path.clone()), owner));
+            }
+            let path = file.notify.as_ref().and_then(|notify| notify.value.path.as_ref());
+            if let (Some(notify), Some(path)) = (&profile.notify, path) {
+                let owner = sheet.name().to_owned();
+                claim(sheet, &path.span, &mut notified, ((None, notify.path.clone()), owner));
             }
         }
         let Opened { sheet, file, .. } = &mut self.hefu;
@@ -239,13 +243,13 @@ impl<'d> Desk<'d> {
     /// where the traffic passes through.
     fn find_shadowed(
         &mut self,
-        protocols: &[(usize, Protocol)],
+        protocols: &[(usize, Profile)],
         modes: &BTreeMap<String, ChannelMode>,
     ) {
         let mode = |name: &ChannelName| modes.get(name.as_str()).copied().unwrap_or_default();
         let used = |name: &str| self.hefu.file.channels.keys().any(|key| key.value == name);
-        let used = protocols.iter().filter(|(_, one)| used(one.profile.channel.as_str()));
-        let used: Vec<(usize, &Profile)> = used.map(|(at, one)| (*at, &one.profile)).collect();
+        let used = protocols.iter().filter(|(_, one)| used(one.channel.as_str()));
+        let used: Vec<(usize, &Profile)> = used.map(|(at, one)| (*at, one)).collect();
         let hint = |(channel, path): (&ChannelName, &str)| {
             format!(
                 "channel {channel} takes `{path}` and all under it: give one of them its own path, or both a host"

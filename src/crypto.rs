@@ -3,3 +3,4 @@
 pub mod fingerprint;
 pub mod keys;
 pub mod seal;
+pub mod signature;

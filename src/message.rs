@@ -9,6 +9,7 @@ pub mod extract;
 pub mod form;
 pub mod json;
 pub mod node;
+pub mod notification;
 pub mod outcome;
 pub mod path;
 pub mod profile;

@@ -1,17 +1,24 @@
 //! Every metric, as typed events. No method takes text from a message, so no element can become a label.
 
-use crate::domain::answer::Answer;
+mod hearing;
+
+use crate::domain::answer::{Answer, Billable};
 use crate::domain::element::ElementSet;
 use crate::domain::id::{ChannelName, ProviderName};
 use crate::domain::mismatch::Mismatch;
-use crate::domain::outcome::{Arrival, Outcome};
+use crate::domain::outcome::{Arrival, Belief, Outcome};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::Effect;
+use crate::route::breaker::Stands;
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
 use std::time::Duration;
+
+pub use hearing::Hearing;
 
 /// From 20 µs on: overhead is measured in tens of microseconds, providers in tens of milliseconds.
 const SECONDS: [f64; 16] = [
@@ -60,11 +67,17 @@ pub struct Metrics {
     expectations_open: IntGaugeVec,
     unmapped: IntCounterVec,
     unread: IntCounterVec,
+    notifications: IntCounterVec,
     unlisted: IntCounterVec,
     overhead: HistogramVec,
     commit: Histogram,
+    damaged: IntCounter,
     provider_up: IntGaugeVec,
+    breaker: IntGaugeVec,
+    withheld: IntCounterVec,
+    charges: CounterVec,
     reload: IntGauge,
+    clock: Gauge,
 }
 
 /// The metrics could not be registered or written.
@@ -106,6 +119,24 @@ impl Metrics {
             "Whether the last load of the configuration succeeded.",
         )?;
         registry.register(Box::new(reload.clone()))?;
+        let damaged = IntCounter::new(
+            "hefu_store_damaged_rows_total",
+            "How often something was refused for a row of the store that is not as it was written.",
+        )?;
+        registry.register(Box::new(damaged.clone()))?;
+        let clock = Gauge::new(
+            "hefu_clock_offset_seconds",
+            "How far the system's clock is ahead of the time that is used, or behind where negative; it is followed gradually.",
+        )?;
+        registry.register(Box::new(clock.clone()))?;
+        let charges = CounterVec::new(
+            Opts::new(
+                "hefu_charges_fen_total",
+                "What inquiries cost at the first rate of the price list; `hefu statement` knows the others.",
+            ),
+            &["provider", "billable"],
+        )?;
+        registry.register(Box::new(charges.clone()))?;
         let build =
             GaugeVec::new(Opts::new("hefu_build_info", "The running version."), &["version"])?;
         registry.register(Box::new(build.clone()))?;
@@ -169,6 +200,11 @@ impl Metrics {
                 "Answers that were passed on and could not be read.",
                 &["channel", "reason"],
             )?,
+            notifications: counter(
+                "hefu_notifications_total",
+                "Notifications, how far they are believed, and what they came to.",
+                &["channel", "belief", "result"],
+            )?,
             unlisted: counter(
                 "hefu_unlisted_total",
                 "Messages that the profile does not list.",
@@ -179,6 +215,7 @@ impl Metrics {
                 "Time in Hefu, without channel and provider.",
                 &["channel"],
             )?,
+            damaged,
             commit: seconds(
                 "hefu_journal_commit_seconds",
                 "From the first payment of a group until all of it is durable.",
@@ -190,7 +227,19 @@ impl Metrics {
                 "Whether the provider's last answer was more than a technical failure.",
                 &["provider"],
             )?,
+            breaker: gauge(
+                "hefu_breaker_state",
+                "How the provider's breaker stands: 0 closed, 1 half open, 2 open.",
+                &["provider"],
+            )?,
+            charges,
+            withheld: counter(
+                "hefu_inquiries_withheld_total",
+                "Providers that were not asked, though they could answer.",
+                &["provider", "reason"],
+            )?,
             reload,
+            clock,
             registry,
         })
     }
@@ -241,6 +290,31 @@ impl Metrics {
         self.provider_up
             .with_label_values(&[provider.as_str()])
             .set(i64::from(answer != Answer::Unavailable));
+    }
+
+    /// An inquiry was charged, at `fen`.
+    pub fn on_charge(&self, provider: &ProviderName, billable: Billable, fen: Decimal) {
+        // What is free by its price list costs nothing, and is one of its kind all the same.
+        let fen = match billable {
+            Billable::Yes | Billable::Uncertain => fen.to_f64().unwrap_or_default(),
+            Billable::No => 0.0,
+        };
+        self.charges.with_label_values(&[provider.as_str(), billable.as_str()]).inc_by(fen);
+    }
+
+    /// A provider was not asked, though it could answer.
+    pub fn on_withheld(&self, provider: &ProviderName, reason: &'static str) {
+        self.withheld.with_label_values(&[provider.as_str(), reason]).inc();
+    }
+
+    /// How a provider's breaker stands.
+    pub fn set_breaker(&self, provider: &ProviderName, stands: Stands) {
+        let state = match stands {
+            Stands::Closed => 0,
+            Stands::HalfOpen => 1,
+            Stands::Open => 2,
+        };
+        self.breaker.with_label_values(&[provider.as_str()]).set(state);
     }
 
     /// Evidence was looked up.
@@ -302,6 +376,12 @@ impl Metrics {
         self.unread.with_label_values(&[channel.as_str(), reason]).inc();
     }
 
+    /// A notification was taken for what it is worth.
+    pub fn on_notification(&self, channel: &ChannelName, belief: Belief, hearing: Hearing) {
+        let labels = [channel.as_str(), belief.as_str(), hearing.as_str()];
+        self.notifications.with_label_values(&labels).inc();
+    }
+
     /// A message was not listed.
     pub fn on_unlisted(&self, channel: &ChannelName) {
         self.unlisted.with_label_values(&[channel.as_str()]).inc();
@@ -315,6 +395,16 @@ impl Metrics {
     /// A group of changes became durable.
     pub fn on_commit(&self, took: Duration) {
         self.commit.observe(took.as_secs_f64());
+    }
+
+    /// A row of the store is not as it was written, and what needs it was refused.
+    pub fn on_damage(&self) {
+        self.damaged.inc();
+    }
+
+    /// The system's clock was compared with the time that is used; it is `offset` seconds ahead of it.
+    pub fn on_clock(&self, offset: f64) {
+        self.clock.set(offset);
     }
 
     /// The configuration was loaded anew, or was bad and the old one stays.

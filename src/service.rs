@@ -3,16 +3,20 @@
 mod admission;
 pub mod agreements;
 pub mod annotate;
+pub mod audit;
 pub mod batch;
 pub mod explain;
 mod facts;
 pub mod forget;
+pub mod health;
 pub mod judge;
+pub mod notify;
 mod query;
 pub mod refusal;
 pub mod settle;
 pub mod verify;
 
+use crate::billing::price::Prices;
 use crate::crypto::keys::Keys;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::id::{AgreementId, ChannelName, PaymentId};
@@ -23,8 +27,10 @@ use crate::policy::Policy;
 use crate::provider::Provider;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::route::Candidate;
+use crate::route::budget::Budget;
 use crate::store::Store;
 use crate::store::row::RowKey;
+use health::Watch;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +101,10 @@ pub struct Entry {
     pub provider: Arc<dyn Provider>,
     /// What it can answer.
     pub candidate: Candidate,
+    /// How it is.
+    pub watch: Arc<Watch>,
+    /// What it costs.
+    pub prices: Prices,
 }
 
 impl fmt::Debug for Entry {
@@ -123,6 +133,8 @@ pub struct Service {
     pub entropy: fn() -> u128,
     /// Questions that are being asked now.
     pub flights: Flights,
+    /// How often another provider may be asked because one failed.
+    pub retries: Budget,
 }
 
 impl fmt::Debug for Service {
@@ -144,6 +156,10 @@ impl Service {
             self.metrics.set_holds_open(channel, held);
             self.metrics.set_expectations_open(channel, self.store.expectations(channel));
         }
+        for entry in &self.providers {
+            let stands = entry.watch.stands(self.now());
+            self.metrics.set_breaker(entry.provider.name(), stands);
+        }
     }
 
     /// The holds that stand now, oldest first.
@@ -151,15 +167,15 @@ impl Service {
         self.store.holds(self.now())
     }
 
-    /// Releases holds and says how many stood; `note` goes into the log.
-    pub async fn release_holds(&self, keys: &[HoldKey], note: &str) -> usize {
-        let mut released = 0_usize;
+    /// Releases holds and yields those that stood; `note` goes into the log.
+    pub async fn release_holds(&self, keys: &[HoldKey], note: &str) -> Vec<Hold> {
+        let mut released = Vec::new();
         for key in keys {
             // Another process may know another one.
             self.fetch(RowKey::hold(key)).await;
-            released = released.saturating_add(usize::from(self.end_hold(key)));
+            released.extend(self.end_hold(key));
         }
-        tracing::info!(released, note, "holds released by hand");
+        tracing::info!(released = released.len(), note, "holds released by hand");
         released
     }
 
@@ -171,6 +187,12 @@ impl Service {
     ) -> Option<(Standing, Timestamp)> {
         let (standing, agreement) = self.standing(channel, &AgreementId(id.into()));
         agreement.map(|agreement| (standing, agreement.at))
+    }
+
+    /// What chance decides.
+    fn draw(&self) -> u64 {
+        let [half @ .., _, _, _, _, _, _, _, _] = (self.entropy)().to_be_bytes();
+        u64::from_be_bytes(half)
     }
 
     fn new_id(&self, now: Timestamp) -> PaymentId {

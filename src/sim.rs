@@ -16,7 +16,8 @@ use std::{
 
 use axum::{
     Router,
-    http::{HeaderMap, HeaderName, HeaderValue},
+    body::Bytes,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri},
     routing::any,
 };
 use rand::{RngCore as _, SeedableRng};
@@ -37,6 +38,7 @@ mod keys;
 mod leaks;
 mod lianlian;
 mod lines;
+mod notices;
 mod providers;
 mod record;
 mod sample;
@@ -50,6 +52,7 @@ pub use self::{
     audit::{Audit, ChannelAudit, Count},
     core::Target,
     leaks::{Leak, LeakScanner},
+    notices::Notified,
     providers::{Inquired, Said, Script, Twist},
     sample::{Reply, Sample},
     world::{CardState, Drift, Element},
@@ -170,6 +173,7 @@ impl Simulation {
             late_mismatches: settings.late_mismatches,
             provider_faults: settings.provider_faults,
             scripts: Scripts::default(),
+            desk: notices::Desk::default(),
         });
         let mut channels = vec![];
         for (name, weight, open) in CHANNELS {
@@ -205,6 +209,7 @@ impl Simulation {
         let hub = || Arc::clone(&self.hub);
         let mut servers = vec![
             ("plain", serve(Router::new().fallback(any(async || "pong"))).await?),
+            ("core", serve(notified(hub())).await?),
             ("tencent", Provider::serve(tencent, hub()).await?),
             ("aliyun", Provider::serve(aliyun, hub()).await?),
             ("operator3", Provider::serve(operator, hub()).await?),
@@ -248,7 +253,7 @@ impl Simulation {
         self.channels.iter().map(|channel| channel.name).collect()
     }
 
-    /// Base URLs by name: those of [`Simulation::channels`], and `plain`, `tencent`, `aliyun`, `operator3`, `unionpay72`,
+    /// Base URLs by name: those of [`Simulation::channels`], and `core` (where it takes notifications), `plain`, `tencent`, `aliyun`, `operator3`, `unionpay72`,
     /// and providers that the demonstration does not use: `operator-detail`, `reseller`, `cpcn`, `99bill`.
     pub fn endpoints(&self) -> &BTreeMap<&'static str, String> {
         &self.endpoints
@@ -283,8 +288,19 @@ impl Simulation {
         rate: u32,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), SimError> {
+        let notify = target.notify.clone().map(|url| (url, self.hub.desk.open()));
         let core = Core::new(Arc::clone(&self.hub), self.channels.clone(), target)?;
-        Arc::new(core).drive(rate, stop).await;
+        let (hub, client) = (Arc::clone(&self.hub), core.client.clone());
+        let delivering = async {
+            if let Some((url, queue)) = notify {
+                notices::deliver(hub, client, url, queue).await;
+            }
+        };
+        let driving = async {
+            Arc::new(core).drive(rate, stop).await;
+            self.hub.desk.close();
+        };
+        tokio::join!(driving, delivering);
         Ok(())
     }
 
@@ -346,6 +362,16 @@ impl Simulation {
         headers.chain(core.iter().filter_map(|at| at.problem.clone())).collect()
     }
 
+    /// The notifications that channels and others told the core.
+    pub fn notified(&self) -> Vec<Notified> {
+        self.hub.desk.told()
+    }
+
+    /// How many notifications came to the core with other bytes, or with a header of Hefu's.
+    pub fn notifications_changed(&self) -> u64 {
+        self.hub.desk.changed()
+    }
+
     /// What is true so far, and what Hefu said of it.
     pub fn audit(&self) -> Audit {
         audit::audit(&self.hub.log, self.channels.iter().map(|channel| channel.name))
@@ -356,6 +382,14 @@ impl Simulation {
         let any = self.hub.world.cards.iter().any(world::Card::is_used);
         Ok(LeakScanner::new(self.hub.world.cards.iter().filter(|card| !any || card.is_used()))?)
     }
+}
+
+/// Where the core takes notifications.
+fn notified(hub: Arc<Hub>) -> Router {
+    let take = async move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+        hub.desk.take((&method, &uri, &headers), &body)
+    };
+    Router::new().fallback(take)
 }
 
 /// Secrets of the simulation's own providers, from the seed: they protect nothing.

@@ -1,11 +1,13 @@
 //! What Hefu remembers, behind traits by aggregate: fingerprints and answers, never an element.
 
+pub mod audit;
 pub mod journal;
 mod keep;
 pub mod keys;
 pub mod memory;
 pub mod person;
 pub mod postgres;
+pub mod reading;
 pub mod row;
 pub mod segment;
 pub mod sqlite;
@@ -19,11 +21,12 @@ use crate::domain::id::{
 };
 use crate::domain::mismatch::Mismatch;
 use crate::domain::money::Fen;
-use crate::domain::outcome::{Arrival, Outcome};
+use crate::domain::outcome::{Arrival, Belief, Outcome};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{Effect, Reason};
 use crate::reconcile::arrival::Step;
 use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
+use crate::store::audit::AuditStore;
 use crate::store::journal::{Journal, OrderKey, StoreLost};
 use crate::store::person::PersonStore;
 use async_trait::async_trait;
@@ -137,9 +140,19 @@ pub struct Agreement {
 }
 
 /// Agreements, and what waits between the steps of a bind.
+#[async_trait]
 pub trait AgreementStore: Send + Sync {
     /// The agreement `id` at `channel`.
     fn agreement(&self, channel: &ChannelName, id: &AgreementId) -> Option<Agreement>;
+    /// The agreements `ids` at `channel` as they are kept, whatever memory has room for, and whoever changed them.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    async fn kept_agreements(
+        &self,
+        channel: &ChannelName,
+        ids: &[AgreementId],
+    ) -> Result<Vec<Option<Agreement>>, StoreLost>;
     /// Keeps an agreement; where `closes_same_card`, earlier ones of its card and merchant at the channel close.
     fn put_agreement(
         &self,
@@ -220,6 +233,17 @@ pub struct Stakes {
     pub proves: ElementSet,
 }
 
+/// What a notification said that is not believed until it is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hearsay {
+    /// What it said.
+    pub outcome: Outcome,
+    /// The channel's code.
+    pub code: Option<String>,
+    /// How far it is believed.
+    pub belief: Belief,
+}
+
 /// What became of one message.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
@@ -251,10 +275,16 @@ pub struct Record {
     pub judged_in: Duration,
     /// What the channel reported, and its code.
     pub outcome: Option<(Outcome, Option<String>, Arrival)>,
+    /// What was said of it, and is not believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Hearsay>,
     /// How the halves differ.
     pub mismatch: Option<Mismatch>,
     /// Whether nothing of it was sent after all.
     pub not_sent: bool,
+    /// Whether the core itself asked for it to be undone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undone: bool,
     /// The batch whose row it is, and the row's number, from 1.
     pub row_of: Option<(PaymentId, usize)>,
     /// What its outcome bears upon.
@@ -287,8 +317,13 @@ pub trait PaymentStore: Send + Sync {
     fn put_record(&self, record: Record);
     /// Notes an outcome of `record`'s payment, if it comes to anything beside what is known of it.
     fn arrive(&self, record: &Record, outcome: (Outcome, Option<String>, Arrival)) -> Step;
+    /// Notes what is said of `record`'s payment and not believed, and says whether it is new: other than the outcome that is
+    /// known, and not less believed than what was said before.
+    fn hear(&self, record: &Record, said: Hearsay) -> bool;
     /// What arrived last is taken care of: how the halves differ, where they do, and whether the outcome is owed no more.
     fn complete(&self, record: &Record, mismatch: Option<Mismatch>, ended: bool);
+    /// The core asked for `record`'s payment to be undone: that it was is no news then.
+    fn undo(&self, record: &Record);
     /// Nothing of it was sent: nothing is owed.
     fn not_sent(&self, channel: &ChannelName, payment: PaymentId);
     /// The record of `payment`.
@@ -375,6 +410,7 @@ pub trait Store:
     + UnmappedStore
     + InquiryStore
     + PersonStore
+    + AuditStore
     + Journal
 {
 }
@@ -387,6 +423,7 @@ impl<T> Store for T where
         + UnmappedStore
         + InquiryStore
         + PersonStore
+        + AuditStore
         + Journal
 {
 }

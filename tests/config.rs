@@ -293,10 +293,16 @@ fn what_is_wrong_in_hefu_toml_is_found() {
         "#]],
     );
     check(
-        "[providers.upv]\nurl = 'https://upv.example/verify'",
+        "[providers.upv]\nurl = 'https://upv.example/verify'\nweight = 0\nbins = ['62', '6217001', 'x']\nscenarios = ['debits']\nconcurrency = 0\nper_second = 0",
         expect![[r#"
             hefu.toml:3 no definition of provider `upv`
             hefu.toml:4 a server with a path
+            hefu.toml:5 out of range
+            hefu.toml:6 not what a card number begins with
+            hefu.toml:6 not what a card number begins with
+            hefu.toml:7 `debits` is not a scenario
+            hefu.toml:8 out of range
+            hefu.toml:9 out of range
         "#]],
     );
 }
@@ -484,12 +490,13 @@ fn what_is_wrong_in_policy_toml_is_found() {
         "#]],
     );
     check(
-        "holds.expiry = '1s'\nholds.per_hour = 0\nevidence.match = '1y'\ninquiry.deadline = '0s'",
+        "holds.expiry = '1s'\nholds.per_hour = 0\nevidence.match = '1y'\ninquiry.deadline = '0s'\ninquiry.retries_percent = 101",
         expect![[r#"
             policy.toml:1 out of range
             policy.toml:2 out of range
             policy.toml:3 `1y` is not a duration
             policy.toml:4 out of range
+            policy.toml:5 out of range
         "#]],
     );
 }
@@ -579,9 +586,8 @@ fn what_is_wrong_in_a_profile_is_found() {
     check(
         "[notify]\nbody.format = 'xml'",
         expect![[r#"
-            channels/acme.toml:6 `answer` is missing
             channels/acme.toml:6 `path` is missing
-            channels/acme.toml:6 notifications without an order
+            channels/acme.toml:6 notifications that tell nothing
             channels/acme.toml:7 `root` is missing
         "#]],
     );
@@ -716,13 +722,102 @@ fn what_is_wrong_in_batches_headers_and_documents_is_found() {
     "#]],
     );
     check(
-        "[notify]\npath = '/n'\norder = ['o']\nanswer = { code = 'c', map = 'final' }\nbody = { format = 'xml', root = 'm', tail = '(' }",
+        "[notify]\npath = '/n'\nmessage = [{ order = ['o'], answer = { code = 'c', map = 'final' } }]\nbody = { format = 'xml', root = 'm', tail = '(' }",
         expect![[r#"
-            channels/acme.toml:10 `(` is not a regular expression
+            channels/acme.toml:9 `(` is not a regular expression
         "#]],
     );
     check(
         "request.unwrap = [{ at = '*', steps = ['percent', 'percent'] }, { at = 'a', steps = [{ open_blocks = 'k' }, 'hex'] }]",
+        expect!["no problem"],
+    );
+}
+
+#[test]
+fn what_is_wrong_in_notifications_is_found() {
+    let check = |notify: &str, expected: Expect| {
+        check(["", "", &format!("[notify]\npath = '/n'\n{notify}"), ""], expected);
+    };
+    let told = "message = [{ order = ['o'], answer = { code = 'c', map = 'final' } }]";
+    check(told, expect!["no problem"]);
+    check(
+        "message = [{ scenario = ['debit'], answer = { code = 'c', map = 'fnal' } }, { scenario = ['refund'] }]",
+        expect![[r#"
+            channels/acme.toml:8 a notification without an order
+            channels/acme.toml:8 no code map `fnal`
+        "#]],
+    );
+    check(
+        "message = [{ scenario = ['refund'], order = ['./o'], answer = { code = 'c', map = 'final', rows = 'r', row = ['./n'] } }]",
+        expect![[r#"
+            channels/acme.toml:8 a notification with rows
+            channels/acme.toml:8 the outcome of a `refund` is not read
+        "#]],
+    );
+    check(
+        &format!("{told}\nacknowledged = ''"),
+        expect![[r#"
+        channels/acme.toml:9 an empty body is not distinctive
+    "#]],
+    );
+    check(
+        &format!("{told}\nsignature = {{ kind = 'none', over = 'body', at = 's', key = 'k' }}"),
+        expect![[r#"
+            channels/acme.toml:9 `none` is not a kind of signature
+        "#]],
+    );
+    check(
+        &format!("{told}\nsignature = {{}}"),
+        expect![[r#"
+        channels/acme.toml:9 `at` is missing
+        channels/acme.toml:9 `key` is missing
+        channels/acme.toml:9 `kind` is missing
+        channels/acme.toml:9 `over` is missing
+    "#]],
+    );
+    check(
+        &format!(
+            "{told}\nsignature = {{ kind = 'rsa_sha256', over = 'sorted_pairs', at = '@connection', key = ['k', 'l'] }}"
+        ),
+        expect![[r#"
+            channels/acme.toml:6 `@connection` is never forwarded
+        "#]],
+    );
+    check(
+        &format!("{told}\nopened = 'x'"),
+        expect![[r#"
+        channels/acme.toml:8 its order, amount and code are not all in what is opened
+        channels/acme.toml:9 `x` is not opened with a key
+    "#]],
+    );
+    check(
+        &format!(
+            "{told}\nopened = 'x'\nbody = {{ format = 'form', unwrap = [{{ at = 'x', steps = [{{ open_blocks = 'k' }}, 'json'] }}] }}"
+        ),
+        expect![[r#"
+            channels/acme.toml:8 its order, amount and code are not all in what is opened
+        "#]],
+    );
+    check(
+        "message = [{ order = ['x/o'], answer = { code = 'x/c', map = 'final' } }]\nopened = 'x'\nbody = { format = 'form', unwrap = [{ at = 'x', steps = [{ open_blocks = 'k' }, 'json'] }] }",
+        expect!["no problem"],
+    );
+    let core =
+        "[channels.acme]\nupstreams = ['https://b.example']\nnotify_core = 'http://127.0.0.1:1'\n";
+    self::check(
+        [core, "", "", ""],
+        expect![[r#"
+        hefu.toml:5 `notify_core` without a `notify` listener
+        hefu.toml:5 channel acme notifies nobody
+    "#]],
+    );
+    self::check(
+        [
+            &format!("listen.notify = '127.0.0.1:7001'\n{core}"),
+            "",
+            &format!("[notify]\npath = '/n'\n{told}"),
+            "",
+        ],
         expect!["no problem"],
     );
 }

@@ -1,13 +1,12 @@
 //! The whole of Hefu between the simulated core, channels and providers: what it found against what is true, and what it shows.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use hefu::app::{self, Running, SystemClock};
+use hefu::app::{self, Running};
 use hefu::cli::demo::report::Report;
 use hefu::cli::demo::setup::{Place, api_outputs, target};
 use hefu::cli::demo::{Demo, Log};
 use hefu::sim::{Settings, Simulation};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 
 const SEED: u64 = 20_261_123;
@@ -28,7 +27,12 @@ async fn what_hefu_found_is_what_is_true() {
         "/requests/uninspected",
         "/decisions/permit",
         "/inquiries",
+        "/charges_fen/certain",
         "/outcomes/sync",
+        "/outcomes/notify",
+        "/outcomes/query",
+        "/notifications/genuine",
+        "/notifications/forged",
     ] {
         assert!(json.pointer(key).unwrap().as_u64().unwrap() > 0, "{key}: {json:#}");
     }
@@ -37,7 +41,7 @@ async fn what_hefu_found_is_what_is_true() {
         "/bytes_changed",
         "/forwarded_without_permit",
         "/element_leaks",
-        "/outcomes/notify",
+        "/notifications/forged_with_effect",
     ] {
         assert_eq!(json.pointer(key).unwrap(), 0, "{key}: {json:#}");
     }
@@ -72,8 +76,7 @@ async fn the_admin_api_shows_what_operators_need_and_no_element() {
     let place = Place::new().unwrap();
     let simulation =
         Simulation::start(Settings::new(SEED + 1, place.dir().to_owned())).await.unwrap();
-    let running =
-        app::start(place.configure(&simulation).unwrap(), Arc::new(SystemClock)).await.unwrap();
+    let running = app::start(place.configure(&simulation).unwrap()).await.unwrap();
     let stop = tokio::time::sleep(Duration::from_secs(5));
     simulation.drive(target(&simulation, &running).unwrap(), 150, stop).await.unwrap();
     let api = Api {
@@ -138,12 +141,15 @@ async fn every_metric_is_there(api: &Api) {
         "hefu_verification_seconds_bucket{",
         "hefu_evidence_total{",
         "hefu_outcomes_total{",
+        "hefu_notifications_total{",
         "hefu_mismatches_total{",
         "hefu_holds_open{",
         "hefu_expectations_open{",
         "hefu_overhead_seconds_bucket{",
         "hefu_provider_up{",
         "hefu_config_last_reload_successful 1",
+        "hefu_clock_offset_seconds ",
+        "hefu_store_damaged_rows_total 0",
         "hefu_build_info{",
     ] {
         assert!(metrics.contains(name), "{name} is missing:\n{metrics}");

@@ -6,6 +6,8 @@
     reason = "a test may panic"
 )]
 
+#[path = "gateway/audited.rs"]
+mod audited;
 #[path = "gateway/bodies.rs"]
 mod bodies;
 #[path = "gateway/channel.rs"]
@@ -14,6 +16,8 @@ mod channel;
 mod cluster;
 #[path = "gateway/connections.rs"]
 mod connections;
+#[path = "gateway/elements.rs"]
+mod elements;
 #[path = "gateway/forget.rs"]
 mod forget;
 #[path = "gateway/four_logs.rs"]
@@ -26,6 +30,8 @@ mod kept;
 mod killed;
 #[path = "gateway/lasting.rs"]
 mod lasting;
+#[path = "gateway/notify.rs"]
+mod notify;
 #[path = "gateway/outside.rs"]
 mod outside;
 #[path = "gateway/peers.rs"]
@@ -34,8 +40,12 @@ mod peers;
 mod process;
 #[path = "gateway/refusals.rs"]
 mod refusals;
+#[path = "gateway/restart.rs"]
+mod restart;
 #[path = "gateway/seventh.rs"]
 mod seventh;
+#[path = "gateway/statement.rs"]
+mod statement;
 #[path = "gateway/streams.rs"]
 mod streams;
 #[path = "gateway/tls.rs"]

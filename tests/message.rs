@@ -7,5 +7,7 @@ mod abuse;
 mod document;
 #[path = "message/fixtures.rs"]
 mod fixtures;
+#[path = "message/notified.rs"]
+mod notified;
 #[path = "message/properties.rs"]
 mod properties;

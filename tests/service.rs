@@ -13,13 +13,18 @@ mod holds;
 mod keys;
 #[path = "service/lasting.rs"]
 mod lasting;
+#[path = "service/notifications.rs"]
+mod notifications;
 #[path = "service/queries.rs"]
 mod queries;
+#[path = "service/routing.rs"]
+mod routing;
 #[path = "service/told.rs"]
 mod told;
 
 use async_trait::async_trait;
 use expect_test::{Expect, expect};
+use hefu::billing::price::Prices;
 use hefu::config;
 use hefu::crypto::fingerprint::Fingerprinter;
 use hefu::crypto::keys::Keys;
@@ -31,6 +36,9 @@ use hefu::message::extract::Request;
 use hefu::metrics::Metrics;
 use hefu::provider::{Billable, Capability, Inquiry, Provider, Reply, Trouble};
 use hefu::route::Candidate;
+use hefu::route::budget::Budget;
+use hefu::service::agreements::{ImportError, Told};
+use hefu::service::health::Watch;
 use hefu::service::judge::Judged;
 use hefu::service::refusal::Refusal;
 use hefu::service::settle::Reported;
@@ -38,6 +46,7 @@ use hefu::service::verify::Flights;
 use hefu::service::{Binding, Channel, Entry, Service, Settings};
 use hefu::store::memory::{Limits, MemoryStore};
 use std::collections::VecDeque;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -68,6 +77,8 @@ struct Scripted {
     name: ProviderName,
     capability: Capability,
     script: Mutex<VecDeque<(Answer, Option<Trouble>)>>,
+    /// The registry that its answers name.
+    names: Mutex<Option<Box<str>>>,
     asked: AtomicU64,
     gate: Semaphore,
 }
@@ -76,14 +87,14 @@ impl Scripted {
     fn new(name: &str) -> Arc<Self> {
         let capability = Capability {
             road: Road::new("road"),
-            source: "bank".into(),
+            source: name.into(),
             sets: vec![FOUR],
             account_kinds: Vec::new(),
             id_types: Vec::new(),
         };
         let name = ProviderName::new(name);
-        let (script, asked) = (Mutex::default(), AtomicU64::default());
-        Arc::new(Self { name, capability, script, asked, gate: Semaphore::new(1000) })
+        let (script, names, asked) = (Mutex::default(), Mutex::default(), AtomicU64::default());
+        Arc::new(Self { name, capability, script, names, asked, gate: Semaphore::new(1000) })
     }
 
     fn will(&self, answers: &[Answer]) {
@@ -114,7 +125,8 @@ impl Provider for Scripted {
         let _pass = self.gate.acquire().await.unwrap();
         let next = self.script.lock().unwrap().pop_front();
         let (answer, trouble) = next.unwrap_or((Answer::Match, None));
-        Reply { answer, code: None, billable: Billable::Yes, source: None, trouble }
+        let source = self.names.lock().unwrap().clone();
+        Reply { answer, code: None, billable: Billable::Yes, source, trouble }
     }
 }
 
@@ -162,7 +174,19 @@ fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: K
     let (first, second) = (Scripted::new("first"), Scripted::new("second"));
     let entry = |provider: &Arc<Scripted>, priority| Entry {
         provider: provider.clone(),
-        candidate: Candidate { sets: vec![FOUR], account_kinds: Vec::new(), priority },
+        candidate: Candidate {
+            road: provider.capability.road.clone(),
+            source: provider.capability.source.clone(),
+            sets: vec![FOUR],
+            account_kinds: Vec::new(),
+            id_types: Vec::new(),
+            bins: Vec::new(),
+            scenarios: Vec::new(),
+            priority,
+            weight: NonZeroU32::MIN,
+        },
+        watch: Arc::new(Watch::new(NonZeroUsize::MAX)),
+        prices: Prices::flat(30),
     };
     let service = Arc::new(Service {
         policy: config.policy,
@@ -174,6 +198,7 @@ fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: K
         clock: clock.clone(),
         entropy: rand::random::<u128>,
         flights: Flights::default(),
+        retries: Budget::new(20),
     });
     let channel = Arc::new(Channel { profile, binding });
     World { service, channel, clock, first, second }
@@ -230,6 +255,12 @@ impl World {
         let answer = format!(r#"{{"code":"{code}"}}"#);
         let (content_type, body) = (None, answer.as_bytes());
         self.service.settle(judged, Reported::Answer { status: 200, content_type, body }).await;
+    }
+
+    /// Imports one agreement.
+    async fn import(&self, told: &Told) -> Result<(), ImportError> {
+        let told = std::slice::from_ref(told);
+        self.service.import(self.channel.name(), told).await.remove(0)
     }
 
     /// How many holds stand.
@@ -370,7 +401,7 @@ async fn a_hold_ends_by_time_and_by_hand() {
     world.send(&World::debit("4", 1), "phone").await;
     let held: Vec<_> = world.service.standing_holds().into_iter().map(|hold| hold.key).collect();
     assert_eq!(held.len(), 1);
-    assert_eq!(world.service.release_holds(&held, "the customer called").await, 1);
+    assert_eq!(world.service.release_holds(&held, "the customer called").await.len(), 1);
     world.later(Duration::from_secs(1));
     assert!(world.send(&World::debit("5", 1), "ok").await.starts_with("decision: permit"));
 }
@@ -568,21 +599,17 @@ async fn a_percentage_of_orders_is_enforced_and_an_order_fares_alike() {
 
 #[tokio::test]
 async fn imported_agreements_are_good() {
-    use hefu::service::agreements::Told;
     let world = world();
     let told = |agreement: &str, pan: &str| Told {
         agreement: agreement.into(),
         pan: Some(pan.into()),
         ..Told::default()
     };
-    let name = world.channel.name();
-    world.service.import(name, &told("old", "6200000000000005")).unwrap();
-    assert_eq!(
-        world.service.import(name, &told("", "")).unwrap_err().to_string(),
-        "the agreement id is empty"
-    );
-    let error = world.service.import(name, &told("x", "6200000000000006")).unwrap_err().to_string();
-    assert_eq!(error, "not a card or account number");
+    world.import(&told("old", "6200000000000005")).await.unwrap();
+    let error = world.import(&told("", "")).await.unwrap_err();
+    assert_eq!(error.to_string(), "the agreement id is empty");
+    let error = world.import(&told("x", "6200000000000006")).await.unwrap_err();
+    assert_eq!(error.to_string(), "not a card or account number");
     let debit = r#""type":"by_agreement","order":"1","amount":"100","agreement":"old""#;
     assert!(world.send(debit, "ok").await.starts_with("decision: permit"));
 }

@@ -1,12 +1,16 @@
 //! Stores: one contract for all of them, what survives, what is admitted, and what a lost database does.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+#[path = "store/audit.rs"]
+mod audit;
 #[path = "store/backup.rs"]
 mod backup;
 #[path = "store/cluster.rs"]
 mod cluster;
 #[path = "store/contract.rs"]
 mod contract;
+#[path = "store/damaged.rs"]
+mod damaged;
 #[path = "store/forget.rs"]
 mod forget;
 #[path = "store/keys.rs"]
@@ -15,5 +19,7 @@ mod keys;
 mod lost;
 #[path = "store/place.rs"]
 mod place;
+#[path = "store/power.rs"]
+mod power;
 #[path = "store/values.rs"]
 mod values;

@@ -11,12 +11,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["domain"]),
     ("route", &["domain"]),
     ("reconcile", &["domain"]),
+    ("billing", &["domain"]),
     ("store", &["crypto", "domain", "policy", "reconcile"]),
     ("provider", &["crypto", "domain", "message"]),
-    ("metrics", &["domain", "policy", "reconcile"]),
+    ("metrics", &["domain", "policy", "reconcile", "route"]),
     (
         "service",
         &[
+            "billing",
             "crypto",
             "domain",
             "message",
@@ -32,21 +34,44 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("admin", &["domain", "policy", "reconcile", "service", "store"]),
     (
         "config",
-        &["crypto", "domain", "message", "policy", "provider", "proxy", "reconcile", "route"],
+        &[
+            "billing",
+            "crypto",
+            "domain",
+            "message",
+            "policy",
+            "provider",
+            "proxy",
+            "reconcile",
+            "route",
+        ],
     ),
     ("sim", &[]),
     (
         "app",
         &[
-            "admin", "config", "crypto", "domain", "message", "metrics", "policy", "provider",
-            "proxy", "route", "service", "store",
+            "admin", "billing", "config", "crypto", "domain", "message", "metrics", "policy",
+            "provider", "proxy", "route", "service", "store",
         ],
     ),
-    ("cli", &["app", "config", "domain", "message", "metrics", "provider", "sim", "telemetry"]),
+    (
+        "cli",
+        &[
+            "app",
+            "billing",
+            "config",
+            "domain",
+            "message",
+            "metrics",
+            "provider",
+            "sim",
+            "telemetry",
+        ],
+    ),
     ("telemetry", &[]),
 ];
 /// Layers that compute and nothing else.
-const PURE: &[&str] = &["domain", "crypto", "message", "policy", "route", "reconcile"];
+const PURE: &[&str] = &["domain", "crypto", "message", "policy", "route", "reconcile", "billing"];
 const IMPURE: &[&str] =
     &["async ", "dashmap", "pingora", "prometheus", "std::env", "std::fs", "std::net", "tokio"];
 /// Where the host framework may be named.

@@ -3,7 +3,7 @@
 use crate::load::head_end;
 use crate::world;
 use async_trait::async_trait;
-use hefu::app::{self, SystemClock};
+use hefu::app;
 use pingora_core::Result;
 use pingora_core::server::Server;
 use pingora_core::server::configuration::ServerConf;
@@ -153,6 +153,6 @@ pub(crate) fn hefu(channel: &str, durable: bool) {
     let config = world::configure(dir.path(), &deployment);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let running = runtime.block_on(app::start(config, Arc::new(SystemClock))).unwrap();
+    let running = runtime.block_on(app::start(config)).unwrap();
     serve_until_orphaned(running.core);
 }

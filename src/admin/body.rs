@@ -57,6 +57,8 @@ pub struct PaymentBody {
     verification: Option<VerificationBody>,
     judged_in_us: u64,
     outcome: Option<OutcomeBody>,
+    /// What was said of it and is not believed.
+    heard: Option<HeardBody>,
     mismatch: Option<MismatchBody>,
     batch: Option<String>,
     row: Option<usize>,
@@ -80,6 +82,13 @@ struct OutcomeBody {
     outcome: &'static str,
     code: Option<String>,
     arrival: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct HeardBody {
+    outcome: &'static str,
+    code: Option<String>,
+    belief: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -116,6 +125,11 @@ impl PaymentBody {
                 outcome: outcome.as_str(),
                 code: code.clone(),
                 arrival: arrival.as_str(),
+            }),
+            heard: record.heard.as_ref().map(|heard| HeardBody {
+                outcome: heard.outcome.as_str(),
+                code: heard.code.clone(),
+                belief: heard.belief.as_str(),
             }),
             mismatch: record.mismatch.map(|mismatch| MismatchBody {
                 kind: mismatch.kind.as_str(),
@@ -220,7 +234,7 @@ pub struct ReleaseBody {
     /// All of this channel's.
     #[serde(default)]
     pub channel: Option<String>,
-    /// Why; goes into the log.
+    /// Why; goes into the log and the audit.
     pub note: String,
 }
 

@@ -1,8 +1,10 @@
 //! Forgetting a person. Elements come in the body, leave in no answer, and are in no log.
 
 use super::Admin;
+use super::audit::Operator;
 use super::body::Problem;
 use crate::service::forget::{ForgetError, Told};
+use crate::store::audit::Action;
 use crate::store::person::Forgotten;
 use axum::Json;
 use axum::extract::State;
@@ -77,6 +79,7 @@ impl From<Forgotten> for ForgottenBody {
 /// Forgets whom the body tells.
 pub(super) async fn forget(
     State(admin): State<Arc<Admin>>,
+    who: Operator,
     body: String,
 ) -> Result<Json<ForgottenBody>, Problem> {
     // The parser's own words may quote a value.
@@ -84,7 +87,8 @@ pub(super) async fn forget(
         let detail = "not a JSON object with a `reference` and `id_number`, `id_type` or `pans`";
         Problem::new(StatusCode::BAD_REQUEST, detail)
     })?;
-    let forgotten = admin.service.forget(&body.into()).await.map_err(|error| {
+    let told = Told::from(body);
+    let forgotten = admin.service.forget(&told).await.map_err(|error| {
         let status = match error {
             ForgetError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             ForgetError::Nobody
@@ -95,5 +99,7 @@ pub(super) async fn forget(
         };
         Problem::told(status, &error)
     })?;
+    let reference = told.reference.trim().to_owned();
+    admin.audit(who, Action::ForgetPerson { reference, forgotten }).await?;
     Ok(Json(forgotten.into()))
 }

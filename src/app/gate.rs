@@ -3,16 +3,20 @@
 use crate::domain::element::Element;
 use crate::message::coding::{self, Undecoded};
 use crate::message::extract::Request;
-use crate::message::profile::{Profile, RouteRule};
+use crate::message::profile::{self, RouteRule};
 use crate::metrics::{Metrics, Unread};
-use crate::proxy::gate::{Annotations, Gate, Inspected, Permitted, Reported, Route, Side};
+use crate::proxy::gate::{
+    Annotations, Gate, Inspected, Permitted, Reported, Route, Side, Withheld,
+};
 use crate::proxy::head::{Framing, connection_names};
 use crate::proxy::refuse::{Hint, Kind, Problem, Row};
 use crate::proxy::upstream::Upstream;
 use crate::service::judge::Judged;
+use crate::service::notify::Heard;
 use crate::service::refusal::{Refusal, RefusedRow};
 use crate::service::settle::Reported as Settled;
 use crate::service::{Channel, Service, annotate};
+use crate::store::journal::StoreLost;
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::borrow::Cow;
@@ -51,8 +55,17 @@ pub struct ServiceGate {
 /// What is remembered between permit and answer.
 #[derive(Debug)]
 pub struct Waiting {
-    judged: Judged,
+    of: Of,
     spent: Duration,
+}
+
+/// What waits for its answer.
+#[derive(Debug)]
+enum Of {
+    /// A message of the core.
+    Message(Judged),
+    /// A notification of a channel.
+    Notification(Heard),
 }
 
 #[async_trait]
@@ -83,6 +96,9 @@ impl Gate for ServiceGate {
         let Some(channel) = self.channels.get(upstream.name()) else {
             return Err(Box::new(Problem::new(Kind::NoRoute)));
         };
+        if request.side == Side::Notify {
+            return self.hear(channel, request, begun);
+        }
         let mut codings = request.headers.get_all(header::CONTENT_ENCODING).iter();
         if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(Box::new(Problem::new(Kind::Unsupported)));
@@ -91,7 +107,7 @@ impl Gate for ServiceGate {
         if request.headers.get_all(TOLD).iter().count() > 1 {
             return Err(Box::new(Problem::new(Kind::Unreadable)));
         }
-        let Some(watched) = watched(&channel.profile, request.headers) else {
+        let Some(watched) = watched(&channel.profile.headers, request.headers) else {
             let kind = Kind::Framing(Framing::Connection);
             self.refused(request.side, kind);
             return Err(Box::new(Problem::new(kind)));
@@ -110,7 +126,7 @@ impl Gate for ServiceGate {
                 let spent = begun.elapsed().saturating_sub(judged.waited());
                 Ok(Permitted {
                     permit,
-                    pending: Waiting { judged, spent },
+                    pending: Waiting { of: Of::Message(judged), spent },
                     annotations: Vec::new(),
                 })
             }
@@ -118,10 +134,17 @@ impl Gate for ServiceGate {
         }
     }
 
-    async fn settle(&self, waiting: Waiting, reported: Reported<'_>) -> Annotations {
+    async fn settle(
+        &self,
+        waiting: Waiting,
+        reported: Reported<'_>,
+    ) -> Result<Annotations, Withheld> {
         let begun = Instant::now();
-        let Waiting { judged, spent } = waiting;
-        let channel = judged.channel().clone();
+        let Waiting { of, spent } = waiting;
+        let channel = match &of {
+            Of::Message(judged) => judged.channel().clone(),
+            Of::Notification(heard) => heard.channel().clone(),
+        };
         let decoded = match reported {
             Reported::Answer { headers, body, .. } => decode(headers, body),
             Reported::Unread { .. } => Err(Unread::Framing),
@@ -139,9 +162,15 @@ impl Gate for ServiceGate {
                 Settled::InDoubt
             }
         };
-        let annotations = self.service.settle(judged, settled).await;
+        let told = match of {
+            Of::Message(judged) => Ok(fields(self.service.settle(judged, settled).await)),
+            Of::Notification(heard) => {
+                let kept = self.service.heard(heard, settled).await;
+                kept.map(|()| Annotations::new()).map_err(|StoreLost| Withheld)
+            }
+        };
         self.metrics.on_overhead(channel.name(), spent + begun.elapsed());
-        fields(annotations)
+        told
     }
 
     fn refused(&self, _side: Side, kind: Kind) {
@@ -149,20 +178,46 @@ impl Gate for ServiceGate {
     }
 }
 
+impl ServiceGate {
+    /// Reads a notification. It goes on whatever it says.
+    fn hear(
+        &self,
+        channel: &Arc<Channel>,
+        request: &Inspected<'_>,
+        begun: Instant,
+    ) -> Result<Permitted<Waiting>, Box<Problem>> {
+        let headers = channel.profile.notify.as_ref().map_or(&[][..], |notify| &notify.headers);
+        let read = Request {
+            method: request.method.as_str(),
+            path: request.path,
+            query: request.query,
+            content_type: text(request.headers, &header::CONTENT_TYPE),
+            // One that the core does not get proves nothing.
+            headers: &watched(headers, request.headers).unwrap_or_default(),
+            told: None,
+            body: request.body,
+        };
+        let heard = self.service.hear(channel, &read);
+        let (permit, heard) = heard.ok_or_else(|| Box::new(Problem::new(Kind::NoRoute)))?;
+        let pending = Waiting { of: Of::Notification(heard), spent: begun.elapsed() };
+        Ok(Permitted { permit, pending, annotations: Annotations::new() })
+    }
+}
+
 fn find<'e>(routes: &'e [Entry], side: Side, host: &str, path: &str) -> Option<&'e Entry> {
     routes.iter().find(|entry| entry.side == side && entry.rule.takes(host, path))
 }
 
-/// The headers that a profile reads. `None` where `Connection` names one: it would be judged here and dropped on the way.
-fn watched<'h>(profile: &Profile, headers: &'h HeaderMap) -> Option<Vec<(&'h str, &'h [u8])>> {
-    if profile.headers.is_empty() {
+/// The headers that are read. `None` where `Connection` names one: it would be judged here and dropped on the way.
+fn watched<'h>(read: &[String], headers: &'h HeaderMap) -> Option<Vec<(&'h str, &'h [u8])>> {
+    if read.is_empty() {
         return Some(Vec::new());
     }
-    if connection_names(headers).iter().any(|name| profile.watched(name).is_some()) {
+    if connection_names(headers).iter().any(|name| profile::watched(read, name).is_some()) {
         return None;
     }
     let named = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    Some(named.filter(|(name, _)| profile.watched(name).is_some()).collect())
+    Some(named.filter(|(name, _)| profile::watched(read, name).is_some()).collect())
 }
 
 /// An answer's body as its reader has it.
@@ -231,13 +286,10 @@ pub(super) fn by_specificity(routes: &mut [Entry]) {
 #[cfg(test)]
 mod tests {
     use super::{Entry, by_specificity, find, watched};
-    use crate::domain::id::ChannelName;
-    use crate::message::charset::Charset;
-    use crate::message::profile::{Body, Format, Profile, RouteRule};
+    use crate::message::profile::RouteRule;
     use crate::proxy::gate::{Route, Side};
     use crate::proxy::upstream::{Address, OnDoubt, Settings, Upstream};
     use http::{HeaderMap, HeaderName, HeaderValue};
-    use std::collections::BTreeMap;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -271,28 +323,6 @@ mod tests {
         }
     }
 
-    fn profile(headers: &[&str]) -> Profile {
-        let charset = Charset { field: None, default: encoding_rs::UTF_8 };
-        let body = Body {
-            format: Format::Json,
-            xml: None,
-            charset,
-            content_types: Vec::new(),
-            unwrap: Vec::new(),
-        };
-        Profile {
-            channel: ChannelName::new("acme"),
-            road: None,
-            routes: Vec::new(),
-            request: body.clone(),
-            answer: body,
-            same: Vec::new(),
-            messages: Vec::new(),
-            codes: BTreeMap::new(),
-            headers: headers.iter().map(|name| (*name).to_owned()).collect(),
-        }
-    }
-
     /// A message was judged by a header that `Connection` had dropped before the channel saw it, and `msg_tp` was not looked at.
     #[test]
     fn what_is_judged_by_a_header_is_forwarded_with_it() {
@@ -301,7 +331,8 @@ mod tests {
                 (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap())
             });
             let fields: HeaderMap = fields.collect();
-            let found = watched(&profile(watches), &fields);
+            let watches: Vec<String> = watches.iter().map(|name| (*name).to_owned()).collect();
+            let found = watched(&watches, &fields);
             let names = found.map(|found| found.iter().map(|(name, _)| *name).collect::<Vec<_>>());
             assert_eq!(names.as_deref(), expected, "{fields:?}");
         };

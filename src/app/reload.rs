@@ -1,6 +1,7 @@
 //! Reloading: a new configuration is in force as a whole, or the old one stays.
 
 use super::{Running, StartError};
+use crate::admin::Stays;
 use crate::config::{Config, Problems};
 use crate::crypto::keys::Keys;
 
@@ -53,6 +54,17 @@ impl Fixed {
             keys.push("secrets");
         }
         keys
+    }
+}
+
+impl From<&ReloadError> for Stays {
+    fn from(error: &ReloadError) -> Self {
+        let problems = match error {
+            ReloadError::Config(problems) => problems.len(),
+            ReloadError::Fixed(keys) => keys.len(),
+            ReloadError::Start(_) | ReloadError::Nobody => 1,
+        };
+        Self { why: error.to_string(), problems }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sockets bound and serving, until they are drained or handed over.
 
+use super::clock::Steady;
 use super::gate::ServiceGate;
 use super::handover::{ADMIN, CORE, NOTIFY, Sockets};
 use super::reload::Fixed;
@@ -8,6 +9,7 @@ use crate::admin::{Asked, Live, router};
 use crate::config::{AdminAddress, Config};
 use crate::domain::clock::Clock;
 use crate::domain::keep::Keep;
+use crate::metrics::Metrics;
 use crate::proxy::Edge;
 use crate::proxy::gate::Side;
 use crate::service::Service;
@@ -32,6 +34,9 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often the store is purged of what is not kept any more.
 const PURGE_EVERY: Duration = Duration::from_secs(1);
+
+/// How far the system's clock may be off before somebody is told.
+const CLOCK_FAR: Duration = Duration::from_secs(1);
 
 /// How often is looked whom another process was asked to forget.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
@@ -105,20 +110,16 @@ impl Running {
 ///
 /// # Errors
 /// [`StartError`]; nothing is served then.
-pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
-    start_on(Sockets::default(), config, clock).await
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    start_on(Sockets::default(), config).await
 }
 
 /// As [`start`], on sockets that somebody else bound, as far as they are where the configuration says.
 ///
 /// # Errors
 /// [`StartError`]; nothing is served then.
-pub async fn start_on(
-    mut inherited: Sockets,
-    config: Config,
-    clock: Arc<dyn Clock>,
-) -> Result<Running, StartError> {
-    let lasting = Lasting::new(&config, clock)?;
+pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running, StartError> {
+    let lasting = Lasting::new(&config)?;
     let Generation { gate, limits, doors, admin: current, fixed } =
         Generation::new(&config, &lasting)?;
     let service = current.service.clone();
@@ -168,9 +169,10 @@ pub async fn start_on(
         listeners: JoinSet::new(),
         chores: JoinSet::new(),
     };
-    let (store, clock) = (running.lasting.store.clone(), running.lasting.clock.clone());
+    let Lasting { store, clock, metrics, .. } = &running.lasting;
     running.chores.spawn(forget_others(store.clone()));
-    running.chores.spawn(purge(store, clock, config.keep));
+    running.chores.spawn(purge(store.clone(), clock.clone(), config.keep));
+    running.chores.spawn(watch_clock(clock.clone(), metrics.clone()));
     running.listeners.spawn(Edge::serve(edges.clone(), Side::Core, core));
     if let Some(notify) = notify {
         running.listeners.spawn(Edge::serve(edges, Side::Notify, notify));
@@ -178,11 +180,34 @@ pub async fn start_on(
     Ok(running)
 }
 
-async fn purge(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Keep) {
+async fn purge(store: Arc<dyn Store>, clock: Arc<Steady>, keep: Keep) {
     let mut every = tokio::time::interval(PURGE_EVERY);
     loop {
         every.tick().await;
         store.purge(clock.now(), keep);
+    }
+}
+
+/// Tells how far the system's clock is off, and says so where it is far.
+async fn watch_clock(clock: Arc<Steady>, metrics: Arc<Metrics>) {
+    let mut every = tokio::time::interval(PURGE_EVERY);
+    let mut was_far = false;
+    loop {
+        every.tick().await;
+        let [ahead, behind] = clock.offset();
+        metrics.on_clock(ahead.as_secs_f64() - behind.as_secs_f64());
+        let is_far = ahead.max(behind) > CLOCK_FAR;
+        if is_far && !was_far {
+            tracing::error!(
+                ?ahead,
+                ?behind,
+                "the system's clock has jumped; it is followed gradually, at half to double speed"
+            );
+        }
+        if was_far && !is_far {
+            tracing::info!("the system's clock is agreed with again");
+        }
+        was_far = is_far;
     }
 }
 

@@ -14,6 +14,9 @@ pub struct AdminArgs {
     /// The file with the bearer token
     #[arg(long, value_name = "FILE", env = "HEFU_ADMIN_TOKEN_FILE")]
     admin_token_file: PathBuf,
+    /// Who you are; what you change is audited under this name
+    #[arg(long, value_name = "NAME", env = "HEFU_OPERATOR")]
+    operator: Option<String>,
 }
 
 /// A client of one admin listener.
@@ -22,6 +25,7 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     token: String,
+    operator: Option<String>,
 }
 
 /// Why a call came to nothing.
@@ -63,7 +67,12 @@ impl Client {
             Some(socket) => (builder.unix_socket(PathBuf::from(socket)), "http://admin".to_owned()),
             None => (builder, args.admin.trim_end_matches('/').to_owned()),
         };
-        Ok(Self { http: builder.build()?, base, token: token.trim().to_owned() })
+        Ok(Self {
+            http: builder.build()?,
+            base,
+            token: token.trim().to_owned(),
+            operator: args.operator.clone(),
+        })
     }
 
     /// `GET path`.
@@ -84,7 +93,10 @@ impl Client {
         content_type: &str,
         body: String,
     ) -> Result<T, ClientError> {
-        let request = self.http.post(format!("{}{path}", self.base));
+        let mut request = self.http.post(format!("{}{path}", self.base));
+        if let Some(operator) = &self.operator {
+            request = request.header("hefu-operator", operator);
+        }
         self.send(request.header("content-type", content_type).body(body)).await
     }
 

@@ -1,9 +1,10 @@
 //! `hefu demo`: sidecar, simulators and traffic in one process, and at the end what Hefu found beside what is true.
 
+mod notified;
 pub mod report;
 pub mod setup;
 
-use crate::app::{self, Running, SystemClock};
+use crate::app::{self, Running};
 use crate::cli::Failure;
 use crate::sim::{self, Simulation};
 use clap::Args;
@@ -83,7 +84,7 @@ impl Demo {
         let simulation =
             Simulation::start(sim::Settings::new(self.seed, place.dir().to_owned())).await?;
         let config = place.configure(&simulation)?;
-        let running = app::start(config, Arc::new(SystemClock)).await?;
+        let running = app::start(config).await?;
         if !self.json {
             self.welcome(out, &running, (&place, simulation.channels().len()))?;
         }

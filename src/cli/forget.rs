@@ -21,7 +21,7 @@ pub struct Forget {
     /// The file with the person's lines; `-`, or none, for standard input
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", required = true)]
     person: PathBuf,
-    /// What the request is filed under; goes into the log, so no name and no number of the person's
+    /// What the request is filed under; goes into the log and the audit, so no name and no number of the person's
     #[arg(long)]
     reference: String,
     #[command(flatten)]

@@ -27,7 +27,7 @@ enum Action {
         /// All of this channel's
         #[arg(long)]
         channel: Option<String>,
-        /// Why; goes into the log
+        /// Why; goes into the log and the audit, so no name and no number of a person's
         #[arg(long)]
         note: String,
         #[command(flatten)]

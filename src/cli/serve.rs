@@ -1,7 +1,7 @@
 //! `hefu serve`: run the sidecar.
 
 use crate::app::handover::{Sockets, succeed};
-use crate::app::{self, ReloadError, Running, SystemClock};
+use crate::app::{self, ReloadError, Running};
 use crate::cli::Failure;
 use crate::cli::check::{directory, load, rendering};
 use crate::config;
@@ -10,7 +10,6 @@ use clap::Args;
 use sd_notify::NotifyState;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the signals do, for `--help`.
@@ -49,7 +48,7 @@ impl Serve {
         let mut stop = Stop::new()?;
         let (mut hangup, mut upgrade) =
             (signal(SignalKind::hangup())?, signal(SignalKind::user_defined2())?);
-        let mut running = app::start_on(inherited, config, Arc::new(SystemClock)).await?;
+        let mut running = app::start_on(inherited, config).await?;
         tracing::info!(
             core = %running.core,
             notify = running.notify.map(tracing::field::display),
@@ -67,7 +66,7 @@ impl Serve {
                 () = stop.told() => break false,
                 _ = hangup.recv() => drop(self.reload(&running).await),
                 Some(asked) = running.asked.recv() => {
-                    let reloaded = self.reload(&running).await.map_err(|error| error.to_string());
+                    let reloaded = self.reload(&running).await.map_err(|error| (&error).into());
                     // Whoever asked may have gone.
                     let _ = asked.send(reloaded);
                 }

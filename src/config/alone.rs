@@ -42,9 +42,8 @@ pub fn profile(file: &Path, keys: &BTreeMap<String, PathBuf>) -> Result<Profile,
         }
     }
     let keys = open_keys(&mut opened, keys);
-    let protocol = channel::check(&mut opened, Around { codes: &maps, keys: &keys });
-    finish(protocol.map(|protocol| protocol.profile), sheets.into_iter().chain([opened.sheet]))?
-        .ok_or(Problems::new(Vec::new()))
+    let profile = channel::check(&mut opened, Around { codes: &maps, keys: &keys });
+    finish(profile, sheets.into_iter().chain([opened.sheet]))?.ok_or(Problems::new(Vec::new()))
 }
 
 fn open_keys(

@@ -4,6 +4,7 @@ pub(super) mod channel;
 pub(super) mod codes;
 pub(super) mod deployment;
 pub(super) mod message;
+pub(super) mod notify;
 pub(super) mod place;
 pub(super) mod policy;
 pub(super) mod provider;

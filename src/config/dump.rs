@@ -39,7 +39,7 @@ impl Config {
             "policy": dump_policy(&self.policy),
             "holds": { "expiry": time(self.holds.expiry), "per_hour": self.holds.per_hour },
             "evidence": { "match": time(self.evidence.matched), "negative": time(self.evidence.negative) },
-            "inquiry": { "deadline": time(self.inquiry.deadline), "batch_deadline": time(self.inquiry.batch_deadline) },
+            "inquiry": { "deadline": time(self.inquiry.deadline), "batch_deadline": time(self.inquiry.batch_deadline), "retries_percent": self.inquiry.retries_percent },
         })
     }
 }
@@ -76,7 +76,7 @@ fn dump_channel(channel: &Channel) -> Value {
         "mode": mode,
         "upstreams": channel.upstreams.iter().map(dump_upstream).collect::<Vec<_>>(),
         "notify_core": channel.notify_core.as_ref().map(dump_upstream),
-        "notify_path": channel.notify.as_ref().map(|notify| &notify.path),
+        "notify_path": channel.profile.notify.as_ref().map(|notify| &notify.path),
         "connect_timeout": time(patience.connect), "answer_timeout": time(patience.answer),
         "idle_timeout": time(patience.idle), "answer_max": patience.answer_max,
         "in_doubt": channel.in_doubt.as_str(), "http2": channel.http2,
@@ -114,7 +114,9 @@ fn dump_provider(provider: &Provider) -> Value {
     json!({
         "definition": provider.file, "upstream": dump_upstream(&provider.upstream),
         "credentials": credentials.collect::<Map<_, _>>(), "enabled": provider.enabled, "priority": provider.priority,
-        "price_fen": provider.price_fen, "timeout": time(provider.timeout),
+        "weight": provider.weight, "bins": provider.bins, "concurrency": provider.concurrency, "per_second": provider.per_second,
+        "scenarios": provider.scenarios.iter().map(|scenario| scenario.as_str()).collect::<Vec<_>>(),
+        "prices": provider.prices.to_string(), "timeout": time(provider.timeout),
     })
 }
 

@@ -6,7 +6,7 @@ pub(super) mod channel;
 pub(super) mod codes;
 
 use super::read::At;
-use super::text::{AdminAddress, Host, InDoubt, Name, RoutePath, Size, Text};
+use super::text::{AdminAddress, Host, InDoubt, Name, Rate, RoutePath, Size, Text};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
 use crate::domain::payment::Scenario;
@@ -222,12 +222,37 @@ pub(super) struct ProviderFile {
     pub(super) vars: BTreeMap<String, String>,
     /// Whether it is asked.
     pub(super) enabled: Option<bool>,
-    /// Lower is asked first.
+    /// Lower is asked first; before that, whoever is on the channel's own road.
     pub(super) priority: Option<u32>,
+    /// Of those with one priority, how often it is asked first.
+    pub(super) weight: Option<At<u32>>,
+    /// What the numbers of the cards begin with for which it is asked: 1 to 6 digits each; any where absent.
+    pub(super) bins: Option<Vec<At<String>>>,
+    /// The scenarios for which it is asked; any where absent.
+    pub(super) scenarios: Option<Vec<At<Text<Scenario>>>>,
+    /// How many questions may be on their way to it at once; beyond it others are asked.
+    pub(super) concurrency: Option<At<u32>>,
+    /// How many questions it is asked a second at most, as its quota says; beyond it others are asked.
+    pub(super) per_second: Option<At<u32>>,
     /// What one billable inquiry costs.
     pub(super) price_fen: Option<u64>,
+    /// What it costs by elements, and by how many there were within the month; instead of `price_fen`.
+    pub(super) prices: Option<At<Vec<At<PriceFile>>>>,
     /// How long one inquiry may take.
     pub(super) timeout: Option<Time>,
+}
+
+/// One step of a price list. Those for the same elements follow each other.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PriceFile {
+    /// The set it is for; every set that is not listed where absent.
+    pub(super) elements: Option<Vec<Text<Element>>>,
+    /// The last billable inquiry of the month that costs so much; the last step has none.
+    pub(super) up_to: Option<u64>,
+    /// What each costs, with at most four decimals: `"28.5"`.
+    #[schemars(required)]
+    pub(super) fen: Option<At<Text<Rate>>>,
 }
 
 /// `[[passthrough]]`
@@ -345,6 +370,8 @@ pub(super) struct InquiryFile {
     pub(super) deadline: Option<Time>,
     /// How long a batch waits for all its rows together.
     pub(super) batch_deadline: Option<Time>,
+    /// How many of a hundred questions may be put to another provider because one failed.
+    pub(super) retries_percent: Option<At<u32>>,
 }
 
 /// `[batch]`

@@ -1,18 +1,20 @@
 //! The checked configuration, and its defaults. Whoever holds a value of these types need not check it again.
 
 use super::text::{AdminAddress, InDoubt};
+use crate::billing::price::Prices;
 use crate::crypto::keys::Keys;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{ChannelName, ProviderName};
 use crate::domain::keep::Keep;
-use crate::message::path::Path;
-use crate::message::profile::{Body, OutcomeRule, Profile};
+use crate::domain::payment::Scenario;
+use crate::message::profile::Profile;
 use crate::policy::Policy;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -194,8 +196,6 @@ impl Default for Drain {
 pub struct Channel {
     /// What its messages look like.
     pub profile: Profile,
-    /// What its notifications look like.
-    pub notify: Option<Notify>,
     /// Whether it is inspected, and whether decisions bind.
     pub mode: ChannelMode,
     /// Where it is: tried in order, and only while nothing was sent. Never empty.
@@ -288,21 +288,6 @@ pub struct Passthrough {
     pub upstream: Upstream,
 }
 
-/// A channel's notifications.
-#[derive(Clone, Debug)]
-pub struct Notify {
-    /// What the canonical path begins with, in lower case.
-    pub path: String,
-    /// How they are written.
-    pub body: Body,
-    /// The fields that name the order.
-    pub order: Vec<Path>,
-    /// How the outcome is read.
-    pub outcome: OutcomeRule,
-    /// The body by which the core acknowledges, where it is distinctive.
-    pub acknowledged: Option<String>,
-}
-
 /// A provider in use: its definition, to be compiled by whoever speaks to providers, and what is set for it here.
 #[derive(Clone, Debug)]
 pub struct Provider {
@@ -318,10 +303,20 @@ pub struct Provider {
     pub vars: BTreeMap<String, String>,
     /// Whether it is asked.
     pub enabled: bool,
-    /// Lower is asked first.
+    /// Lower is asked first; before that, whoever is on the channel's own road.
     pub priority: u32,
-    /// What one billable inquiry costs.
-    pub price_fen: u64,
+    /// Of those with one priority, how often it is asked first.
+    pub weight: NonZeroU32,
+    /// What the numbers of the cards begin with for which it is asked; any where empty.
+    pub bins: Vec<Box<str>>,
+    /// The scenarios for which it is asked; any where empty.
+    pub scenarios: Vec<Scenario>,
+    /// How many questions may be on their way to it at once.
+    pub concurrency: NonZeroU32,
+    /// How many questions it is asked a second at most.
+    pub per_second: Option<NonZeroU32>,
+    /// What billable inquiries cost.
+    pub prices: Prices,
     /// How long one inquiry may take.
     pub timeout: Duration,
 }
@@ -363,11 +358,17 @@ pub struct Inquiry {
     pub deadline: Duration,
     /// How long a batch waits for all its rows together.
     pub batch_deadline: Duration,
+    /// How many of a hundred questions may be put to another provider because one failed.
+    pub retries_percent: u32,
 }
 
 impl Default for Inquiry {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(3), batch_deadline: Duration::from_secs(30) }
+        Self {
+            deadline: Duration::from_secs(3),
+            batch_deadline: Duration::from_secs(30),
+            retries_percent: 20,
+        }
     }
 }
 

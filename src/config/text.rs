@@ -1,6 +1,7 @@
 //! Texts with a meaning: words, durations, sizes, paths, addresses. Each is checked where it is read.
 
 use super::problem::suggest;
+use crate::crypto::signature::Hash;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
 use crate::domain::identity::IdType;
@@ -10,13 +11,14 @@ use crate::domain::pan::AccountKind;
 use crate::domain::payment::Scenario;
 use crate::message::charset;
 use crate::message::path::Path;
-use crate::message::profile::{Format, Place};
+use crate::message::profile::{Format, Place, Signed};
 use crate::policy::Effect;
 use encoding_rs::Encoding;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, SpanRelativeTo};
 use regex::{Regex, RegexBuilder};
+use rust_decimal::Decimal;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use std::borrow::Cow;
@@ -124,6 +126,8 @@ words!(Decline, "a reason to decline", Decline::ALL, Decline::as_str);
 words!(AccountKind, "a kind of account", AccountKind::ALL, AccountKind::as_str);
 words!(IdType, "a kind of document", IdType::ALL, IdType::as_str);
 words!(Effect, "an effect", [Effect::Permit, Effect::Annotate, Effect::Refuse], Effect::as_str);
+words!(Hash, "a kind of signature", Hash::ALL, Hash::rsa);
+words!(Signed, "a way to sign", Signed::ALL, Signed::as_str);
 words!(Unit, "a unit of money", [Unit::Fen, Unit::Yuan, Unit::Cny], unit_word);
 words!(
     Format,
@@ -137,6 +141,23 @@ words!(
     [InDoubt::Close, InDoubt::Problem],
     InDoubt::as_str
 );
+
+/// A price in fen.
+#[derive(Debug)]
+pub(super) struct Rate(pub(super) Decimal);
+
+impl Meaning for Rate {
+    const WHAT: &'static str = "a price in fen";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let rate = Decimal::from_str_exact(text).ok();
+        let fits = |rate: &Decimal| {
+            !rate.is_sign_negative() && rate.scale() <= 4 && *rate <= Decimal::from(1_000_000)
+        };
+        let hint = "from `0` to `1000000`, with at most four decimals: `28.5`";
+        rate.filter(fits).map(Self).ok_or_else(|| hint.to_owned())
+    }
+}
 
 const fn unit_word(unit: Unit) -> &'static str {
     match unit {

@@ -45,6 +45,10 @@ impl OpeningKey {
             .map_err(|_| SealError::Key)
     }
 
+    pub(super) const fn rsa(&self) -> &Rsa<Public> {
+        &self.0
+    }
+
     /// Opens blocks that were sealed with the private half.
     ///
     /// # Errors

@@ -68,16 +68,6 @@ impl Answer {
             Self::Unavailable => 0,
         }
     }
-
-    /// Whether another provider may be asked after this one: only where nothing was learned about the tuple.
-    pub const fn may_move_on(self) -> bool {
-        match self {
-            Self::Unavailable | Self::NotPossible | Self::NoRecord => true,
-            Self::Match | Self::CloseMatch | Self::NoMatch(_) | Self::Limited | Self::Invalid => {
-                false
-            }
-        }
-    }
 }
 
 /// Whether a provider charges for an inquiry.

@@ -45,6 +45,16 @@ impl Timestamp {
     }
 }
 
+/// The time after `elapsed` of a monotonic clock, where it was `said` before, and the system's clock says `system`; since the epoch.
+/// It is the system's, unless that would have to pass less than half as fast or more than twice as fast as it does: a jump is
+/// made up for gradually. So it never runs back, evidence and holds end no sooner than in half their time, and nothing is
+/// purged by a clock that is ahead by years.
+pub fn follow(said: Duration, elapsed: Duration, system: Duration) -> Duration {
+    let slowest = said.saturating_add(elapsed / 2);
+    let fastest = said.saturating_add(elapsed.saturating_mul(2));
+    system.clamp(slowest, fastest)
+}
+
 /// Where an edge reads the time; only `app` and tests implement it.
 pub trait Clock: Send + Sync + 'static {
     /// The present instant.

@@ -6,8 +6,7 @@ use std::time::Duration;
 /// statement, every provider's bill, and the period in which a debit can be disputed.
 pub const PAYMENTS_KEPT: Duration = Duration::from_hours(400 * 24);
 
-/// How long is kept what has no end of its own. Evidence, waiting binds and holds have: evidence goes when it may not be used
-/// any more, since what it was good for stands in the payments that rested on it. Agreements stay until they are forgotten.
+/// How long is kept what has no end of its own. Evidence, waiting binds and holds have: they go a day after it, evidence since what it was good for stands in the payments that rested on it. Agreements stay until they are forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
     /// Records of payments, their orders and expectations: an order that comes again after that may leave again.

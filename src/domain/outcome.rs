@@ -123,6 +123,19 @@ impl Outcome {
         }
     }
 
+    /// Whether it says something of evidence or an agreement, and not of its payment alone.
+    pub const fn bears_upon_others(self) -> bool {
+        match self {
+            Self::NoMatch(_) | Self::Declined(Decline::AgreementInvalid) => true,
+            Self::Accepted
+            | Self::Succeeded
+            | Self::Declined(_)
+            | Self::Unknown
+            | Self::Reversed
+            | Self::Unmapped => false,
+        }
+    }
+
     /// Whether more is still to come.
     pub const fn is_open(self) -> bool {
         match self {
@@ -154,6 +167,29 @@ impl Arrival {
             Self::Notify => "notify",
             Self::Query => "query",
             Self::Statement => "statement",
+        }
+    }
+}
+
+/// Why a notification's word is believed, or is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Belief {
+    /// Anybody may have said it.
+    Claimed,
+    /// The core answered as it does to what it verified itself.
+    Acknowledged,
+    /// It is the channel's by a pinned key.
+    Verified,
+}
+
+impl Belief {
+    /// The word used in metrics, logs and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Acknowledged => "acknowledged",
+            Self::Verified => "verified",
         }
     }
 }

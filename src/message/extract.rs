@@ -8,7 +8,7 @@ use crate::domain::pan::AccountKind;
 use crate::domain::payment::Payment;
 use crate::message::node::{Found, Node, ReadError, Scope, is_twin};
 use crate::message::path::Path;
-use crate::message::profile::{Coded, Message, Profile};
+use crate::message::profile::{Coded, Message, Profile, watched};
 use crate::message::{told, unwrap};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ pub struct Request<'a> {
     pub query: Option<&'a str>,
     /// `Content-Type`.
     pub content_type: Option<&'a str>,
-    /// The headers that the profile reads ([`Profile::watched`]), names in lower case, repeated ones and all.
+    /// The headers that are read ([`watched`]), names in lower case, repeated ones and all.
     pub headers: &'a [(&'a str, &'a [u8])],
     /// `Hefu-Elements`.
     pub told: Option<&'a str>,
@@ -91,6 +91,8 @@ pub struct Part {
     pub remember: Option<String>,
     /// Under which key an earlier step left its tuple.
     pub recall: Option<String>,
+    /// The order that it undoes.
+    pub undoes: Option<OrderId>,
 }
 
 impl<'a> Request<'a> {
@@ -198,7 +200,7 @@ fn read<'a>(profile: &Profile, request: &Request<'a>) -> Result<Node<'a>, Extrac
     if let Node::Map(entries) = &mut node
         && !profile.headers.is_empty()
     {
-        put_headers(entries, profile, request.headers)?;
+        put_headers(entries, &profile.headers, request.headers)?;
     }
     Ok(node)
 }
@@ -215,17 +217,17 @@ fn check_same(profile: &Profile, node: &Node<'_>) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// Adds the headers to the fields of the body, none of which may look like one.
-fn put_headers<'a>(
+/// Adds the headers that are read to the fields of the body, none of which may look like one.
+pub(crate) fn put_headers<'a>(
     entries: &mut Vec<(Cow<'a, str>, Node<'a>)>,
-    profile: &Profile,
+    read: &[String],
     headers: &[(&str, &'a [u8])],
 ) -> Result<(), ReadError> {
     if entries.iter().any(|(key, _)| key.trim_start().starts_with('@')) {
         return Err(ReadError::ambiguous("body", "a field that would be a header"));
     }
     for (name, value) in headers {
-        let Some(watched) = profile.watched(name) else { continue };
+        let Some(watched) = watched(read, name) else { continue };
         let value = match std::str::from_utf8(value) {
             Ok(text) if watched == *name => Node::Text(Cow::Borrowed(text)),
             Ok(_) => Node::Unclear("a header that some readers take for another"),
@@ -334,6 +336,7 @@ impl Reader<'_, '_> {
             sealed,
             remember: self.scope.joined(&message.remember)?,
             recall: self.scope.joined(&message.recall)?,
+            undoes: self.scope.joined(&message.undoes)?.map(|order| OrderId(order.into())),
         })
     }
 

@@ -3,7 +3,7 @@
 use crate::domain::id::AgreementId;
 use crate::domain::outcome::{Decline, Outcome};
 use crate::message::node::{Node, ReadError, Scope};
-use crate::message::profile::{Layer, Message, Profile};
+use crate::message::profile::{Layer, Message, OutcomeRule, Profile};
 use crate::message::unwrap;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -84,11 +84,8 @@ pub fn try_read(
 fn told(profile: &Profile, message: &Message, root: &Node<'_>) -> Result<Told, ReadError> {
     let Some(rule) = &message.outcome else { return Ok(Told::Whole(Reading::UNKNOWN)) };
     let whole = Scope::whole(root);
-    for outer in &rule.outer {
-        let read = layer(profile, outer, whole)?;
-        if !matches!(read.outcome, Outcome::Succeeded | Outcome::Accepted) {
-            return Ok(Told::Whole(Reading { outer: true, ..read }));
-        }
+    if let Some(outer) = refused(profile, rule, whole)? {
+        return Ok(Told::Whole(outer));
     }
     let Some(rows) = &rule.rows else {
         return reading(profile, message, &rule.layer, whole).map(Told::Whole);
@@ -104,6 +101,37 @@ fn told(profile: &Profile, message: &Message, root: &Node<'_>) -> Result<Told, R
         }
     }
     Ok(Told::Rows(told))
+}
+
+/// What a message without rows says by `rule`.
+///
+/// # Errors
+/// As [`try_read`].
+pub(crate) fn by_rule(
+    profile: &Profile,
+    rule: &OutcomeRule,
+    root: &Node<'_>,
+) -> Result<Reading, ReadError> {
+    let whole = Scope::whole(root);
+    match refused(profile, rule, whole)? {
+        Some(outer) => Ok(outer),
+        None => layer(profile, &rule.layer, whole),
+    }
+}
+
+/// What an outer layer says, where it is not success.
+fn refused(
+    profile: &Profile,
+    rule: &OutcomeRule,
+    whole: Scope<'_, '_>,
+) -> Result<Option<Reading>, ReadError> {
+    for outer in &rule.outer {
+        let read = layer(profile, outer, whole)?;
+        if !matches!(read.outcome, Outcome::Succeeded | Outcome::Accepted) {
+            return Ok(Some(Reading { outer: true, ..read }));
+        }
+    }
+    Ok(None)
 }
 
 fn reading(

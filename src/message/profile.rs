@@ -1,6 +1,7 @@
 //! A channel's profile, checked: where its messages keep their fields. Made by `config` from files.
 
 use crate::crypto::seal::OpeningKey;
+use crate::crypto::signature::Hash;
 use crate::domain::element::{Element, ElementSet};
 use crate::domain::id::{ChannelName, Road};
 use crate::domain::identity::IdType;
@@ -34,20 +35,19 @@ pub struct Profile {
     pub codes: BTreeMap<String, CodeMap>,
     /// The HTTP headers that its messages are read from, in lower case.
     pub headers: Vec<String>,
+    /// Its notifications.
+    pub notify: Option<Notify>,
 }
 
-impl Profile {
-    /// The header that messages are read from and that `name` is, or is to some reader: CGI, PHP and WSGI know letters and
-    /// digits only, and `_` for all else. Both in lower case.
-    pub fn watched(&self, name: &str) -> Option<&str> {
-        let alike = |(one, other): (u8, u8)| {
-            one == other || !(one.is_ascii_alphanumeric() || other.is_ascii_alphanumeric())
-        };
-        let is_it = |known: &&String| {
-            known.len() == name.len() && known.bytes().zip(name.bytes()).all(alike)
-        };
-        self.headers.iter().find(is_it).map(String::as_str)
-    }
+/// The one of `headers`, which are read, that `name` is, or is to some reader: CGI, PHP and WSGI know letters and digits only,
+/// and `_` for all else. All in lower case.
+pub fn watched<'h>(headers: &'h [String], name: &str) -> Option<&'h str> {
+    let alike = |(one, other): (u8, u8)| {
+        one == other || !(one.is_ascii_alphanumeric() || other.is_ascii_alphanumeric())
+    };
+    let is_it =
+        |known: &&String| known.len() == name.len() && known.bytes().zip(name.bytes()).all(alike);
+    headers.iter().find(is_it).map(String::as_str)
 }
 
 /// Requests that belong to a channel.
@@ -192,6 +192,8 @@ pub struct Message {
     pub remember: Vec<Path>,
     /// A later step: under which key it finds what the first left.
     pub recall: Vec<Path>,
+    /// The fields that name the order that it undoes, for a refund or a void.
+    pub undoes: Vec<Path>,
     /// What its success yields.
     pub yields: Option<Yields>,
     /// Whether its success closes the agreement that it quotes.
@@ -245,6 +247,91 @@ pub struct Layer {
     pub code: Path,
     /// The code map, a key of [`Profile::codes`].
     pub map: String,
+}
+
+/// A channel's notifications.
+#[derive(Clone, Debug)]
+pub struct Notify {
+    /// What the canonical path begins with, in lower case.
+    pub path: String,
+    /// How they are written; a `GET` in its query.
+    pub body: Body,
+    /// What they tell; the first that matches counts.
+    pub messages: Vec<Notification>,
+    /// The HTTP headers that they are read from, in lower case.
+    pub headers: Vec<String>,
+    /// The body by which the core acknowledges what it verified, where it is distinctive.
+    pub acknowledged: Option<String>,
+    /// What proves that they are the channel's.
+    pub proof: Option<Proof>,
+}
+
+/// What proves that a notification is the channel's.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// Its signature.
+    Signature(Signature),
+    /// That the content of this field opens with a pinned key.
+    Opened(Path),
+}
+
+/// A signature, by its mechanism.
+#[derive(Clone, Debug)]
+pub struct Signature {
+    /// Where it is, in base64.
+    pub at: Path,
+    /// The hash that RSA signs.
+    pub hash: Hash,
+    /// What is signed.
+    pub over: Signed,
+    /// The pinned keys, any of which may have signed; without one nothing can be held against it.
+    pub keys: Vec<OpeningKey>,
+}
+
+/// What is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signed {
+    /// The decoded fields of a form but for the signature, as `k=v`, sorted and joined by `&`.
+    SortedPairs,
+    /// The hexadecimal SHA-256 of that.
+    SortedPairsSha256Hex,
+    /// The body.
+    Body,
+    /// The hexadecimal MD5 of the body.
+    BodyMd5Hex,
+}
+
+impl Signed {
+    /// Every way.
+    pub const ALL: [Self; 4] =
+        [Self::SortedPairs, Self::SortedPairsSha256Hex, Self::Body, Self::BodyMd5Hex];
+
+    /// The word used in configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SortedPairs => "sorted_pairs",
+            Self::SortedPairsSha256Hex => "sorted_pairs_sha256_hex",
+            Self::Body => "body",
+            Self::BodyMd5Hex => "body_md5_hex",
+        }
+    }
+}
+
+/// One kind of notification.
+#[derive(Clone, Debug)]
+pub struct Notification {
+    /// Which kinds of payment it tells of; any that moves money where empty.
+    pub scenarios: Vec<Scenario>,
+    /// Fields and the values that they must have.
+    pub when: Vec<(Path, Vec<String>)>,
+    /// The fields that name the order.
+    pub order: Vec<Path>,
+    /// The field that names the core's merchant.
+    pub merchant: Option<Path>,
+    /// The amount and its unit.
+    pub amount: Option<(Path, Unit)>,
+    /// How the outcome is read; where it is absent, the notification tells nothing of a payment.
+    pub outcome: Option<OutcomeRule>,
 }
 
 #[cfg(test)]

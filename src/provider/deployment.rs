@@ -1,7 +1,6 @@
 //! What one installation adds to a provider's definition: where it is, with which credentials, and how much may be asked.
 
 use crate::domain::id::ProviderName;
-use crate::domain::money::Fen;
 use crate::provider::secret::Secret;
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
@@ -43,8 +42,6 @@ pub struct Deployment {
     pub enabled: bool,
     /// Lower is asked first.
     pub priority: u32,
-    /// What a billable inquiry costs.
-    pub price: Fen,
 }
 
 impl Deployment {
@@ -66,7 +63,6 @@ impl Deployment {
             rate: None,
             enabled: true,
             priority: 100,
-            price: Fen::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::gate::{Annotations, Gate, InDoubt, Inspected, Permitted, Reported, Ro
 use super::head::{self, Framing, Head, Length};
 use super::http2;
 use super::lent::Lent;
-use super::refuse::{Kind, Problem};
+use super::refuse::{Kind, Problem, Unanswered};
 use super::upstream::{OnDoubt, Upstream};
 use super::wire::{Body, Broken, Wire};
 use arc_swap::ArcSwap;
@@ -157,59 +157,66 @@ impl<G: Gate> Edge<G> {
         let Permitted { permit, pending, annotations } =
             match self.gate.judge(upstream, &request).await {
                 Ok(permitted) => permitted,
-                Err(mut problem) => {
-                    problem.annotations = to_core(side == Side::Core, problem.annotations);
-                    return self.answer_problem(wire, head, &problem).await;
+                Err(problem) if side == Side::Notify => {
+                    return self.refuse(side, wire, Unread::Refused(problem.kind), false).await;
                 }
+                Err(problem) => return self.answer_problem(wire, head, &problem).await,
             };
         if wire.is_gone() {
-            self.gate.settle(pending, Reported::NotSent).await;
+            let _ = self.gate.settle(pending, Reported::NotSent).await;
             return None;
         }
         let message =
             forward::request(head, raw, &body, &to_core(side == Side::Notify, annotations));
         let is_head = head.method == Method::HEAD;
-        match self.connector.exchange(permit, upstream, &message, is_head).await {
-            Exchanged::Answer(answer) => {
-                let (status, headers, body) =
-                    (answer.head.status, &answer.head.fields, &*answer.body);
-                let reported = if answer.has_excess {
-                    Reported::Unread { status }
-                } else {
-                    Reported::Answer { status, headers, body }
-                };
-                let annotations =
-                    to_core(side == Side::Core, self.gate.settle(pending, reported).await);
-                self.relay(wire, head, &answer, &annotations).await
+        let exchanged = self.connector.exchange(permit, upstream, &message, is_head).await;
+        let reported = match &exchanged {
+            Exchanged::Answer(answer) if answer.has_excess => {
+                Reported::Unread { status: answer.head.status }
             }
+            Exchanged::Answer(Answer { head, body, .. }) => {
+                Reported::Answer { status: head.status, headers: &head.fields, body }
+            }
+            Exchanged::TooLarge(answer) => Reported::Unread { status: answer.head.status },
+            Exchanged::InDoubt(doubt) => Reported::InDoubt(*doubt),
+            Exchanged::NotSent => Reported::NotSent,
+        };
+        let Ok(annotations) = self.gate.settle(pending, reported).await else {
+            return self.unanswered(wire, head, Unanswered::NotKept).await;
+        };
+        let annotations = to_core(side == Side::Core, annotations);
+        match exchanged {
+            Exchanged::Answer(answer) => self.relay(wire, head, &answer, &annotations).await,
             Exchanged::TooLarge(answer) => {
-                let annotations = to_core(
-                    side == Side::Core,
-                    self.gate
-                        .settle(pending, Reported::Unread { status: answer.head.status })
-                        .await,
-                );
                 let relaying = self.relay_on(wire, head, *answer, &annotations);
                 tokio::time::timeout(upstream.settings().answer_timeout, relaying)
                     .await
                     .ok()
                     .flatten()
             }
+            Exchanged::InDoubt(doubt) if side == Side::Notify => {
+                self.unanswered(wire, head, Unanswered::from(doubt)).await
+            }
             Exchanged::InDoubt(doubt) => {
-                let annotations = to_core(
-                    side == Side::Core,
-                    self.gate.settle(pending, Reported::InDoubt(doubt)).await,
-                );
                 self.in_doubt(wire, head, upstream, (doubt, annotations)).await
+            }
+            Exchanged::NotSent if side == Side::Notify => {
+                self.unanswered(wire, head, Unanswered::NotReached).await
             }
             Exchanged::NotSent => {
                 let mut problem = Problem::new(Kind::Unavailable);
-                problem.annotations =
-                    to_core(side == Side::Core, self.gate.settle(pending, Reported::NotSent).await);
+                problem.annotations = annotations;
                 self.gate.refused(side, problem.kind);
                 self.answer_problem(wire, head, &problem).await
             }
         }
+    }
+
+    /// Tells a channel that the core has not acknowledged, and nothing else: it will come again.
+    async fn unanswered(&self, wire: Wire, head: &Head, why: Unanswered) -> Option<Wire> {
+        tracing::warn!(?why, "a notification is not acknowledged");
+        let keep_alive = self.keeps_alive(head);
+        self.finish(wire, &why.to_bytes(keep_alive), keep_alive).await
     }
 
     async fn read_body(&self, wire: &mut Wire, head: &Head) -> Result<Bytes, Unread> {
@@ -330,7 +337,10 @@ impl<G: Gate> Edge<G> {
     ) -> Option<Wire> {
         let Unread::Refused(kind) = unread else { return None };
         self.gate.refused(side, kind);
-        let out = Problem::new(kind).to_bytes(false, true);
+        let out = match side {
+            Side::Core => Problem::new(kind).to_bytes(false, true),
+            Side::Notify => kind.to_channel(),
+        };
         let closing = async {
             wire.write(&out).await.ok()?;
             wire.stream.shutdown().await.ok()?;

@@ -93,6 +93,10 @@ pub enum Reported<'a> {
     NotSent,
 }
 
+/// The core's acknowledgement must not reach the channel: what it acknowledges would be lost. The channel will come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withheld;
+
 /// The judge beside the edge.
 #[async_trait]
 pub trait Gate: Send + Sync + 'static {
@@ -113,9 +117,16 @@ pub trait Gate: Send + Sync + 'static {
         request: &Inspected<'_>,
     ) -> Result<Permitted<Self::Pending>, Box<Problem>>;
 
-    /// Takes note of what came of a permitted message, before the core hears of it. It is called once for each permit.
+    /// Takes note of what came of a permitted message, before whoever sent it hears of it. It is called once for each permit.
     /// Yields the annotations of the answer to the core; those of an answer to a channel are dropped.
-    async fn settle(&self, pending: Self::Pending, reported: Reported<'_>) -> Annotations;
+    ///
+    /// # Errors
+    /// [`Withheld`] for a notification only.
+    async fn settle(
+        &self,
+        pending: Self::Pending,
+        reported: Reported<'_>,
+    ) -> Result<Annotations, Withheld>;
 
     /// The edge itself answered, for metrics.
     fn refused(&self, side: Side, kind: Kind) {

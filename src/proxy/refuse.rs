@@ -1,5 +1,6 @@
 //! What the core is told when nothing of the channel's can be told: `application/problem+json` (RFC 9457).
 
+use super::gate::InDoubt;
 use super::head::Framing;
 use bytes::{BufMut, BytesMut};
 use http::{HeaderName, HeaderValue};
@@ -53,6 +54,11 @@ impl Kind {
     /// Whether the message may have reached the channel.
     pub const fn forwarded(self) -> bool {
         matches!(self, Self::AlreadySent | Self::InDoubt)
+    }
+
+    /// The whole answer to a channel whose notification is refused.
+    pub(super) fn to_channel(self) -> BytesMut {
+        bare(&format!("{} {}", self.status(), self.reason_phrase()), false)
     }
 
     const fn urn(self) -> &'static str {
@@ -244,6 +250,46 @@ impl Problem {
         }
         out
     }
+}
+
+/// Why a channel gets no acknowledgement of the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    /// The core could not be reached, or what it answered cannot be read.
+    NotReached,
+    /// It did not answer in time.
+    Late,
+    /// It did, and what the notification says could not be kept.
+    NotKept,
+}
+
+impl From<InDoubt> for Unanswered {
+    fn from(doubt: InDoubt) -> Self {
+        match doubt {
+            InDoubt::Late => Self::Late,
+            InDoubt::Broken | InDoubt::Garbled => Self::NotReached,
+        }
+    }
+}
+
+impl Unanswered {
+    /// The whole answer.
+    pub(super) fn to_bytes(self, keep_alive: bool) -> BytesMut {
+        let status = match self {
+            Self::NotReached => "502 Bad Gateway",
+            Self::Late => "504 Gateway Timeout",
+            Self::NotKept => "503 Service Unavailable",
+        };
+        bare(status, keep_alive)
+    }
+}
+
+/// An answer to a channel: nothing of ours reaches it but the status.
+fn bare(status: &str, keep_alive: bool) -> BytesMut {
+    let connection = if keep_alive { "keep-alive" } else { "close" };
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: {connection}\r\n\r\n");
+    BytesMut::from(head.as_bytes())
 }
 
 /// Writes fields as they stand on the wire, in title case.

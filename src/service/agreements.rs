@@ -7,6 +7,10 @@ use crate::domain::pan::{AccountKind, Pan};
 use crate::domain::person::{Mobile, Name};
 use crate::service::Service;
 use crate::store::Agreement;
+use crate::store::journal::StoreLost;
+
+/// How many agreements are looked up at once, while payments wait.
+const LOOKED_UP_TOGETHER: usize = 500;
 
 /// One agreement as a file tells it.
 #[derive(Clone, Default)]
@@ -31,6 +35,12 @@ impl std::fmt::Debug for Told {
     }
 }
 
+impl Told {
+    fn id(&self) -> AgreementId {
+        AgreementId(self.agreement.trim().into())
+    }
+}
+
 /// Why a line is not imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
@@ -40,17 +50,43 @@ pub enum ImportError {
     /// An element is not valid.
     #[error(transparent)]
     Element(#[from] crate::domain::element::InvalidElement),
+    /// Whether it closed since is not known.
+    #[error(transparent)]
+    Store(#[from] StoreLost),
 }
 
 impl Service {
-    /// Imports one agreement as good: it was verified when it was bound, outside Hefu. What closed since, or was
-    /// verified at a bind that Hefu saw, stays as it is.
-    ///
-    /// # Errors
-    /// [`ImportError`]; nothing is kept then.
-    pub fn import(&self, channel: &ChannelName, told: &Told) -> Result<(), ImportError> {
-        let id = told.agreement.trim();
-        if id.is_empty() {
+    /// Imports agreements as good: they were verified when they were bound, outside Hefu. What closed since, at whichever
+    /// process, or was verified at a bind that Hefu saw, stays as it is. Yields what became of each.
+    pub async fn import(
+        &self,
+        channel: &ChannelName,
+        told: &[Told],
+    ) -> Vec<Result<(), ImportError>> {
+        let mut imported = Vec::new();
+        for told in told.chunks(LOOKED_UP_TOGETHER) {
+            let ids: Vec<_> = told.iter().map(Told::id).collect();
+            match self.store.kept_agreements(channel, &ids).await {
+                Ok(known) => {
+                    let told = told.iter().zip(known);
+                    imported
+                        .extend(told.map(|(told, known)| self.import_one(channel, told, known)));
+                }
+                Err(lost) => imported.extend(told.iter().map(|_| Err(lost.into()))),
+            }
+        }
+        imported
+    }
+
+    /// Imports one agreement, of which `known` is kept.
+    fn import_one(
+        &self,
+        channel: &ChannelName,
+        told: &Told,
+        known: Option<Agreement>,
+    ) -> Result<(), ImportError> {
+        let id = told.id();
+        if id.0.is_empty() {
             return Err(ImportError::NoAgreement);
         }
         let given = |text: &Option<String>| {
@@ -85,8 +121,6 @@ impl Service {
             closed: false,
             at: self.now(),
         };
-        let id = AgreementId(id.into());
-        let known = self.store.agreement(channel, &id);
         if known.is_none_or(|known| !known.closed && known.verified.is_none()) {
             self.store.put_agreement(channel, id, agreement, false);
         }

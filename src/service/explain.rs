@@ -2,7 +2,7 @@
 
 use crate::domain::outcome::Outcome;
 use crate::policy::Effect;
-use crate::store::Record;
+use crate::store::{Hearsay, Record};
 use std::fmt::Write as _;
 
 /// A payment's story in two languages; without element values.
@@ -46,6 +46,13 @@ pub fn story(record: &Record) -> Story {
         let (outcome_en, outcome_zh) = outcome_words(*outcome);
         let _ = write!(en, " The channel said: {outcome_en} (code {code}).");
         let _ = write!(zh, "通道返回：{outcome_zh}（代码 {code}）。");
+    }
+    if let Some(Hearsay { outcome, code, belief }) = &record.heard {
+        let (code, belief) = (code.as_deref().unwrap_or("-"), belief.as_str());
+        let (outcome_en, outcome_zh) = outcome_words(*outcome);
+        let _ =
+            write!(en, " A notification said: {outcome_en} ({belief}, not proved; code {code}).");
+        let _ = write!(zh, "通知称：{outcome_zh}（未经验签，代码 {code}），以查询结果为准。");
     }
     if let Some(mismatch) = record.mismatch {
         let (kind, elements) = (mismatch.kind.as_str(), mismatch.elements);

@@ -12,6 +12,7 @@ use crate::reconcile::hold::HoldKey;
 use crate::service::judge::Judging;
 use crate::service::verify::{About, Gathered, Question};
 use crate::service::{Channel, Service};
+use crate::store::journal::StoreLost;
 use crate::store::row::RowKey;
 use crate::store::{Agreement, Evidence, Other};
 use std::sync::Arc;
@@ -128,6 +129,7 @@ impl Service {
         let stopped = known.held && payment.scenario.stops_at_hold();
         let question = Question {
             channel,
+            scenario: payment.scenario,
             elements: &payment.elements,
             set,
             about: About {
@@ -231,15 +233,20 @@ impl Service {
 
     /// Looks beyond memory. Where the store is lost, memory is what there is, and no money leaves on it.
     pub(crate) async fn fetch(&self, key: RowKey) {
-        self.fetch_all(vec![key]).await;
+        let _ = self.fetch_all(vec![key]).await;
     }
 
     /// As [`Self::fetch`].
-    pub(crate) async fn fetch_all(&self, keys: Vec<RowKey>) {
+    ///
+    /// # Errors
+    /// [`StoreLost`], for those who do not go on with what memory knows.
+    pub(crate) async fn fetch_all(&self, keys: Vec<RowKey>) -> Result<(), StoreLost> {
         let of = keys.first().map_or("nothing", |key| key.of.as_str());
-        if self.store.fetch(keys).await.is_err() {
+        let fetched = self.store.fetch(keys).await;
+        if fetched.is_err() {
             tracing::warn!(of, "the store cannot be read");
         }
+        fetched
     }
 }
 

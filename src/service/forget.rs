@@ -6,6 +6,7 @@ use crate::domain::id::Fingerprint;
 use crate::domain::identity::{IdNumber, IdType};
 use crate::domain::pan::{AccountKind, Pan};
 use crate::service::Service;
+use crate::service::audit::has_long_number;
 use crate::store::journal::StoreLost;
 use crate::store::person::Forgotten;
 
@@ -14,9 +15,6 @@ pub const CARDS_MAX: usize = 100;
 
 /// The most characters of a reference.
 pub const REFERENCE_MAX: usize = 64;
-
-/// So many digits in a row may be a phone number, a card or an identity number.
-const DIGITS_MIN: usize = 11;
 
 /// A person as they are told, and on whose request they are forgotten.
 #[derive(Clone, Default)]
@@ -27,7 +25,7 @@ pub struct Told {
     pub id_type: Option<String>,
     /// Their cards: what was verified, bound or held without an identity number is found by the card.
     pub pans: Vec<String>,
-    /// What the request is filed under; it goes into the log.
+    /// What the request is filed under; it goes into the log and the audit.
     pub reference: String,
 }
 
@@ -119,10 +117,9 @@ impl Service {
 /// Whether a reference names nobody.
 fn may_be_logged(reference: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./#:".contains(c);
-    let mut runs = reference.split(|c: char| !c.is_ascii_digit());
     (1..=REFERENCE_MAX).contains(&reference.len())
         && reference.chars().all(plain)
-        && runs.all(|run| run.len() < DIGITS_MIN)
+        && !has_long_number(reference)
 }
 
 #[cfg(test)]

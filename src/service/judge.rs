@@ -59,6 +59,8 @@ pub struct Pending {
     /// How long providers were waited for.
     pub(crate) waited: Duration,
     pub(crate) remember: Option<String>,
+    /// The order that it undoes.
+    pub(crate) undoes: Option<OrderId>,
     /// What names its row, where it is one of a batch.
     pub(crate) row: Option<String>,
 }
@@ -82,6 +84,7 @@ pub(crate) struct Draft {
     agreement: Option<AgreementId>,
     checks: ElementSet,
     remember: Option<String>,
+    undoes: Option<OrderId>,
     /// Elements that are not valid as such.
     invalid: ElementSet,
     /// Why it could not be read: its own status, and a text without values.
@@ -179,6 +182,7 @@ impl Service {
             known,
             unread: None,
             remember: part.remember,
+            undoes: part.undoes,
             row: part.row,
             row_of: None,
         }
@@ -215,6 +219,7 @@ impl Service {
             agreement: None,
             checks: ElementSet::EMPTY,
             remember: None,
+            undoes: None,
             invalid: ElementSet::EMPTY,
             unread: Some((status, error.to_string())),
             row: None,
@@ -306,6 +311,7 @@ impl Service {
             asserted: draft.asserted,
             waited: draft.known.waited,
             remember: draft.remember,
+            undoes: draft.undoes,
             row: draft.row,
         }
     }
@@ -388,8 +394,10 @@ impl Draft {
             asked_now: self.known.asked_now,
             judged_in: self.begun.elapsed(),
             outcome: None,
+            heard: None,
             mismatch: None,
             not_sent: false,
+            undone: false,
             row_of: self.row_of,
             stakes,
         }

@@ -1,17 +1,18 @@
 //! Queries on their way through: what the channel says of an earlier payment is an outcome of that payment.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::OrderId;
+use crate::domain::id::{ChannelName, MerchantId, OrderId};
 use crate::domain::outcome::{Arrival, Decline, Outcome};
 use crate::domain::payment::Scenario;
 use crate::message::outcome::{Reading, Told};
 use crate::reconcile::arrival::Step;
+use crate::reconcile::hold::HoldKey;
 use crate::service::Service;
 use crate::service::annotate::{self, Annotations};
 use crate::service::judge::Pending;
 use crate::service::settle::{Reported, message, told};
 use crate::store::Record;
-use crate::store::journal::OrderKey;
+use crate::store::journal::{OrderKey, StoreLost};
 use crate::store::row::RowKey;
 
 impl Service {
@@ -34,6 +35,10 @@ impl Service {
             return (annotate::queried(pending, &of, None), false);
         }
         let reading = believed(reading, of.at, self.now());
+        if reading.outcome.bears_upon_others() {
+            // It may have been judged by another process, or before a restart.
+            let _ = self.fetch_all(rests_on(&of)).await;
+        }
         let settled = self.arrived(&pending.channel, &of, reading, Arrival::Query);
         let not_processed = settled.reading.outcome == Outcome::Declined(Decline::NotProcessed);
         match settled.step {
@@ -50,50 +55,101 @@ impl Service {
         (annotate::queried(pending, &of, Some(&settled)), weighs)
     }
 
-    /// The payment that a query asks about: of those of its order the last that left, or else was refused.
+    /// The payment that a query asks about.
     async fn queried(&self, pending: &Pending) -> Option<Record> {
-        let order = pending.record.order.as_ref()?;
-        let known = self.last_of(pending, order).await;
-        if known.as_ref().is_some_and(Record::left) {
-            return known;
-        }
-        self.fetch_all(claims(pending, order)).await;
-        self.last_of(pending, order).await
+        let Record { order, stakes, .. } = &pending.record;
+        let (channel, merchant) = (pending.channel.name(), stakes.merchant.as_ref());
+        let named = Named { channel, merchant, order: order.as_ref()?, scenarios: &[] };
+        self.named(&named).await.0
     }
 
-    async fn last_of(&self, pending: &Pending, order: &OrderId) -> Option<Record> {
-        let mut payments = self.store.by_order(pending.channel.name(), order);
+    /// What the core itself asks to be undone is no reversal when the channel tells it; unless the channel certainly refused.
+    pub(crate) async fn settle_undoing(&self, pending: &Pending, reported: Reported<'_>) {
+        let told = told(&pending.channel.profile, message(pending), reported).map(Told::whole);
+        let stays = told.is_none_or(|reading| {
+            matches!(reading.outcome, Outcome::Declined(_) | Outcome::NoMatch(_))
+        });
+        let Some(order) = pending.undoes.as_ref().filter(|_| !stays) else { return };
+        let (channel, merchant) = (pending.channel.name(), pending.record.stakes.merchant.as_ref());
+        let named = Named { channel, merchant, order, scenarios: &[] };
+        if let Some(of) = self.named(&named).await.0.filter(Record::left) {
+            self.store.undo(&of);
+        }
+    }
+
+    /// The payment that a channel's word is about: of those of its order the last that left, or else was refused. And whether
+    /// all that is kept could be looked at.
+    pub(crate) async fn named(&self, by: &Named<'_>) -> (Option<Record>, Result<(), StoreLost>) {
+        let (known, looked_up) = self.last_of(by).await;
+        if known.as_ref().is_some_and(Record::left) {
+            return (known, looked_up);
+        }
+        let fetched = self.fetch_all(by.claims()).await;
+        let (known, looked_up) = self.last_of(by).await;
+        (known, looked_up.and(fetched))
+    }
+
+    async fn last_of(&self, by: &Named<'_>) -> (Option<Record>, Result<(), StoreLost>) {
+        let mut payments = self.store.by_order(by.channel, by.order);
         payments.reverse();
         let unknown = payments.iter().filter(|payment| self.store.record(**payment).is_none());
         let unknown: Vec<RowKey> = unknown.map(|payment| RowKey::payment(*payment)).collect();
-        if !unknown.is_empty() {
-            self.fetch_all(unknown).await;
-        }
-        let asks = &pending.record.stakes.merchant;
-        let asked = |record: &Record| {
-            // Merchants number their orders each for himself.
-            let of = &record.stakes.merchant;
-            asks.is_none() || of.is_none() || asks == of
-        };
+        let fetched = if unknown.is_empty() { Ok(()) } else { self.fetch_all(unknown).await };
         let records = payments.into_iter().filter_map(|payment| self.store.record(payment));
-        let records: Vec<Record> = records.filter(asked).collect();
+        let records: Vec<Record> = records.filter(|record| by.fits(record)).collect();
         let left = records.iter().find(|record| record.left());
-        left.or_else(|| records.first()).cloned()
+        (left.or_else(|| records.first()).cloned(), fetched)
     }
 }
 
-/// What a payment of the order may have claimed.
-fn claims(pending: &Pending, order: &OrderId) -> Vec<RowKey> {
-    let claim = |scenario, confirms| OrderKey {
-        channel: pending.channel.name().clone(),
-        merchant: pending.record.stakes.merchant.clone(),
-        scenario,
-        confirms,
-        order: order.clone(),
-    };
-    let money = Scenario::ALL.into_iter().filter(|scenario| scenario.moves_money());
-    let both = money.flat_map(|scenario| [claim(scenario, false), claim(scenario, true)]);
-    both.map(|claim| RowKey::order(&claim)).collect()
+/// By what a channel, or the core in a query, names a payment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named<'a> {
+    pub(crate) channel: &'a ChannelName,
+    pub(crate) merchant: Option<&'a MerchantId>,
+    pub(crate) order: &'a OrderId,
+    /// Which kinds of payment are meant; any where empty.
+    pub(crate) scenarios: &'a [Scenario],
+}
+
+impl Named<'_> {
+    fn fits(&self, record: &Record) -> bool {
+        // Merchants number their orders each for himself.
+        let of = record.stakes.merchant.as_ref();
+        let merchant = self.merchant.is_none() || of.is_none() || self.merchant == of;
+        merchant && self.takes(record.scenario)
+    }
+
+    fn takes(&self, scenario: Scenario) -> bool {
+        self.scenarios.is_empty() || self.scenarios.contains(&scenario)
+    }
+
+    /// What a payment of the order may have claimed.
+    fn claims(&self) -> Vec<RowKey> {
+        let claim = |scenario, confirms| OrderKey {
+            channel: self.channel.clone(),
+            merchant: self.merchant.cloned(),
+            scenario,
+            confirms,
+            order: self.order.clone(),
+        };
+        let money = Scenario::ALL.into_iter().filter(|scenario| scenario.moves_money());
+        let money = money.filter(|scenario| self.takes(*scenario));
+        let both = money.flat_map(|scenario| [claim(scenario, false), claim(scenario, true)]);
+        both.map(|claim| RowKey::order(&claim)).collect()
+    }
+}
+
+/// What an outcome of the payment bears upon.
+pub(crate) fn rests_on(of: &Record) -> Vec<RowKey> {
+    let stakes = &of.stakes;
+    let tuple = stakes.tuple.map(|(tuple, _)| tuple);
+    let agreement = stakes.agreement.as_ref();
+    let evidence = tuple.iter().map(RowKey::evidence);
+    let agreements = agreement.map(|id| RowKey::agreement(&of.channel, id));
+    let held = agreement.map(|id| HoldKey::Agreement(of.channel.clone(), id.clone()));
+    let held = held.into_iter().chain(stakes.told.or(tuple).map(HoldKey::Tuple));
+    evidence.chain(agreements).chain(held.map(|key| RowKey::hold(&key))).collect()
 }
 
 /// What a query's answer says of a payment of `at`, at `now`. That the query itself failed says nothing of the payment, and that

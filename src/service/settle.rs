@@ -13,6 +13,7 @@ use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
 use crate::reconcile::{self, Expected, Finding, Verified};
 use crate::service::annotate::{self, Annotations};
 use crate::service::judge::{Judged, Pending};
+use crate::service::query::rests_on;
 use crate::service::verify::About;
 use crate::service::{Channel, Service};
 use crate::store::{Agreement, Evidence, Other, Record, Unmapped, Witness};
@@ -42,7 +43,18 @@ impl Service {
             Judged::One(pending) if pending.record.scenario == Scenario::Query => {
                 self.settle_query(pending, reported).await
             }
-            Judged::One(_) | Judged::Batch(_) => self.settle_now(judged, reported),
+            Judged::One(pending) if pending.undoes.is_some() => {
+                self.settle_undoing(pending, reported).await;
+                self.settle_now(judged, reported)
+            }
+            Judged::One(pending) => {
+                if pending.record.scenario == Scenario::Bind {
+                    // It ends a hold that another process may have made.
+                    let _ = self.fetch_all(rests_on(&pending.record)).await;
+                }
+                self.settle_now(judged, reported)
+            }
+            Judged::Batch(_) => self.settle_now(judged, reported),
         };
         // What the next debit must not miss is durable before the answer is relayed; but no answer is withheld for it.
         if weighs && self.store.flush().await.is_err() {
@@ -116,6 +128,7 @@ impl Service {
         let mismatch = match step {
             Step::Nothing | Step::Noted | Step::Confirmed => None,
             Step::Ended | Step::Refined => compare(record, reading.outcome),
+            Step::Reversed if record.undone => None,
             Step::Reversed => differ(MismatchKind::ReversedAfterSuccess),
             // How the halves differ says more than that they were said to agree.
             Step::Flipped => {
@@ -366,7 +379,9 @@ impl Service {
         if let Some((tuple, set)) = suspected
             && !known.asserted.meets(set)
         {
-            self.store.contradict(&tuple, channel, road, now);
+            // By whichever clock it was asked for, that was before.
+            let asked = record.verified.as_ref().map_or(now, |evidence| evidence.at);
+            self.store.contradict(&tuple, channel, road, now.max(asked));
         }
     }
 }

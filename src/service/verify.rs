@@ -1,17 +1,22 @@
 //! Gathering evidence: what is known already, then providers in turn, one inquiry at a time for one question.
 
 use crate::domain::answer::Answer;
+use crate::domain::clock::Timestamp;
 use crate::domain::element::{ElementSet, Elements};
 use crate::domain::id::Fingerprint;
+use crate::domain::identity::IdNumber;
+use crate::domain::pan::Pan;
+use crate::domain::payment::Scenario;
 use crate::metrics::EvidenceUse;
-use crate::provider::{Inquiry, Provider, Reply, Trouble};
-use crate::reconcile::hold::HoldKey;
-use crate::route;
-use crate::service::{Channel, Service};
+use crate::provider::{Inquiry, Reply, Trouble};
+use crate::reconcile::hold::{Hold, HoldKey};
+use crate::route::{self, Next, Plan, Wanted};
+use crate::service::health::{Turn, Withheld};
+use crate::service::{Channel, Entry, Service};
 use crate::store::row::RowKey;
 use crate::store::{Charge, Evidence, OpenInquiry, Witness};
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
+use dashmap::mapref::entry;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -60,6 +65,8 @@ impl About {
 pub struct Question<'a> {
     /// The channel that the message goes to.
     pub channel: &'a Channel,
+    /// What the message does.
+    pub scenario: Scenario,
     /// Its elements.
     pub elements: &'a Elements,
     /// Which of them are to be verified.
@@ -95,23 +102,31 @@ impl Service {
         if Instant::now() >= question.deadline {
             return Gathered::NoAnswer;
         }
-        let kind = question.elements.pan.as_ref().map(super::super::domain::pan::Pan::kind);
-        let order =
-            route::plan(self.providers.iter().map(|entry| &entry.candidate), question.set, kind);
-        let providers: Vec<_> = order
-            .into_iter()
-            .filter_map(|at| self.providers.get(at))
-            .map(|entry| entry.provider.clone())
-            .collect();
-        if providers.is_empty() {
+        let plan = self.plan(question);
+        if plan.order.is_empty() {
             return Gathered::NobodyCan;
         }
-        let mut flight = self.board(question, providers);
+        let mut flight = self.board(question, plan);
         let landed = timeout_at(question.deadline, flight.wait_for(Option::is_some)).await;
         match landed {
             Ok(Ok(gathered)) => gathered.clone().unwrap_or(Gathered::NoAnswer),
             Ok(Err(_)) | Err(_) => Gathered::NoAnswer,
         }
+    }
+
+    /// Whom to ask.
+    fn plan(&self, question: &Question<'_>) -> Plan {
+        let elements = question.elements.restricted(question.set);
+        let wanted = Wanted {
+            set: question.set,
+            kind: elements.pan.as_ref().map(Pan::kind),
+            id_type: elements.id_number.as_ref().map(IdNumber::kind),
+            bin: elements.pan.as_ref().map(Pan::bin),
+            scenario: question.scenario,
+            road: question.channel.profile.road.as_ref(),
+            draw: self.draw(),
+        };
+        route::plan(self.providers.iter().map(|entry| &entry.candidate), &wanted)
     }
 
     /// The evidence that is known under another key; from then on it is known under this one.
@@ -137,14 +152,14 @@ impl Service {
     fn board(
         self: &Arc<Self>,
         question: &Question<'_>,
-        providers: Vec<Arc<dyn Provider>>,
+        plan: Plan,
     ) -> watch::Receiver<Option<Gathered>> {
         let vacant = match self.flights.entry(question.about.tuple) {
-            Entry::Occupied(flight) => {
+            entry::Entry::Occupied(flight) => {
                 self.metrics.on_evidence(EvidenceUse::Coalesced);
                 return flight.get().clone();
             }
-            Entry::Vacant(vacant) => vacant,
+            entry::Entry::Vacant(vacant) => vacant,
         };
         // A flight may have landed since the look-up: what it found is not paid for twice.
         if let Some(kept) = self.kept(question) {
@@ -162,7 +177,7 @@ impl Service {
         let (service, about) = (self.clone(), question.about.clone());
         tokio::spawn(async move {
             // No deadline here: each provider has its own, and an answer that is paid for is kept however late it comes.
-            let gathered = service.ask(&providers, &inquiry).await;
+            let gathered = service.ask(&plan, &inquiry).await;
             if let Gathered::Evidence { evidence, .. } = &gathered {
                 // What another process was told meanwhile is the newer word too.
                 service.fetch(RowKey::evidence(&about.tuple)).await;
@@ -178,71 +193,125 @@ impl Service {
     }
 
     /// Asks providers in turn until one has learned something; the most telling answer counts.
-    async fn ask(&self, providers: &[Arc<dyn Provider>], inquiry: &Inquiry) -> Gathered {
+    async fn ask(&self, plan: &Plan, inquiry: &Inquiry) -> Gathered {
         let mut best: Option<Evidence> = None;
         // As long as none of them takes such a question at all.
         let mut nobody_can = true;
+        // Whether the one before learned nothing, and whose word is known.
+        let (mut failed, mut heard) = (false, Vec::<Box<str>>::new());
         let deadline = Instant::now() + self.settings.inquiry_deadline;
-        for provider in providers {
-            let (sent, asked) = (Instant::now(), self.now());
-            if sent >= deadline {
-                nobody_can = false;
-                break;
-            }
-            // Each may be billed, so each is one.
-            let inquiry = &Inquiry { id: self.new_id(asked), ..inquiry.clone() };
-            let open = OpenInquiry {
-                id: inquiry.id,
-                provider: provider.name().clone(),
-                set: inquiry.set,
-                at: asked,
-            };
-            if self.store.open_inquiry(open.clone()).await.is_err() {
-                tracing::error!("nobody is asked: the store cannot be written");
-                nobody_can = false;
-                break;
-            }
-            let reply = provider.ask(inquiry, asked).await;
-            let Reply { answer, billable, ref code, .. } = reply;
-            let charge = Charge { inquiry: open, answer, code: code.clone(), billable };
-            self.store.close_inquiry(&charge);
-            self.metrics.on_answer(provider.name(), inquiry.set, reply.answer, sent.elapsed());
-            let cannot = matches!(reply.trouble, Some(Trouble::NotAsked | Trouble::Unwritable));
-            nobody_can &= cannot;
-            // What was not asked, or told us nothing, is no evidence.
-            let rate = reply.trouble == Some(Trouble::Rate);
-            if cannot || rate || reply.answer == Answer::Unavailable {
+        self.retries.deposit();
+        for entry in plan.order.iter().filter_map(|at| self.providers.get(*at)) {
+            if heard.contains(&entry.candidate.source) {
                 continue;
             }
-            let valid_for = match reply.answer {
-                Answer::Match => self.settings.match_valid_for,
-                Answer::CloseMatch
-                | Answer::NoMatch(_)
-                | Answer::NoRecord
-                | Answer::NotPossible
-                | Answer::Limited
-                | Answer::Invalid
-                | Answer::Unavailable => self.settings.other_valid_for,
+            if Instant::now() >= deadline {
+                nobody_can = false;
+                break;
+            }
+            let turn = match self.turn(entry, failed) {
+                Ok(turn) => turn,
+                Err(why) => {
+                    nobody_can = false;
+                    self.metrics.on_withheld(entry.provider.name(), why.as_str());
+                    continue;
+                }
             };
+            let Some(Asked { reply, at }) = self.put(entry, turn, inquiry).await else {
+                nobody_can = false;
+                break;
+            };
+            let cannot = matches!(reply.trouble, Some(Trouble::NotAsked | Trouble::Unwritable));
+            nobody_can &= cannot;
+            if cannot {
+                continue;
+            }
+            if reply.trouble == Some(Trouble::Rate) {
+                self.metrics.on_withheld(entry.provider.name(), Withheld::Rate.as_str());
+                continue;
+            }
+            match route::next(reply.answer) {
+                // What told us nothing is no evidence.
+                Next::Anybody => {
+                    failed = true;
+                    continue;
+                }
+                Next::OtherSource | Next::Nobody => failed = false,
+            }
             let telling = reply.answer.telling();
             if best.as_ref().is_none_or(|best| telling > best.answer.telling()) {
-                best = Some(Evidence {
-                    answer: reply.answer,
-                    elements: inquiry.set,
-                    witness: Witness::Provider(provider.name().clone()),
-                    road: Some(provider.road().clone()),
-                    at: asked,
-                    until: asked.plus(valid_for),
-                });
+                best = Some(self.evidence_of(entry, inquiry, &reply, at));
             }
-            if !reply.answer.may_move_on() {
-                break;
+            match route::next(reply.answer) {
+                Next::Nobody => break,
+                Next::OtherSource | Next::Anybody => {
+                    heard.push(reply.source.unwrap_or_else(|| entry.candidate.source.clone()));
+                }
             }
         }
         match best {
             Some(evidence) => Gathered::Evidence { evidence, asked_now: true },
             None if nobody_can => Gathered::NobodyCan,
             None => Gathered::NoAnswer,
+        }
+    }
+
+    /// Whether a provider may be asked now; `again` where another failed to answer the same.
+    fn turn<'a>(&self, entry: &'a Entry, again: bool) -> Result<Turn<'a>, Withheld> {
+        let turn = entry.watch.turn(self.now())?;
+        if again && !self.retries.withdraw() {
+            return Err(Withheld::Retries);
+        }
+        Ok(turn)
+    }
+
+    /// Puts one question to one provider: durable before it is sent, and a charge afterwards. Nothing where it cannot be kept.
+    async fn put(&self, entry: &Entry, turn: Turn<'_>, inquiry: &Inquiry) -> Option<Asked> {
+        let provider = &entry.provider;
+        let (sent, at) = (Instant::now(), self.now());
+        // Each may be billed, so each is one.
+        let inquiry = &Inquiry { id: self.new_id(at), ..inquiry.clone() };
+        let open =
+            OpenInquiry { id: inquiry.id, provider: provider.name().clone(), set: inquiry.set, at };
+        if self.store.open_inquiry(open.clone()).await.is_err() {
+            tracing::error!("nobody is asked: the store cannot be written");
+            return None;
+        }
+        let reply = provider.ask(inquiry, at).await;
+        turn.heard(&reply, self.now());
+        let Reply { answer, billable, ref code, .. } = reply;
+        let charge = Charge { inquiry: open, answer, code: code.clone(), billable };
+        self.store.close_inquiry(&charge);
+        self.metrics.on_answer(provider.name(), inquiry.set, answer, sent.elapsed());
+        self.metrics.on_charge(provider.name(), billable, entry.prices.first(inquiry.set));
+        Some(Asked { reply, at })
+    }
+
+    /// What a reply is worth.
+    fn evidence_of(
+        &self,
+        entry: &Entry,
+        inquiry: &Inquiry,
+        reply: &Reply,
+        at: Timestamp,
+    ) -> Evidence {
+        let valid_for = match reply.answer {
+            Answer::Match => self.settings.match_valid_for,
+            Answer::CloseMatch
+            | Answer::NoMatch(_)
+            | Answer::NoRecord
+            | Answer::NotPossible
+            | Answer::Limited
+            | Answer::Invalid
+            | Answer::Unavailable => self.settings.other_valid_for,
+        };
+        Evidence {
+            answer: reply.answer,
+            elements: inquiry.set,
+            witness: Witness::Provider(entry.provider.name().clone()),
+            road: Some(entry.provider.road().clone()),
+            at,
+            until: at.plus(valid_for),
         }
     }
 
@@ -263,9 +332,15 @@ impl Service {
     }
 
     /// Ends a hold, if one stands.
-    pub(crate) fn end_hold(&self, key: &HoldKey) -> bool {
-        self.store.release(key).is_some()
+    pub(crate) fn end_hold(&self, key: &HoldKey) -> Option<Hold> {
+        self.store.release(key)
     }
+}
+
+/// A question that was put.
+struct Asked {
+    reply: Reply,
+    at: Timestamp,
 }
 
 /// Clears the flight when the asking ends, however it ends.

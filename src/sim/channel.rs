@@ -21,6 +21,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::sim::{
     core::Payer,
+    notices::Desk,
     providers::Scripts,
     record::{AtChannel, AtRow, Channel, Log, Part, Verdict, digest},
     world::{Card, CardState, Element, Tuple, World},
@@ -37,6 +38,8 @@ pub(super) struct Hub {
     pub(super) provider_faults: u64,
     /// What providers are told to say.
     pub(super) scripts: Scripts,
+    /// What channels tell by themselves.
+    pub(super) desk: Desk,
 }
 
 /// A request as a gateway gets it.

@@ -59,6 +59,8 @@ pub struct Target {
     pub tells_elements: bool,
     /// Whether the core sends a message again, byte for byte: where no answer came, and one in twenty twice at once.
     pub repeats: bool,
+    /// Where channels notify the core; nobody notifies where absent.
+    pub notify: Option<Url>,
 }
 
 /// A channel as the core knows it: what it sends there, and how it reads the answers.
@@ -76,7 +78,7 @@ pub(super) trait Payer: Send + Sync {
 pub(super) struct Core {
     pub(super) hub: Arc<Hub>,
     channels: Vec<Arc<Running>>,
-    client: Client,
+    pub(super) client: Client,
     target: Target,
     /// The journeys that wait for their turn; nothing once the run is over.
     waiting: Mutex<Option<VecDeque<oneshot::Sender<()>>>>,

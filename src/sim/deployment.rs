@@ -2,10 +2,28 @@
 
 use std::fmt::Write as _;
 
-use crate::sim::Simulation;
+use crate::sim::{Audit, Simulation};
 
 /// The channels whose payloads are sealed, with the key files of both directions.
 const SEALED: &[(&str, &str, &str)] = &[("baofoo", "baofoo-core.pem", "baofoo-channel.pem")];
+
+/// The channels that notify, with the key file of what they sign.
+const NOTIFY: &[(&str, &str)] = &[("unionpay", "unionpay-channel.pem")];
+
+/// What each of the four providers bills for an inquiry, in fen.
+const PRICES: [(&str, u64); 4] =
+    [("tencent", 60), ("aliyun", 50), ("operator3", 20), ("unionpay72", 80)];
+
+fn price(provider: &str) -> u64 {
+    PRICES.iter().find(|(name, _)| *name == provider).map_or(0, |(_, price)| *price)
+}
+
+impl Audit {
+    /// What all providers bill, by their own books, in fen.
+    pub fn billed_fen(&self) -> u64 {
+        self.billable.iter().map(|(provider, count)| price(provider).saturating_mul(*count)).sum()
+    }
+}
 
 impl Simulation {
     /// `hefu.toml` for this simulation: every channel, four of its providers, all else passed through; listeners on free ports.
@@ -23,6 +41,7 @@ impl Simulation {
             r#"
 [listen]
 core = "127.0.0.1:0"
+notify = "127.0.0.1:0"
 admin = "127.0.0.1:0"
 admin_token_file = "admin-token"
 
@@ -36,27 +55,27 @@ fingerprint_key_id = 1
 [providers.tencent-bankcard4e]
 url = "{tencent}"
 priority = 10
-price_fen = 60
+price_fen = {tencent_fen}
 vars = {{ secret_id = "{tencent_id}" }}
 credentials = {{ secret_key = "{tencent_secret}" }}
 
 [providers.aliyun-bankcard4]
 url = "{aliyun}"
 priority = 20
-price_fen = 50
+price_fen = {aliyun_fen}
 vars = {{ access_key_id = "{aliyun_id}" }}
 credentials = {{ access_key_secret = "{aliyun_secret}" }}
 
 [providers.operator3-market]
 url = "{operator3}"
 priority = 30
-price_fen = 20
+price_fen = {operator3_fen}
 credentials = {{ appcode = "{appcode}" }}
 
 [providers.unionpay-auth72]
 url = "{unionpay72}"
 priority = 40
-price_fen = 80
+price_fen = {unionpay72_fen}
 vars = {{ mer_id = "777290058110048", cert_id = "68759585097" }}
 credentials = {{ sign_key = "{sign_key}", verify_key = "{verify_key}" }}
 
@@ -64,6 +83,10 @@ credentials = {{ sign_key = "{sign_key}", verify_key = "{verify_key}" }}
 path = "/"
 upstream = "{plain}"
 "#,
+            tencent_fen = price("tencent"),
+            aliyun_fen = price("aliyun"),
+            operator3_fen = price("operator3"),
+            unionpay72_fen = price("unionpay72"),
             tencent = url("tencent"),
             aliyun = url("aliyun"),
             operator3 = url("operator3"),
@@ -77,14 +100,26 @@ upstream = "{plain}"
             sign_key = file("unionpay72-buyer.key.pem"),
             verify_key = file("unionpay72-provider.pem"),
         );
+        self.write_channels(&mut text);
+        text
+    }
+
+    fn write_channels(&self, text: &mut String) {
+        let url = |name: &str| self.endpoints().get(name).cloned().unwrap_or_default();
+        let file = |name: &str| {
+            self.key_files().get(name).map(|file| file.display().to_string()).unwrap_or_default()
+        };
         for channel in self.channels() {
             let _ = write!(text, "\n[channels.{channel}]\nupstreams = [\"{}\"]\n", url(channel));
+            for (_, key) in NOTIFY.iter().filter(|(name, _)| *name == channel) {
+                let (core, key) = (url("core"), file(key));
+                let _ = writeln!(text, "notify_core = \"{core}\"\nkeys = {{ notify = \"{key}\" }}");
+            }
             for (_, request, answer) in SEALED.iter().filter(|(name, _, _)| *name == channel) {
                 let (request, answer) = (file(request), file(answer));
                 let _ =
                     writeln!(text, "keys = {{ request = \"{request}\", answer = \"{answer}\" }}");
             }
         }
-        text
     }
 }

@@ -36,13 +36,14 @@ pub struct Leak {
 pub struct LeakScanner {
     automaton: AhoCorasick,
     kinds: Vec<(&'static str, &'static str)>,
+    elements: usize,
 }
 
 impl LeakScanner {
     /// Builds the scanner over these cards' values.
     pub(super) fn new<'a>(cards: impl Iterator<Item = &'a Card>) -> Result<Self, BuildError> {
         let values: HashSet<_> = cards.flat_map(Card::values).collect();
-        let mut patterns = BTreeMap::new();
+        let (elements, mut patterns) = (values.len(), BTreeMap::new());
         for (element, value) in values {
             let element_name = match element {
                 Element::Name => "name",
@@ -56,7 +57,12 @@ impl LeakScanner {
         }
         let automaton =
             AhoCorasick::builder().match_kind(MatchKind::Standard).build(patterns.keys())?;
-        Ok(Self { automaton, kinds: patterns.into_values().collect() })
+        Ok(Self { automaton, kinds: patterns.into_values().collect(), elements })
+    }
+
+    /// How many elements are looked for.
+    pub const fn elements(&self) -> usize {
+        self.elements
     }
 
     /// Every leak in these bytes.

@@ -77,7 +77,7 @@ const SPOKEN: &[&str] = &[
 fn direct(simulation: &Simulation) -> Target {
     let url = |name| Url::parse(&simulation.endpoints()[name]).unwrap();
     let channels = simulation.channels().into_iter().map(|name| (name, url(name))).collect();
-    Target { channels, plain: url("plain"), tells_elements: false, repeats: false }
+    Target { channels, plain: url("plain"), tells_elements: false, repeats: false, notify: None }
 }
 
 /// Runs `messages` messages straight to the channels.

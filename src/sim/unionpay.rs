@@ -1,13 +1,13 @@
 //! A `UnionPay` ACP 5.1.0 gateway: it reads the form strictly, checks the signature for real, asks the bank, and signs its answer.
 //!
-//! Not modelled: notifications, the front (browser) transactions, files, and elements encrypted to the gateway's own certificate.
+//! It notifies of every fund transaction that it took. Not modelled: the front (browser) transactions, files, and elements encrypted to the gateway's own certificate.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
 };
 
-use encoding_rs::Encoding;
+use encoding_rs::{Encoding, GBK, UTF_8};
 use openssl::error::ErrorStack;
 
 use crate::sim::{
@@ -16,6 +16,7 @@ use crate::sim::{
     core::unionpay::UnionPayCore,
     form::{self, Fields, field},
     keys::{Key, dice},
+    notices::Notice,
     record::{Channel, Part, Verdict, lock},
     world::{CardState, Element},
 };
@@ -42,6 +43,8 @@ struct UnionPay {
     hub: Arc<Hub>,
     own: Arc<Key>,
     core: Arc<Key>,
+    /// Somebody who signs in the gateway's name.
+    forger: Key,
     certificate: String,
     orders: Mutex<HashMap<String, Order>>,
 }
@@ -56,7 +59,8 @@ struct Order {
 impl UnionPay {
     fn new(hub: Arc<Hub>, own: Arc<Key>, core: Arc<Key>) -> Result<Self, ErrorStack> {
         let certificate = own.certificate("unionpay.simulated")?;
-        Ok(Self { hub, own, core, certificate, orders: Mutex::default() })
+        let forger = Key::new(1024)?;
+        Ok(Self { hub, own, core, forger, certificate, orders: Mutex::default() })
     }
 
     /// Judges a message whose signature holds. `txn` is `txnType/txnSubType`.
@@ -68,7 +72,7 @@ impl UnionPay {
             "04/00" | "31/00" => {
                 let original = field(fields, "origQryId");
                 let known = lock(&self.orders).values().any(|order| order.query_id == original);
-                return self.book(answer, code(if known { "00" } else { "35" }), reply);
+                return self.book(answer, fields, code(if known { "00" } else { "35" }), reply);
             }
             "72/11" | "72/01" | "72/10" | "72/12" | "11/02" | "01/01" | "12/00" => {}
             _ => return code("10"),
@@ -103,11 +107,11 @@ impl UnionPay {
             }
             return verdict;
         }
-        self.book(answer, verdict, reply)
+        self.book(answer, fields, verdict, reply)
     }
 
     /// Keeps the end of a fund transaction. Some ends are told by a query only: then the message is just accepted.
-    fn book(&self, answer: &Answer, end: Verdict, reply: &mut Fields) -> Verdict {
+    fn book(&self, answer: &Answer, fields: &Fields, end: Verdict, reply: &mut Fields) -> Verdict {
         let roll = dice(self.hub.seed, &["unionpay late", &answer.order]) % 1000;
         let query_id = format!("{:020}", dice(self.hub.seed, &["queryId", &answer.order]));
         let mut orders = lock(&self.orders);
@@ -115,12 +119,54 @@ impl UnionPay {
             return code("12");
         }
         reply.insert("queryId".into(), query_id.clone());
+        self.hub.desk.put(|| self.notice(answer, fields, &end.code, &query_id));
         orders.insert(answer.order.clone(), Order { verdict: end.clone(), query_id });
         let late = roll < if end.said.is_empty() { 250 } else { self.hub.late_mismatches };
         if late && end.code != "35" {
             return Verdict { pending: true, wrong: end.wrong, ..code("00") };
         }
         Verdict { pending: end.code == "00", ..end }
+    }
+
+    /// What it tells of how a transaction ended; and what others might: another end under another key, another amount under its own.
+    fn notice(
+        &self,
+        answer: &Answer,
+        fields: &Fields,
+        end: &str,
+        query_id: &str,
+    ) -> Option<Notice> {
+        let charset = if field(fields, "encoding") == "GBK" { GBK } else { UTF_8 };
+        let told = |code: &str, key: &Key, amount: Option<&str>| {
+            let mut told = echoed(fields);
+            for (name, value) in [
+                ("queryId", query_id),
+                ("respCode", code),
+                ("respMsg", &text(code)),
+                ("settleCurrencyCode", "156"),
+                ("settleDate", "1123"),
+                ("signPubKeyCert", &self.certificate),
+            ] {
+                told.insert(name.into(), value.into());
+            }
+            acp::sign(&mut told, charset, key)?;
+            told.extend(amount.map(|amount| ("txnAmt".to_owned(), amount.to_owned())));
+            form::write(&told, charset, true)
+        };
+        let other = if end == "00" { "66" } else { "00" };
+        Some(Notice {
+            channel: NAME,
+            path: "/notify/unionpay",
+            content_type: "application/x-www-form-urlencoded",
+            order: answer.order.clone(),
+            is_payment: matches!(answer.txn.as_str(), "11/02" | "01/01" | "12/00"),
+            truth: end.into(),
+            genuine: told(end, &self.own, None)?,
+            forged: vec![
+                (other.into(), told(other, &self.forger, None)?),
+                (end.into(), told(end, &self.own, Some("1"))?),
+            ],
+        })
     }
 
     fn query(&self, order: &str, reply: &mut Fields) -> Verdict {
@@ -139,25 +185,7 @@ impl UnionPay {
         respond: &str,
         charset: &'static Encoding,
     ) -> Vec<u8> {
-        const ECHOED: &[&str] = &[
-            "version",
-            "encoding",
-            "signMethod",
-            "txnType",
-            "txnSubType",
-            "bizType",
-            "accessType",
-            "merId",
-            "orderId",
-            "txnTime",
-            "txnAmt",
-            "reqReserved",
-        ];
-        for key in ECHOED {
-            if let Some(value) = fields.get(*key) {
-                reply.insert((*key).into(), value.clone());
-            }
-        }
+        reply.extend(echoed(fields));
         reply.insert("respCode".into(), respond.into());
         reply.insert("respMsg".into(), text(respond));
         reply.insert("signPubKeyCert".into(), self.certificate.clone());
@@ -203,6 +231,26 @@ impl Gateway for UnionPay {
         answer.body = self.reply(&fields, reply, &answer.verdict.code, charset);
         answer
     }
+}
+
+/// What every answer repeats of its request.
+fn echoed(fields: &Fields) -> Fields {
+    const ECHOED: &[&str] = &[
+        "version",
+        "encoding",
+        "signMethod",
+        "txnType",
+        "txnSubType",
+        "bizType",
+        "accessType",
+        "merId",
+        "orderId",
+        "txnTime",
+        "txnAmt",
+        "reqReserved",
+    ];
+    let known = |key: &&str| Some(((*key).to_owned(), fields.get(*key)?.clone()));
+    ECHOED.iter().filter_map(known).collect()
 }
 
 /// `merId|orderId|txnTime`.

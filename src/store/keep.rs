@@ -3,12 +3,19 @@
 use crate::domain::clock::Timestamp;
 use crate::domain::keep::{Keep, PAYMENTS_KEPT};
 use crate::store::row::Aggregate;
+use std::time::Duration;
+
+/// How long after its end goes what has one: by the clock of another process, or by this one's when it is right again, it may
+/// still stand.
+const ENDED_FOR: Duration = Duration::from_hours(24);
 
 /// What goes at `now`: the rows of `of` that end no later than this. Rows are written to end after [`PAYMENTS_KEPT`], so
 /// that a setting holds for those that are there already, too.
 pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
     let kept = match of {
-        Aggregate::Payments | Aggregate::Expectations | Aggregate::Orders => keep.payments,
+        Aggregate::Payments | Aggregate::Expectations | Aggregate::Orders | Aggregate::Audit => {
+            keep.payments
+        }
         Aggregate::Inquiries | Aggregate::Charges => keep.charges,
         Aggregate::Evidence
         | Aggregate::Agreements
@@ -16,7 +23,7 @@ pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
         | Aggregate::Holds
         | Aggregate::Unmapped
         | Aggregate::Forgotten
-        | Aggregate::Keys => return now,
+        | Aggregate::Keys => return now.minus(ENDED_FOR),
     };
     now.plus(PAYMENTS_KEPT).minus(kept)
 }
@@ -24,7 +31,6 @@ pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn what_is_written_goes_when_the_setting_says() {
@@ -42,8 +48,9 @@ mod tests {
         check(keep, Aggregate::Payments, 3_000);
         check(keep, Aggregate::Expectations, 3_000);
         check(keep, Aggregate::Orders, 3_000);
+        check(keep, Aggregate::Audit, 3_000);
         check(keep, Aggregate::Inquiries, 40);
         check(keep, Aggregate::Charges, 40);
-        assert_eq!(until(keep, Aggregate::Evidence, at), at, "it ends when its row says");
+        assert_eq!(until(keep, Aggregate::Holds, at.plus(day)), at, "it ends when its row says");
     }
 }

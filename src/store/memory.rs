@@ -1,8 +1,14 @@
 //! The store as it is looked up: in memory, bounded, sharded. Gone with the process, unless a journal stands behind it.
 
+mod agreements;
+pub(super) mod amend;
+mod audit;
 mod kept;
 mod person;
+#[cfg(test)]
+mod simulation;
 
+use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{
     AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId, PaymentId, Road,
@@ -16,9 +22,11 @@ use crate::store::journal::OrderKey;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::Writer;
 use crate::store::{
-    Agreement, AgreementStore, Contradiction, Evidence, EvidenceStore, HoldStore, PaymentStore,
-    Record, Unmapped, UnmappedStore,
+    Agreement, Contradiction, Evidence, EvidenceStore, Hearsay, HoldStore, PaymentStore, Record,
+    Unmapped, UnmappedStore,
 };
+use amend::Amend;
+use audit::Chain;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use person::People;
@@ -34,7 +42,8 @@ use std::sync::{Mutex, PoisonError};
 pub struct Limits {
     /// Tuples with evidence; beyond it the evidence of some other tuple goes, which costs an inquiry and nothing else.
     pub evidence: usize,
-    /// Agreements and waiting binds, each; beyond it new ones are not kept and stay unknown.
+    /// Agreements and waiting binds, each; beyond it some other agreement goes from memory, and is looked up where it is kept; a
+    /// new waiting bind is not kept.
     pub agreements: usize,
     /// Holds; beyond it none is made.
     pub holds: usize,
@@ -48,6 +57,8 @@ pub struct Limits {
     pub orders: usize,
     /// Unmapped codes; beyond it the one that was not seen for longest goes.
     pub unmapped: usize,
+    /// Entries of the audit, where no journal keeps them; beyond it the oldest goes.
+    pub audit: usize,
 }
 
 impl Default for Limits {
@@ -61,6 +72,7 @@ impl Default for Limits {
             inquiries: 10_000,
             orders: 1_000_000,
             unmapped: 1_000,
+            audit: 10_000,
         }
     }
 }
@@ -88,6 +100,7 @@ pub struct MemoryStore {
     forgotten: Mutex<People>,
     /// Whether that was looked up since the start.
     looked: AtomicBool,
+    audit: Mutex<Chain>,
     journal: Option<Writer>,
 }
 
@@ -137,7 +150,10 @@ impl Kept {
         for contradiction in other.contradicted {
             self.contradict(contradiction);
         }
-        self.contradicted.retain(|by| by.at >= self.evidence.at);
+        // What confirms makes good for what was said before it; who asked earlier may still rest on the answer of then.
+        if self.evidence.answer == Answer::Match {
+            self.contradicted.retain(|by| by.at >= self.evidence.at);
+        }
         self.person = other.person.or(self.person);
     }
 
@@ -181,42 +197,18 @@ impl MemoryStore {
             Entry::Occupied(mut known) => known.get_mut().catch_up(kept),
         }
     }
+}
 
-    /// Keeps an agreement in memory; yields those that changed, itself among them, where there is room.
-    fn keep_agreement(
-        &self,
-        channel: &ChannelName,
-        id: AgreementId,
-        mut agreement: Agreement,
-        closes_same_card: bool,
-    ) -> Vec<AgreementId> {
-        let key = (channel.clone(), id.clone());
-        if !has_room(&self.agreements, &key, self.limits.agreements) {
-            return Vec::new();
-        }
-        let mut changed = Vec::new();
-        if let Some(card) = agreement.card {
-            let others = std::mem::take(&mut agreement.other_cards);
-            let of = |card| (channel.clone(), agreement.merchant.clone(), card);
-            if closes_same_card {
-                let cards = std::iter::once(card).chain(others);
-                let earlier = cards.filter_map(|card| self.by_card.remove(&of(card)));
-                changed.extend(earlier.flat_map(|(_, ids)| ids));
-                changed.retain(|earlier| *earlier != id);
-            }
-            let mut same_card = self.by_card.entry(of(card)).or_default();
-            if !same_card.contains(&id) {
-                same_card.push(id.clone());
-            }
-        }
-        for earlier in &changed {
-            let key = (channel.clone(), earlier.clone());
-            self.agreements.entry(key).and_modify(|agreement| agreement.closed = true);
-        }
-        self.agreements.insert(key, agreement);
-        changed.push(id);
-        changed
+/// Evidence as it is put where `known` is kept: another process may have learned more. Nothing where that cannot be read.
+pub(super) fn beside(put: &Row, known: &Row) -> Option<Row> {
+    if put.key.of == Aggregate::Holds {
+        // Whole, so that who made it can end it, and who made the shorter one ends nothing.
+        return (known.until > put.until).then(|| known.clone());
     }
+    let (tuple, new): (Fingerprint, Kept) = kept::value(put).ok()?;
+    let (_, mut kept): (Fingerprint, Kept) = kept::value(known).ok()?;
+    kept.catch_up(new);
+    Row::new(put.key.clone(), Some(kept.evidence.until), &(tuple, kept))
 }
 
 /// Whether `key` may be put: it is there already, or there is room.
@@ -257,57 +249,13 @@ impl EvidenceStore for MemoryStore {
         road: Option<&Road>,
         at: Timestamp,
     ) {
-        if let Some(mut kept) = self.evidence.get_mut(tuple) {
-            kept.contradict(Contradiction { channel: channel.clone(), road: road.cloned(), at });
+        let by = Contradiction { channel: channel.clone(), road: road.cloned(), at };
+        let known = self.evidence.get_mut(tuple).map(|mut kept| kept.contradict(by.clone()));
+        match (known, &self.journal) {
+            (Some(()), _) => self.write_evidence(tuple),
+            (None, Some(journal)) => journal.amend(Amend::Contradict(*tuple, by)),
+            (None, None) => (),
         }
-        self.write_evidence(tuple);
-    }
-}
-
-impl AgreementStore for MemoryStore {
-    fn agreement(&self, channel: &ChannelName, id: &AgreementId) -> Option<Agreement> {
-        self.agreements.get(&(channel.clone(), id.clone())).map(|agreement| agreement.clone())
-    }
-
-    fn put_agreement(
-        &self,
-        channel: &ChannelName,
-        id: AgreementId,
-        agreement: Agreement,
-        closes_same_card: bool,
-    ) {
-        for changed in self.keep_agreement(channel, id, agreement, closes_same_card) {
-            self.write_agreement(channel, &changed);
-        }
-    }
-
-    fn close_agreement(&self, channel: &ChannelName, id: &AgreementId) {
-        if let Some(mut agreement) = self.agreements.get_mut(&(channel.clone(), id.clone())) {
-            agreement.closed = true;
-        }
-        // One that memory has no room for is left as it is kept.
-        self.write_agreement(channel, id);
-    }
-
-    fn remember(&self, channel: &ChannelName, key: String, bind: Agreement, until: Timestamp) {
-        let key = (channel.clone(), key);
-        if !has_room(&self.waiting, &key, self.limits.agreements) {
-            // What waits beyond its time makes room; `bind.at` is now.
-            self.waiting.retain(|_, (_, until)| bind.at < *until);
-        }
-        if has_room(&self.waiting, &key, self.limits.agreements) {
-            self.waiting.insert(key.clone(), (bind, until));
-            self.write(RowKey::waiting(channel, &key.1), |store, name| {
-                let waiting = store.waiting.get(&key)?;
-                Row::new(name, Some(until), &(&key, waiting.value()))
-            });
-        }
-    }
-
-    fn recall(&self, channel: &ChannelName, key: &str, now: Timestamp) -> Option<Agreement> {
-        let waiting = self.waiting.get(&(channel.clone(), key.to_owned()))?;
-        let (bind, until) = waiting.value();
-        (now < *until).then(|| bind.clone())
     }
 }
 
@@ -376,6 +324,23 @@ impl PaymentStore for MemoryStore {
         step
     }
 
+    fn hear(&self, record: &Record, said: Hearsay) -> bool {
+        if !self.records.contains_key(&record.payment) {
+            self.keep_record(record.clone());
+        }
+        let mut record = self.records.entry(record.payment).or_insert_with(|| record.clone());
+        let known = record.outcome.as_ref().is_some_and(|(known, ..)| *known == said.outcome);
+        let heard = record.heard.as_ref();
+        if known || heard.is_some_and(|heard| *heard == said || heard.belief > said.belief) {
+            return false;
+        }
+        record.heard = Some(said);
+        let payment = record.payment;
+        drop(record);
+        self.write_record(payment);
+        true
+    }
+
     fn complete(&self, record: &Record, mismatch: Option<Mismatch>, ended: bool) {
         let payment = record.payment;
         if let (Some(mut record), Some(_)) = (self.records.get_mut(&payment), mismatch) {
@@ -385,6 +350,16 @@ impl PaymentStore for MemoryStore {
         if ended {
             self.close_expectation(&record.channel, payment);
         }
+    }
+
+    fn undo(&self, record: &Record) {
+        if !self.records.contains_key(&record.payment) {
+            self.keep_record(record.clone());
+        }
+        if let Some(mut record) = self.records.get_mut(&record.payment) {
+            record.undone = true;
+        }
+        self.write_record(record.payment);
     }
 
     fn not_sent(&self, channel: &ChannelName, payment: PaymentId) {

@@ -4,13 +4,14 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::Fingerprint;
 use crate::store::journal::StoreLost;
 use async_trait::async_trait;
+use serde::Serialize;
 use std::time::Duration;
 
 /// How long it is known that somebody was forgotten: until every process that knew them has looked, or ended.
 pub(super) const TOLD_ON: Duration = Duration::from_hours(7 * 24);
 
 /// How much was forgotten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Forgotten {
     /// Answers of providers and channels.
     pub evidence: usize,

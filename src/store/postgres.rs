@@ -1,8 +1,8 @@
 //! The shared database: `PostgreSQL`, one transaction for whatever waits in one replica, and no two transactions at once.
 
 use crate::domain::clock::Timestamp;
-use crate::store::row::{Aggregate, Removal, Row, RowKey};
-use crate::store::writer::Backend;
+use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
+use crate::store::writer::{Backend, By};
 use openssl::ssl::{SslConnector, SslMethod};
 use openssl::x509::X509;
 use postgres::fallible_iterator::FallibleIterator as _;
@@ -26,9 +26,11 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; \
 
 /// Every version of the schema, from the first; the table `hefu_schema` says how many of them a database has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../migrations/postgres-001.sql"),
     include_str!("../../migrations/postgres-002.sql"),
+    include_str!("../../migrations/postgres-003.sql"),
+    include_str!("../../migrations/postgres-004.sql"),
 ];
 
 /// Why something could not be kept.
@@ -40,6 +42,9 @@ pub enum Error {
     /// The connection was lost in the middle of a transaction.
     #[error("the connection is lost")]
     Lost,
+    /// A row is not as it was written.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
 }
 
 /// Without values: what a database adds in detail may show them.
@@ -193,6 +198,7 @@ struct Columns<'r> {
     names: Vec<&'r str>,
     until: Vec<Option<i64>>,
     values: Vec<&'r str>,
+    checksums: Vec<i64>,
 }
 
 impl<'r> Columns<'r> {
@@ -201,6 +207,7 @@ impl<'r> Columns<'r> {
             names: rows.iter().map(|row| row.key.name.as_str()).collect(),
             until: rows.iter().map(|row| row.until.map(millis)).collect(),
             values: rows.iter().map(|row| row.value.as_str()).collect(),
+            checksums: rows.iter().map(|row| i64::from(row.checksum())).collect(),
         }
     }
 }
@@ -209,10 +216,11 @@ fn millis(at: Timestamp) -> i64 {
     i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn row(of: Aggregate, row: &postgres::Row) -> Result<Row, postgres::Error> {
+fn row(of: Aggregate, row: &postgres::Row) -> Result<Row, Error> {
     let until = row.try_get::<_, Option<i64>>(1)?;
     let until = until.map(|until| Timestamp::from_millis(u64::try_from(until).unwrap_or(0)));
-    Ok(Row { key: RowKey { of, name: row.try_get(0)? }, until, value: row.try_get(2)? })
+    let found = Row { key: RowKey { of, name: row.try_get(0)? }, until, value: row.try_get(2)? };
+    Ok(found.checked(row.try_get(3)?)?)
 }
 
 impl Backend for Postgres {
@@ -220,7 +228,7 @@ impl Backend for Postgres {
 
     fn load(&mut self, of: Aggregate, most: usize, each: &mut dyn FnMut(Row)) -> Result<(), Error> {
         let sql = format!(
-            "SELECT key, until, value FROM (SELECT * FROM {} ORDER BY key DESC LIMIT $1) AS last ORDER BY key",
+            "SELECT key, until, value, checksum FROM (SELECT * FROM {} ORDER BY key DESC LIMIT $1) AS last ORDER BY key",
             of.as_str()
         );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -241,7 +249,10 @@ impl Backend for Postgres {
     fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Error> {
         let mut rows = Vec::new();
         for (of, keys) in by_table(keys, |key| key.of) {
-            let sql = format!("SELECT key, until, value FROM {} WHERE key = ANY($1)", of.as_str());
+            let sql = format!(
+                "SELECT key, until, value, checksum FROM {} WHERE key = ANY($1)",
+                of.as_str()
+            );
             let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
             for found in self.connection()?.query(sql, &[&names])? {
                 rows.push(row(of, &found)?);
@@ -250,39 +261,47 @@ impl Backend for Postgres {
         Ok(rows)
     }
 
-    fn find(&mut self, of: Aggregate, people: &[String]) -> Result<Vec<Row>, Error> {
+    fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Error> {
         // As the index has it.
-        let person = match of {
-            Aggregate::Evidence => "{1,person}",
-            Aggregate::Agreements => "{2,person}",
-            Aggregate::Waiting => "{1,0,person}",
-            Aggregate::Holds => "{person}",
-            Aggregate::Payments
-            | Aggregate::Expectations
-            | Aggregate::Orders
-            | Aggregate::Inquiries
-            | Aggregate::Charges
-            | Aggregate::Unmapped
-            | Aggregate::Forgotten
-            | Aggregate::Keys => return Ok(Vec::new()),
+        let path = match (by, of) {
+            (By::Person, Aggregate::Evidence) => "{1,person}",
+            (By::Person, Aggregate::Agreements) => "{2,person}",
+            (By::Person, Aggregate::Waiting) => "{1,0,person}",
+            (By::Person, Aggregate::Holds) => "{person}",
+            (By::Card, Aggregate::Agreements) => "{2,card}",
+            (
+                By::Person,
+                Aggregate::Payments
+                | Aggregate::Expectations
+                | Aggregate::Orders
+                | Aggregate::Inquiries
+                | Aggregate::Charges
+                | Aggregate::Unmapped
+                | Aggregate::Forgotten
+                | Aggregate::Keys
+                | Aggregate::Audit,
+            )
+            | (By::Card, _) => return Ok(Vec::new()),
         };
         let table = of.as_str();
         let sql = format!(
-            "SELECT key, until, value FROM {table} WHERE (value::json #>> '{person}') = ANY($1)"
+            "SELECT key, until, value, checksum FROM {table} WHERE (value::json #>> '{path}') = ANY($1)"
         );
-        let found = self.connection()?.query(sql, &[&people])?;
-        found.iter().map(|found| Ok(row(of, found)?)).collect()
+        let found = self.connection()?.query(sql, &[&whose])?;
+        found.iter().map(|found| row(of, found)).collect()
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Error> {
         for (of, rows) in by_table(rows, |row| row.key.of) {
             let sql = format!(
-                "INSERT INTO {} (key, until, value) SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[]) \
-                 ON CONFLICT (key) DO UPDATE SET until = excluded.until, value = excluded.value",
+                "INSERT INTO {} (key, until, value, checksum) \
+                 SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[]) \
+                 ON CONFLICT (key) DO UPDATE SET until = excluded.until, value = excluded.value, \
+                 checksum = excluded.checksum",
                 of.as_str()
             );
-            let Columns { names, until, values } = Columns::of(&rows);
-            self.connection()?.query(sql, &[&names, &until, &values])?;
+            let Columns { names, until, values, checksums } = Columns::of(&rows);
+            self.connection()?.query(sql, &[&names, &until, &values, &checksums])?;
         }
         Ok(())
     }
@@ -291,12 +310,13 @@ impl Backend for Postgres {
         let mut put = BTreeMap::<_, HashSet<String>>::new();
         for (of, rows) in by_table(rows, |row| row.key.of) {
             let sql = format!(
-                "INSERT INTO {} (key, until, value) SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[]) \
+                "INSERT INTO {} (key, until, value, checksum) \
+                 SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[]) \
                  ON CONFLICT (key) DO NOTHING RETURNING key",
                 of.as_str()
             );
-            let Columns { names, until, values } = Columns::of(&rows);
-            let found = self.connection()?.query(sql, &[&names, &until, &values])?;
+            let Columns { names, until, values, checksums } = Columns::of(&rows);
+            let found = self.connection()?.query(sql, &[&names, &until, &values, &checksums])?;
             let names = found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
             put.insert(of, names);
         }
@@ -335,5 +355,9 @@ impl Backend for Postgres {
     fn roll_back(&mut self) {
         // A connection that failed once is not trusted again; closing it gives up its transaction.
         self.connection = None;
+    }
+
+    fn is_damage(error: &Error) -> bool {
+        matches!(error, Error::Damaged(_))
     }
 }

@@ -35,11 +35,13 @@ pub enum Aggregate {
     Forgotten,
     /// What tells the keys of fingerprints from others.
     Keys,
+    /// What persons did.
+    Audit,
 }
 
 impl Aggregate {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Evidence,
         Self::Agreements,
         Self::Waiting,
@@ -52,6 +54,7 @@ impl Aggregate {
         Self::Unmapped,
         Self::Forgotten,
         Self::Keys,
+        Self::Audit,
     ];
 
     /// The kinds whose rows say whose they are.
@@ -72,6 +75,7 @@ impl Aggregate {
             Self::Unmapped => "unmapped_codes",
             Self::Forgotten => "forgotten",
             Self::Keys => "fingerprint_keys",
+            Self::Audit => "audit",
         }
     }
 }
@@ -160,6 +164,29 @@ impl Row {
         }
     }
 
+    /// What its columns come to: the CRC-32 of its kind, key, end and value.
+    pub fn checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        for part in [self.key.of.as_str(), &self.key.name, &self.value] {
+            hasher.update(part.as_bytes());
+            // In none of them.
+            hasher.update(&[0]);
+        }
+        hasher.update(&self.until.map_or([0xff; 8], |until| until.as_millis().to_le_bytes()));
+        hasher.finalize()
+    }
+
+    /// The row, if it is as it was written; one that was written without a checksum is taken as it is.
+    ///
+    /// # Errors
+    /// [`Damaged`].
+    pub fn checked(self, checksum: Option<i64>) -> Result<Self, Damaged> {
+        match checksum {
+            Some(checksum) if checksum != i64::from(self.checksum()) => Err(Damaged(self.key)),
+            Some(_) | None => Ok(self),
+        }
+    }
+
     /// The row of a record.
     pub fn payment(record: &Record) -> Option<Self> {
         let key = RowKey::payment(record.payment);
@@ -183,6 +210,11 @@ impl Row {
         Self::new(RowKey::order(order), Some(at.plus(PAYMENTS_KEPT)), &payment)
     }
 }
+
+/// A row is not as it was written. Its key is no element.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the row {:?} of `{}` is damaged: restore a backup, or remove the row", .0.name, .0.of.as_str())]
+pub struct Damaged(pub RowKey);
 
 /// A row that goes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ mod simulation;
 
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
-use crate::store::writer::Backend;
+use crate::store::writer::{Backend, By};
 use door::{Door, Entered};
 pub use file::FileError;
 use file::{Frame, Segments};
@@ -29,7 +29,7 @@ const SEGMENT: u64 = 4 << 20;
 /// How much is written at most where the database does not take it over, in bytes; beyond it nothing is kept any more.
 const SEGMENT_MAX: u64 = 64 << 20;
 
-/// How many rows the database takes over at once: some milliseconds, in which payments wait.
+/// How many rows the database takes over at once, at least: some milliseconds, in which payments wait.
 const TAKEN_TOGETHER: usize = 256;
 
 /// How long to wait until others share what they have.
@@ -97,6 +97,8 @@ struct Log {
     written: HashMap<RowKey, Change>,
     /// In the other segment, from which the database takes over one after the other.
     left: BTreeMap<RowKey, Change>,
+    /// How many rows the last commit wrote.
+    just_written: usize,
     /// Whether a commit failed, after which nothing can be written to the segment.
     failed: bool,
 }
@@ -277,7 +279,9 @@ impl<B: Backend> Segmented<B> {
             self.segments.begin()?;
             log.left.extend(log.written.drain());
         }
-        let some: Vec<RowKey> = log.left.keys().take(TAKEN_TOGETHER).cloned().collect();
+        // Twice as much as comes, or the log would grow as long as much comes.
+        let together = TAKEN_TOGETHER.max(log.just_written.saturating_mul(2));
+        let some: Vec<RowKey> = log.left.keys().take(together).cloned().collect();
         // The last makes all of them durable; the segment may be written over then.
         let last = some.len() == log.left.len();
         let changes = some.iter().filter_map(|key| log.left.get_key_value(key));
@@ -391,9 +395,9 @@ impl<B: Backend> Backend for Segmented<B> {
         Ok(rows)
     }
 
-    fn find(&mut self, of: Aggregate, people: &[String]) -> Result<Vec<Row>, Failed<B>> {
+    fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Failed<B>> {
         self.settle()?;
-        self.database.find(of, people).map_err(SegmentError::Database)
+        self.database.find(of, by, whose).map_err(SegmentError::Database)
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Failed<B>> {
@@ -466,6 +470,7 @@ impl<B: Backend> Backend for Segmented<B> {
                 let written = self.segments.append(&mut log.frame);
                 log.failed = written.is_err();
                 written?;
+                log.just_written = log.open.len();
                 log.written.extend(log.open.drain());
                 log.give_up();
                 Ok(())
@@ -481,6 +486,10 @@ impl<B: Backend> Backend for Segmented<B> {
             State::Alone(log) => log.give_up(),
             State::Shared { .. } | State::Out => self.database.roll_back(),
         }
+    }
+
+    fn is_damage(error: &Failed<B>) -> bool {
+        matches!(error, SegmentError::Database(error) if B::is_damage(error))
     }
 }
 

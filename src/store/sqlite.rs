@@ -1,12 +1,10 @@
 //! The embedded database: `SQLite` with a write-ahead log, one writer, and a sync at every commit.
 
 use crate::domain::clock::Timestamp;
-use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use crate::store::segment::{SegmentError, Segmented};
-use crate::store::writer::Backend;
-use rusqlite::{
-    Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionState, params,
-};
+use crate::store::writer::{Backend, By};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionState, params};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -20,10 +18,23 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Every version of the schema, from the first; `PRAGMA user_version` says how many of them a file has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../migrations/sqlite-001.sql"),
     include_str!("../../migrations/sqlite-002.sql"),
+    include_str!("../../migrations/sqlite-003.sql"),
+    include_str!("../../migrations/sqlite-004.sql"),
 ];
+
+/// Why something could not be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What the database or the disk said.
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    /// A row is not as it was written.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+}
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +68,7 @@ pub enum OpenError {
     },
     /// Its log.
     #[error("{0}")]
-    Log(#[from] SegmentError<rusqlite::Error>),
+    Log(#[from] SegmentError<Error>),
     /// It was written by a later Hefu.
     #[error("the store `{}` has schema {found} and this Hefu knows {known}: use the later one", path.display())]
     Newer {
@@ -231,29 +242,27 @@ impl Sqlite {
 
     fn write(&self, verb: &str, row: &Row) -> rusqlite::Result<usize> {
         let table = row.key.of.as_str();
-        let sql = format!("{verb} INTO {table} (key, until, value) VALUES (?1, ?2, ?3)");
+        let sql =
+            format!("{verb} INTO {table} (key, until, value, checksum) VALUES (?1, ?2, ?3, ?4)");
         let until = row.until.map(millis);
-        self.connection.prepare_cached(&sql)?.execute(params![row.key.name, until, row.value])
+        let params = params![row.key.name, until, row.value, row.checksum()];
+        self.connection.prepare_cached(&sql)?.execute(params)
     }
 
-    fn one(&self, key: &RowKey) -> rusqlite::Result<Option<Row>> {
-        let sql = format!("SELECT until, value FROM {} WHERE key = ?1", key.of.as_str());
+    fn one(&self, key: &RowKey) -> Result<Option<Row>, Error> {
+        let table = key.of.as_str();
+        let sql = format!("SELECT key, until, value, checksum FROM {table} WHERE key = ?1");
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let row = |row: &rusqlite::Row<'_>| {
-            Ok(Row {
-                key: key.clone(),
-                until: row.get::<_, Option<i64>>(0)?.map(timestamp),
-                value: row.get(1)?,
-            })
-        };
-        statement.query_row([&key.name], row).optional()
+        let mut rows = statement.query([&key.name])?;
+        rows.next()?.map(|row| row_of(key.of, row)).transpose()
     }
 }
 
-/// From the columns key, until and value.
-fn row_of(of: Aggregate, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+/// From the columns key, until, value and checksum.
+fn row_of(of: Aggregate, row: &rusqlite::Row<'_>) -> Result<Row, Error> {
     let until = row.get::<_, Option<i64>>(1)?.map(timestamp);
-    Ok(Row { key: RowKey { of, name: row.get(0)? }, until, value: row.get(2)? })
+    let found = Row { key: RowKey { of, name: row.get(0)? }, until, value: row.get(2)? };
+    Ok(found.checked(row.get(3)?)?)
 }
 
 /// Milliseconds as the database's integers hold them; the far end of time is theirs.
@@ -266,37 +275,35 @@ fn timestamp(millis: i64) -> Timestamp {
 }
 
 impl Backend for Sqlite {
-    type Error = rusqlite::Error;
+    type Error = Error;
 
-    fn lazily(&mut self, lazily: bool) -> rusqlite::Result<()> {
+    fn lazily(&mut self, lazily: bool) -> Result<(), Error> {
         let synchronous = if lazily { "normal" } else { "full" };
-        self.connection.pragma_update(None, "synchronous", synchronous)
+        Ok(self.connection.pragma_update(None, "synchronous", synchronous)?)
     }
 
-    fn load(
-        &mut self,
-        of: Aggregate,
-        most: usize,
-        each: &mut dyn FnMut(Row),
-    ) -> rusqlite::Result<()> {
+    fn load(&mut self, of: Aggregate, most: usize, each: &mut dyn FnMut(Row)) -> Result<(), Error> {
+        let table = of.as_str();
+        // From a key on, in the order in which the table is: rows that are chosen first and ordered then are all copied.
         let sql = format!(
-            "SELECT key, until, value FROM (SELECT * FROM {} ORDER BY key DESC LIMIT ?1) ORDER BY key",
-            of.as_str()
+            "SELECT key, until, value, checksum FROM {table} WHERE key >= coalesce(\
+             (SELECT key FROM {table} ORDER BY key DESC LIMIT 1 OFFSET ?1), '') ORDER BY key"
         );
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let Some(before) = most.checked_sub(1) else { return Ok(()) };
+        let before = i64::try_from(before).unwrap_or(i64::MAX);
         let mut statement = self.connection.prepare(&sql)?;
-        let mut rows = statement.query([most])?;
+        let mut rows = statement.query([before])?;
         while let Some(row) = rows.next()? {
             each(row_of(of, row)?);
         }
         Ok(())
     }
 
-    fn begin(&mut self) -> rusqlite::Result<()> {
-        self.connection.execute_batch("BEGIN IMMEDIATE")
+    fn begin(&mut self) -> Result<(), Error> {
+        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
 
-    fn read(&mut self, keys: &[&RowKey]) -> rusqlite::Result<Vec<Row>> {
+    fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Error> {
         // Each look-up outside a transaction would lock and unlock the file.
         let alone = self.connection.is_autocommit() && keys.len() > 1;
         let whole = alone.then(|| self.connection.unchecked_transaction()).transpose()?;
@@ -305,29 +312,35 @@ impl Backend for Sqlite {
         rows
     }
 
-    fn find(&mut self, of: Aggregate, people: &[String]) -> rusqlite::Result<Vec<Row>> {
+    fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Error> {
         // As the index has it.
-        let person = match of {
-            Aggregate::Evidence => "$[1].person",
-            Aggregate::Agreements => "$[2].person",
-            Aggregate::Waiting => "$[1][0].person",
-            Aggregate::Holds => "$.person",
-            Aggregate::Payments
-            | Aggregate::Expectations
-            | Aggregate::Orders
-            | Aggregate::Inquiries
-            | Aggregate::Charges
-            | Aggregate::Unmapped
-            | Aggregate::Forgotten
-            | Aggregate::Keys => return Ok(Vec::new()),
+        let path = match (by, of) {
+            (By::Person, Aggregate::Evidence) => "$[1].person",
+            (By::Person, Aggregate::Agreements) => "$[2].person",
+            (By::Person, Aggregate::Waiting) => "$[1][0].person",
+            (By::Person, Aggregate::Holds) => "$.person",
+            (By::Card, Aggregate::Agreements) => "$[2].card",
+            (
+                By::Person,
+                Aggregate::Payments
+                | Aggregate::Expectations
+                | Aggregate::Orders
+                | Aggregate::Inquiries
+                | Aggregate::Charges
+                | Aggregate::Unmapped
+                | Aggregate::Forgotten
+                | Aggregate::Keys
+                | Aggregate::Audit,
+            )
+            | (By::Card, _) => return Ok(Vec::new()),
         };
         let table = of.as_str();
         let sql = format!(
-            "SELECT key, until, value FROM {table} WHERE json_extract(value, '{person}') = ?1"
+            "SELECT key, until, value, checksum FROM {table} WHERE json_extract(value, '{path}') = ?1"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut found = Vec::new();
-        for one in people {
+        for one in whose {
             let mut rows = statement.query([one])?;
             while let Some(row) = rows.next()? {
                 found.push(row_of(of, row)?);
@@ -336,33 +349,35 @@ impl Backend for Sqlite {
         Ok(found)
     }
 
-    fn put(&mut self, rows: &[&Row]) -> rusqlite::Result<()> {
-        rows.iter().try_for_each(|row| self.write("INSERT OR REPLACE", row).map(drop))
+    fn put(&mut self, rows: &[&Row]) -> Result<(), Error> {
+        rows.iter().try_for_each(|row| Ok(self.write("INSERT OR REPLACE", row).map(drop)?))
     }
 
-    fn claim(&mut self, rows: &[&Row]) -> rusqlite::Result<Vec<bool>> {
+    fn claim(&mut self, rows: &[&Row]) -> Result<Vec<bool>, Error> {
         rows.iter().map(|row| Ok(self.write("INSERT OR IGNORE", row)? == 1)).collect()
     }
 
-    fn remove(&mut self, rows: &[&Removal]) -> rusqlite::Result<()> {
+    fn remove(&mut self, rows: &[&Removal]) -> Result<(), Error> {
         rows.iter().try_for_each(|Removal { key, only }| {
             let table = key.of.as_str();
             let sql = format!("DELETE FROM {table} WHERE key = ?1 AND (?2 IS NULL OR value = ?2)");
-            self.connection.prepare_cached(&sql)?.execute(params![key.name, only]).map(drop)
+            let params = params![key.name, only];
+            Ok(self.connection.prepare_cached(&sql)?.execute(params).map(drop)?)
         })
     }
 
-    fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> rusqlite::Result<()> {
+    fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Result<(), Error> {
         let table = of.as_str();
         let sql = format!(
             "DELETE FROM {table} WHERE key IN (SELECT key FROM {table} WHERE until <= ?1 LIMIT ?2)"
         );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        self.connection.prepare_cached(&sql)?.execute(params![millis(now), most]).map(drop)
+        let params = params![millis(now), most];
+        Ok(self.connection.prepare_cached(&sql)?.execute(params).map(drop)?)
     }
 
-    fn commit(&mut self) -> rusqlite::Result<()> {
-        self.connection.execute_batch("COMMIT")
+    fn commit(&mut self) -> Result<(), Error> {
+        Ok(self.connection.execute_batch("COMMIT")?)
     }
 
     fn roll_back(&mut self) {
@@ -373,5 +388,9 @@ impl Backend for Sqlite {
         {
             tracing::error!(%error, "a transaction cannot be given up");
         }
+    }
+
+    fn is_damage(error: &Error) -> bool {
+        matches!(error, Error::Damaged(_))
     }
 }

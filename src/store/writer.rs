@@ -1,13 +1,19 @@
 //! One writer: whatever waits is committed together, and all who wait are told together.
 
+mod backend;
 mod batch;
+#[cfg(test)]
+pub(in crate::store) mod model;
 #[cfg(test)]
 mod simulation;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::keep::Keep;
+use crate::store::audit::Note;
 use crate::store::journal::{Admission, Admitted, StoreLost};
-use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::memory::amend::Amend;
+use crate::store::row::{Removal, Row, RowKey};
+pub use backend::{Backend, By};
 use batch::{Request, Told, commit};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -33,90 +39,13 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long nothing must come until the database may put things in order.
 const IDLE_AFTER: Duration = Duration::from_millis(100);
 
-/// A database that keeps rows. One transaction at a time, begun and ended by the writer.
-pub trait Backend: Send + 'static {
-    /// Why something could not be kept.
-    type Error: std::error::Error + Send + Sync + 'static;
-
-    /// Whether nobody else has written since it was opened, so that memory knows whatever is kept.
-    fn alone(&self) -> bool {
-        false
-    }
-
-    /// Nothing waits: a moment to put things in order. Says whether there is more to do.
-    fn idle(&mut self) -> bool {
-        false
-    }
-
-    /// From now on a transaction may be durable only with the first later one that is not so, but not without those before it.
-    ///
-    /// # Errors
-    /// The database's.
-    fn lazily(&mut self, _lazily: bool) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    /// Every row of `of`, by name; where there are more than `most`, the last of them.
-    ///
-    /// # Errors
-    /// The database's.
-    fn load(
-        &mut self,
-        of: Aggregate,
-        most: usize,
-        each: &mut dyn FnMut(Row),
-    ) -> Result<(), Self::Error>;
-
-    /// Begins a transaction that no other writer's can interleave with.
-    ///
-    /// # Errors
-    /// The database's.
-    fn begin(&mut self) -> Result<(), Self::Error>;
-
-    /// Those of the rows that there are.
-    ///
-    /// # Errors
-    /// The database's.
-    fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Self::Error>;
-
-    /// The rows of `of`, one of [`Aggregate::PERSONAL`], that say that they are of one of `people`.
-    ///
-    /// # Errors
-    /// The database's.
-    fn find(&mut self, of: Aggregate, people: &[String]) -> Result<Vec<Row>, Self::Error>;
-
-    /// Puts rows, no two of one key, in the place of any others with their keys.
-    ///
-    /// # Errors
-    /// The database's.
-    fn put(&mut self, rows: &[&Row]) -> Result<(), Self::Error>;
-
-    /// Puts rows, no two of one key, unless their keys are taken; says of each whether it was put.
-    ///
-    /// # Errors
-    /// The database's.
-    fn claim(&mut self, rows: &[&Row]) -> Result<Vec<bool>, Self::Error>;
-
-    /// Removes rows.
-    ///
-    /// # Errors
-    /// The database's.
-    fn remove(&mut self, rows: &[&Removal]) -> Result<(), Self::Error>;
-
-    /// Removes at most `most` rows that are not kept beyond `now`.
-    ///
-    /// # Errors
-    /// The database's.
-    fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Result<(), Self::Error>;
-
-    /// Makes the transaction durable.
-    ///
-    /// # Errors
-    /// The database's; then it is unknown whether it is.
-    fn commit(&mut self) -> Result<(), Self::Error>;
-
-    /// Gives the transaction up, if one is open.
-    fn roll_back(&mut self);
+/// What who has the store is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Changes became durable, within this time.
+    Committed(Duration),
+    /// Something was refused, or given up, for a row that is not as it was written.
+    Damaged,
 }
 
 /// Which rows are looked up.
@@ -137,9 +66,12 @@ pub enum Look {
 enum Waiting {
     Put(Row),
     Remove(Removal),
+    Amend(Amend),
     Purge(Timestamp, Keep),
     Admit(Box<Request>, oneshot::Sender<Result<Admitted, StoreLost>>),
     Read(Look, oneshot::Sender<Result<Vec<Row>, StoreLost>>),
+    /// Told once; tried again it is nobody's to hear of.
+    Note(Note, Option<oneshot::Sender<Result<(), StoreLost>>>),
     Flush(oneshot::Sender<Result<(), StoreLost>>),
 }
 
@@ -189,19 +121,19 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// Starts the thread; `on_commit` is told how long each commit took.
+    /// Starts the thread; `tell` is told what happens.
     ///
     /// # Errors
     /// The system's, where there can be no more threads.
     pub fn start<B: Backend>(
         backend: B,
-        on_commit: impl Fn(Duration) + Send + 'static,
+        tell: impl Fn(Event) + Send + 'static,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || run(backend, &theirs, &on_commit))?;
+            .spawn(move || run(backend, &theirs, &tell))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -229,6 +161,11 @@ impl Writer {
         self.shared.push(&mut self.shared.lock(), Waiting::Remove(removal));
     }
 
+    /// Changes a row that memory does not know.
+    pub(super) fn amend(&self, amend: Amend) {
+        self.shared.push(&mut self.shared.lock(), Waiting::Amend(amend));
+    }
+
     /// Removes some of what `keep` does not keep beyond `now`; nothing while the queue is full.
     pub fn purge(&self, now: Timestamp, keep: Keep) {
         // A store that is lost is purged the next time.
@@ -250,6 +187,14 @@ impl Writer {
     /// [`StoreLost`].
     pub async fn read(&self, look: Look) -> Result<Vec<Row>, StoreLost> {
         self.told(|sender| Waiting::Read(look, sender)).await
+    }
+
+    /// Notes what was done, with everything before it.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: it is tried again, unless it is said that a change is not kept.
+    pub async fn note(&self, note: Note) -> Result<(), StoreLost> {
+        self.told(|sender| Waiting::Note(note, Some(sender))).await
     }
 
     /// Waits until everything before is durable.
@@ -285,6 +230,24 @@ impl Writer {
     }
 }
 
+#[cfg(test)]
+impl Writer {
+    /// A writer without a thread.
+    pub(in crate::store) fn by_hand() -> Self {
+        Self { shared: Arc::default(), thread: None }
+    }
+
+    /// Commits what waits, where anything does; whether that succeeded and nothing waits any more.
+    pub(in crate::store) fn commit<B: Backend>(&self, backend: &mut B) -> bool {
+        let waits = || !self.shared.lock().waiting.is_empty();
+        if !waits() {
+            return true;
+        }
+        let Some((batch, closed)) = take(&self.shared, Duration::ZERO) else { return false };
+        keep(backend, &self.shared, batch, closed, &|_| ()).is_ok() && !waits()
+    }
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
@@ -297,7 +260,7 @@ impl Drop for Writer {
     }
 }
 
-fn run<B: Backend>(mut backend: B, shared: &Shared, on_commit: &dyn Fn(Duration)) {
+fn run<B: Backend>(mut backend: B, shared: &Shared, tell: &dyn Fn(Event)) {
     let (mut lost, mut busy) = (false, false);
     loop {
         let Some((batch, closed)) = take(shared, if busy { Duration::ZERO } else { IDLE_AFTER })
@@ -309,9 +272,9 @@ fn run<B: Backend>(mut backend: B, shared: &Shared, on_commit: &dyn Fn(Duration)
             return;
         }
         let begun = Instant::now();
-        match keep(&mut backend, shared, batch, closed) {
+        match keep(&mut backend, shared, batch, closed, tell) {
             Ok(()) => {
-                on_commit(begun.elapsed());
+                tell(Event::Committed(begun.elapsed()));
                 if std::mem::take(&mut lost) {
                     tracing::info!("the store can be written again");
                 }
@@ -337,14 +300,10 @@ fn keep<B: Backend>(
     shared: &Shared,
     batch: Vec<Waiting>,
     closed: bool,
+    on: &dyn Fn(Event),
 ) -> Result<(), B::Error> {
-    let (again, kept) = match commit(backend, &batch) {
-        Ok(told) => (tell(batch, told), Ok(())),
-        Err(error) => {
-            backend.roll_back();
-            (refuse(batch), Err(error))
-        }
-    };
+    let mut again = Vec::new();
+    let kept = keep_parts(backend, batch, &mut again, &mut false, on);
     let mut queue = shared.lock();
     queue.hangs = false;
     if kept.is_ok() || !closed {
@@ -352,6 +311,57 @@ fn keep<B: Backend>(
     }
     drop(queue);
     kept
+}
+
+/// Commits what waits together; where a row of it is damaged, in ever smaller parts, until only what needs that row is left out.
+/// `again` takes what is to be tried again, and `lacks` says whether a change is given up, so that what came before is not all kept.
+fn keep_parts<B: Backend>(
+    backend: &mut B,
+    mut batch: Vec<Waiting>,
+    again: &mut Vec<Waiting>,
+    lacks: &mut bool,
+    on: &dyn Fn(Event),
+) -> Result<(), B::Error> {
+    if *lacks {
+        batch.retain_mut(|waiting| !refuse_flush(waiting));
+    }
+    let error = match commit(backend, &batch) {
+        Ok(told) => {
+            again.extend(tell(batch, told));
+            return Ok(());
+        }
+        Err(error) => error,
+    };
+    backend.roll_back();
+    if !B::is_damage(&error) {
+        again.extend(refuse(batch));
+        return Err(error);
+    }
+    if batch.len() > 1 {
+        let rest = batch.split_off(batch.len() / 2);
+        let first = keep_parts(backend, batch, again, lacks, on);
+        if first.is_err() {
+            again.extend(refuse(rest));
+            return first;
+        }
+        return keep_parts(backend, rest, again, lacks, on);
+    }
+    on(Event::Damaged);
+    tracing::error!(%error, "what needs this row is refused, and not kept");
+    for waiting in refuse(batch) {
+        // Nobody waits for it; as long as the row is there, it would fail again.
+        *lacks |= !matches!(waiting, Waiting::Remove(_));
+    }
+    Ok(())
+}
+
+/// Refuses one who waits for what came before, and says whether it was one.
+fn refuse_flush(waiting: &mut Waiting) -> bool {
+    let Waiting::Flush(sender) = waiting else { return false };
+    // In its place, what nobody waits for.
+    let sender = std::mem::replace(sender, oneshot::channel().0);
+    let _ = sender.send(Err(StoreLost));
+    true
 }
 
 /// What waits, at most [`TOGETHER_MAX`], and nothing where nothing comes within `wait`; empty only when the writer is closed.
@@ -370,12 +380,12 @@ fn take(shared: &Shared, wait: Duration) -> Option<(Vec<Waiting>, bool)> {
 /// Everything in the batch is durable. Who does not listen any more need not be told; but what was claimed for a message that
 /// nobody forwards now is given back.
 fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
-    let Told { verdicts, rows } = told;
+    let Told { verdicts, rows, noted } = told;
     let (mut verdicts, mut rows) = (verdicts.into_iter(), rows.into_iter());
     let mut again = Vec::new();
     for waiting in batch {
         match waiting {
-            Waiting::Put(_) | Waiting::Remove(_) | Waiting::Purge(..) => (),
+            Waiting::Put(_) | Waiting::Remove(_) | Waiting::Amend(_) | Waiting::Purge(..) => (),
             Waiting::Admit(request, sender) => {
                 let verdict = verdicts.next().ok_or(StoreLost);
                 if sender.send(verdict) == Err(Ok(Admitted::Yes)) {
@@ -384,6 +394,9 @@ fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
             }
             Waiting::Read(_, sender) => {
                 let _ = sender.send(rows.next().ok_or(StoreLost));
+            }
+            Waiting::Note(_, sender) => {
+                let _ = sender.map(|sender| sender.send(noted));
             }
             Waiting::Flush(sender) => {
                 let _ = sender.send(Ok(()));
@@ -399,7 +412,7 @@ fn refuse(batch: Vec<Waiting>) -> Vec<Waiting> {
     let mut again = Vec::new();
     for waiting in batch {
         match waiting {
-            Waiting::Put(_) | Waiting::Remove(_) => again.push(waiting),
+            Waiting::Put(_) | Waiting::Remove(_) | Waiting::Amend(_) => again.push(waiting),
             Waiting::Purge(..) => (),
             Waiting::Admit(request, sender) => {
                 again.extend(request.undone().map(Waiting::Remove));
@@ -407,6 +420,10 @@ fn refuse(batch: Vec<Waiting>) -> Vec<Waiting> {
             }
             Waiting::Read(_, sender) => {
                 let _ = sender.send(Err(StoreLost));
+            }
+            Waiting::Note(note, sender) => {
+                let _ = sender.map(|sender| sender.send(Err(StoreLost)));
+                again.push(Waiting::Note(note, None));
             }
             Waiting::Flush(sender) => {
                 let _ = sender.send(Err(StoreLost));

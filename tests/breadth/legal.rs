@@ -3,9 +3,7 @@
 use crate::alike::Wire;
 use crate::world::{World, count};
 use futures::{StreamExt as _, stream};
-use hefu::app::SystemClock;
 use hefu::message::extract;
-use std::sync::Arc;
 
 /// Every message type of every channel yields a payment, whatever people are called.
 #[tokio::test]
@@ -39,7 +37,7 @@ async fn legal_messages_are_never_refused_as_ambiguous() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn legal_messages_pass_unchanged_and_verify() {
     let World { simulation, config, _dir } = World::new().await;
-    let running = hefu::app::start(config, Arc::new(SystemClock)).await.unwrap();
+    let running = hefu::app::start(config).await.unwrap();
     let base = format!("http://{}", running.core);
     let client = reqwest::Client::builder().no_proxy().http1_only().build().unwrap();
     for (channel, kind) in simulation.kinds() {

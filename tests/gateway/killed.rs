@@ -1,9 +1,11 @@
 //! Killed under load, again and again: what the core, the channels, the providers and Hefu wrote down agrees.
 
 use crate::cluster::Cluster;
+use crate::elements;
 use crate::four_logs::{Findings, compare};
 use crate::kept::Kept;
 use crate::outside::{Kind, Outside};
+use crate::statement;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -28,8 +30,9 @@ async fn killed(kind: Kind) {
     let kills = std::env::var("HEFU_TORTURE").map_or(KILLS, |kills| kills.parse().unwrap());
     let seed: u64 = rand::random();
     println!("seed {seed}");
+    let begun = statement::month();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let outside = Outside::start(seed, &kind.text()).await;
+    let mut outside = Outside::start(seed, &kind.text()).await;
     for _ in 0..kills {
         let hefu = outside.hefu().await;
         outside.more(rng.random_range(10..150)).await;
@@ -37,8 +40,13 @@ async fn killed(kind: Kind) {
     }
     let hefu = outside.hefu().await;
     outside.more(100).await;
+    // The simulation takes its keys with it.
+    let place = outside.place.copy();
     let (lines, listed) = outside.end(hefu).await;
+    // Before anybody else opens the file, which would put its log in order.
+    elements::nowhere(seed, &kind, &outside, &listed).await;
     agree(&compare(&lines, &Kept::read(&kind)), &listed, kills);
+    statement::agrees(&place, &lines, &begun);
 }
 
 /// No fault, every difference in inquiries is listed by the admin API, and it was no comparison of nothing.

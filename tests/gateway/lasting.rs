@@ -3,11 +3,20 @@
 use crate::cluster::{Cluster, apart};
 use crate::peers::{Channel, Peer, channel, ok, soon};
 use crate::process::{Hefu, Place};
+use hefu::domain::answer::Answer;
+use hefu::domain::clock::Timestamp;
+use hefu::domain::element::ElementSet;
+use hefu::domain::id::{Fingerprint, KeyId, ProviderName};
+use hefu::store::journal::Journal as _;
+use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::{Evidence, EvidenceStore as _, Witness, sqlite};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// By an agreement that nobody knows: annotated, and forwarded in `enforce`.
 fn debit(order: usize) -> String {
@@ -178,4 +187,34 @@ async fn statuses(core: SocketAddr, lane: usize, over: Arc<AtomicBool>) -> Vec<u
         statuses.push(core.answer().await.status());
     }
     statuses
+}
+
+/// What ended by a later clock would stand again.
+#[tokio::test]
+async fn nothing_starts_days_before_what_is_in_its_store() {
+    let bank = channel(|_| ok("{}")).await;
+    let place = place(&bank, "file = \"hefu.db\"");
+    let day = Duration::from_hours(24);
+    let today = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
+    let at = Timestamp::from_millis(today).plus(day * 3);
+    let backend = sqlite::open(&place.path().join("hefu.db")).unwrap();
+    let store = MemoryStore::open(Limits::default(), backend, |_| ()).unwrap();
+    let tuple = Fingerprint { key: KeyId(1), digest: [1; 32] };
+    let evidence = Evidence {
+        answer: Answer::Match,
+        elements: ElementSet::EMPTY,
+        witness: Witness::Provider(ProviderName::new("first")),
+        road: None,
+        at,
+        until: at.plus(day),
+    };
+    store.put_evidence(tuple, None, evidence);
+    store.flush().await.unwrap();
+    drop(store);
+    let mut command = place.command();
+    let ended = timeout(Duration::from_mins(1), command.kill_on_drop(true).output());
+    let ended = ended.await.expect("it started").unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(!ended.status.success());
+    assert!(said.contains("the store was last written 71 hours later than"), "{said}");
 }

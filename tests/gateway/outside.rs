@@ -1,9 +1,10 @@
 //! The world in another process: channels, providers and a core, each with a log of its own; and a Hefu before it that dies.
 
 use crate::cluster::Cluster;
-use crate::process::{Hefu, Place, TOKEN};
+use crate::process::{Hefu, Log, Place, TOKEN};
 use command_fds::{CommandFdExt as _, FdMapping};
 use serde_json::Value;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -26,6 +27,8 @@ pub(crate) struct Outside {
     reading: JoinHandle<()>,
     core: std::net::TcpListener,
     pub(crate) place: Place,
+    /// What each Hefu so far wrote to its standard error.
+    pub(crate) logs: Mutex<Vec<Arc<Log>>>,
 }
 
 impl Outside {
@@ -53,16 +56,20 @@ impl Outside {
         place.write("admin-token", TOKEN);
         place.replace("hefu.toml", "core = \"127.0.0.1:0\"", &format!("core = \"{address}\""));
         place.replace("hefu.toml", "file = \"hefu.db\"", store);
-        Self { process, lines, reading, core, place }
+        Self { process, lines, reading, core, place, logs: Mutex::default() }
     }
 
-    /// A Hefu on the socket that outlives it.
+    /// A Hefu on the socket that outlives it; its standard output goes to a file beside its configuration.
     pub(crate) async fn hefu(&self) -> Hefu {
         let mut command = self.place.command();
         command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "core");
         let parent_fd = OwnedFd::from(self.core.try_clone().unwrap());
         command.fd_mappings(vec![FdMapping { parent_fd, child_fd: 3 }]).unwrap();
-        Hefu::start(command).await
+        let stdout = self.place.path().join("stdout");
+        command.stdout(File::options().create(true).append(true).open(stdout).unwrap());
+        let hefu = Hefu::start(command).await;
+        self.logs.lock().unwrap().push(Arc::clone(&hefu.log));
+        hefu
     }
 
     /// Waits until so many more messages have reached a channel.
@@ -84,7 +91,7 @@ impl Outside {
 
     /// The core sends nothing new, what is under way ends, and Hefu dies once more and comes back: all lines, and the
     /// inquiries that it lists as open.
-    pub(crate) async fn end(mut self, hefu: Hefu) -> (Vec<Value>, Value) {
+    pub(crate) async fn end(&mut self, hefu: Hefu) -> (Vec<Value>, Value) {
         self.terminate();
         self.until(|lines| lines.last().is_some_and(|line| line["over"] == "core")).await;
         drop(hefu);

@@ -4,7 +4,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use hefu::domain::payment::{Mode, Scenario};
 use hefu::policy::{self, Basis, Facts, Permit, Policy};
-use hefu::proxy::gate::{Gate, Inspected, Permitted, Reported, Route, Side};
+use hefu::proxy::gate::{Gate, Inspected, Permitted, Reported, Route, Side, Withheld};
 use hefu::proxy::refuse::{Kind, Problem};
 use hefu::proxy::upstream::{Address, OnDoubt, Settings, Upstream};
 use hefu::proxy::{Doors, Edge, Limits};
@@ -308,14 +308,18 @@ impl Gate for Judge {
         }
     }
 
-    async fn settle(&self, (): (), reported: Reported<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    async fn settle(
+        &self,
+        (): (),
+        reported: Reported<'_>,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, Withheld> {
         let told = match reported {
             Reported::Answer { status, body, .. } => format!("{status} {}", body.len()),
             other => format!("{other:?}"),
         };
         self.settled.lock().unwrap().push(told);
         self.settling.notify_one();
-        vec![(HeaderName::from_static("hefu-outcome"), HeaderValue::from_static("unmapped"))]
+        Ok(vec![(HeaderName::from_static("hefu-outcome"), HeaderValue::from_static("unmapped"))])
     }
 
     fn refused(&self, _: Side, kind: Kind) {

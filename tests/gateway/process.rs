@@ -49,6 +49,11 @@ impl Log {
 }
 
 impl Log {
+    /// All that was written so far.
+    pub(crate) fn text(&self) -> String {
+        self.lines.lock().unwrap().join("\n")
+    }
+
     /// Whether `word` was written anywhere.
     pub(crate) fn has(&self, word: &str) -> bool {
         self.lines.lock().unwrap().iter().any(|line| line.contains(word))
@@ -92,6 +97,18 @@ impl Place {
         Self(TempDir::new().unwrap())
     }
 
+    /// Another directory with all that is in it now.
+    pub(crate) fn copy(&self) -> Self {
+        let place = Self::empty();
+        let from = self.path().join(".");
+        let copied =
+            std::process::Command::new("cp").arg("-r").arg(from).arg(place.path()).status();
+        assert!(copied.unwrap().success());
+        let [here, there] = [self.path(), place.path()].map(|path| path.to_str().unwrap());
+        place.replace("hefu.toml", here, there);
+        place
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
@@ -131,6 +148,7 @@ pub(crate) struct Hefu {
     pub(crate) log: Arc<Log>,
     pub(crate) core: SocketAddr,
     pub(crate) admin: SocketAddr,
+    pub(crate) notify: Option<SocketAddr>,
     /// The processes, in their order.
     pids: Vec<String>,
 }
@@ -163,7 +181,8 @@ impl Hefu {
         let pids = vec![child.id().unwrap().to_string()];
         let line = log.line(0, &["serving"]).await;
         let address = |name| field(&line, name).parse().unwrap();
-        Self { child, log, core: address("core"), admin: address("admin"), pids }
+        let notify = line.contains(" notify=").then(|| address("notify"));
+        Self { child, log, core: address("core"), admin: address("admin"), notify, pids }
     }
 
     pub(crate) fn signal(&self, signal: &str) {

@@ -4,7 +4,7 @@
 
 use crate::peers::{Channel, Peer, Reply, channel, soon};
 use expect_test::{Expect, expect};
-use hefu::app::{self, Running, SystemClock};
+use hefu::app::{self, Running};
 use hefu::cli::extract::report;
 use hefu::config;
 use hefu::message::profile::Profile;
@@ -57,7 +57,7 @@ impl World {
         );
         let config = config::load(place.path()).map_err(|problems| problems.to_string()).unwrap();
         let profile = config.profile("99bill").unwrap().clone();
-        let running = app::start(config, Arc::new(SystemClock)).await.unwrap();
+        let running = app::start(config).await.unwrap();
         Self { running, profile, bank, answers, _place: place }
     }
 

@@ -32,23 +32,23 @@ async fn an_agreement_is_its_merchants() {
 #[tokio::test]
 async fn importing_again_reopens_nothing() {
     let world = world();
-    let import = || {
+    let import = async || {
         let told = Told { agreement: "old".into(), ..Told::default() };
-        world.service.import(world.channel.name(), &told).unwrap();
+        world.import(&told).await.unwrap();
     };
     let quote = |kind: &str, order: &str| {
         format!(r#""type":"{kind}","order":"{order}","amount":"100","agreement":"old""#)
     };
-    import();
+    import().await;
     world.send(&quote("unbind", "1"), "ok").await;
-    import();
+    import().await;
     let told = world.send(&quote("by_agreement", "2"), "ok").await;
     assert_eq!(told, "403 agreement_closed []");
     // Nor does it forget what was verified at a bind since.
     let bind = format!(r#""type":"bind","order":"b",{}"#, person(0));
     world.send(&bind, "ok").await;
     let told = Told { agreement: "A-ok".into(), ..Told::default() };
-    world.service.import(world.channel.name(), &told).unwrap();
+    world.import(&told).await.unwrap();
     let told = world.send(&quote("by_agreement", "3").replace("old", "A-ok"), "ok").await;
     assert!(told.contains("verification: match"), "{told}");
 }

@@ -88,7 +88,7 @@ async fn a_card_finds_what_names_no_document() {
         pan: Some("6200000000000005".into()),
         ..hefu::service::agreements::Told::default()
     };
-    world.service.import(world.channel.name(), &import).unwrap();
+    world.import(&import).await.unwrap();
     let me = told("11010519491231002X");
     assert_eq!(world.service.forget(&me).await, Ok(Forgotten::default()));
     let with_card = Told { pans: vec!["6200 0000 0000 0005".into()], ..me };

@@ -1,11 +1,11 @@
 //! What is held, for how long, and what sets it free.
 
-use crate::{World, world, world_over, world_with, world_within};
+use crate::{World, person, world, world_over, world_with, world_within};
 use hefu::domain::answer::Answer;
 use hefu::service::agreements::Told;
 use hefu::service::{Binding, Channel, Settings};
 use hefu::store::memory::{Limits, MemoryStore};
-use hefu::store::sqlite;
+use hefu::store::sqlite::{self, Sqlite};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,7 +115,7 @@ async fn a_no_match_on_other_elements_holds_and_contradicts_nothing() {
         pan: Some("6200000000000005".into()),
         ..Told::default()
     };
-    world.service.import(world.channel.name(), &told).unwrap();
+    world.import(&told).await.unwrap();
     world.send(&debit.replace('3', "5").replace("never seen", "imported"), "phone").await;
     assert_eq!(world.held(), 2);
 }
@@ -150,4 +150,26 @@ async fn the_brake_of_what_was_verified_counts_nothing_else() {
     world.send(&World::debit("4", 4), "phone").await;
     world.send(&World::debit("5", 5), "phone").await;
     assert_eq!(world.held(), 4);
+}
+
+/// The process that sees the re-bind did not see what made the hold.
+#[tokio::test]
+async fn a_rebind_ends_a_hold_that_another_process_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = |binding| {
+        let file = Sqlite::open(&dir.path().join("hefu.db")).unwrap();
+        let store = MemoryStore::open(Limits::default(), file, |_| ()).unwrap();
+        world_over(store, binding, Settings::default())
+    };
+    // Nobody is asked by the other one, whose match would end it too.
+    let (one, other) = (process(Binding::Enforce(100)), process(Binding::Observe));
+    other.later(Duration::from_secs(1));
+    let bind = |order: &str| format!(r#""type":"bind","order":"{order}",{}"#, person(0));
+    one.send(&World::debit("1", 0), "phone").await;
+    one.service.store.flush().await.unwrap();
+    assert_eq!((one.held(), other.held()), (1, 0));
+    let told = other.send(&bind("2"), "ok").await;
+    assert!(told.contains("outcome: succeeded"), "{told}");
+    other.service.store.flush().await.unwrap();
+    assert_eq!(process(Binding::Observe).held(), 0);
 }

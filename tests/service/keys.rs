@@ -7,20 +7,23 @@ use hefu::domain::clock::Timestamp;
 use hefu::service::forget::Told;
 use hefu::service::{Binding, Settings};
 use hefu::store::memory::{Limits, MemoryStore};
-use hefu::store::sqlite;
+use hefu::store::sqlite::{self, Sqlite};
 use std::path::Path;
 use std::time::Duration;
 
 /// Written with key `current`, read with the others, until a day from now.
 fn world(path: &Path, current: u8, others: &[u8]) -> World {
     let store = MemoryStore::open(Limits::default(), sqlite::open(path).unwrap(), |_| ()).unwrap();
+    world_keyed(store, Binding::Enforce(100), Settings::default(), keys(current, others))
+}
+
+fn keys(current: u8, others: &[u8]) -> Keys {
     let until = Timestamp::from_millis(1_700_000_000_000).plus(Duration::from_hours(24));
     let other = |number: &u8| {
         let key = key(*number);
         Other { id: key.id(), key: Some(key), until: Some(until) }
     };
-    let keys = Keys { others: others.iter().map(other).collect(), ..key(current).into() };
-    world_keyed(store, Binding::Enforce(100), Settings::default(), keys)
+    Keys { others: others.iter().map(other).collect(), ..key(current).into() }
 }
 
 /// A world under key 1, then one under key 2 that reads key 1 as well.
@@ -128,4 +131,24 @@ async fn a_person_is_forgotten_under_every_key() {
     };
     let forgotten = after.service.forget(&told).await.unwrap();
     assert_eq!((forgotten.agreements, forgotten.evidence), (1, 1), "{forgotten:?}");
+}
+
+/// The process that sees the re-bind writes under another key than the one that made the hold, and did not see that.
+#[tokio::test]
+async fn a_rebind_ends_a_hold_that_another_process_made_under_the_key_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = |current, others: &[u8]| {
+        let file = Sqlite::open(&dir.path().join("hefu.db")).unwrap();
+        let store = MemoryStore::open(Limits::default(), file, |_| ()).unwrap();
+        world_keyed(store, Binding::Observe, Settings::default(), keys(current, others))
+    };
+    let (before, after) = (process(1, &[]), process(2, &[1]));
+    after.later(Duration::from_secs(1));
+    before.send(&World::debit("1", 0), "phone").await;
+    before.service.store.flush().await.unwrap();
+    let held = || process(1, &[]).service.standing_holds().len();
+    assert_eq!((held(), after.service.standing_holds().len()), (1, 0));
+    after.send(&format!(r#""type":"bind","order":"2",{}"#, person(0)), "ok").await;
+    after.service.store.flush().await.unwrap();
+    assert_eq!(held(), 0);
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A world over a file, without a log in front of it, and another's view of that file.
-fn world_over_file() -> (TempDir, Arc<World>, Connection) {
+pub(crate) fn world_over_file() -> (TempDir, Arc<World>, Connection) {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("hefu.db");
     let backend = Sqlite::open(&path).unwrap();

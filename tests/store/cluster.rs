@@ -69,6 +69,13 @@ impl Cluster {
 
     /// `program` of the newest server that is installed, on our data.
     fn command(&self, program: &str) -> Command {
+        let mut command = Self::program(program);
+        command.arg("-D").arg(self.dir.path().join("data"));
+        command
+    }
+
+    /// `program` of the newest server that is installed, as whom the server runs.
+    pub(crate) fn program(program: &str) -> Command {
         let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
         let mut places: Vec<PathBuf> = installed.map(|it| it.path().join("bin")).collect();
         places.sort();
@@ -81,7 +88,7 @@ impl Cluster {
             let [user, group] = ["--reuid", "--regid"].map(|it| format!("{it}={NOBODY}"));
             command.args([&user, &group, "--clear-groups"]);
         }
-        command.arg(place.unwrap()).arg("-D").arg(self.dir.path().join("data"));
+        command.arg(place.unwrap());
         command
     }
 }

@@ -11,14 +11,14 @@ use hefu::domain::keep::Keep;
 use hefu::domain::mismatch::{Mismatch, MismatchKind};
 use hefu::domain::outcome::{Arrival, Decline, Outcome, Suspects};
 use hefu::domain::payment::Mode;
-use hefu::reconcile::hold::{HoldKey, Holding};
+use hefu::reconcile::hold::{Hold, HoldKey, Holding};
 use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, OrderKey};
 use hefu::store::memory::{Limits, LoadError, MemoryStore};
 use hefu::store::row::RowKey;
 use hefu::store::sqlite::{self, OpenError, Sqlite};
 use hefu::store::{
-    AgreementStore as _, Charge, Evidence, EvidenceStore as _, HoldStore as _, InquiryStore as _,
-    OpenInquiry, PaymentStore as _, Unmapped, UnmappedStore as _,
+    Agreement, AgreementStore as _, Charge, Evidence, EvidenceStore as _, HoldStore as _,
+    InquiryStore as _, OpenInquiry, PaymentStore as _, Unmapped, UnmappedStore as _,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 /// Runs `test` on every kind of store.
-async fn every(test: impl AsyncFn(MemoryStore)) {
+pub(crate) async fn every(test: impl AsyncFn(MemoryStore)) {
     test(MemoryStore::new(Limits::default())).await;
     for place in Place::every() {
         test(place.open()).await;
@@ -360,7 +360,7 @@ async fn purges(place: &Place) {
     store.put_evidence(tuple(1), None, evidence(Answer::Match));
     store.put_agreement(&channel(), AgreementId("a".into()), agreement(1), false);
     assert_eq!(store.admit(admission(vec![leaving(1, "a")])).await, Ok(Admitted::Yes));
-    store.purge(NOW.plus(Duration::from_hours(2)), Keep::default());
+    store.purge(NOW.plus(Duration::from_hours(26)), Keep::default());
     store.flush().await.unwrap();
     drop(store);
     let store = place.open();
@@ -414,7 +414,105 @@ async fn a_file_that_cannot_be_used_is_said_to_be_so() {
     );
     // A row that cannot be read is not passed over.
     let (_dir, path) = fresh();
-    sql(&path, "INSERT INTO holds VALUES ('k', NULL, '{}')");
+    sql(&path, "INSERT INTO holds (key, value) VALUES ('k', '{}')");
     let loaded = MemoryStore::open(Limits::default(), sqlite::open(&path).unwrap(), |_| ());
     assert!(matches!(loaded, Err(LoadError::Row { of: "holds", .. })));
+}
+
+/// Memory has no room for all of them: they are kept, looked up, and closed where they are kept, also by their card.
+#[tokio::test]
+async fn agreements_that_memory_has_no_room_for_are_kept_and_closed() {
+    for place in Place::every() {
+        let few = Limits { agreements: 1, ..Limits::default() };
+        let store = place.open_within(few);
+        let id = |name: &str| AgreementId(name.into());
+        let other = |name: &str| (id(name), Agreement { merchant: None, ..agreement(1) });
+        for (id, agreement) in [(id("a"), agreement(1)), (id("b"), agreement(2)), other("c")] {
+            store.put_agreement(&channel(), id, agreement, false);
+        }
+        let standing = async |store: &MemoryStore| {
+            let ids = ["a", "b", "c", "d", "e"].map(id);
+            let kept = store.kept_agreements(&channel(), &ids).await.unwrap();
+            kept.into_iter().map(|kept| kept.map(|it| it.closed)).collect::<Vec<_>>()
+        };
+        let open = Some(false);
+        assert_eq!(standing(&store).await, [open, open, open, None, None]);
+        store.fetch(vec![RowKey::agreement(&channel(), &id("a"))]).await.unwrap();
+        assert!(store.agreement(&channel(), &id("a")).is_some(), "it is looked up");
+        store.fetch(vec![RowKey::agreement(&channel(), &id("b"))]).await.unwrap();
+        // The same card, and the same merchant.
+        store.put_agreement(&channel(), id("d"), agreement(1), true);
+        assert_eq!(standing(&store).await, [Some(true), open, open, open, None]);
+        store.close_agreement(&channel(), &id("b"));
+        assert_eq!(standing(&store).await, [Some(true), Some(true), open, open, None]);
+        drop(store);
+        // Another process knows none of its agreements.
+        let [here, there] = [place.open_within(few), place.open()];
+        here.put_agreement(&channel(), id("e"), agreement(1), true);
+        assert_eq!(standing(&here).await, [Some(true), Some(true), open, Some(true), open]);
+        drop(there);
+    }
+}
+
+/// A newer answer that is no match makes nothing good: who rests on the older one is still contradicted.
+#[tokio::test]
+async fn a_newer_no_match_drops_no_contradiction() {
+    for place in Place::every() {
+        let [here, there] = [place.open(), place.open()];
+        let at = |secs| NOW.plus(Duration::from_secs(secs));
+        here.put_evidence(tuple(1), None, evidence(Answer::Match));
+        here.contradict(&tuple(1), &channel(), None, at(1));
+        here.flush().await.unwrap();
+        let answered = |answer, secs| Evidence { at: at(secs), ..evidence(answer) };
+        let admit = async |number: u128| {
+            let (tuple, channel, road) = (tuple(1), channel(), None);
+            let needs = vec![Need::Uncontradicted { tuple, channel, road, since: NOW }];
+            let leaving = Leaving { needs, ..leaving(number, &number.to_string()) };
+            place.open().admit(admission(vec![leaving])).await.unwrap()
+        };
+        assert_eq!(admit(1).await, Admitted::Overtaken);
+        there.put_evidence(tuple(1), None, answered(Answer::NoMatch(crate::values::four()), 2));
+        there.flush().await.unwrap();
+        assert_eq!(admit(2).await, Admitted::Overtaken);
+        there.put_evidence(tuple(1), None, answered(Answer::Match, 3));
+        there.flush().await.unwrap();
+        assert_eq!(admit(3).await, Admitted::Yes, "asked for since, and a match");
+    }
+}
+
+/// Two processes, each of which knows only its own.
+#[tokio::test]
+async fn of_two_holds_the_one_that_ends_later_stands() {
+    for place in Place::every() {
+        let [here, there] = [place.open(), place.open()];
+        let key = HoldKey::Tuple(tuple(1));
+        let long = hold(key.clone());
+        let soon = NOW.plus(Duration::from_mins(1));
+        let short = Hold { since: NOW.plus(Duration::from_secs(1)), until: soon, ..long.clone() };
+        assert_eq!(here.make_hold(long.clone(), braking(9)), Holding::Made);
+        here.flush().await.unwrap();
+        assert_eq!(there.make_hold(short, braking(9)), Holding::Made);
+        there.flush().await.unwrap();
+        there.fetch(vec![RowKey::hold(&key)]).await.unwrap();
+        assert_eq!(there.hold(&key, NOW), Some(long));
+        assert!(there.release(&key).is_some());
+        there.flush().await.unwrap();
+        assert_eq!(place.open().hold(&key, NOW), None);
+    }
+}
+
+/// A query settled where the evidence could not be looked up.
+#[tokio::test]
+async fn unknown_evidence_is_contradicted_where_it_is_kept() {
+    for place in Place::every() {
+        let [here, there] = [place.open(), place.open()];
+        there.put_evidence(tuple(1), None, evidence(Answer::Match));
+        there.flush().await.unwrap();
+        here.contradict(&tuple(1), &channel(), None, NOW);
+        here.contradict(&tuple(2), &channel(), None, NOW);
+        here.flush().await.unwrap();
+        drop([here, there]);
+        let store = place.open();
+        assert!(store.evidence(&tuple(1), &channel(), None, NOW).is_none());
+    }
 }

@@ -8,7 +8,7 @@ use hefu::store::journal::{Admission, Admitted, Journal as _, StoreLost};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::row::{Aggregate, Removal, Row, RowKey};
 use hefu::store::sqlite::{self, Sqlite};
-use hefu::store::writer::Backend;
+use hefu::store::writer::{Backend, By};
 use hefu::store::{EvidenceStore as _, PaymentStore as _};
 use std::fs;
 use std::io::Write as _;
@@ -38,7 +38,7 @@ struct Faulty {
 #[derive(Debug, thiserror::Error)]
 enum Fault {
     #[error(transparent)]
-    Inner(#[from] rusqlite::Error),
+    Inner(#[from] sqlite::Error),
     #[error("injected")]
     Injected,
 }
@@ -58,8 +58,8 @@ impl Backend for Faulty {
         Ok(self.inner.read(keys)?)
     }
 
-    fn find(&mut self, of: Aggregate, people: &[String]) -> Result<Vec<Row>, Fault> {
-        Ok(self.inner.find(of, people)?)
+    fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Fault> {
+        Ok(self.inner.find(of, by, whose)?)
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Fault> {
@@ -216,6 +216,28 @@ async fn a_full_disk_refuses_and_resumes_by_itself() {
     drop(store);
     let again = open().admit(admission(vec![leaving(99_999, "0")])).await;
     assert_eq!(again, Ok(Admitted::AlreadySent));
+}
+
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "what is skipped is said")]
+async fn a_store_on_a_read_only_file_system_is_not_opened() {
+    let Some(disk) = SmallDisk::new() else {
+        eprintln!("SKIPPED: this user may not mount a small tmpfs");
+        return;
+    };
+    let path = disk.0.path().join("hefu.db");
+    let remount = |how: &str| {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,{how}")]).arg(disk.0.path());
+        mount.output().is_ok_and(|made| made.status.success())
+    };
+    // A file that is open for writing keeps a file system from being read-only: here it is so from the start.
+    drop(sqlite::open(&path).unwrap());
+    assert!(remount("ro"));
+    assert!(sqlite::open(&path).is_err(), "a store that cannot be written is not opened");
+    assert!(remount("rw"));
+    let store = MemoryStore::open(Limits::default(), sqlite::open(&path).unwrap(), |_| ()).unwrap();
+    assert_eq!(store.admit(admission(vec![leaving(1, "1")])).await, Ok(Admitted::Yes));
 }
 
 #[tokio::test(start_paused = true)]

@@ -94,8 +94,10 @@ pub(crate) fn record(number: u128) -> Record {
         asked_now: true,
         judged_in: Duration::from_micros(120),
         outcome: None,
+        heard: None,
         mismatch: None,
         not_sent: false,
+        undone: false,
         row_of: None,
         stakes: Stakes::default(),
     }

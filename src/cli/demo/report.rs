@@ -1,5 +1,6 @@
 //! The demo's report: what Hefu counted, and beside it what the auditor knows.
 
+use super::notified::Notifications;
 use crate::app::Running;
 use crate::cli::Failure;
 use crate::metrics::Metrics;
@@ -20,6 +21,7 @@ pub struct Report {
     seconds: u64,
     audit: Audit,
     counted: Counted,
+    notifications: Notifications,
     element_leaks: usize,
     forwarded_without_permit: u64,
 }
@@ -32,13 +34,16 @@ struct Counted {
     refuse: u64,
     uninspected: u64,
     inquiries: u64,
-    outcomes_sync: u64,
+    /// What they cost for certain, and what they may cost besides, in fen.
+    charged_fen: (u64, u64),
+    outcomes: [u64; 4],
     overhead_p50: u64,
     overhead_p99: u64,
 }
 
 impl Counted {
     fn new(metrics: &Metrics) -> Self {
+        let charged = |billable| metrics.total("hefu_charges_fen_total", &[("billable", billable)]);
         let decided = |decision| metrics.total("hefu_payments_total", &[("decision", decision)]);
         Self {
             permit: decided("permit"),
@@ -46,7 +51,9 @@ impl Counted {
             refuse: decided("refuse"),
             uninspected: metrics.total("hefu_uninspected_total", &[]),
             inquiries: metrics.total("hefu_verifications_total", &[]),
-            outcomes_sync: metrics.total("hefu_outcomes_total", &[("arrival", "sync")]),
+            charged_fen: (charged("yes"), charged("uncertain")),
+            outcomes: ["sync", "notify", "query", "statement"]
+                .map(|arrival| metrics.total("hefu_outcomes_total", &[("arrival", arrival)])),
             overhead_p50: metrics.overhead_us(0.5),
             overhead_p99: metrics.overhead_us(0.99),
         }
@@ -72,7 +79,16 @@ impl Report {
         let counted = Counted::new(&running.service.metrics);
         let received = audit.sum(|channel| channel.payments);
         let forwarded_without_permit = received.saturating_sub(counted.permit + counted.annotate);
-        Ok(Self { seed, seconds, audit, counted, element_leaks, forwarded_without_permit })
+        let notifications = Notifications::new(simulation, running);
+        Ok(Self {
+            seed,
+            seconds,
+            audit,
+            counted,
+            notifications,
+            element_leaks,
+            forwarded_without_permit,
+        })
     }
 
     /// The audit.
@@ -110,6 +126,12 @@ impl Report {
         if all < TRUE_MISMATCHES_MIN && self.seconds >= SECONDS_MIN {
             faults.push(format!("only {all} true mismatches"));
         }
+        let ((certain, perhaps), billed) = (self.counted.charged_fen, self.audit.billed_fen());
+        if !(certain..=certain + perhaps).contains(&billed) {
+            faults.push(format!(
+                "charged {certain} fen, {perhaps} uncertain; the providers {billed}"
+            ));
+        }
         for (what, count) in [
             ("signature failures", self.audit.sum(|channel| channel.signature_failures)),
             ("messages changed", self.audit.sum(|channel| channel.bytes_changed)),
@@ -119,7 +141,10 @@ impl Report {
             ("forwarded without a permit", self.forwarded_without_permit),
             ("elements leaked", u64::try_from(self.element_leaks).unwrap_or(u64::MAX)),
             ("inquiries turned away", self.audit.inquiries_turned_away),
-        ] {
+        ]
+        .into_iter()
+        .chain(self.notifications.faults())
+        {
             if count > 0 {
                 faults.push(format!("{count} {what}"));
             }
@@ -140,13 +165,16 @@ impl Report {
             }).collect();
             ((*name).to_owned(), json!({ "sent": channel.sent, "received": channel.received, "refused": channel.refused, "mismatches": mismatches }))
         }).collect();
+        let [sync, notify, query, statement] = counted.outcomes;
         json!({
             "seed": self.seed,
             "seconds": self.seconds,
             "requests": { "inspected": counted.permit + counted.annotate + counted.refuse, "uninspected": counted.uninspected },
             "decisions": { "permit": counted.permit, "annotate": counted.annotate, "refuse": counted.refuse },
             "inquiries": counted.inquiries,
-            "outcomes": { "sync": counted.outcomes_sync, "notify": 0, "query": 0, "statement": 0 },
+            "charges_fen": { "certain": counted.charged_fen.0, "uncertain": counted.charged_fen.1, "true": self.audit.billed_fen() },
+            "outcomes": { "sync": sync, "notify": notify, "query": query, "statement": statement },
+            "notifications": self.notifications.json(),
             "mismatches": {
                 "match_then_no_match": kind(&|channel| &channel.match_then_no_match),
                 "unverified_then_no_match": kind(&|channel| &channel.unverified_then_no_match),
@@ -197,6 +225,13 @@ impl Report {
             counted.permit, counted.annotate, counted.refuse, counted.uninspected
         )?;
         writeln!(out, "  inquiries   {} to providers", counted.inquiries)?;
+        let (certain, perhaps) = counted.charged_fen;
+        writeln!(
+            out,
+            "  charges     {certain} fen and {perhaps} uncertain; {} by the providers' own books",
+            self.audit.billed_fen()
+        )?;
+        writeln!(out, "  notified    {}", self.notifications.line())?;
         writeln!(
             out,
             "  overhead    {} µs in the median, {} µs at the 99th percentile (time in Hefu)",

@@ -8,6 +8,7 @@ use include_dir::{Dir, include_dir};
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -106,15 +107,18 @@ pub async fn store_files(running: &Running, place: &Place) -> Vec<Vec<u8>> {
 /// # Errors
 /// Where the listener's address is no URL, which would be a defect.
 pub fn target(simulation: &Simulation, running: &Running) -> Result<Target, Failure> {
-    let url = reqwest::Url::parse(&format!("http://{}/", running.core))
-        .map_err(|error| Failure::Usage(error.to_string()))?;
-    Ok(through(simulation, url))
+    let url = |address: SocketAddr| {
+        reqwest::Url::parse(&format!("http://{address}/"))
+            .map_err(|error| Failure::Usage(error.to_string()))
+    };
+    let notify = running.notify.map(url).transpose()?;
+    Ok(Target { notify, ..through(simulation, url(running.core)?) })
 }
 
 /// Where a simulated core sends that has everything go through `url`.
 pub fn through(simulation: &Simulation, url: reqwest::Url) -> Target {
     let channels = simulation.channels().into_iter().map(|name| (name, url.clone())).collect();
-    Target { channels, plain: url, tells_elements: true, repeats: false }
+    Target { channels, plain: url, tells_elements: true, repeats: false, notify: None }
 }
 
 /// Everything that the admin API shows of the run, for the leak scan.

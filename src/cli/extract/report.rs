@@ -4,8 +4,9 @@ use super::captured::{Captured, NotCaptured};
 use crate::domain::outcome::{Outcome, Suspects};
 use crate::message::extract::{self, ExtractError, Extracted, Part, Payments, Request};
 use crate::message::node::ReadError;
+use crate::message::notification::{self, Notified, Unheard, Vouched};
 use crate::message::outcome::{self, Reading, Told};
-use crate::message::profile::Profile;
+use crate::message::profile::{Notify, Profile, RouteRule, watched};
 use std::fmt::{self, Write as _};
 
 /// What a captured message and the answers to it yield.
@@ -28,6 +29,14 @@ pub fn report(
 ) -> Result<Report, NotCaptured> {
     let captured = Captured::request(message)?;
     let mut text = String::new();
+    if let Some(notify) = notify(profile, &captured) {
+        let told = with_request(&captured, &notify.headers, |request| {
+            notification::read(profile, notify, request)
+        });
+        let is_payment = told.is_ok();
+        let _ = show_notification(&mut text, &told);
+        return Ok(Report { text, is_payment });
+    }
     let is_payment = match read(profile, &captured) {
         Ok(extracted) => {
             // Writing to a text does not fail.
@@ -47,6 +56,39 @@ pub fn report(
     Ok(Report { text, is_payment })
 }
 
+/// How a captured notification of the channel is read.
+fn notify<'p>(profile: &'p Profile, captured: &Captured<'_>) -> Option<&'p Notify> {
+    let path = captured.start.split(' ').nth(1)?.split('?').next()?.to_lowercase();
+    let takes =
+        |notify: &&Notify| RouteRule { host: None, path: notify.path.clone() }.takes("", &path);
+    profile.notify.as_ref().filter(takes)
+}
+
+fn show_notification(out: &mut String, told: &Result<Notified, Unheard>) -> fmt::Result {
+    writeln!(out, "scenario   notify")?;
+    let told = match told {
+        Ok(told) => told,
+        Err(Unheard::Read(error)) => return writeln!(out, "no outcome: {}", why(error)),
+        Err(unheard) => return writeln!(out, "no outcome: {unheard}"),
+    };
+    let of: Vec<_> = told.scenarios.iter().map(|scenario| scenario.as_str()).collect();
+    writeln!(out, "of         {}", if of.is_empty() { "any".to_owned() } else { of.join(", ") })?;
+    writeln!(out, "order      {}", told.order.0)?;
+    if let Some(merchant) = &told.merchant {
+        writeln!(out, "merchant   {}", merchant.0)?;
+    }
+    if let Some(amount) = told.amount {
+        writeln!(out, "amount     {amount} fen")?;
+    }
+    writeln!(out, "outcome    {}", describe(&told.reading))?;
+    let proof = match told.vouched {
+        Vouched::Yes => "a pinned key vouches for it",
+        Vouched::No => "no pinned key vouches for it",
+        Vouched::Unknown => "nothing proves it",
+    };
+    writeln!(out, "proof      {proof}")
+}
+
 /// Reads a captured request as Hefu would.
 ///
 /// # Errors
@@ -55,13 +97,22 @@ pub fn read<'p>(
     profile: &'p Profile,
     captured: &Captured<'_>,
 ) -> Result<Extracted<'p>, ExtractError> {
+    with_request(captured, &profile.headers, |request| extract::extract(profile, request))
+}
+
+/// What is made of a captured request, of which these headers are read.
+fn with_request<T>(
+    captured: &Captured<'_>,
+    headers: &[String],
+    read: impl FnOnce(&Request<'_>) -> T,
+) -> T {
     let mut words = captured.start.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let (path, query) = target.split_once('?').unzip();
-    let read = |(name, _): &&(String, &[u8])| profile.watched(name).is_some();
+    let known = |(name, _): &&(String, &[u8])| watched(headers, name).is_some();
     let headers: Vec<_> =
-        captured.fields.iter().filter(read).map(|(name, value)| (name.as_str(), *value)).collect();
-    let request = Request {
+        captured.fields.iter().filter(known).map(|(name, value)| (name.as_str(), *value)).collect();
+    read(&Request {
         method,
         path: &path.unwrap_or(target).to_lowercase(),
         query,
@@ -69,8 +120,7 @@ pub fn read<'p>(
         headers: &headers,
         told: captured.field("hefu-elements"),
         body: captured.body,
-    };
-    extract::extract(profile, &request)
+    })
 }
 
 fn show_error(out: &mut String, error: &ExtractError) -> fmt::Result {
@@ -142,6 +192,9 @@ fn show_part(out: &mut String, part: &Part) -> fmt::Result {
     }
     if let Some(key) = &part.recall {
         writeln!(out, "recall     {key}")?;
+    }
+    if let Some(order) = &part.undoes {
+        writeln!(out, "undoes     {}", order.0)?;
     }
     Ok(())
 }

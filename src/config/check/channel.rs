@@ -1,13 +1,12 @@
 //! From a channel's file to its profile.
 
 use super::codes::Codes;
-use super::message;
+use super::{message, notify};
 use crate::config::file::channel::{
-    BodyFile, ChannelFile, Field, LayerFile, NotifyFile, OutcomeFile, StepFile, UnwrapFile,
+    BodyFile, ChannelFile, Field, LayerFile, OneOrMany, OutcomeFile, StepFile, UnwrapFile,
 };
 use crate::config::problem::suggest;
 use crate::config::read::{At, Opened, Sheet};
-use crate::config::settings::Notify;
 use crate::crypto::seal::OpeningKey;
 use crate::domain::id::{ChannelName, Road};
 use crate::message::charset::Charset;
@@ -28,19 +27,13 @@ pub(crate) struct Around<'a> {
     pub(crate) keys: &'a BTreeMap<String, OpeningKey>,
 }
 
-/// One channel's protocol.
-#[derive(Debug)]
-pub(crate) struct Protocol {
-    /// Its messages.
-    pub(crate) profile: Profile,
-    /// Its notifications.
-    pub(crate) notify: Option<Notify>,
-}
-
 /// The names of the keys that a channel's file asks for.
 pub(crate) fn key_names(file: &ChannelFile) -> BTreeSet<&str> {
-    let notify = file.notify.as_ref().and_then(|notify| notify.value.body.as_ref());
-    [file.request.as_ref(), file.answer.as_ref(), notify]
+    let notify = file.notify.as_ref().map(|notify| &notify.value);
+    let body = notify.and_then(|notify| notify.body.as_ref());
+    let signature = notify.and_then(|notify| notify.signature.as_ref());
+    let pinned = signature.and_then(|signature| signature.value.key.as_ref());
+    [file.request.as_ref(), file.answer.as_ref(), body]
         .into_iter()
         .flatten()
         .flat_map(|body| &body.value.unwrap)
@@ -51,13 +44,15 @@ pub(crate) fn key_names(file: &ChannelFile) -> BTreeSet<&str> {
             | StepFile::Hex
             | StepFile::Percent
             | StepFile::BraceForm
-            | StepFile::Json => None,
+            | StepFile::Json
+            | StepFile::Sealed => None,
         })
+        .chain(pinned.map(OneOrMany::as_slice).unwrap_or_default().iter().map(String::as_str))
         .collect()
 }
 
 /// Checks a channel's file. `None` where a part without which there is no profile is wrong.
-pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Option<Protocol> {
+pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Option<Profile> {
     let Opened { sheet, file, .. } = opened;
     let top = 0..0;
     let name =
@@ -96,15 +91,8 @@ pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Opt
         let hint = "read what reaches the channel: a field of one connection, or of ours, does not";
         sheet.problem(&top, format!("`@{name}` is never forwarded"), hint);
     }
-    let notify = file.notify.as_ref().map(|notify| {
-        read_notify(
-            sheet,
-            notify,
-            &Beside { maps: &maps, keys: around.keys, request: request.as_ref() },
-        )
-    });
-    let notify = match notify {
-        Some(read) => Some(read?),
+    let notify = match &file.notify {
+        Some(file) => Some(notify::check(sheet, file, &maps, (around.keys, request.as_ref()))?),
         None => None,
     };
     let profile = Profile {
@@ -117,8 +105,9 @@ pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Opt
         same,
         messages,
         codes: codes.map(|codes| codes.maps.clone()).unwrap_or_default(),
+        notify,
     };
-    Some(Protocol { profile, notify })
+    Some(profile)
 }
 
 /// Fields and their copies, in the message itself.
@@ -214,7 +203,8 @@ impl Maps<'_> {
     }
 }
 
-fn read_body(
+/// How a body is written.
+pub(super) fn read_body(
     sheet: &mut Sheet,
     file: &At<BodyFile>,
     keys: &BTreeMap<String, OpeningKey>,
@@ -302,6 +292,7 @@ fn read_unwrap(
             StepFile::Percent => Step::Percent,
             StepFile::BraceForm => Step::BraceForm,
             StepFile::Json => Step::Json,
+            StepFile::Sealed => Step::OpenBlocks(None),
             StepFile::OpenBlocks(name) => Step::OpenBlocks(keys.get(name).cloned()),
         });
     }
@@ -310,41 +301,6 @@ fn read_unwrap(
         sheet.problem(&unwrap.span, "an `unwrap` without steps", hint);
     }
     Unwrap { at: file.at.as_ref().map_or(Place::Body, |at| at.0.clone()), steps }
-}
-
-struct Beside<'a> {
-    maps: &'a Maps<'a>,
-    keys: &'a BTreeMap<String, OpeningKey>,
-    request: Option<&'a Body>,
-}
-
-fn read_notify(sheet: &mut Sheet, file: &At<NotifyFile>, beside: &Beside<'_>) -> Option<Notify> {
-    let span = &file.span;
-    let file = &file.value;
-    let path = sheet.need(
-        file.path.as_ref(),
-        span,
-        "path",
-        "say what the path of notifications begins with",
-    );
-    let answer =
-        sheet.need(file.answer.as_ref(), span, "answer", "say which field holds the result code");
-    let outcome = answer.and_then(|answer| beside.maps.outcome(sheet, answer));
-    let body = match &file.body {
-        Some(body) => read_body(sheet, body, beside.keys),
-        None => beside.request.cloned(),
-    };
-    if file.order.is_empty() {
-        let hint = "name the fields that name the order, as its message does";
-        sheet.problem(span, "notifications without an order", hint);
-    }
-    Some(Notify {
-        path: path?.value.0.0.clone(),
-        body: body?,
-        order: paths(&file.order),
-        outcome: outcome?,
-        acknowledged: file.acknowledged.clone(),
-    })
 }
 
 /// The paths of fields.

@@ -1,6 +1,7 @@
 //! From `hefu.toml` to where this Hefu stands.
 
 use super::{place, secrets, store, within};
+use crate::billing::price::{Price, Prices, Step};
 use crate::config::file::{
     DeployedFile, DrainFile, HefuFile, LimitsFile, ListenFile, ProviderFile, Time,
 };
@@ -9,12 +10,14 @@ use crate::config::read::{At, Sheet};
 use crate::config::settings::{
     Admin, Drain, Limits, Listen, Passthrough, Patience, Provider, Storage, Upstream,
 };
-use crate::config::text::{Size, Text};
+use crate::config::text::{Rate, Size, Text};
 use crate::crypto::keys::Keys;
 use crate::crypto::seal::OpeningKey;
+use crate::domain::element::ElementSet;
 use crate::domain::id::ProviderName;
 use crate::domain::keep::Keep;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -23,6 +26,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 /// The fewest bytes of an admin token: 128 bits in base 64.
 const TOKEN_BYTES_MIN: usize = 22;
+/// How many questions may be on their way to a provider where nothing else is said.
+const PROVIDER_CONCURRENCY: u32 = 64;
+
 /// How long an inquiry may take where nothing else is said.
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(2);
 /// The priority where nothing else is said.
@@ -64,6 +70,8 @@ fn read_listen(sheet: &mut Sheet, dir: &Path, at: &At<ListenFile>) -> Option<Lis
     let notify = file.notify.as_ref();
     if let (Some(core), Some(notify)) = (core, notify)
         && core.value == notify.value
+        // Of port 0 the system makes a free one of each.
+        && core.value.0.port() != 0
     {
         let hint = "channels must not reach the core's listener: give each its own port";
         sheet.problem(&notify.span, "two listeners on one address", hint);
@@ -297,6 +305,57 @@ pub(crate) fn providers(
     providers
 }
 
+/// What inquiries cost.
+fn prices(sheet: &mut Sheet, file: &ProviderFile) -> Prices {
+    let Some(listed) = &file.prices else {
+        return Prices::flat(file.price_fen.unwrap_or_default());
+    };
+    if file.price_fen.is_some() {
+        let hint = "keep one of them; a step without `elements` is for every other set";
+        sheet.problem(&listed.span, "`prices` beside `price_fen`", hint);
+    }
+    let mut prices: Vec<Price> = Vec::new();
+    for At { value: step, span } in &listed.value {
+        let fen = sheet.need(step.fen.as_ref(), span, "fen", "say what each costs: `\"28.5\"`");
+        let Some(At { value: Text(Rate(fen)), .. }) = fen else { continue };
+        let set: Option<ElementSet> =
+            step.elements.as_ref().map(|set| set.iter().map(|element| element.0).collect());
+        let next = Step { up_to: step.up_to, fen: *fen };
+        let Some(price) = prices.iter_mut().find(|price| price.set == set) else {
+            prices.push(Price { set, steps: vec![next] });
+            continue;
+        };
+        let follows = price
+            .steps
+            .last()
+            .and_then(|last| last.up_to)
+            .is_some_and(|before| next.up_to.is_none_or(|up_to| before < up_to));
+        if !follows {
+            let hint =
+                "each step ends later than the one before it, and only the last has no `up_to`";
+            sheet.problem(span, "a step that never begins", hint);
+        }
+        price.steps.push(next);
+    }
+    if prices.iter().any(|price| price.steps.last().is_some_and(|last| last.up_to.is_some())) {
+        let hint = "leave `up_to` out of the last step of each set";
+        sheet.problem(&listed.span, "what comes after the last step has no price", hint);
+    }
+    Prices::new(prices)
+}
+
+/// What a card's number begins with.
+fn bin_of(sheet: &mut Sheet, bin: &At<String>) -> Option<Box<str>> {
+    let digits = &bin.value;
+    let right = (1..=6).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !right {
+        let hint = "write 1 to 6 digits: what the numbers of the cards begin with";
+        // It might be a whole one.
+        sheet.problem(&bin.span, "not what a card number begins with", hint);
+    }
+    right.then(|| digits.as_str().into())
+}
+
 fn provider(
     sheet: &mut Sheet,
     dir: &Path,
@@ -313,8 +372,22 @@ fn provider(
         }
     }
     let timeout = time(sheet, file.timeout.as_ref(), SECOND / 10..=SECOND * 60, PROVIDER_TIMEOUT);
+    let bins: Vec<_> = file.bins.iter().flatten().filter_map(|bin| bin_of(sheet, bin)).collect();
+    let mut most = |of, range, default| {
+        NonZeroU32::new(within(sheet, of, range, default)).unwrap_or(NonZeroU32::MIN)
+    };
+    let weight = most(file.weight.as_ref(), 1..=1_000, 1);
+    let concurrency = most(file.concurrency.as_ref(), 1..=10_000, PROVIDER_CONCURRENCY);
+    let per_second = file.per_second.as_ref().map(|rate| most(Some(rate), 1..=100_000, 1));
+    let scenarios = file.scenarios.iter().flatten().map(|scenario| scenario.value.0);
+    let prices = prices(sheet, file);
     let (upstream, definition) = (upstream?, definition?);
     Some(Provider {
+        weight,
+        bins,
+        scenarios: scenarios.collect(),
+        concurrency,
+        per_second,
         file: definition.sheet.name().to_owned(),
         definition: definition.sheet.text().to_owned(),
         upstream,
@@ -322,7 +395,7 @@ fn provider(
         vars: file.vars.clone(),
         enabled: file.enabled.unwrap_or(true),
         priority: file.priority.unwrap_or(PROVIDER_PRIORITY),
-        price_fen: file.price_fen.unwrap_or_default(),
+        prices,
         timeout,
     })
 }

@@ -1,7 +1,7 @@
 //! From `[[message]]` to a profile's messages.
 
 use super::channel::{Maps, paths};
-use crate::config::file::channel::{Field, MessageFile, WaitFile, YieldsFile};
+use crate::config::file::channel::{AmountFile, Field, MessageFile, WaitFile, YieldsFile};
 use crate::config::problem::suggest;
 use crate::config::read::{At, Sheet};
 use crate::domain::element::{Element, ElementSet};
@@ -68,12 +68,7 @@ fn check(sheet: &mut Sheet, at: &At<MessageFile>, maps: &Maps<'_>) -> Option<Mes
     let scenario =
         sheet.need(file.scenario.as_ref(), &at.span, "scenario", "say what the message is for");
     let outcome = file.answer.as_ref().and_then(|answer| maps.outcome(sheet, answer));
-    let amount = file.amount.as_ref().and_then(|amount| {
-        let hint = "write `amount = { field = \"amount\", unit = \"fen\" }`";
-        let field = sheet.need(amount.value.field.as_ref(), &amount.span, "field", hint);
-        let unit = sheet.need(amount.value.unit.as_ref(), &amount.span, "unit", hint);
-        Some::<(Path, Unit)>((field?.0.clone(), unit?.0))
-    });
+    let amount = file.amount.as_ref().and_then(|amount| read_amount(sheet, amount));
     if let Some(scenario) = scenario {
         check_scenario(sheet, at, scenario.0);
     }
@@ -106,12 +101,21 @@ fn check(sheet: &mut Sheet, at: &At<MessageFile>, maps: &Maps<'_>) -> Option<Mes
         checks: file.checks.iter().map(|element| element.value.0).collect(),
         remember: wait_key(sheet, file.remember.as_ref()),
         recall: wait_key(sheet, file.recall.as_ref()),
+        undoes: paths(&file.undoes),
         yields: file.yields.as_ref().and_then(|yields| read_yields(sheet, yields)),
         closes_agreement: file.closes_agreement.as_ref().is_some_and(|closes| closes.value),
         outcome,
     };
     check_rows(sheet, &at.span, &message);
     Some(message)
+}
+
+/// An amount and its unit.
+pub(crate) fn read_amount(sheet: &mut Sheet, file: &At<AmountFile>) -> Option<(Path, Unit)> {
+    let hint = "write `amount = { field = \"amount\", unit = \"fen\" }`";
+    let field = sheet.need(file.value.field.as_ref(), &file.span, "field", hint);
+    let unit = sheet.need(file.value.unit.as_ref(), &file.span, "unit", hint);
+    Some((field?.0.clone(), unit?.0))
 }
 
 fn method(sheet: &mut Sheet, method: Option<&At<String>>) -> String {
@@ -165,6 +169,7 @@ pub(crate) fn request_paths(message: &Message) -> impl Iterator<Item = &Path> {
         .chain(message.account_kind.iter().map(|coded| &coded.at))
         .chain(&message.remember)
         .chain(&message.recall)
+        .chain(&message.undoes)
 }
 
 /// What is read in rows stands in a message that has them, and nothing of a batch waits or is known before its rows.
@@ -214,6 +219,10 @@ fn check_scenario(sheet: &mut Sheet, at: &At<MessageFile>, scenario: Scenario) {
         }
         let hint = "say where the amount is and in which unit";
         sheet.need(file.amount.as_ref(), &at.span, "amount", hint);
+    }
+    if !file.undoes.is_empty() && !matches!(scenario, Scenario::Refund | Scenario::Void) {
+        let message = format!("a `{}` undoes nothing", scenario.as_str());
+        sheet.problem(&at.span, message, "only a `refund` or a `void` has `undoes`");
     }
     if let Some(closes) = file.closes_agreement.as_ref().filter(|_| file.agreement.is_none()) {
         let hint = "say which agreement in `agreement`";

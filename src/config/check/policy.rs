@@ -80,6 +80,12 @@ pub(crate) fn check(sheet: &mut Sheet, file: &PolicyFile, channels: &BTreeSet<St
                 MINUTE / 600..=MINUTE * 10,
                 inquiry.batch_deadline,
             ),
+            retries_percent: within(
+                sheet,
+                file.inquiry.retries_percent.as_ref(),
+                0..=100,
+                inquiry.retries_percent,
+            ),
         },
     }
 }

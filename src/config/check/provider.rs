@@ -5,7 +5,6 @@ use crate::config::file::ProviderFile;
 use crate::config::read::{At, Sheet};
 use crate::config::settings::{Provider, Upstream};
 use crate::domain::id::ProviderName;
-use crate::domain::money::Fen;
 use crate::provider::{self, ClientCertificate, Deployment, Place, Secret};
 
 impl Provider {
@@ -37,8 +36,8 @@ impl Provider {
             ca: tls.as_ref().map(|tls| pem(&tls.authorities)).filter(|pem| !pem.is_empty()),
             client,
             timeout: self.timeout,
+            rate: self.per_second,
             priority: self.priority,
-            price: Fen::new(self.price_fen),
             ..Deployment::new(name, &format!("{scheme}://{host}:{port}"))
         }
     }

@@ -2,13 +2,14 @@
 
 use crate::config::read::At;
 use crate::config::text::{Host, Label, MediaType, Name, RoutePath, Text};
+use crate::crypto::signature::Hash;
 use crate::domain::element::Element;
 use crate::domain::identity::IdType;
 use crate::domain::money::Unit;
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::Scenario;
 use crate::message::path::Path;
-use crate::message::profile::{Format, Place};
+use crate::message::profile::{Format, Place, Signed};
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -113,6 +114,8 @@ pub(crate) enum StepFile {
     BraceForm,
     /// JSON.
     Json,
+    /// Sealed to the core alone.
+    Sealed,
     /// Blocks sealed with a private RSA key; `hefu.toml` names the public key's file under this name.
     OpenBlocks(String),
 }
@@ -156,6 +159,8 @@ pub(crate) struct MessageFile {
     pub(crate) remember: Option<At<WaitFile>>,
     /// A later step: under which key it finds what the first left.
     pub(crate) recall: Option<At<WaitFile>>,
+    /// A refund or a void: the fields that name the order that it undoes, as that order's message does.
+    pub(crate) undoes: Vec<Field>,
     /// What its success yields.
     pub(crate) yields: Option<At<YieldsFile>>,
     /// Whether its success closes the agreement that it quotes.
@@ -175,11 +180,15 @@ pub(crate) enum OneOrMany {
 }
 
 impl OneOrMany {
-    pub(crate) fn values(&self) -> Vec<String> {
+    pub(crate) fn as_slice(&self) -> &[String] {
         match self {
-            Self::One(value) => vec![value.clone()],
-            Self::Many(values) => values.clone(),
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Many(values) => values,
         }
+    }
+
+    pub(crate) fn values(&self) -> Vec<String> {
+        self.as_slice().to_vec()
     }
 }
 
@@ -357,13 +366,50 @@ pub(crate) struct NotifyFile {
     /// What the path begins with, on the notify listener.
     #[schemars(required)]
     pub(crate) path: Option<At<Text<RoutePath>>>,
-    /// How notifications are written; as requests where absent.
+    /// How notifications are written; as requests where absent. A `GET` is read from its query.
     pub(crate) body: Option<At<BodyFile>>,
-    /// The fields that name the order.
+    /// What they tell; the first that matches counts.
+    pub(crate) message: Vec<At<NotificationFile>>,
+    /// The body by which the core acknowledges what it verified, where it is distinctive.
+    pub(crate) acknowledged: Option<At<String>>,
+    /// The signature that proves that they are the channel's.
+    pub(crate) signature: Option<At<SignatureFile>>,
+    /// Or the field whose content, opened with a pinned key, proves it.
+    pub(crate) opened: Option<At<Field>>,
+}
+
+/// `[[notify.message]]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NotificationFile {
+    /// Which kinds of payment it tells of; any that moves money where absent.
+    pub(crate) scenario: Vec<At<Text<Scenario>>>,
+    /// Fields and the value, or one of the values, that they must have.
+    pub(crate) when: BTreeMap<Field, OneOrMany>,
+    /// The fields that name the order, as in the message that it tells of.
     pub(crate) order: Vec<Field>,
-    /// How the outcome is read.
-    #[schemars(required)]
+    /// The field that names the core's merchant.
+    pub(crate) merchant: Option<Field>,
+    /// The amount: another one than the payment's is not believed.
+    pub(crate) amount: Option<At<AmountFile>>,
+    /// How the outcome is read; where it is absent, it tells nothing of a payment.
     pub(crate) answer: Option<At<OutcomeFile>>,
-    /// The body by which the core acknowledges, where it is distinctive.
-    pub(crate) acknowledged: Option<String>,
+}
+
+/// `signature = { kind = …, over = …, at = …, key = … }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SignatureFile {
+    /// RSA (PKCS#1 v1.5), by its hash: `rsa_sha256`, `rsa_sha1` or `rsa_md5`.
+    #[schemars(required)]
+    pub(crate) kind: Option<Text<Hash>>,
+    /// What is signed: `sorted_pairs` of a form but for the signature, `sorted_pairs_sha256_hex`, `body` or `body_md5_hex`.
+    #[schemars(required)]
+    pub(crate) over: Option<Text<Signed>>,
+    /// Where it is, in base64: a field, or `@header`.
+    #[schemars(required)]
+    pub(crate) at: Option<Field>,
+    /// The key, or keys while one follows the other; `hefu.toml` names their files. Without a file nothing is proved.
+    #[schemars(required)]
+    pub(crate) key: Option<OneOrMany>,
 }

@@ -8,7 +8,7 @@ use crate::domain::payment::Mode;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::store::journal::{Admission, Admitted, Journal, Leaving, Need, OrderKey, StoreLost};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
-use crate::store::writer::{Backend, Look, Writer};
+use crate::store::writer::{Backend, Event, Look, Writer};
 use crate::store::{
     Agreement, AgreementStore as _, Charge, HoldStore as _, InquiryStore, OpenInquiry, Record,
     Unmapped,
@@ -18,29 +18,45 @@ use dashmap::mapref::entry::Entry;
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::sync::PoisonError;
-use std::time::Duration;
 
 /// How many payments of one order are found by it: the first, and those that were refused or sent again.
 const PAYMENTS_OF_AN_ORDER_MAX: usize = 16;
 
 impl MemoryStore {
-    /// A store that knows what `backend` keeps, and keeps everything there from now on; `on_commit` is told how long each
-    /// commit took.
+    /// A store that knows what `backend` keeps, and keeps everything there from now on; `tell` is told what
+    /// happens there.
     ///
     /// # Errors
     /// [`LoadError`]: a row that cannot be read is never passed over.
     pub fn open<B: Backend>(
         limits: Limits,
         mut backend: B,
-        on_commit: impl Fn(Duration) + Send + 'static,
+        tell: impl Fn(Event) + Send + 'static,
     ) -> Result<Self, LoadError<B::Error>> {
-        let mut store = Self::new(limits);
+        let store = Self::load(limits, &mut backend)?;
+        let journal = Writer::start(backend, tell).map_err(LoadError::Thread)?;
+        Ok(Self { journal: Some(journal), ..store })
+    }
+
+    /// What `backend` keeps.
+    pub(super) fn load<B: Backend>(
+        limits: Limits,
+        backend: &mut B,
+    ) -> Result<Self, LoadError<B::Error>> {
+        let store = Self::new(limits);
         for of in Aggregate::ALL {
-            // Orders are looked up where they are claimed.
+            // Orders are looked up where they are claimed; one whose key is damaged would not be found there. Of a shared store
+            // they are not read here: there may be very many, and its own checksums tell.
             let most = match of {
-                Aggregate::Orders | Aggregate::Charges | Aggregate::Forgotten | Aggregate::Keys => {
+                Aggregate::Orders if backend.alone() => {
+                    backend.load(of, usize::MAX, &mut |_| ()).map_err(LoadError::Database)?;
                     continue;
                 }
+                Aggregate::Orders
+                | Aggregate::Charges
+                | Aggregate::Forgotten
+                | Aggregate::Keys
+                | Aggregate::Audit => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
                 Aggregate::Holds => limits.holds,
@@ -60,8 +76,15 @@ impl MemoryStore {
                 return Err(wrong);
             }
         }
-        store.journal = Some(Writer::start(backend, on_commit).map_err(LoadError::Thread)?);
         Ok(store)
+    }
+
+    /// The newest time that is known of: no clock has said a later one to who wrote the store.
+    pub fn newest(&self) -> Option<Timestamp> {
+        let payments = self.records.iter().map(|record| record.at).max();
+        let evidence = self.evidence.iter().map(|kept| kept.evidence.at).max();
+        let holds = self.holds.iter().map(|hold| hold.since).max();
+        payments.max(evidence).max(holds)
     }
 
     /// Takes a row into memory, where memory knows less.
@@ -95,7 +118,8 @@ impl MemoryStore {
                     && has_room(&self.holds, &hold.key, self.limits.holds)
                 {
                     match self.holds.entry(hold.key.clone()) {
-                        Entry::Occupied(known) if hold.since < known.get().since => (),
+                        // What ends later counts; of a hold that ends as late, what is kept.
+                        Entry::Occupied(known) if hold.until < known.get().until => (),
                         entry => drop(entry.insert(hold)),
                     }
                 }
@@ -115,7 +139,7 @@ impl MemoryStore {
                     self.know_order(&order.channel, Some(&order.order), payment);
                 }
             }
-            Aggregate::Charges | Aggregate::Forgotten | Aggregate::Keys => (),
+            Aggregate::Charges | Aggregate::Forgotten | Aggregate::Keys | Aggregate::Audit => (),
             Aggregate::Unmapped => {
                 let unmapped: Unmapped = value(row)?;
                 let key = (unmapped.channel.clone(), unmapped.map.clone(), unmapped.code.clone());
@@ -147,11 +171,12 @@ impl MemoryStore {
         });
     }
 
-    pub(super) fn write_agreement(&self, channel: &ChannelName, id: &AgreementId) {
+    /// As memory has it now, or as it was when it had to make room.
+    pub(super) fn write_agreement(&self, channel: &ChannelName, id: &AgreementId, was: Agreement) {
         if let Some(journal) = &self.journal {
             journal.put(|| {
                 let key = RowKey::agreement(channel, id);
-                Row::new(key, None, &(channel, id, self.agreement(channel, id)?))
+                Row::new(key, None, &(channel, id, self.agreement(channel, id).unwrap_or(was)))
             });
         }
     }

@@ -111,16 +111,13 @@ impl MemoryStore {
         self.agreements.retain(|(channel, id), agreement| {
             let goes = goes(people, agreement.person, agreement.at);
             gone.extend(goes.then(|| RowKey::agreement(channel, id)));
-            if let Some(card) = agreement.card.filter(|_| goes) {
-                bound.push(((channel.clone(), agreement.merchant.clone(), card), id.clone()));
+            if goes {
+                bound.push(((channel.clone(), id.clone()), agreement.clone()));
             }
             !goes
         });
-        for (card, id) in bound {
-            self.by_card.remove_if_mut(&card, |_, ids| {
-                ids.retain(|other| *other != id);
-                ids.is_empty()
-            });
+        for (key, agreement) in &bound {
+            self.unlist(key, agreement);
         }
         self.waiting.retain(|(channel, key), (bind, _)| {
             let goes = goes(people, bind.person, bind.at);
@@ -159,7 +156,8 @@ fn is_theirs(people: &People, row: &Row) -> Result<bool, StoreLost> {
         | Aggregate::Charges
         | Aggregate::Unmapped
         | Aggregate::Forgotten
-        | Aggregate::Keys => Ok(false),
+        | Aggregate::Keys
+        | Aggregate::Audit => Ok(false),
     };
     theirs.map_err(|error| {
         tracing::error!(%error, of = row.key.of.as_str(), "a row cannot be read: was it written by another Hefu?");

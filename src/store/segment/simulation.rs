@@ -4,7 +4,7 @@
 use super::{Segmented, State};
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
-use crate::store::writer::Backend;
+use crate::store::writer::{Backend, By};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ impl Backend for Database {
         Ok(keys.iter().filter_map(|key| rows.get(key).cloned()).collect())
     }
 
-    fn find(&mut self, _: Aggregate, _: &[String]) -> Result<Vec<Row>, Fault> {
+    fn find(&mut self, _: Aggregate, _: By, _: &[String]) -> Result<Vec<Row>, Fault> {
         Ok(Vec::new())
     }
 
@@ -277,6 +277,28 @@ fn nobody_shares_what_nobody_took_over() {
     drop(on_his_way);
     world.come(1);
     assert_eq!(world.disk.lock().unwrap().rows.get(&row.key), Some(&row));
+}
+
+/// The database keeps up with commits that are larger than the least that it takes over.
+#[test]
+fn the_log_does_not_grow_while_much_comes() {
+    let mut world = World::new(8);
+    world.disk.lock().unwrap().faults = 0;
+    world.come(0);
+    let mut store = world.processes[0].take().unwrap();
+    let row = |number| Row {
+        key: RowKey { of: Aggregate::Charges, name: format!("{number}") },
+        until: None,
+        value: format!("\"{}\"", "x".repeat(1_000)),
+    };
+    let rows: Vec<Row> = (0..2_000).map(row).collect();
+    for commit in 0..20 {
+        store.begin().unwrap();
+        store.put(&rows.iter().collect::<Vec<_>>()).unwrap();
+        store.commit().unwrap();
+        let long = store.segments.len();
+        assert!(long < 2 * super::SEGMENT, "{long} bytes after {commit} commits");
+    }
 }
 
 #[test]

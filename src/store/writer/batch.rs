@@ -1,10 +1,12 @@
 //! One commit: first every change, then what is read, then every admission, so that each is decided on all that came before.
 
-use super::{Backend, Look, PURGED_TOGETHER, Waiting};
+use super::{Backend, By, Look, PURGED_TOGETHER, Waiting};
 use crate::domain::clock::Timestamp;
 use crate::domain::payment::Mode;
-use crate::store::journal::{Admission, Admitted, Leaving, Need};
+use crate::store::audit::{self, Head, Note};
+use crate::store::journal::{Admission, Admitted, Leaving, Need, StoreLost};
 use crate::store::keep::until;
+use crate::store::memory::{self, amend::Amend};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -50,21 +52,23 @@ impl Request {
 }
 
 /// What those who wait are told, in the order in which they came.
-#[derive(Default)]
 pub(super) struct Told {
     pub(super) verdicts: Vec<Admitted>,
     pub(super) rows: Vec<Vec<Row>>,
+    pub(super) noted: Result<(), StoreLost>,
 }
 
 /// Commits a batch.
 pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<Told, B::Error> {
     let (mut puts, mut removals) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
     let (mut admissions, mut reads, mut purges) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut notes, mut amends, mut gone) = (Vec::new(), Vec::<&Amend>::new(), Vec::new());
     for waiting in batch {
         match waiting {
             // Of two changes of one row the later one counts.
             Waiting::Put(row) => {
-                removals.remove(&row.key);
+                gone.extend(removals.remove(&row.key).into_iter().flatten());
+                amends.retain(|amend| !is_closed(amend, &row.key));
                 puts.insert(&row.key, row);
             }
             Waiting::Remove(removal) => {
@@ -73,15 +77,22 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
                 }
                 removals.entry(&removal.key).or_default().push(removal);
             }
+            Waiting::Amend(amend) => amends.push(amend),
             Waiting::Admit(request, _) => admissions.push(&**request),
             Waiting::Read(look, _) => reads.push(look),
             Waiting::Purge(now, keep) => purges.push((*now, *keep)),
+            Waiting::Note(note, _) => notes.push(note),
             Waiting::Flush(_) => (),
         }
     }
     backend.begin()?;
+    let beside = beside(backend, &puts, &gone)?;
+    puts.extend(beside.iter().map(|row| (&row.key, row)));
+    let amended = amend(backend, &puts, &amends)?;
+    puts.extend(amended.iter());
     backend.put(&puts.into_values().collect::<Vec<_>>())?;
     backend.remove(&removals.into_values().flatten().collect::<Vec<_>>())?;
+    let kept = append(backend, &notes)?;
     let rows = reads.into_iter().map(|look| look_up(backend, look)).collect::<Result<_, _>>()?;
     let verdicts = admit(backend, &admissions)?;
     for (now, keep) in purges {
@@ -90,7 +101,86 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
         }
     }
     backend.commit()?;
-    Ok(Told { verdicts, rows })
+    Ok(Told { verdicts, rows, noted: kept })
+}
+
+/// Appends what was done to the chain where it ends now, which no other process moves within the transaction.
+fn append<B: Backend>(backend: &mut B, notes: &[&Note]) -> Result<Result<(), StoreLost>, B::Error> {
+    if notes.is_empty() {
+        return Ok(Ok(()));
+    }
+    let head = if let Some(row) = backend.read(&[&audit::head_key()])?.first() {
+        Head::of(row)
+    } else {
+        let mut last = None;
+        backend.load(Aggregate::Audit, 1, &mut |row| last = Some(row))?;
+        last.as_ref().map_or_else(|| Some(Head::default()), Head::of_last)
+    };
+    let Some(rows) = head.and_then(|head| audit::rows(head, notes)) else {
+        tracing::error!(?notes, "not audited: the end of the audit cannot be read");
+        return Ok(Err(StoreLost));
+    };
+    backend.put(&rows.iter().collect::<Vec<_>>())?;
+    Ok(Ok(()))
+}
+
+/// Of evidence and holds that are put, what is put in their place where another process keeps something under their keys. What
+/// was to be removed before is not kept.
+fn beside<B: Backend>(
+    backend: &mut B,
+    puts: &BTreeMap<&RowKey, &Row>,
+    gone: &[&Removal],
+) -> Result<Vec<Row>, B::Error> {
+    let joined = puts.keys().filter(|key| matches!(key.of, Aggregate::Evidence | Aggregate::Holds));
+    let keys: Vec<&RowKey> = joined.copied().collect();
+    if keys.is_empty() || backend.alone() {
+        return Ok(Vec::new());
+    }
+    let mut known = backend.read(&keys)?;
+    let goes = |row: &Row, gone: &Removal| {
+        gone.key == row.key && gone.only.as_ref().is_none_or(|only| *only == row.value)
+    };
+    known.retain(|row| !gone.iter().any(|gone| goes(row, gone)));
+    Ok(known.iter().filter_map(|known| memory::beside(puts.get(&known.key)?, known)).collect())
+}
+
+/// Whether an agreement is closed that is put after that: it was bound again.
+fn is_closed(amend: &Amend, key: &RowKey) -> bool {
+    matches!(amend, Amend::Close(..)) && amend.key().as_ref() == Some(key)
+}
+
+/// What rows come to that memory does not know, and that change where they are kept.
+fn amend<B: Backend>(
+    backend: &mut B,
+    puts: &BTreeMap<&RowKey, &Row>,
+    amends: &[&Amend],
+) -> Result<BTreeMap<RowKey, Row>, B::Error> {
+    let mut amended = BTreeMap::new();
+    for amend in amends {
+        let rows = match amend {
+            Amend::Contradict(..) | Amend::Close(..) => {
+                let key = amend.key();
+                let latest =
+                    key.as_ref().and_then(|key| amended.get(key).or(puts.get(key).copied()));
+                match latest {
+                    Some(row) => vec![row.clone()],
+                    None => backend.read(&key.iter().collect::<Vec<_>>())?,
+                }
+            }
+            // Memory knew all of them, and closed them.
+            Amend::CloseCard { all_known: true, .. } if backend.alone() => Vec::new(),
+            Amend::CloseCard { cards, .. } => {
+                let cards: Vec<_> = cards.iter().map(ToString::to_string).collect();
+                let mut rows = backend.find(Aggregate::Agreements, By::Card, &cards)?;
+                // What is put here, memory knows.
+                rows.retain(|row| !puts.contains_key(&row.key));
+                rows
+            }
+        };
+        let changed = rows.iter().filter_map(|row| amend.apply(row));
+        amended.extend(changed.map(|row| (row.key.clone(), row)));
+    }
+    Ok(amended)
 }
 
 fn look_up<B: Backend>(backend: &mut B, look: &Look) -> Result<Vec<Row>, B::Error> {
@@ -99,7 +189,7 @@ fn look_up<B: Backend>(backend: &mut B, look: &Look) -> Result<Vec<Row>, B::Erro
         Look::At(keys) => return backend.read(&keys.iter().collect::<Vec<_>>()),
         Look::Of(people) => {
             for of in Aggregate::PERSONAL {
-                rows.append(&mut backend.find(of, people)?);
+                rows.append(&mut backend.find(of, By::Person, people)?);
             }
         }
         Look::Forgotten { first } if backend.alone() && !first => (),

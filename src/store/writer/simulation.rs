@@ -3,7 +3,8 @@
 //! shares nothing with the writer, decides.
 
 use super::batch::Request;
-use super::{Backend, Shared, Waiting, keep, take};
+use super::model::{Database, Disk};
+use super::{Backend as _, Shared, Waiting, keep, take};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{ChannelName, Fingerprint, KeyId, OrderId, PaymentId};
@@ -24,108 +25,6 @@ const STEPS: usize = 3_000;
 const ORDERS: u8 = 12;
 const TUPLES: u8 = 3;
 const START: u64 = 1_700_000_000_000;
-
-type Rows = BTreeMap<RowKey, Row>;
-
-/// What is durable, and how often a step fails, of a hundred.
-struct Disk {
-    rows: Rows,
-    rng: ChaCha8Rng,
-    faults: u32,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("injected")]
-struct Fault;
-
-/// One process's way to the disk.
-struct Database {
-    disk: Arc<Mutex<Disk>>,
-    open: Option<Rows>,
-}
-
-impl Database {
-    /// The open transaction, unless this step fails.
-    fn step(&mut self) -> Result<&mut Rows, Fault> {
-        let mut disk = self.disk.lock().unwrap();
-        let faults = disk.faults;
-        if disk.rng.random_ratio(faults, 100) {
-            Err(Fault)
-        } else {
-            self.open.as_mut().ok_or(Fault)
-        }
-    }
-}
-
-impl Backend for Database {
-    type Error = Fault;
-
-    fn load(&mut self, _: Aggregate, _: usize, _: &mut dyn FnMut(Row)) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn begin(&mut self) -> Result<(), Fault> {
-        self.open = Some(self.disk.lock().unwrap().rows.clone());
-        self.step().map(drop)
-    }
-
-    fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Fault> {
-        let rows = self.step()?;
-        Ok(keys.iter().filter_map(|key| rows.get(key).cloned()).collect())
-    }
-
-    fn find(&mut self, _: Aggregate, _: &[String]) -> Result<Vec<Row>, Fault> {
-        Ok(Vec::new())
-    }
-
-    fn put(&mut self, rows: &[&Row]) -> Result<(), Fault> {
-        let open = self.step()?;
-        open.extend(rows.iter().map(|row| (row.key.clone(), (*row).clone())));
-        Ok(())
-    }
-
-    fn claim(&mut self, rows: &[&Row]) -> Result<Vec<bool>, Fault> {
-        assert!(rows.iter().map(|row| &row.key).collect::<BTreeSet<_>>().len() == rows.len());
-        let open = self.step()?;
-        let claim = |row: &&Row| {
-            let free = !open.contains_key(&row.key);
-            open.entry(row.key.clone()).or_insert_with(|| (*row).clone());
-            free
-        };
-        Ok(rows.iter().map(claim).collect())
-    }
-
-    fn remove(&mut self, rows: &[&Removal]) -> Result<(), Fault> {
-        let open = self.step()?;
-        for Removal { key, only } in rows {
-            if open.get(key).is_some_and(|row| only.as_ref().is_none_or(|only| *only == row.value))
-            {
-                open.remove(key);
-            }
-        }
-        Ok(())
-    }
-
-    fn purge(&mut self, of: Aggregate, now: Timestamp, _: usize) -> Result<(), Fault> {
-        self.step()?.retain(|key, row| key.of != of || row.until.is_none_or(|until| now < until));
-        Ok(())
-    }
-
-    fn commit(&mut self) -> Result<(), Fault> {
-        self.step()?;
-        let lies = {
-            let mut disk = self.disk.lock().unwrap();
-            disk.rows = self.open.take().ok_or(Fault)?;
-            let faults = disk.faults;
-            disk.rng.random_ratio(faults, 100)
-        };
-        if lies { Err(Fault) } else { Ok(()) }
-    }
-
-    fn roll_back(&mut self) {
-        self.open = None;
-    }
-}
 
 /// Who waits for an admission.
 struct Caller {
@@ -204,7 +103,9 @@ fn leaving(payment: PaymentId, name: u8, tuple: u8, at: Timestamp) -> Leaving {
         asked_now: false,
         judged_in: Duration::ZERO,
         not_sent: false,
+        undone: false,
         outcome: None,
+        heard: None,
         mismatch: None,
         row_of: None,
         stakes: Stakes::default(),
@@ -216,11 +117,10 @@ fn leaving(payment: PaymentId, name: u8, tuple: u8, at: Timestamp) -> Leaving {
 impl World {
     fn new(seed: u64) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        let disk = Disk { rows: Rows::new(), rng: ChaCha8Rng::seed_from_u64(!seed), faults: 4 };
-        let disk = Arc::new(Mutex::new(disk));
+        let disk = Arc::new(Mutex::new(Disk::new(!seed)));
         let process = |_| Process {
             shared: Shared::default(),
-            database: Database { disk: disk.clone(), open: None },
+            database: Database::on(&disk),
             callers: Vec::new(),
             holders: Vec::new(),
         };
@@ -327,7 +227,7 @@ impl World {
     /// Whatever waited is gone, and nobody knows what became of it.
     fn crash(&mut self, at: usize) {
         let process = &mut self.processes[at];
-        process.database.open = None;
+        process.database.roll_back();
         let waiting = std::mem::take(&mut process.shared.lock().waiting);
         let unanswered = process.callers.drain(..).flat_map(|caller| caller.payments);
         self.book.tainted.extend(unanswered.map(|(_, order)| order));
@@ -336,9 +236,12 @@ impl World {
             let removals: Vec<Removal> = match waiting {
                 Waiting::Remove(removal) => vec![removal],
                 Waiting::Admit(request, _) => request.undone().collect(),
-                Waiting::Put(_) | Waiting::Purge(..) | Waiting::Read(..) | Waiting::Flush(_) => {
-                    Vec::new()
-                }
+                Waiting::Put(_)
+                | Waiting::Purge(..)
+                | Waiting::Read(..)
+                | Waiting::Note(..)
+                | Waiting::Amend(_)
+                | Waiting::Flush(_) => Vec::new(),
             };
             for removal in removals.iter().filter(|removal| removal.key.of == Aggregate::Orders) {
                 let order = removal.key.name.rsplit('\n').next().unwrap();
@@ -353,7 +256,7 @@ impl World {
             return;
         }
         let Some((batch, closed)) = take(&process.shared, Duration::ZERO) else { return };
-        let _ = keep(&mut process.database, &process.shared, batch, closed);
+        let _ = keep(&mut process.database, &process.shared, batch, closed, &|_| ());
         let mut waiting = Vec::new();
         for mut caller in std::mem::take(&mut process.callers) {
             match caller.told.try_recv() {

@@ -1,0 +1,105 @@
+//! What the writer asks of a database.
+
+use crate::domain::clock::Timestamp;
+use crate::store::row::{Aggregate, Removal, Row, RowKey};
+
+/// By what rows are found, but for their keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The person.
+    Person,
+    /// The card.
+    Card,
+}
+
+/// A database that keeps rows. One transaction at a time, begun and ended by the writer.
+pub trait Backend: Send + 'static {
+    /// Why something could not be kept.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Whether nobody else has written since it was opened, so that memory knows whatever is kept.
+    fn alone(&self) -> bool {
+        false
+    }
+
+    /// Nothing waits: a moment to put things in order. Says whether there is more to do.
+    fn idle(&mut self) -> bool {
+        false
+    }
+
+    /// From now on a transaction may be durable only with the first later one that is not so, but not without those before it.
+    ///
+    /// # Errors
+    /// The database's.
+    fn lazily(&mut self, _lazily: bool) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// Every row of `of`, by name; where there are more than `most`, the last of them.
+    ///
+    /// # Errors
+    /// The database's.
+    fn load(
+        &mut self,
+        of: Aggregate,
+        most: usize,
+        each: &mut dyn FnMut(Row),
+    ) -> Result<(), Self::Error>;
+
+    /// Begins a transaction that no other writer's can interleave with.
+    ///
+    /// # Errors
+    /// The database's.
+    fn begin(&mut self) -> Result<(), Self::Error>;
+
+    /// Those of the rows that there are.
+    ///
+    /// # Errors
+    /// The database's.
+    fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Self::Error>;
+
+    /// The rows of `of` that say that they are of one of these: by person those of [`Aggregate::PERSONAL`], by card agreements.
+    ///
+    /// # Errors
+    /// The database's.
+    fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Self::Error>;
+
+    /// Puts rows, no two of one key, in the place of any others with their keys.
+    ///
+    /// # Errors
+    /// The database's.
+    fn put(&mut self, rows: &[&Row]) -> Result<(), Self::Error>;
+
+    /// Puts rows, no two of one key, unless their keys are taken; says of each whether it was put.
+    ///
+    /// # Errors
+    /// The database's.
+    fn claim(&mut self, rows: &[&Row]) -> Result<Vec<bool>, Self::Error>;
+
+    /// Removes rows.
+    ///
+    /// # Errors
+    /// The database's.
+    fn remove(&mut self, rows: &[&Removal]) -> Result<(), Self::Error>;
+
+    /// Removes at most `most` rows that are not kept beyond `now`.
+    ///
+    /// # Errors
+    /// The database's.
+    fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Result<(), Self::Error>;
+
+    /// Makes the transaction durable.
+    ///
+    /// # Errors
+    /// The database's; then it is unknown whether it is.
+    fn commit(&mut self) -> Result<(), Self::Error>;
+
+    /// Gives the transaction up, if one is open.
+    fn roll_back(&mut self);
+
+    /// Whether a row is not as it was written, and nothing else is wrong: what does not need that row may be tried without
+    /// what does.
+    fn is_damage(_error: &Self::Error) -> bool {
+        false
+    }
+}

@@ -1,0 +1,135 @@
+//! How long it takes from `kill -9` to the first payment that is verified, over a store with many records.
+
+use crate::peers::{Peer, channel, ok};
+use crate::process::{Hefu, Place};
+use hefu::domain::answer::Answer;
+use hefu::domain::clock::Timestamp;
+use hefu::domain::element::{Element, ElementSet};
+use hefu::domain::id::{ChannelName, Fingerprint, KeyId, OrderId, PaymentId, ProviderName, Road};
+use hefu::domain::payment::{Mode, Scenario};
+use hefu::policy::Effect;
+use hefu::store::journal::{Admission, Admitted, Journal as _, Leaving, OrderKey};
+use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::{Evidence, EvidenceStore as _, Record, Stakes, Witness, sqlite};
+use std::time::{Duration, Instant};
+
+/// How many pieces of evidence and payments there are; `make torture` says otherwise.
+const RECORDS: u64 = 5_000;
+
+/// In one commit.
+const TOGETHER: u64 = 1_000;
+
+fn message(kind: &str, order: &str) -> String {
+    let body = format!(
+        r#"{{"type":"{kind}","order":"{order}","amount":"100","merchant":"M","name":"张三","id":"11010519491231002X","card":"6200000000000005","phone":"13800000000"}}"#
+    );
+    format!(
+        "POST /acme/pay HTTP/1.1\r\nHost: bank\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// What a killed Hefu learned verifies a payment of the next one, whatever else is in the file.
+#[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`make torture` says how many; how long it took is printed"
+)]
+#[expect(clippy::print_stdout, reason = "how long it took is printed")]
+async fn a_restart_verifies_by_what_was_learned_before() {
+    let records = std::env::var("HEFU_RECORDS").map_or(RECORDS, |count| count.parse().unwrap());
+    let bank = channel(|_| ok(r#"{"code":"ok"}"#)).await;
+    let place = Place::to(&bank);
+    place.replace("hefu.toml", "[secrets]", "[store]\nfile = \"hefu.db\"\n[secrets]");
+    // What the channel answers to a check is evidence.
+    let hefu = Hefu::start(place.command()).await;
+    let mut core = Peer::connect(hefu.core).await;
+    core.send(message("verify", "1")).await;
+    assert_eq!(core.answer().await.status(), 200);
+    // Both stand in one log, in this order.
+    core.send(message("debit", "2")).await;
+    assert_eq!(core.answer().await.status(), 200);
+    drop(hefu);
+    fill(&place, records).await;
+    place.enforce();
+    let begun = Instant::now();
+    let hefu = Hefu::start(place.command()).await;
+    let started = begun.elapsed();
+    let mut core = Peer::connect(hefu.core).await;
+    core.send(message("debit", "3")).await;
+    let answer = core.answer().await;
+    let took = begun.elapsed();
+    assert_eq!(
+        (answer.status(), answer.field("hefu-decision")),
+        (200, Some("permit;mode=enforce"))
+    );
+    println!(
+        "restart with {records} pieces of evidence and {records} payments: serving after {started:.2?}, \
+         the first verified payment after {took:.2?}"
+    );
+}
+
+/// Puts so many pieces of evidence and payments of others there.
+async fn fill(place: &Place, records: u64) {
+    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
+    let now = Timestamp::from_millis(now);
+    let backend = sqlite::open(&place.path().join("hefu.db")).unwrap();
+    let store = MemoryStore::open(Limits::default(), backend, |_| ()).unwrap();
+    for first in (0..records).step_by(usize::try_from(TOGETHER).unwrap()) {
+        let numbers = first..(first + TOGETHER).min(records);
+        let payments = numbers.clone().map(|number| payment(number, now)).collect();
+        let admission = Admission { payments, mode: Mode::Enforce, now };
+        for number in numbers {
+            let mut digest = [0; 32];
+            // Spread as digests are.
+            digest[..8].copy_from_slice(&number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
+            store.put_evidence(Fingerprint { key: KeyId(1), digest }, None, evidence(now));
+        }
+        assert_eq!(store.admit(admission).await, Ok(Admitted::Yes));
+    }
+    store.flush().await.unwrap();
+}
+
+fn evidence(at: Timestamp) -> Evidence {
+    Evidence {
+        answer: Answer::Match,
+        elements: [Element::Name, Element::IdNumber, Element::Pan, Element::Phone]
+            .into_iter()
+            .collect(),
+        witness: Witness::Provider(ProviderName::new("first")),
+        road: Some(Road::new("road")),
+        at,
+        until: at.plus(Duration::from_hours(90 * 24)),
+    }
+}
+
+/// Settled: nothing more is expected of it.
+fn payment(number: u64, at: Timestamp) -> Leaving {
+    let channel = ChannelName::new("acme");
+    let order = OrderId(format!("earlier-{number}").into());
+    let record = Record {
+        payment: PaymentId::new(at, number.into()),
+        at,
+        channel: channel.clone(),
+        scenario: Scenario::Debit,
+        order: Some(order.clone()),
+        amount: None,
+        carried: ElementSet::EMPTY,
+        mode: Mode::Enforce,
+        effect: Effect::Permit,
+        reasons: Vec::new(),
+        verified: Some(evidence(at)),
+        asked_now: false,
+        judged_in: Duration::ZERO,
+        outcome: None,
+        heard: None,
+        mismatch: None,
+        not_sent: false,
+        undone: false,
+        row_of: None,
+        stakes: Stakes::default(),
+    };
+    let scenario = Scenario::Debit;
+    let order = Some(OrderKey { channel, merchant: None, scenario, confirms: false, order });
+    Leaving { record, order, needs: Vec::new(), expects: false }
+}

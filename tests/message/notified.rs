@@ -1,0 +1,156 @@
+//! What a pinned key vouches for is what the channel said, and nothing that could be made of it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hefu::config;
+use hefu::crypto::signature::Hash;
+use hefu::message::extract::Request;
+use hefu::message::notification::{self, Notified, Vouched};
+use hefu::message::profile::Profile;
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::sign::Signer;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn place(file: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+static PROFILE: LazyLock<Profile> = LazyLock::new(|| {
+    let keys =
+        BTreeMap::from([("notify".to_owned(), place("tests/message/unionpay/keys/notify.pem"))]);
+    let profile = config::profile(&place("config/channels/unionpay.toml"), &keys);
+    profile.map_err(|problems| problems.to_string()).unwrap()
+});
+
+/// What is told, where the pinned key vouches for it.
+fn vouched(body: &[u8]) -> Option<Notified> {
+    let request = Request::post("/notify/unionpay", FORM, body);
+    let told = notification::read(&PROFILE, PROFILE.notify.as_ref()?, &request).ok()?;
+    (told.vouched == Vouched::Yes).then_some(told)
+}
+
+/// A form of these fields in this order, with the signature of `text`.
+fn form(fields: &[(&str, &str)], text: &str) -> Vec<u8> {
+    let key = std::fs::read(place("tests/message/unionpay/keys/notify.key")).unwrap();
+    let key = PKey::private_key_from_pem(&key).unwrap();
+    let digest = Hash::Sha256.hex(text.as_bytes()).unwrap();
+    let mut hand = Signer::new(MessageDigest::sha256(), &key).unwrap();
+    let signature = STANDARD.encode(hand.sign_oneshot_to_vec(digest.as_bytes()).unwrap());
+    let fields = fields.iter().copied().chain([("signature", signature.as_str())]);
+    let escaped = |text: &str| percent_encode(text.as_bytes(), NON_ALPHANUMERIC).to_string();
+    let pairs: Vec<_> =
+        fields.map(|(key, value)| format!("{}={}", escaped(key), escaped(value))).collect();
+    pairs.join("&").into_bytes()
+}
+
+fn joined(fields: &[(&str, &str)]) -> String {
+    let mut pairs: Vec<_> = fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.sort();
+    pairs.join("&")
+}
+
+const SAID: [(&str, &str); 9] = [
+    ("merId", "777290000000001"),
+    ("orderId", "T1"),
+    ("reqReserved", "a"),
+    ("respCode", "66"),
+    ("respMsg", "no"),
+    ("txnAmt", "8888"),
+    ("txnSubType", "02"),
+    ("txnTime", "20260101120000"),
+    ("txnType", "11"),
+];
+
+static SIGNED: LazyLock<Vec<u8>> = LazyLock::new(|| form(&SAID, &joined(&SAID)));
+
+/// What the core has the channel echo comes back signed: it must not become another field.
+#[test]
+fn an_echo_is_not_cut_out_of_its_field() {
+    assert_eq!(vouched(&SIGNED).unwrap().reading.code.as_deref(), Some("66"));
+    let mut said = SAID;
+    said[2].1 = "{a=1&b=2}&c=3";
+    assert!(vouched(&form(&said, &joined(&said))).is_some(), "an echo that is no field's name");
+    said[2].1 = "a&respCode=00&respMsg=yes";
+    let text = joined(&said);
+    // The same text, cut elsewhere.
+    let mut cut = SAID;
+    (cut[3].1, cut[4].1) = ("00", "yes&respCode=66&respMsg=no");
+    assert_eq!(joined(&cut), text);
+    assert_eq!(vouched(&form(&cut, &text)), None);
+    assert_eq!(vouched(&form(&said, &text)), None, "nobody can tell which of them was signed");
+    let mut merged = SAID.to_vec();
+    merged.remove(4);
+    merged[3] = ("respCode=66&respMsg", "no");
+    assert_eq!(joined(&merged), joined(&SAID));
+    assert_eq!(vouched(&form(&merged, &joined(&SAID))), None);
+}
+
+/// A signature over the body says nothing of a query: what was signed once could be sent beside any other content.
+#[test]
+fn a_signed_body_does_not_vouch_for_a_query() {
+    let dir = tempfile::tempdir().unwrap();
+    for folder in ["channels", "codes"] {
+        std::fs::create_dir(dir.path().join(folder)).unwrap();
+    }
+    let codes = std::fs::read(place("config/codes/unionpay.toml")).unwrap();
+    std::fs::write(dir.path().join("codes/unionpay.toml"), codes).unwrap();
+    let profile = std::fs::read_to_string(place("config/channels/unionpay.toml")).unwrap();
+    let of_pairs = r#"over = "sorted_pairs_sha256_hex", at = "signature""#;
+    assert!(profile.contains(of_pairs));
+    let of_body = profile.replace(of_pairs, r#"over = "body", at = "@signed""#);
+    let file = dir.path().join("channels/unionpay.toml");
+    std::fs::write(&file, of_body).unwrap();
+    let pem = place("tests/message/unionpay/keys/notify.pem");
+    let keys = BTreeMap::from([("notify".to_owned(), pem)]);
+    let profile = config::profile(&file, &keys).map_err(|problems| problems.to_string()).unwrap();
+    let said = joined(&SAID);
+    let forged = said.replace("respCode=66", "respCode=00");
+    let key = std::fs::read(place("tests/message/unionpay/keys/notify.key")).unwrap();
+    let key = PKey::private_key_from_pem(&key).unwrap();
+    let sign = |text: &str| {
+        let mut hand = Signer::new(MessageDigest::sha256(), &key).unwrap();
+        STANDARD.encode(hand.sign_oneshot_to_vec(text.as_bytes()).unwrap())
+    };
+    let check = |method, query, body: &str, expected| {
+        let signature = sign(body);
+        let request = Request {
+            method,
+            query,
+            headers: &[("signed", signature.as_bytes())],
+            ..Request::post("/notify/unionpay", FORM, body.as_bytes())
+        };
+        let told = notification::read(&profile, profile.notify.as_ref().unwrap(), &request);
+        assert_eq!(told.unwrap().vouched, expected, "{method} {query:?} {body}");
+    };
+    check("POST", None, &said, Vouched::Yes);
+    check("POST", Some(&forged), &said, Vouched::Yes);
+    check("GET", Some(&forged), &said, Vouched::No);
+    check("GET", Some(&forged), "", Vouched::No);
+}
+
+proptest! {
+    /// Whatever byte is another one, it says the same or nothing vouches for it.
+    #[test]
+    fn no_byte_can_be_another_one(at in 0..SIGNED.len(), byte: u8) {
+        let mut body = SIGNED.clone();
+        body[at] = byte;
+        if let Some(told) = vouched(&body) {
+            prop_assert_eq!(Some(told), vouched(&SIGNED));
+        }
+    }
+
+    /// Nor whatever is beside it, before or behind.
+    #[test]
+    fn nothing_can_be_added(beside in "[a-zA-Z]{1,8}=[a-z0-9&=%]{0,8}", before: bool) {
+        let signed = String::from_utf8(SIGNED.clone()).unwrap();
+        let body = if before { format!("{beside}&{signed}") } else { format!("{signed}&{beside}") };
+        prop_assert_eq!(vouched(body.as_bytes()), None);
+    }
+}

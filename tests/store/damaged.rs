@@ -1,0 +1,182 @@
+//! Something changed what is kept: it is said, and never served.
+
+use crate::cluster::{Cluster, apart};
+use crate::place::Place;
+use crate::values::{NOW, admission, braking, channel, evidence, hold, leaving, tuple};
+use hefu::domain::answer::Answer;
+use hefu::reconcile::hold::{HoldKey, Holding};
+use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, StoreLost};
+use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::postgres::Postgres;
+use hefu::store::row::{Aggregate, Row, RowKey};
+use hefu::store::sqlite::{self, Sqlite};
+use hefu::store::writer::Backend;
+use hefu::store::{EvidenceStore as _, HoldStore as _};
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// What may happen to a row, each of which leaves it a row: a bit of its value, its end, its key.
+const CHANGES: [&str; 4] = [
+    "UPDATE {table} SET value = replace(value, 'false', 'true ')",
+    "UPDATE {table} SET value = replace(value, '17', '16')",
+    "UPDATE {table} SET until = until + 1",
+    "UPDATE {table} SET key = replace(key, 'b', 'c')",
+];
+
+fn row(of: Aggregate) -> Row {
+    let key = RowKey { of, name: "a\nb".to_owned() };
+    Row { key, until: Some(NOW), value: r#"{"closed":false,"n":17}"#.to_owned() }
+}
+
+/// Has every change found in every table, wherever the row is read.
+fn check<B: Backend>(mut backend: B, sql: &dyn Fn(&str)) {
+    for of in Aggregate::ALL {
+        for change in CHANGES {
+            let row = row(of);
+            backend.begin().unwrap();
+            backend.put(&[&row]).unwrap();
+            backend.commit().unwrap();
+            backend.begin().unwrap();
+            assert_eq!(backend.read(&[&row.key]).unwrap(), std::slice::from_ref(&row));
+            backend.commit().unwrap();
+            sql(&change.replace("{table}", of.as_str()));
+            let what = format!("{} {change}", of.as_str());
+            let mut served = Vec::new();
+            let loaded = backend.load(of, 9, &mut |row| served.push(row));
+            assert_eq!(served, [], "{what}");
+            let error = loaded.unwrap_err().to_string();
+            assert!(error.contains(&format!("of `{}` is damaged", of.as_str())), "{error}");
+            backend.roll_back();
+            if !change.contains("SET key") {
+                backend.begin().unwrap();
+                assert!(backend.read(&[&row.key]).is_err(), "{what}");
+                backend.roll_back();
+            }
+            sql(&format!("DELETE FROM {}", of.as_str()));
+        }
+    }
+}
+
+fn shared(cluster: &Cluster, sql: &str) {
+    cluster.config().connect(postgres::NoTls).unwrap().batch_execute(sql).unwrap();
+}
+
+fn file(path: &Path, sql: &str) {
+    rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+#[test]
+fn whatever_changes_in_a_row_is_found() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("hefu.db");
+    check(Sqlite::open(&path).unwrap(), &|sql| file(&path, sql));
+    let cluster = Cluster::start();
+    check(Postgres::open(cluster.config(), &[]).unwrap(), &|sql| shared(&cluster, sql));
+}
+
+/// Hefu does not start on it, and says which row; on rows from before there were checksums it does.
+#[tokio::test]
+async fn a_store_with_a_changed_row_is_not_opened() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("hefu.db");
+    let open = || MemoryStore::open(Limits::default(), sqlite::open(&path).unwrap(), |_| ());
+    let store = open().unwrap();
+    store.put_evidence(tuple(1), None, evidence(Answer::Match));
+    let made = store.make_hold(hold(HoldKey::Tuple(tuple(2))), braking(9));
+    assert_eq!(made, Holding::Made);
+    assert_eq!(store.admit(admission(vec![leaving(1, "a")])).await, Ok(Admitted::Yes));
+    drop(store);
+    for (table, change, back) in [
+        (
+            "evidence",
+            "value = replace(value, 'match', 'mbtch')",
+            "value = replace(value, 'mbtch', 'match')",
+        ),
+        ("holds", "until = until - 1", "until = until + 1"),
+        ("orders", "key = key || 'a'", "key = substr(key, 1, length(key) - 1)"),
+    ] {
+        file(&path, &format!("UPDATE {table} SET {change}"));
+        let error = open().err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(&format!("of `{table}` is damaged: restore")), "{table}: {error}");
+        file(&path, &format!("UPDATE {table} SET {back}"));
+        assert!(open().is_ok(), "{table}");
+    }
+    file(&path, "UPDATE evidence SET checksum = NULL");
+    assert!(open().is_ok());
+}
+
+/// What needs it while Hefu runs is refused; the rest goes on.
+#[tokio::test]
+async fn who_needs_a_row_that_changed_is_not_admitted() {
+    let [_, place] = Place::every();
+    let Place::Shared(cluster) = &place else { return };
+    let [here, there] = [place.open(), place.open()];
+    let held = HoldKey::Tuple(tuple(1));
+    assert_eq!(there.make_hold(hold(held.clone()), braking(9)), Holding::Made);
+    there.flush().await.unwrap();
+    let admit = async |number: u128, needs: Vec<Need>| {
+        let leaving = Leaving { needs, ..leaving(number, &number.to_string()) };
+        here.admit(admission(vec![leaving])).await
+    };
+    // It would have ended long ago.
+    let until = "UPDATE holds SET value = replace(value, '\"until\":17', '\"until\":16')";
+    apart(|| shared(cluster, until));
+    assert_eq!(admit(1, vec![Need::NotHeld(held.clone())]).await, Err(StoreLost));
+    assert_eq!(admit(2, Vec::new()).await, Ok(Admitted::Yes));
+    assert_eq!(admit(3, vec![Need::NotHeld(held)]).await, Err(StoreLost));
+    assert_eq!(hefu::store::PaymentStore::expectations(&here, &channel()), 1);
+}
+
+/// What waits together with what needs it is kept all the same, at once.
+#[tokio::test]
+async fn who_does_not_need_a_row_that_changed_is_admitted_beside_who_does() {
+    let [_, place] = Place::every();
+    let Place::Shared(cluster) = &place else { return };
+    let [here, there] = [place.open(), place.open()];
+    let held = HoldKey::Tuple(tuple(2));
+    assert_eq!(there.make_hold(hold(held.clone()), braking(9)), Holding::Made);
+    there.flush().await.unwrap();
+    apart(|| shared(cluster, "UPDATE holds SET until = until + 1"));
+    let admits = (1..=64_u128).map(|number| {
+        let needs = (number % 16 == 0).then(|| Need::NotHeld(held.clone()));
+        let leaving =
+            Leaving { needs: needs.into_iter().collect(), ..leaving(number, &number.to_string()) };
+        here.admit(admission(vec![leaving]))
+    });
+    let told = futures::future::join_all(admits).await;
+    for (number, told) in (1_u128..).zip(told) {
+        let expected = if number % 16 == 0 { Err(StoreLost) } else { Ok(Admitted::Yes) };
+        assert_eq!(told, expected, "{number}");
+    }
+    assert_eq!(here.flush().await, Ok(()));
+}
+
+/// A commit in the middle of the log is not passed over as a torn end would be.
+#[tokio::test]
+async fn a_log_that_changed_in_its_middle_is_not_read() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("hefu.db");
+    let store = MemoryStore::open(Limits::default(), sqlite::open(&path).unwrap(), |_| ()).unwrap();
+    for number in 0..5 {
+        let told = store.admit(admission(vec![leaving(number, &number.to_string())])).await;
+        assert_eq!(told, Ok(Admitted::Yes));
+    }
+    // As a crash would leave it.
+    let copy = TempDir::new().unwrap();
+    for entry in fs::read_dir(dir.path()).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    let logs = ["hefu.db-log0", "hefu.db-log1"].map(|name| copy.path().join(name));
+    let log = logs.iter().find(|log| fs::read(log).unwrap().len() > 1000).unwrap();
+    let whole = fs::read(log).unwrap();
+    for at in [40, whole.len() / 3, whole.len() / 2] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(log, bytes).unwrap();
+        let error = sqlite::open(&copy.path().join("hefu.db")).unwrap_err().to_string();
+        assert!(error.contains("hefu.db-log") && error.contains("damaged"), "{error}");
+    }
+    fs::write(log, whole).unwrap();
+    assert!(sqlite::open(&copy.path().join("hefu.db")).is_ok());
+}
