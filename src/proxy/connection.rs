@@ -1,20 +1,18 @@
 //! One connection of the core, request by request.
 
 use super::Edge;
-use super::exchange::{Answer, Exchanged, TooLarge};
+use super::exchange::{Answer, Coming, Exchanged};
 use super::forward::{self, Ending};
 use super::gate::{Annotations, Gate, InDoubt, Inspected, Permitted, Reported, Route, Side};
 use super::head::{self, Framing, Head, Length};
 use super::http2;
-use super::lent::Lent;
 use super::refuse::{Kind, Problem, Unanswered};
+use super::streamed::Relaying;
 use super::upstream::{OnDoubt, Upstream};
 use super::wire::{Body, Broken, Wire};
 use arc_swap::ArcSwap;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Method;
-use pingora_core::apps::HttpServerApp;
-use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::tls::server::handshake;
 use pingora_core::protocols::{Stream, l4};
 use std::sync::Arc;
@@ -27,7 +25,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_READS_MAX: usize = 2048;
 
 /// Why no request can be read.
-enum Unread {
+pub(super) enum Unread {
     /// Nobody is there to answer.
     Gone,
     /// The core is told why.
@@ -88,7 +86,7 @@ impl<G: Gate> Edge<G> {
         };
         match self.gate.route(side, &head.host, &head.path) {
             Route::Inspected(upstream) => self.inspect(side, wire, &upstream, (&raw, &head)).await,
-            Route::Streamed(upstream) => self.stream(side, wire, upstream, (&raw, &head)).await,
+            Route::Streamed(upstream) => self.stream(side, wire, &upstream, (&raw, &head)).await,
             Route::Unknown => {
                 self.refuse(side, wire, Unread::Refused(Kind::NoRoute), has_body(&head)).await
             }
@@ -185,14 +183,24 @@ impl<G: Gate> Edge<G> {
             return self.unanswered(wire, head, Unanswered::NotKept).await;
         };
         let annotations = to_core(side == Side::Core, annotations);
+        self.conclude(side, wire, (head, upstream), exchanged, annotations).await
+    }
+
+    /// Tells the one who asked what came of it.
+    pub(super) async fn conclude(
+        &self,
+        side: Side,
+        wire: Wire,
+        (head, upstream): (&Head, &Upstream),
+        exchanged: Exchanged,
+        annotations: Annotations,
+    ) -> Option<Wire> {
         match exchanged {
             Exchanged::Answer(answer) => self.relay(wire, head, &answer, &annotations).await,
             Exchanged::TooLarge(answer) => {
-                let relaying = self.relay_on(wire, head, *answer, &annotations);
-                tokio::time::timeout(upstream.settings().answer_timeout, relaying)
-                    .await
-                    .ok()
-                    .flatten()
+                let patience = upstream.settings().answer_timeout;
+                let relaying = self.relay_on(wire, head, *answer, (&annotations, patience));
+                tokio::time::timeout(patience, relaying).await.ok().flatten()
             }
             Exchanged::InDoubt(doubt) if side == Side::Notify => {
                 self.unanswered(wire, head, Unanswered::from(doubt)).await
@@ -213,13 +221,18 @@ impl<G: Gate> Edge<G> {
     }
 
     /// Tells a channel that the core has not acknowledged, and nothing else: it will come again.
-    async fn unanswered(&self, wire: Wire, head: &Head, why: Unanswered) -> Option<Wire> {
+    pub(super) async fn unanswered(
+        &self,
+        wire: Wire,
+        head: &Head,
+        why: Unanswered,
+    ) -> Option<Wire> {
         tracing::warn!(?why, "a notification is not acknowledged");
         let keep_alive = self.keeps_alive(head);
         self.finish(wire, &why.to_bytes(keep_alive), keep_alive).await
     }
 
-    async fn read_body(&self, wire: &mut Wire, head: &Head) -> Result<Bytes, Unread> {
+    pub(super) async fn read_body(&self, wire: &mut Wire, head: &Head) -> Result<Bytes, Unread> {
         if head::overrides(head) {
             return Err(Unread::Refused(Kind::Framing(Framing::Override)));
         }
@@ -270,39 +283,17 @@ impl<G: Gate> Edge<G> {
         &self,
         mut wire: Wire,
         head: &Head,
-        answer: TooLarge,
-        annotations: &Annotations,
+        answer: Coming,
+        (annotations, patience): (&Annotations, Duration),
     ) -> Option<Wire> {
-        let TooLarge { head: answer_head, begun, mut rest, wire: mut channel } = answer;
-        let ending = match rest {
-            Body::Fixed(_) => Ending::AsTold,
-            Body::Chunked(_) | Body::UntilClose if head.is_http11 => Ending::Chunks,
-            Body::Chunked(_) | Body::UntilClose => Ending::Close,
-        };
-        let keep_alive = self.keeps_alive(head) && ending != Ending::Close;
-        let mut out =
-            forward::answer(&answer_head, annotations, ending, connection(head, keep_alive));
-        let mut piece = BytesMut::from(begun);
-        let mut done = false;
-        loop {
-            match ending {
-                Ending::Chunks if !piece.is_empty() => forward::chunk(&mut out, &piece),
-                _ => out.extend_from_slice(&piece),
-            }
-            if done && ending == Ending::Chunks {
-                out.extend_from_slice(b"0\r\n\r\n");
-            }
-            if done {
-                return self.finish(wire, &out, keep_alive).await;
-            }
-            wire.write(&out).await.ok()?;
-            out.clear();
-            piece.clear();
-            done = rest.read(&mut channel, &mut piece).await.ok()?;
-        }
+        let Coming { head: answer, begun, mut rest, wire: mut upstream } = answer;
+        let relaying = Relaying::of(head, &rest, self.keeps_alive(head));
+        let answer = (&answer, &*begun, &mut rest);
+        relaying.pass_on(&mut wire.stream, &mut upstream, answer, annotations, patience).await?;
+        self.close_unless(wire, relaying.keep_alive).await
     }
 
-    async fn in_doubt(
+    pub(super) async fn in_doubt(
         &self,
         wire: Wire,
         head: &Head,
@@ -321,14 +312,19 @@ impl<G: Gate> Edge<G> {
     }
 
     /// Answers a request that was read whole.
-    async fn answer_problem(&self, wire: Wire, head: &Head, problem: &Problem) -> Option<Wire> {
+    pub(super) async fn answer_problem(
+        &self,
+        wire: Wire,
+        head: &Head,
+        problem: &Problem,
+    ) -> Option<Wire> {
         let keep_alive = self.keeps_alive(head);
         let out = problem.to_bytes(keep_alive, head.method != Method::HEAD);
         self.finish(wire, &out, keep_alive).await
     }
 
     /// Answers a request that was not read whole, and closes.
-    async fn refuse(
+    pub(super) async fn refuse(
         &self,
         side: Side,
         mut wire: Wire,
@@ -353,9 +349,19 @@ impl<G: Gate> Edge<G> {
         None
     }
 
-    async fn finish(&self, mut wire: Wire, out: &[u8], keep_alive: bool) -> Option<Wire> {
+    pub(super) async fn finish(
+        &self,
+        mut wire: Wire,
+        out: &[u8],
+        keep_alive: bool,
+    ) -> Option<Wire> {
         // A core that does not read its answer must not hold the connection for ever.
         tokio::time::timeout(self.limits.write, wire.write(out)).await.ok()?.ok()?;
+        self.close_unless(wire, keep_alive).await
+    }
+
+    /// Closes the connection after its last answer.
+    pub(super) async fn close_unless(&self, mut wire: Wire, keep_alive: bool) -> Option<Wire> {
         if !keep_alive {
             // Closing was not the core's wish where we drain: it may have sent more already.
             let may_have_sent = *self.drain.borrow();
@@ -371,37 +377,8 @@ impl<G: Gate> Edge<G> {
         keep_alive.then_some(wire)
     }
 
-    fn keeps_alive(&self, head: &Head) -> bool {
+    pub(super) fn keeps_alive(&self, head: &Head) -> bool {
         head.keep_alive && !*self.drain.borrow()
-    }
-
-    /// Lends the connection to Pingora's proxy for one request.
-    async fn stream(
-        &self,
-        side: Side,
-        wire: Wire,
-        upstream: Arc<Upstream>,
-        (raw, head): (&Bytes, &Head),
-    ) -> Option<Wire> {
-        let Wire { stream, ahead } = wire;
-        let mut lent = Lent::new(stream, head.length);
-        let mut prefix = BytesMut::from(raw.clone());
-        match lent.take_own(ahead) {
-            Ok(own) => prefix.unsplit(own),
-            Err(framing) => {
-                let unread = Unread::Refused(Kind::Framing(framing));
-                return self.refuse(side, lent.into_wire(), unread, true).await;
-            }
-        }
-        let mut session = ServerSession::new_http1(Box::new(lent));
-        session.set_pipelined_prefix(prefix);
-        session.set_connection_user_context(Some(Box::new(upstream)));
-        session.set_read_timeout(Some(self.limits.body));
-        session.set_write_timeout(Some(self.limits.write));
-        let streaming = self.streamed.process_new_http(session, &self.drain);
-        let (stream, _) =
-            tokio::time::timeout(self.limits.streamed, streaming).await.ok()??.consume();
-        stream.into_any().downcast::<Lent>().ok().map(|lent| lent.into_wire())
     }
 }
 
@@ -435,7 +412,7 @@ fn has_body(head: &Head) -> bool {
 }
 
 /// What the core is told about its connection; nothing where that is understood.
-const fn connection(head: &Head, keep_alive: bool) -> Option<&'static str> {
+pub(super) const fn connection(head: &Head, keep_alive: bool) -> Option<&'static str> {
     match (keep_alive, head.is_http11) {
         (false, _) => Some("close"),
         (true, false) => Some("keep-alive"),
