@@ -50,6 +50,7 @@ fn evidence() -> Evidence {
         road: Some(Road::new("road")),
         at: NOW,
         until: NOW.plus(Duration::from_hours(90 * 24)),
+        beside: None,
     }
 }
 

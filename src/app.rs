@@ -7,13 +7,14 @@ pub mod handover;
 mod reload;
 mod running;
 pub mod statement;
+pub mod usage;
 
 pub use clock::Unbelievable;
 pub use reload::ReloadError;
 pub use running::{Running, start, start_on};
 
 use crate::admin::{Admin, Token};
-use crate::config::{ChannelMode, Config, InDoubt, Storage};
+use crate::config::{self, ChannelMode, Config, InDoubt, Storage};
 use crate::message::profile::RouteRule;
 use crate::metrics::{Metrics, MetricsError};
 use crate::provider::{Definition, Provider};
@@ -24,7 +25,10 @@ use crate::proxy::upstream::{
 use crate::proxy::{self, Doors, Limits};
 use crate::route::Candidate;
 use crate::route::budget::Budget;
+use crate::service::afterwards::Sample;
+use crate::service::attempts::Purse;
 use crate::service::health::Watch;
+use crate::service::validity::{Kinds, Sharing, Validity};
 use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
 use crate::store::Store;
@@ -242,7 +246,35 @@ fn service(config: &Config, lasting: &Lasting) -> Result<Service, StartError> {
         entropy: rand::random::<u128>,
         flights: lasting.flights.clone(),
         retries: Budget::new(config.inquiry.retries_percent),
+        validity: Validity {
+            kinds: kinds(&config.evidence.kinds),
+            sources: config
+                .evidence
+                .sources
+                .iter()
+                .map(|(name, of)| (name.clone(), kinds(of)))
+                .collect(),
+        },
+        sharing: Sharing {
+            all: config.evidence.shared,
+            same: config.evidence.same_merchant.clone(),
+        },
+        attempts: config.attempts,
+        purse: Purse::new(config.merchant_cap),
+        observe: Sample { percent: config.observe.sample_percent, cap: config.observe.cap },
     })
+}
+
+const fn kinds(kinds: &config::Kinds) -> Kinds {
+    Kinds {
+        matched: kinds.matched,
+        close_match: kinds.close_match,
+        no_match: kinds.no_match,
+        no_record: kinds.no_record,
+        not_possible: kinds.not_possible,
+        limited: kinds.limited,
+        invalid: kinds.invalid,
+    }
 }
 
 fn routes(config: &Config) -> Result<Vec<Entry>, StartError> {
@@ -374,7 +406,13 @@ fn providers(config: &Config) -> Result<Vec<ProviderEntry>, StartError> {
         let watch =
             Arc::new(Watch::new(settings.concurrency.try_into().unwrap_or(NonZeroUsize::MAX)));
         let prices = settings.prices.clone();
-        entries.push(ProviderEntry { provider: Arc::new(provider), candidate, watch, prices });
+        entries.push(ProviderEntry {
+            provider: Arc::new(provider),
+            candidate,
+            watch,
+            prices,
+            cap: settings.cap,
+        });
     }
     Ok(entries)
 }

@@ -19,7 +19,8 @@ pub use problem::{Problem, Problems, Rendering};
 pub use schema::schema;
 pub use settings::{
     Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence, Holds, Inquiry,
-    Limits, Listen, Passthrough, Patience, Provider, Secret, Storage, Tls, Upstream,
+    Kinds, Limits, Listen, Observe, Passthrough, Patience, Provider, Secret, Storage, Tls,
+    Upstream,
 };
 pub use text::{AdminAddress, InDoubt};
 
@@ -106,6 +107,9 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             holds: modes.holds,
             evidence: modes.evidence,
             inquiry: modes.inquiry,
+            attempts: modes.attempts,
+            merchant_cap: modes.merchant_cap,
+            observe: modes.observe,
         }),
         (_, _, problems) => Err(problems),
     }

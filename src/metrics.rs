@@ -1,5 +1,6 @@
 //! Every metric, as typed events. No method takes text from a message, so no element can become a label.
 
+mod asking;
 mod hearing;
 
 use crate::domain::answer::{Answer, Billable};
@@ -18,6 +19,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 use std::time::Duration;
 
+pub use asking::Combining;
 pub use hearing::Hearing;
 
 /// From 20 µs on: overhead is measured in tens of microseconds, providers in tens of milliseconds.
@@ -76,6 +78,7 @@ pub struct Metrics {
     breaker: IntGaugeVec,
     withheld: IntCounterVec,
     charges: CounterVec,
+    asking: asking::Asking,
     reload: IntGauge,
     clock: Gauge,
 }
@@ -233,6 +236,7 @@ impl Metrics {
                 &["provider"],
             )?,
             charges,
+            asking: asking::Asking::new(&registry)?,
             withheld: counter(
                 "hefu_inquiries_withheld_total",
                 "Providers that were not asked, though they could answer.",

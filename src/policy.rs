@@ -2,12 +2,15 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod facts;
+pub mod package;
 pub mod reason;
 
 use crate::domain::answer::Answer;
 use crate::domain::element::{Element, ElementSet};
+use crate::domain::id::MerchantId;
 use crate::domain::payment::{Mode, Scenario, Standing};
 pub use facts::{Basis, Facts, Verification};
+pub use package::{Package, Wants};
 pub use reason::Reason;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -119,6 +122,8 @@ pub struct ScenarioPolicy {
     pub unavailable: Effect,
     /// The channel's elements are sealed, and nothing was told beside the message.
     pub sealed: Effect,
+    /// Whether what yields an agreement must be confirmed by SMS in a later step, of which the first was permitted here.
+    pub confirmed_by_sms: bool,
 }
 
 /// What policy asks of agreements that debits quote.
@@ -141,6 +146,19 @@ pub struct Policy {
     pub agreements: AgreementPolicy,
     /// What is done with a batch of which a row is refused: the whole is refused, or it leaves with the rows annotated.
     pub refused_rows: Effect,
+    /// What is required of some payments: the first that takes one counts.
+    pub packages: Vec<Package>,
+    /// Where a phone may be settled by combination: nowhere by default.
+    pub combination: Vec<Combination>,
+}
+
+/// Merchants for whom, and scenarios in which, a phone may be settled by combination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Combination {
+    /// The merchants.
+    pub merchants: Vec<MerchantId>,
+    /// The scenarios.
+    pub scenarios: Vec<Scenario>,
 }
 
 impl Default for ScenarioPolicy {
@@ -156,6 +174,7 @@ impl Default for ScenarioPolicy {
             invalid: Effect::Refuse,
             unavailable: Effect::Refuse,
             sealed: Effect::Annotate,
+            confirmed_by_sms: false,
         }
     }
 }
@@ -212,6 +231,8 @@ impl Default for Policy {
                 .collect(),
             agreements: AgreementPolicy::default(),
             refused_rows: Effect::Refuse,
+            packages: Vec::new(),
+            combination: Vec::new(),
         }
     }
 }
@@ -219,19 +240,32 @@ impl Default for Policy {
 /// The elements that a verification of a message asks about: all of the usual four that it carries.
 ///
 /// `None` where those do not hold what policy requires.
-pub fn set_to_verify(
-    policy: &Policy,
-    scenario: Scenario,
-    carried: ElementSet,
-) -> Option<ElementSet> {
+pub fn set_to_verify(policy: &Policy, wants: Wants<'_>, carried: ElementSet) -> Option<ElementSet> {
     const USUAL: ElementSet = ElementSet::EMPTY
         .with(Element::Name)
         .with(Element::IdNumber)
         .with(Element::Pan)
         .with(Element::Phone);
     let set = carried.intersection(USUAL);
-    let required = policy.scenarios.get(&scenario).map_or(USUAL, |settings| settings.required);
+    let package = policy.packages.iter().find(|package| package.takes(wants));
+    let own = policy.scenarios.get(&wants.scenario);
+    let required = package.map(|package| package.required);
+    let required = required.or(own.map(|settings| settings.required)).unwrap_or(USUAL);
     set.is_superset(required).then_some(set)
+}
+
+/// Whether a phone may be settled by combination: for a merchant who is named, in that scenario.
+pub fn combines(policy: &Policy, scenario: Scenario, merchant: Option<&MerchantId>) -> bool {
+    let Some(merchant) = merchant else { return false };
+    policy
+        .combination
+        .iter()
+        .any(|one| one.merchants.contains(merchant) && one.scenarios.contains(&scenario))
+}
+
+/// Whether what yields an agreement in `scenario` must be confirmed by SMS in a later step.
+pub fn confirms_by_sms(policy: &Policy, scenario: Scenario) -> bool {
+    policy.scenarios.get(&scenario).is_some_and(|settings| settings.confirmed_by_sms)
 }
 
 /// Decides. `observe` turns every refusal into an annotation with the same reasons.
@@ -302,11 +336,18 @@ fn judge(policy: &Policy, facts: &Facts) -> (Effect, Vec<Reason>) {
         Basis::Unreadable => (Effect::Refuse, Reason::Unreadable),
         Basis::Sealed => (settings.sealed, Reason::Sealed),
         Basis::Incomplete => (settings.missing, Reason::ElementsMissing),
+        Basis::Unconfirmed => (Effect::Refuse, Reason::Unconfirmed),
+        Basis::ConfirmsUnseen if settings.confirmed_by_sms => {
+            (Effect::Refuse, Reason::FirstStepUnseen)
+        }
         Basis::ConfirmsUnseen => (Effect::Annotate, Reason::FirstStepUnseen),
         Basis::Verified(Verification::Answered(answer)) => {
             (settings.on_answer(answer), Reason::from_answer(answer))
         }
         Basis::Verified(Verification::NotAsked) => (settings.unavailable, Reason::NotAsked),
+        Basis::Verified(Verification::Combined) => (Effect::Permit, Reason::Combined),
+        Basis::Verified(Verification::AttemptsSpent) => (settings.limited, Reason::AttemptsSpent),
+        Basis::Verified(Verification::SpendCapped) => (settings.unavailable, Reason::SpendCapped),
         Basis::Verified(Verification::NobodyCan) => (settings.not_possible, Reason::NobodyCan),
         Basis::Agreement(Standing::Unknown) => {
             (policy.agreements.unknown, Reason::AgreementUnknown)

@@ -1,8 +1,11 @@
 //! Which providers to ask, in which order, and when to stop. Pure: functions of facts and `now`.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod attempts;
 pub mod breaker;
 pub mod budget;
+pub mod combination;
+pub mod spend;
 
 use crate::domain::answer::Answer;
 use crate::domain::element::ElementSet;
@@ -10,6 +13,7 @@ use crate::domain::id::Road;
 use crate::domain::identity::IdType;
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::Scenario;
+use combination::Side;
 use std::num::NonZeroU32;
 
 /// What the plan needs to know of a provider.
@@ -48,6 +52,8 @@ pub struct Wanted<'a> {
     pub bin: Option<&'a str>,
     /// What the message does.
     pub scenario: Scenario,
+    /// Who vouches for them; anybody where absent.
+    pub side: Option<Side>,
     /// The channel's own road.
     pub road: Option<&'a Road>,
     /// Random: who comes first of those that weigh alike.
@@ -67,6 +73,8 @@ pub enum LeftOut {
     Bank,
     /// It is not asked in this scenario.
     Scenario,
+    /// Its registry is on another side.
+    Side,
 }
 
 /// Whom to ask, and why nobody else.
@@ -94,6 +102,8 @@ impl Candidate {
             Some(LeftOut::Bank)
         } else if !takes(&self.scenarios, Some(wanted.scenario)) {
             Some(LeftOut::Scenario)
+        } else if wanted.side.is_some_and(|side| !side.takes(&self.source)) {
+            Some(LeftOut::Side)
         } else {
             None
         }

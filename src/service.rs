@@ -1,10 +1,13 @@
 //! Use cases: judge a message before it is forwarded, settle it with what the channel said. Sees traits, not adapters.
 
 mod admission;
+pub mod afterwards;
 pub mod agreements;
 pub mod annotate;
+pub mod attempts;
 pub mod audit;
 pub mod batch;
+mod combination;
 pub mod explain;
 mod facts;
 pub mod forget;
@@ -14,12 +17,14 @@ pub mod notify;
 mod query;
 pub mod refusal;
 pub mod settle;
+pub mod validity;
 pub mod verify;
 
 use crate::billing::price::Prices;
 use crate::crypto::keys::Keys;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::id::{AgreementId, ChannelName, PaymentId};
+use crate::domain::money::Fen;
 use crate::domain::payment::Standing;
 use crate::message::profile::Profile;
 use crate::metrics::Metrics;
@@ -27,13 +32,17 @@ use crate::policy::Policy;
 use crate::provider::Provider;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::route::Candidate;
+use crate::route::attempts::Limits;
 use crate::route::budget::Budget;
 use crate::store::Store;
 use crate::store::row::RowKey;
+use afterwards::Sample;
+use attempts::Purse;
 use health::Watch;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use validity::{Sharing, Validity};
 use verify::Flights;
 
 /// How far a channel's decisions bind.
@@ -105,6 +114,8 @@ pub struct Entry {
     pub watch: Arc<Watch>,
     /// What it costs.
     pub prices: Prices,
+    /// What it may cost within a day; without bounds where absent.
+    pub cap: Option<Fen>,
 }
 
 impl fmt::Debug for Entry {
@@ -135,6 +146,16 @@ pub struct Service {
     pub flights: Flights,
     /// How often another provider may be asked because one failed.
     pub retries: Budget,
+    /// How often may be asked about one card and one person.
+    pub attempts: Limits,
+    /// What may be spent.
+    pub purse: Purse,
+    /// How long answers may be reused, where that differs.
+    pub validity: Validity,
+    /// By whose messages.
+    pub sharing: Sharing,
+    /// Of what is asked afterwards.
+    pub observe: Sample,
 }
 
 impl fmt::Debug for Service {
@@ -159,6 +180,10 @@ impl Service {
         for entry in &self.providers {
             let stands = entry.watch.stands(self.now());
             self.metrics.set_breaker(entry.provider.name(), stands);
+            if let Some(cap) = entry.cap {
+                let name = entry.provider.name();
+                self.metrics.set_spend_ratio(name, self.purse.ratio(name, cap, self.now()));
+            }
         }
     }
 

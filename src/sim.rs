@@ -49,7 +49,7 @@ mod yeepay;
 mod yop;
 
 pub use self::{
-    audit::{Audit, ChannelAudit, Count},
+    audit::{Audit, ChannelAudit, Count, Tries},
     core::Target,
     leaks::{Leak, LeakScanner},
     notices::Notified,

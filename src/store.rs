@@ -8,6 +8,7 @@ pub mod memory;
 pub mod person;
 pub mod postgres;
 pub mod reading;
+pub mod reserve;
 pub mod row;
 pub mod segment;
 pub mod sqlite;
@@ -26,9 +27,11 @@ use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{Effect, Reason};
 use crate::reconcile::arrival::Step;
 use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
+use crate::route::attempts::{Denied, Heard};
 use crate::store::audit::AuditStore;
 use crate::store::journal::{Journal, OrderKey, StoreLost};
 use crate::store::person::PersonStore;
+use crate::store::reserve::{Attempts, Reservation, Reserved};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -68,6 +71,9 @@ pub struct Evidence {
     pub at: Timestamp,
     /// Until when it may be used.
     pub until: Timestamp,
+    /// What another source vouches for beside it, where a payment was settled by combination. Never kept as evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Box<Evidence>>,
 }
 
 /// Evidence by tuple.
@@ -370,6 +376,9 @@ pub struct OpenInquiry {
     pub provider: ProviderName,
     /// About which elements.
     pub set: ElementSet,
+    /// For what kind of message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<Scenario>,
     /// When.
     pub at: Timestamp,
 }
@@ -390,13 +399,18 @@ pub struct Charge {
 /// Inquiries and their charges.
 #[async_trait]
 pub trait InquiryStore: Send + Sync {
-    /// Keeps an inquiry, durably: it may be sent now.
+    /// Keeps an inquiry with the attempts and the money that it takes, durably, if they are to be had: it may be sent then.
     ///
     /// # Errors
     /// [`StoreLost`]: it must not be sent.
-    async fn open_inquiry(&self, inquiry: OpenInquiry) -> Result<(), StoreLost>;
-    /// Its answer came, or will not.
-    fn close_inquiry(&self, charge: &Charge);
+    async fn open_inquiry(&self, reservation: &Reservation) -> Result<Reserved, StoreLost>;
+    /// Its answer came, or will not: what was reserved for it is settled at `now`.
+    fn close_inquiry(&self, charge: &Charge, of: &Reservation, heard: Heard, now: Timestamp);
+    /// How many more attempts may be made.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    async fn attempts_left(&self, attempts: &Attempts) -> Result<Result<u32, Denied>, StoreLost>;
     /// The inquiries that are open, oldest first: those on the way, and those that a crash left uncertain.
     fn open_inquiries(&self) -> Vec<OpenInquiry>;
 }

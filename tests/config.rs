@@ -453,6 +453,59 @@ fn what_is_wrong_with_other_keys_is_found() {
 }
 
 #[test]
+fn what_is_wrong_about_asking_is_found() {
+    let check = |text: &str, expected: Expect| check(["", text, "", ""], expected);
+    check("attempts = { card_wrong = 2, left_to_others = 1 }", expect!["no problem"]);
+    check(
+        "attempts = { card_wrong = 0, wrong_for = '1s', limited_for = '32d' }",
+        expect![[r#"
+    "#]],
+    );
+    check(
+        "attempts.left_to_others = 3",
+        expect![[r#"
+    "#]],
+    );
+    check(
+        "attempts.card_wrong = 1",
+        expect![[r#"
+    "#]],
+    );
+    check("observe = { sample_percent = 5, fen_per_day = 1000 }", expect!["no problem"]);
+    check(
+        "observe.sample_percent = 5",
+        expect![[r#"
+    "#]],
+    );
+    check(
+        "observe = { sample_percent = 101, fen_per_day = 1000 }",
+        expect![[r#"
+    "#]],
+    );
+    check("[[combination]]\nmerchants = ['A']\nscenarios = ['bind']", expect!["no problem"]);
+    check(
+        "[[combination]]\nmerchants = []\nscenarios = ['refund']\n[[combination]]",
+        expect![[r#"
+    "#]],
+    );
+    check(
+        "[[package]]\nscenario = 'debit'\nrequired = ['pan']\nfrom_fen = 1",
+        expect!["no problem"],
+    );
+    check(
+        "[[package]]\nscenario = 'query'\nrequired = ['cvv2']\n[[package]]",
+        expect![[r#"
+    "#]],
+    );
+    check("evidence = { no_record = '2d', source.police.match = '365d' }", expect!["no problem"]);
+    check(
+        "evidence = { no_match = '2d', source.police.match = '366d', source.bank.mach = '1d' }",
+        expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
 fn what_is_wrong_in_policy_toml_is_found() {
     let check = |text: &str, expected: Expect| check(["", text, "", ""], expected);
     check("mode.acme = 'uninspected'", expect!["no problem"]);
@@ -1019,6 +1072,8 @@ fn the_documented_defaults_are_the_defaults() {
     assert_eq!(config.holds, Holds::default());
     assert_eq!(config.evidence, Evidence::default());
     assert_eq!(config.inquiry, Inquiry::default());
+    assert_eq!(config.attempts, hefu::route::attempts::Limits::default());
+    assert_eq!((config.merchant_cap, config.observe), (None, config::Observe::default()));
     for channel in config.channels.values() {
         assert_eq!(channel.patience, Patience::default());
         assert_eq!(channel.in_doubt, config::InDoubt::default());

@@ -1,8 +1,16 @@
 //! The service with a made-up channel, a scripted provider and a clock in hand: what becomes of one payment after another.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "service/afterwards.rs"]
+mod afterwards;
 #[path = "service/agreements.rs"]
 mod agreements;
+#[path = "service/attempts.rs"]
+mod attempts_spent;
+#[path = "service/brown_outs.rs"]
+mod brown_outs;
+#[path = "service/combination.rs"]
+mod combination;
 #[path = "service/evidence.rs"]
 mod evidence;
 #[path = "service/forget.rs"]
@@ -36,12 +44,16 @@ use hefu::message::extract::Request;
 use hefu::metrics::Metrics;
 use hefu::provider::{Billable, Capability, Inquiry, Provider, Reply, Trouble};
 use hefu::route::Candidate;
+use hefu::route::attempts;
 use hefu::route::budget::Budget;
+use hefu::service::afterwards::Sample;
 use hefu::service::agreements::{ImportError, Told};
+use hefu::service::attempts::Purse;
 use hefu::service::health::Watch;
 use hefu::service::judge::Judged;
 use hefu::service::refusal::Refusal;
 use hefu::service::settle::Reported;
+use hefu::service::validity::{Sharing, Validity};
 use hefu::service::verify::Flights;
 use hefu::service::{Binding, Channel, Entry, Service, Settings};
 use hefu::store::memory::{Limits, MemoryStore};
@@ -58,6 +70,18 @@ const FOUR: ElementSet = ElementSet::EMPTY
     .with(Element::IdNumber)
     .with(Element::Pan)
     .with(Element::Phone);
+
+/// As often as anybody likes.
+const ANY: attempts::Limits = {
+    let most = attempts::Most { per_day: 1_000, wrong: 1_000 };
+    attempts::Limits {
+        card: most,
+        person: most,
+        left_to_others: 0,
+        wrong_for: Duration::ZERO,
+        limited_for: Duration::ZERO,
+    }
+};
 
 /// `person(0)`, as the core tells it beside a message that seals it.
 const TOLD: &str = "name=:5byg5LiJ:, id_number=:MTEwMTA1MTk0OTEyMzEwMDJY:, pan=:NjIwMDAwMDAwMDAwMDAwNQ==:, phone=:MTM4MDAwMDAwMDA=:";
@@ -187,6 +211,7 @@ fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: K
         },
         watch: Arc::new(Watch::new(NonZeroUsize::MAX)),
         prices: Prices::flat(30),
+        cap: None,
     };
     let service = Arc::new(Service {
         policy: config.policy,
@@ -199,6 +224,11 @@ fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: K
         entropy: rand::random::<u128>,
         flights: Flights::default(),
         retries: Budget::new(20),
+        attempts: ANY,
+        purse: Purse::default(),
+        observe: Sample::default(),
+        validity: Validity::default(),
+        sharing: Sharing::default(),
     });
     let channel = Arc::new(Channel { profile, binding });
     World { service, channel, clock, first, second }

@@ -21,5 +21,7 @@ mod lost;
 mod place;
 #[path = "store/power.rs"]
 mod power;
+#[path = "store/reserve.rs"]
+mod reserve;
 #[path = "store/values.rs"]
 mod values;

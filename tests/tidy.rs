@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("route", &["domain"]),
     ("reconcile", &["domain"]),
     ("billing", &["domain"]),
-    ("store", &["crypto", "domain", "policy", "reconcile"]),
+    ("store", &["crypto", "domain", "policy", "reconcile", "route"]),
     ("provider", &["crypto", "domain", "message"]),
     ("metrics", &["domain", "policy", "reconcile", "route"]),
     (

@@ -75,6 +75,8 @@ struct VerificationBody {
     at_ms: u64,
     until_ms: u64,
     asked_now: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    combined_with: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -119,6 +121,10 @@ impl PaymentBody {
                 at_ms: evidence.at.as_millis(),
                 until_ms: evidence.until.as_millis(),
                 asked_now: record.asked_now,
+                combined_with: evidence
+                    .beside
+                    .as_ref()
+                    .map(|beside| beside.witness.as_str().to_owned()),
             }),
             judged_in_us: u64::try_from(record.judged_in.as_micros()).unwrap_or(u64::MAX),
             outcome: record.outcome.as_ref().map(|(outcome, code, arrival)| OutcomeBody {

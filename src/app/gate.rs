@@ -163,7 +163,17 @@ impl Gate for ServiceGate {
             }
         };
         let told = match of {
-            Of::Message(judged) => Ok(fields(self.service.settle(judged, settled).await)),
+            Of::Message(mut judged) => {
+                let later = judged.later();
+                let told = fields(self.service.settle(judged, settled).await);
+                if settled != Settled::NotSent {
+                    for later in later {
+                        let asking = self.service.clone().ask_afterwards(channel.clone(), later);
+                        tokio::spawn(asking);
+                    }
+                }
+                Ok(told)
+            }
             Of::Notification(heard) => {
                 let kept = self.service.heard(heard, settled).await;
                 kept.map(|()| Annotations::new()).map_err(|StoreLost| Withheld)
@@ -265,6 +275,7 @@ fn problem(refusal: &Refusal) -> Problem {
         payment: Some(refusal.payment.to_string()),
         reasons: refusal.reasons.iter().map(|reason| reason.as_str()).collect(),
         elements: refusal.elements.iter().map(Element::as_str).collect(),
+        attempts_left: refusal.attempts_left,
         ways_out: reason.ways_out().to_vec(),
         rows: refusal.rows.iter().map(row).collect(),
         hint: Some(Hint { code: hint.code, en: hint.en, zh: hint.zh }),

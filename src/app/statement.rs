@@ -50,6 +50,33 @@ pub struct Known {
     pub asked: BTreeMap<PaymentId, Asked>,
 }
 
+/// Who reads a store that Hefu may have open.
+pub(super) trait Reader: Send {
+    /// What comes of it.
+    type Yield: Send;
+
+    /// Reads all of it.
+    fn read<B: Backend>(self, backend: &mut B) -> Result<Self::Yield, LoadError<B::Error>>;
+}
+
+/// Has `reader` read the store that is configured.
+pub(super) fn open<R: Reader>(config: &Config, reader: R) -> Result<R::Yield, Failed> {
+    match &config.store {
+        Storage::Memory => Err(Failed::Memory),
+        // Opening it would make it.
+        Storage::File(path) if !path.is_file() => Err(Failed::Missing(path.display().to_string())),
+        Storage::File(path) => Ok(reader.read(&mut sqlite::open(path)?)?),
+        // Its client has a runtime of its own, which must not be driven on a thread of ours.
+        Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
+            let reading = scope.spawn(|| {
+                let mut backend = Postgres::open((**place).clone(), authorities)?;
+                Ok(reader.read(&mut backend)?)
+            });
+            reading.join().unwrap_or(Err(Failed::Panicked))
+        }),
+    }
+}
+
 /// Reads what `month` came to; with each inquiry of `one` provider. `progress` is told of every row.
 ///
 /// # Errors
@@ -61,19 +88,20 @@ pub fn read(
     progress: impl FnMut() + Send,
 ) -> Result<Known, Failed> {
     let known = Known { tally: Tally::new(month), asked: BTreeMap::new() };
-    match &config.store {
-        Storage::Memory => Err(Failed::Memory),
-        // Opening it would make it.
-        Storage::File(path) if !path.is_file() => Err(Failed::Missing(path.display().to_string())),
-        Storage::File(path) => Ok(known.read(&mut sqlite::open(path)?, one, progress)?),
-        // Its client has a runtime of its own, which must not be driven on a thread of ours.
-        Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
-            let reading = scope.spawn(|| {
-                let mut backend = Postgres::open((**place).clone(), authorities)?;
-                Ok(known.read(&mut backend, one, progress)?)
-            });
-            reading.join().unwrap_or(Err(Failed::Panicked))
-        }),
+    open(config, Reading { known, one, progress })
+}
+
+struct Reading<'p, P> {
+    known: Known,
+    one: Option<&'p ProviderName>,
+    progress: P,
+}
+
+impl<P: FnMut() + Send> Reader for Reading<'_, P> {
+    type Yield = Known;
+
+    fn read<B: Backend>(self, backend: &mut B) -> Result<Known, LoadError<B::Error>> {
+        self.known.read(backend, self.one, self.progress)
     }
 }
 
@@ -85,7 +113,7 @@ impl Known {
         mut progress: impl FnMut(),
     ) -> Result<Self, LoadError<B::Error>> {
         let mut asked = |inquiry: OpenInquiry, billable| {
-            let OpenInquiry { id, provider, set, at } = inquiry;
+            let OpenInquiry { id, provider, set, at, scenario: _ } = inquiry;
             let asked = Asked { id, provider, set, at, billable };
             if self.tally.asked(&asked) && one == Some(&asked.provider) {
                 self.asked.insert(id, asked);
@@ -134,6 +162,7 @@ mod tests {
             id: PaymentId::new(at, number),
             provider: ProviderName::new("first"),
             set: ElementSet::EMPTY,
+            scenario: None,
             at,
         };
         let row = |number| Row::new(RowKey::inquiry(open(number).id), None, &open(number)).unwrap();

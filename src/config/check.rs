@@ -1,5 +1,6 @@
 //! The checks: from file structs to checked values, each problem noted on the sheet of its file.
 
+mod asking;
 pub(super) mod channel;
 pub(super) mod codes;
 pub(super) mod deployment;

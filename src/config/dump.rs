@@ -1,10 +1,12 @@
 //! The effective configuration as JSON, for `/config_dump`: keys, tokens and credentials are left out.
 
-use super::settings::{Channel, ChannelMode, Config, Passthrough, Provider, Upstream};
+use super::settings::{Channel, ChannelMode, Config, Kinds, Passthrough, Provider, Upstream};
 use super::text::{AdminAddress, format_word};
 use crate::domain::clock::Timestamp;
+use crate::domain::money::Fen;
 use crate::message::profile::{Message, Profile};
 use crate::policy::{Policy, ScenarioPolicy};
+use crate::route::attempts::Limits;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -38,10 +40,42 @@ impl Config {
             "providers": self.providers.iter().map(|(name, provider)| (name.to_string(), dump_provider(provider))).collect::<Map<_, _>>(),
             "policy": dump_policy(&self.policy),
             "holds": { "expiry": time(self.holds.expiry), "per_hour": self.holds.per_hour },
-            "evidence": { "match": time(self.evidence.matched), "negative": time(self.evidence.negative) },
+            "evidence": { "match": time(self.evidence.matched), "negative": time(self.evidence.negative),
+                "kinds": dump_kinds(&self.evidence.kinds), "shared": self.evidence.shared,
+                "source": self.evidence.sources.iter().map(|(name, kinds)| (name.to_string(), dump_kinds(kinds))).collect::<Map<_, _>>(),
+                "same_merchant": self.evidence.same_merchant.iter().map(|(one, first)| [one.0.to_string(), first.0.to_string()]).collect::<Vec<_>>(),
+            },
             "inquiry": { "deadline": time(self.inquiry.deadline), "batch_deadline": time(self.inquiry.batch_deadline), "retries_percent": self.inquiry.retries_percent },
+            "attempts": dump_attempts(&self.attempts),
+            "spend": { "merchant_fen_per_day": self.merchant_cap.map(Fen::get) },
+            "observe": { "sample_percent": self.observe.sample_percent, "fen_per_day": self.observe.cap.get() },
         })
     }
+}
+
+fn dump_attempts(limits: &Limits) -> Value {
+    let Limits { card, person, left_to_others, wrong_for, limited_for } = limits;
+    json!({
+        "card_per_day": card.per_day, "card_wrong": card.wrong, "person_per_day": person.per_day, "person_wrong": person.wrong,
+        "left_to_others": left_to_others, "wrong_for": time(*wrong_for), "limited_for": time(*limited_for),
+    })
+}
+
+fn dump_kinds(kinds: &Kinds) -> Value {
+    let Kinds { matched, close_match, no_match, no_record, not_possible, limited, invalid } = kinds;
+    let all = [
+        ("match", matched),
+        ("close_match", close_match),
+        ("no_match", no_match),
+        ("no_record", no_record),
+        ("not_possible", not_possible),
+        ("limited", limited),
+        ("invalid", invalid),
+    ];
+    all.into_iter()
+        .filter_map(|(name, set)| Some((name.to_owned(), json!(time((*set)?)))))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 fn time(duration: Duration) -> String {
@@ -116,7 +150,7 @@ fn dump_provider(provider: &Provider) -> Value {
         "credentials": credentials.collect::<Map<_, _>>(), "enabled": provider.enabled, "priority": provider.priority,
         "weight": provider.weight, "bins": provider.bins, "concurrency": provider.concurrency, "per_second": provider.per_second,
         "scenarios": provider.scenarios.iter().map(|scenario| scenario.as_str()).collect::<Vec<_>>(),
-        "prices": provider.prices.to_string(), "timeout": time(provider.timeout),
+        "prices": provider.prices.to_string(), "fen_per_day": provider.cap.map(Fen::get), "timeout": time(provider.timeout),
     })
 }
 
@@ -132,6 +166,14 @@ fn dump_policy(policy: &Policy) -> Value {
             "unknown": agreements.unknown.as_str(), "contradicted": agreements.contradicted.as_str(), "closed": agreements.closed.as_str(),
         },
         "batch": { "refused_rows": policy.refused_rows.as_str() },
+        "package": policy.packages.iter().map(|package| json!({
+            "scenario": package.scenario.as_str(), "from_fen": package.from.map(Fen::get), "required": package.required.to_string(),
+            "merchants": package.merchants.iter().map(|merchant| &*merchant.0).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "combination": policy.combination.iter().map(|one| json!({
+            "merchants": one.merchants.iter().map(|merchant| &*merchant.0).collect::<Vec<_>>(),
+            "scenarios": one.scenarios.iter().map(|scenario| scenario.as_str()).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
     })
 }
 
@@ -140,6 +182,6 @@ fn dump_scenario(settings: &ScenarioPolicy) -> Value {
         "required": settings.required.to_string(), "missing": settings.missing.as_str(), "close_match": settings.close_match.as_str(),
         "no_match": settings.no_match.as_str(), "no_record": settings.no_record.as_str(), "not_possible": settings.not_possible.as_str(),
         "limited": settings.limited.as_str(), "invalid": settings.invalid.as_str(), "unavailable": settings.unavailable.as_str(),
-        "sealed": settings.sealed.as_str(),
+        "sealed": settings.sealed.as_str(), "confirmed_by_sms": settings.confirmed_by_sms,
     })
 }

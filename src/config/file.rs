@@ -2,6 +2,7 @@
 //!
 //! Everything is optional for the deserializer, so that a missing key hides no other mistake; the checks ask for what they need.
 
+pub(super) mod asking;
 pub(super) mod channel;
 pub(super) mod codes;
 
@@ -11,6 +12,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
 use crate::domain::payment::Scenario;
 use crate::policy::Effect;
+use asking::{AttemptsFile, CombinationFile, ObserveFile, PackageFile, SourceFile, SpendFile};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -238,6 +240,8 @@ pub(super) struct ProviderFile {
     pub(super) price_fen: Option<u64>,
     /// What it costs by elements, and by how many there were within the month; instead of `price_fen`.
     pub(super) prices: Option<At<Vec<At<PriceFile>>>>,
+    /// What it may cost within a day of China's calendar; beyond it others are asked.
+    pub(super) fen_per_day: Option<u64>,
     /// How long one inquiry may take.
     pub(super) timeout: Option<Time>,
 }
@@ -289,6 +293,16 @@ pub(super) struct PolicyFile {
     pub(super) evidence: EvidenceFile,
     /// Inquiries.
     pub(super) inquiry: InquiryFile,
+    /// What is required of some payments of a scenario, by merchant and amount.
+    pub(super) package: Vec<At<PackageFile>>,
+    /// Where a phone may be settled by combination; nowhere where absent.
+    pub(super) combination: Vec<At<CombinationFile>>,
+    /// How often may be asked about one card and one person.
+    pub(super) attempts: AttemptsFile,
+    /// What may be spent.
+    pub(super) spend: SpendFile,
+    /// What is asked about payments that are observed.
+    pub(super) observe: ObserveFile,
 }
 
 /// Whether a channel is inspected, and whether decisions bind.
@@ -327,6 +341,8 @@ pub(super) struct ScenarioFile {
     pub(super) unavailable: Option<Text<Effect>>,
     /// Elements sealed to the channel, and nothing told beside the message.
     pub(super) sealed: Option<Text<Effect>>,
+    /// Whether what yields an agreement must be confirmed by SMS in a later step, of which the first was permitted here.
+    pub(super) confirmed_by_sms: Option<bool>,
 }
 
 /// `[agreements]`
@@ -360,6 +376,24 @@ pub(super) struct EvidenceFile {
     pub(super) matched: Option<Time>,
     /// How long any other answer is believed.
     pub(super) negative: Option<Time>,
+    /// `close_match`
+    pub(super) close_match: Option<Time>,
+    /// `no_match`
+    pub(super) no_match: Option<Time>,
+    /// `no_record`
+    pub(super) no_record: Option<Time>,
+    /// `not_possible`
+    pub(super) not_possible: Option<Time>,
+    /// `limited`
+    pub(super) limited: Option<Time>,
+    /// `invalid`
+    pub(super) invalid: Option<Time>,
+    /// By the source of the answer, as definitions of providers name it: `police`; `operator` is `operator:cmcc` too.
+    pub(super) source: BTreeMap<At<String>, SourceFile>,
+    /// Whether a message of one merchant may use what is known by those of others.
+    pub(super) shared: bool,
+    /// Numbers of one and the same merchant, which may have one at every channel.
+    pub(super) same_merchant: Vec<Vec<String>>,
 }
 
 /// `[inquiry]`

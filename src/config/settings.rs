@@ -4,11 +4,13 @@ use super::text::{AdminAddress, InDoubt};
 use crate::billing::price::Prices;
 use crate::crypto::keys::Keys;
 use crate::domain::element::ElementSet;
-use crate::domain::id::{ChannelName, ProviderName};
+use crate::domain::id::{ChannelName, MerchantId, ProviderName};
 use crate::domain::keep::Keep;
+use crate::domain::money::Fen;
 use crate::domain::payment::Scenario;
 use crate::message::profile::Profile;
 use crate::policy::Policy;
+use crate::route::attempts;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 use std::collections::BTreeMap;
@@ -49,6 +51,12 @@ pub struct Config {
     pub evidence: Evidence,
     /// Inquiries.
     pub inquiry: Inquiry,
+    /// How often may be asked about one card and one person.
+    pub attempts: attempts::Limits,
+    /// What may be spent for one merchant within a day; without bounds where absent.
+    pub merchant_cap: Option<Fen>,
+    /// What is asked about payments that are observed.
+    pub observe: Observe,
 }
 
 impl Config {
@@ -317,6 +325,8 @@ pub struct Provider {
     pub per_second: Option<NonZeroU32>,
     /// What billable inquiries cost.
     pub prices: Prices,
+    /// What it may cost within a day; without bounds where absent.
+    pub cap: Option<Fen>,
     /// How long one inquiry may take.
     pub timeout: Duration,
 }
@@ -343,11 +353,45 @@ pub struct Evidence {
     pub matched: Duration,
     /// Any other answer that says something of the tuple.
     pub negative: Duration,
+    /// By what was answered, where it differs.
+    pub kinds: Kinds,
+    /// By the source of the answer, where it differs.
+    pub sources: BTreeMap<Box<str>, Kinds>,
+    /// Whether a message of one merchant may use what is known by those of others.
+    pub shared: bool,
+    /// Numbers of one and the same merchant, each with the first of them.
+    pub same_merchant: BTreeMap<MerchantId, MerchantId>,
+}
+
+/// How long each kind of answer is believed, where that is set for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds {
+    /// `match`
+    pub matched: Option<Duration>,
+    /// `close_match`
+    pub close_match: Option<Duration>,
+    /// `no_match`
+    pub no_match: Option<Duration>,
+    /// `no_record`
+    pub no_record: Option<Duration>,
+    /// `not_possible`
+    pub not_possible: Option<Duration>,
+    /// `limited`
+    pub limited: Option<Duration>,
+    /// `invalid`
+    pub invalid: Option<Duration>,
 }
 
 impl Default for Evidence {
     fn default() -> Self {
-        Self { matched: Duration::from_hours(90 * 24), negative: Duration::from_mins(15) }
+        Self {
+            matched: Duration::from_hours(90 * 24),
+            negative: Duration::from_mins(15),
+            kinds: Kinds::default(),
+            sources: BTreeMap::new(),
+            shared: false,
+            same_merchant: BTreeMap::new(),
+        }
     }
 }
 
@@ -370,6 +414,15 @@ impl Default for Inquiry {
             retries_percent: 20,
         }
     }
+}
+
+/// What is asked about payments that are observed: nothing by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observe {
+    /// Of how many of a hundred.
+    pub sample_percent: u32,
+    /// What may be spent on them within a day.
+    pub cap: Fen,
 }
 
 /// The elements that policy can ask for.

@@ -4,7 +4,7 @@
 //! requirement 3.5.1.1) and covers the whole tuple.
 
 use crate::domain::element::{Element, ElementSet, Elements};
-use crate::domain::id::{Fingerprint, KeyId};
+use crate::domain::id::{Fingerprint, KeyId, MerchantId};
 use crate::domain::pan::Pan;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -48,6 +48,16 @@ impl Fingerprinter {
     ///
     /// The set is part of what is hashed, so that a tuple of three never equals a tuple of four.
     pub fn tuple(&self, elements: &Elements, set: ElementSet) -> Option<Fingerprint> {
+        self.tuple_of(None, elements, set)
+    }
+
+    /// As [`Self::tuple`], for messages of `merchant` alone where one is given.
+    pub fn tuple_of(
+        &self,
+        merchant: Option<&MerchantId>,
+        elements: &Elements,
+        set: ElementSet,
+    ) -> Option<Fingerprint> {
         let mut mac = self.keyed.clone();
         mac.update(b"tuple");
         for element in set.iter() {
@@ -70,6 +80,10 @@ impl Fingerprinter {
             for part in [element.as_str(), qualifier, value] {
                 update(&mut mac, part.as_bytes());
             }
+        }
+        if let Some(merchant) = merchant {
+            update(&mut mac, b"merchant");
+            update(&mut mac, merchant.0.as_bytes());
         }
         Some(self.finish(mac))
     }

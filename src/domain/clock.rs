@@ -25,6 +25,11 @@ impl Timestamp {
         self.0 / 1000
     }
 
+    /// The day of China's calendar that it falls on, counted from 1970-01-01; China has had no summer time since 1991.
+    pub const fn china_day(self) -> u64 {
+        self.0.saturating_add(8 * 3_600_000) / 86_400_000
+    }
+
     /// This instant later by `duration`; the far end of time where that would overflow.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {

@@ -8,8 +8,14 @@ use crate::domain::payment::{Mode, Scenario, Standing};
 pub enum Verification {
     /// Fresh evidence, or a provider's answer now.
     Answered(Answer),
+    /// All did not match, and each part did, as two sources say: the phone is settled by combination.
+    Combined,
     /// No evidence, and nobody was asked (observe, or the store is lost).
     NotAsked,
+    /// The card or the person was asked about as often as may be.
+    AttemptsSpent,
+    /// What may be spent within the day is spent.
+    SpendCapped,
     /// No configured provider can answer this element set for this kind of card and document.
     NobodyCan,
 }
@@ -29,6 +35,8 @@ pub enum Basis {
     Sealed,
     /// It lacks elements that policy requires.
     Incomplete,
+    /// A bind in one step, where policy requires one that is confirmed by SMS.
+    Unconfirmed,
     /// It carries elements.
     Verified(Verification),
     /// It quotes an agreement.

@@ -30,10 +30,14 @@ pub enum Reason {
     NotPossible,
     /// Asked too often.
     Limited,
+    /// The card or the person was asked about as often as may be, lest it be locked.
+    AttemptsSpent,
     /// The provider refused an element's format.
     Invalid,
     /// No provider answered in time.
     Unavailable,
+    /// What may be spent on inquiries today is spent.
+    SpendCapped,
     /// Nobody was asked.
     NotAsked,
     /// No provider is configured for these elements.
@@ -46,6 +50,10 @@ pub enum Reason {
     AgreementClosed,
     /// The first step of the bind was not seen.
     FirstStepUnseen,
+    /// It is not confirmed by SMS in a later step, which policy requires.
+    Unconfirmed,
+    /// The bank vouches for the card and the operator for the phone, though together they do not match.
+    Combined,
     /// The elements were told beside the message.
     Asserted,
     /// Another row of the same batch is refused, and policy refuses such a batch whole.
@@ -69,7 +77,7 @@ pub struct Hint {
 
 impl Reason {
     /// Every reason, in order of precedence.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::Held,
         Self::Ambiguous,
         Self::Unreadable,
@@ -81,14 +89,18 @@ impl Reason {
         Self::NoRecord,
         Self::NotPossible,
         Self::Limited,
+        Self::AttemptsSpent,
         Self::Invalid,
         Self::Unavailable,
+        Self::SpendCapped,
         Self::NotAsked,
         Self::NobodyCan,
         Self::AgreementUnknown,
         Self::AgreementContradicted,
         Self::AgreementClosed,
         Self::FirstStepUnseen,
+        Self::Unconfirmed,
+        Self::Combined,
         Self::Asserted,
         Self::BatchRefused,
         Self::AlreadySent,
@@ -122,14 +134,18 @@ impl Reason {
             Self::NoRecord => "no_record",
             Self::NotPossible => "not_possible",
             Self::Limited => "limited",
+            Self::AttemptsSpent => "attempts_spent",
             Self::Invalid => "invalid",
             Self::Unavailable => "unavailable",
+            Self::SpendCapped => "spend_capped",
             Self::NotAsked => "not_asked",
             Self::NobodyCan => "nobody_can",
             Self::AgreementUnknown => "agreement_unknown",
             Self::AgreementContradicted => "agreement_contradicted",
             Self::AgreementClosed => "agreement_closed",
             Self::FirstStepUnseen => "first_step_unseen",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Combined => "combined",
             Self::Asserted => "asserted",
             Self::BatchRefused => "batch_refused",
             Self::AlreadySent => "already_sent",
@@ -143,7 +159,11 @@ impl Reason {
         match self {
             Self::Ambiguous | Self::Unreadable => 422,
             Self::AlreadySent => 409,
-            Self::Unavailable | Self::NotAsked | Self::Limited | Self::StoreLost => 503,
+            Self::Unavailable
+            | Self::SpendCapped
+            | Self::NotAsked
+            | Self::Limited
+            | Self::StoreLost => 503,
             Self::Held
             | Self::Unlisted
             | Self::Sealed
@@ -152,12 +172,15 @@ impl Reason {
             | Self::CloseMatch
             | Self::NoRecord
             | Self::NotPossible
+            | Self::AttemptsSpent
             | Self::Invalid
             | Self::NobodyCan
             | Self::AgreementUnknown
             | Self::AgreementContradicted
             | Self::AgreementClosed
             | Self::FirstStepUnseen
+            | Self::Unconfirmed
+            | Self::Combined
             | Self::Asserted
             | Self::BatchRefused => 403,
         }
@@ -178,12 +201,16 @@ impl Reason {
             Self::NotPossible => "The card cannot be verified",
             Self::Limited => "Verified too often",
             Self::Invalid => "An element has a wrong format",
+            Self::AttemptsSpent => "No attempts are left",
             Self::Unavailable | Self::NotAsked => "Cannot be verified now",
+            Self::SpendCapped => "Today's spend cap is reached",
             Self::NobodyCan => "No provider verifies these elements",
             Self::AgreementUnknown => "The agreement is unknown",
             Self::AgreementContradicted => "The agreement's elements were contradicted",
             Self::AgreementClosed => "The agreement is closed",
             Self::FirstStepUnseen => "The first step of the bind was not seen",
+            Self::Unconfirmed => "The bind is not confirmed by SMS",
+            Self::Combined => "The phone is vouched for by its operator",
             Self::Asserted => "The elements were told beside the message",
             Self::BatchRefused => "Another row of the batch is refused",
             Self::AlreadySent => "The order may have been sent before: query it",
@@ -195,9 +222,19 @@ impl Reason {
     pub const fn ways_out(self) -> &'static [&'static str] {
         match self {
             Self::Held | Self::AgreementContradicted => &["rebind", "verify", "release"],
-            Self::NoMatch | Self::CloseMatch | Self::NoRecord => &["rebind", "verify"],
-            Self::AgreementClosed | Self::AgreementUnknown | Self::FirstStepUnseen => &["rebind"],
-            Self::Limited | Self::Unavailable | Self::NotAsked | Self::StoreLost => &["retry"],
+            Self::NoMatch | Self::CloseMatch | Self::NoRecord | Self::Combined => {
+                &["rebind", "verify"]
+            }
+            Self::AgreementClosed
+            | Self::AgreementUnknown
+            | Self::FirstStepUnseen
+            | Self::Unconfirmed => &["rebind"],
+            Self::Limited
+            | Self::Unavailable
+            | Self::SpendCapped
+            | Self::NotAsked
+            | Self::StoreLost => &["retry"],
+            Self::AttemptsSpent => &["retry_tomorrow"],
             Self::AlreadySent => &["query"],
             Self::Sealed | Self::Asserted => &["tell_elements"],
             Self::BatchRefused => &["send_without_refused_rows"],
@@ -214,7 +251,11 @@ impl Reason {
     /// What to tell whoever was refused.
     pub const fn hint(self) -> Hint {
         let (code, en, zh) = match self {
-            Self::NoMatch | Self::CloseMatch | Self::Held | Self::AgreementContradicted => (
+            Self::NoMatch
+            | Self::CloseMatch
+            | Self::Combined
+            | Self::Held
+            | Self::AgreementContradicted => (
                 "use_bank_reserved_phone",
                 "Use the phone number reserved with the bank, or bind the card again.",
                 "请使用银行预留手机号，或重新绑卡。",
@@ -222,12 +263,12 @@ impl Reason {
             Self::NoRecord | Self::NotPossible | Self::NobodyCan => {
                 ("use_another_card", "Use another card.", "请更换银行卡。")
             }
-            Self::Limited => (
+            Self::Limited | Self::AttemptsSpent => (
                 "try_tomorrow",
                 "Too many attempts; try again tomorrow.",
                 "验证次数过多，请明日再试。",
             ),
-            Self::Unavailable | Self::NotAsked | Self::StoreLost => {
+            Self::Unavailable | Self::SpendCapped | Self::NotAsked | Self::StoreLost => {
                 ("try_later", "Try again later.", "请稍后再试。")
             }
             Self::AlreadySent => (
@@ -235,9 +276,10 @@ impl Reason {
                 "The payment may be under way already; its result must be queried.",
                 "该笔交易可能已提交，请先查询结果。",
             ),
-            Self::AgreementUnknown | Self::AgreementClosed | Self::FirstStepUnseen => {
-                ("bind_again", "Bind the card again.", "请重新绑卡。")
-            }
+            Self::AgreementUnknown
+            | Self::AgreementClosed
+            | Self::FirstStepUnseen
+            | Self::Unconfirmed => ("bind_again", "Bind the card again.", "请重新绑卡。"),
             Self::ElementsMissing | Self::Invalid => {
                 ("complete_elements", "Complete or correct the details.", "请补充或更正信息。")
             }

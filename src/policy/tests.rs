@@ -130,7 +130,7 @@ fn a_set_is_verified_whole_or_not_at_all() {
     };
     let check = |scenario, carried: &[&str], expected: Option<&[&str]>| {
         assert_eq!(
-            set_to_verify(&policy, scenario, set(carried)),
+            set_to_verify(&policy, Wants { scenario, merchant: None, amount: None }, set(carried)),
             expected.map(set),
             "{carried:?}"
         );

@@ -27,6 +27,7 @@ fn candidate(road: &str, priority: u32, weight: u32) -> Candidate {
 }
 
 const WANTED: Wanted<'_> = Wanted {
+    side: None,
     set: ElementSet::EMPTY,
     kind: Some(AccountKind::Debit),
     id_type: Some(IdType::ResidentId),

@@ -103,14 +103,16 @@ impl Service {
         };
         let set = elements.set();
         let whole = set.contains(Element::Pan) && set != ElementSet::EMPTY.with(Element::Pan);
+        let merchant = given(&told.merchant).map(|text| MerchantId(text.into()));
+        let scope = self.sharing.scope(merchant.as_ref());
         let agreement = Agreement {
-            merchant: given(&told.merchant).map(|text| MerchantId(text.into())),
             tuple: self
                 .keys
                 .current
-                .tuple(&elements, set)
+                .tuple_of(scope, &elements, set)
                 .filter(|_| whole)
                 .map(|tuple| (tuple, set)),
+            merchant: merchant.clone(),
             card: elements.pan.as_ref().map(|pan| self.keys.current.card(pan)),
             other_cards: Vec::new(),
             person: self.keys.current.person(&elements),

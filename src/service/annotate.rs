@@ -26,7 +26,9 @@ pub(crate) fn judged(pending: &Pending) -> Annotations {
     let mut annotations =
         vec![("hefu-payment", quoted(&record.payment.to_string())), ("hefu-decision", decision)];
     if let Some(evidence) = &record.verified {
-        annotations.push(("hefu-verification", verification(evidence, pending)));
+        let both = std::iter::once(evidence).chain(evidence.beside.as_deref());
+        let both: Vec<_> = both.map(|evidence| verification(evidence, pending)).collect();
+        annotations.push(("hefu-verification", both.join(", ")));
     }
     annotations
 }

@@ -141,6 +141,7 @@ fn refusal(id: PaymentId, drafts: &[Draft], decided: Vec<(Effect, Vec<Reason>)>)
         status: status.min().unwrap_or(403),
         reasons,
         elements: rows.iter().fold(ElementSet::EMPTY, |all, row| all.union(row.elements)),
+        attempts_left: None,
         detail: None,
         rows,
     }

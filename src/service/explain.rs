@@ -40,6 +40,11 @@ pub fn story(record: &Record) -> Story {
         let (answer, who) = (evidence.answer.as_str(), evidence.witness.as_str());
         let _ = write!(en, " Verification by `{who}` of {}: {answer}.", evidence.elements);
         let _ = write!(zh, "鉴权渠道 {who} 的结果：{answer}。");
+        if let Some(beside) = &evidence.beside {
+            let (who, set) = (beside.witness.as_str(), beside.elements);
+            let _ = write!(en, " Combined with that by `{who}` of {set}.");
+            let _ = write!(zh, "手机号由 {who} 组合认证。");
+        }
     }
     if let Some((outcome, code, _)) = &record.outcome {
         let code = code.as_deref().unwrap_or("-");

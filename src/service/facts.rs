@@ -7,7 +7,7 @@ use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId,
 use crate::domain::payment::{Mode, Scenario, Standing};
 use crate::message::extract::Part;
 use crate::message::profile::Message;
-use crate::policy::{self, Basis, Verification};
+use crate::policy::{self, Basis, Verification, Wants};
 use crate::reconcile::hold::HoldKey;
 use crate::service::judge::Judging;
 use crate::service::verify::{About, Gathered, Question};
@@ -106,6 +106,9 @@ impl Service {
                 None => (Basis::ConfirmsUnseen, known),
             };
         }
+        if message.yields.is_some() && policy::confirms_by_sms(&self.policy, payment.scenario) {
+            return (Basis::Unconfirmed, known);
+        }
         let basis = self.verification(judging, part, &mut known).await;
         (basis, known)
     }
@@ -130,6 +133,7 @@ impl Service {
         let question = Question {
             channel,
             scenario: payment.scenario,
+            merchant: known.merchant.as_ref(),
             elements: &payment.elements,
             set,
             about: About {
@@ -137,7 +141,9 @@ impl Service {
                 others: known.others.iter().map(|other| other.tuple).collect(),
                 person: known.person,
             },
+            side: None,
             may_ask: mode == Mode::Enforce && !stopped,
+            observed: false,
             deadline,
         };
         let asked = Instant::now();
@@ -145,12 +151,21 @@ impl Service {
         known.waited = asked.elapsed();
         match gathered {
             Gathered::Evidence { evidence, asked_now } => {
-                let answer = evidence.answer;
                 known.asked_now = asked_now;
+                if let Answer::NoMatch(_) = evidence.answer
+                    && let Some(both) = self.combined(&question, payment, &evidence).await
+                {
+                    known.waited = asked.elapsed();
+                    known.verified = Some(both);
+                    return Basis::Verified(Verification::Combined);
+                }
+                let answer = evidence.answer;
                 known.verified = Some(evidence);
                 Basis::Verified(Verification::Answered(answer))
             }
             Gathered::NoAnswer => Basis::Verified(Verification::Answered(Answer::Unavailable)),
+            Gathered::AttemptsSpent => Basis::Verified(Verification::AttemptsSpent),
+            Gathered::SpendCapped => Basis::Verified(Verification::SpendCapped),
             Gathered::NobodyCan => Basis::Verified(Verification::NobodyCan),
             Gathered::NotAsked => Basis::Verified(Verification::NotAsked),
         }
@@ -164,10 +179,17 @@ impl Service {
             let checked = payment.checks.difference(payment.asserted);
             Some(checked).filter(|set| !set.is_empty() && !set.meets(ElementSet::SECRET))
         } else {
-            policy::set_to_verify(&self.policy, payment.scenario, carried)
+            let wants = Wants {
+                scenario: payment.scenario,
+                merchant: payment.merchant.as_ref(),
+                amount: payment.amount,
+            };
+            policy::set_to_verify(&self.policy, wants, carried)
         };
         let pan = payment.elements.pan.as_ref();
-        let under = |key: &Fingerprinter| Some((key.tuple(&payment.elements, set?)?, set?));
+        let scope = self.sharing.scope(payment.merchant.as_ref());
+        let under =
+            |key: &Fingerprinter| Some((key.tuple_of(scope, &payment.elements, set?)?, set?));
         let key = &self.keys.current;
         let mut known = Known {
             merchant: payment.merchant.clone(),

@@ -11,6 +11,7 @@ use crate::message::node::ReadError;
 use crate::message::profile::Message;
 use crate::policy::{self, Basis, Decision, Effect, Facts, Permit, Reason, Verification};
 use crate::service::admission::Withheld;
+use crate::service::afterwards::Later;
 use crate::service::batch::Batch;
 use crate::service::facts::{self, Known};
 use crate::service::refusal::Refusal;
@@ -63,6 +64,8 @@ pub struct Pending {
     pub(crate) undoes: Option<OrderId>,
     /// What names its row, where it is one of a batch.
     pub(crate) row: Option<String>,
+    /// What is asked once it is over.
+    pub(crate) later: Option<Box<Later>>,
 }
 
 /// What was decided, and why.
@@ -91,6 +94,7 @@ pub(crate) struct Draft {
     unread: Option<(u16, String)>,
     /// What names its row, where it is one of a batch.
     row: Option<String>,
+    later: Option<Box<Later>>,
     /// That batch, and the row's number, from 1.
     pub(crate) row_of: Option<(PaymentId, usize)>,
 }
@@ -165,8 +169,10 @@ impl Service {
         let Judging { channel, message, mode, begun, .. } = judging;
         let (basis, known) = self.facts(judging, &part).await;
         let payment = &part.payment;
+        let id = self.new_id(at);
+        let later = self.sampled(mode, basis, &known, (id, payment));
         Draft {
-            payment: self.new_id(at),
+            payment: id,
             at,
             begun,
             message: position(&channel.profile.messages, message),
@@ -178,6 +184,7 @@ impl Service {
             asserted: !known.asserted.is_empty() && payment.scenario.is_verified(),
             checks: facts::checks(message, payment.checks, &known),
             agreement: part.payment.agreement.filter(|_| !known.foreign),
+            later,
             invalid: part.invalid.iter().map(|invalid| invalid.element()).collect(),
             known,
             unread: None,
@@ -223,6 +230,7 @@ impl Service {
             invalid: ElementSet::EMPTY,
             unread: Some((status, error.to_string())),
             row: None,
+            later: None,
             row_of: None,
         }
     }
@@ -254,6 +262,7 @@ impl Service {
                 self.record(channel, &draft, (Effect::Refuse, reasons.clone()));
                 let first = reasons.first().map_or(403, |reason| reason.status());
                 let elements = draft.at_fault();
+                let attempts_left = self.attempts_left(&draft.known, &reasons).await;
                 let (status, detail) =
                     draft.unread.map_or((first, None), |(status, text)| (status, Some(text)));
                 Err(Withheld::Refused(Box::new(Refusal {
@@ -261,6 +270,7 @@ impl Service {
                     status,
                     reasons,
                     elements,
+                    attempts_left,
                     detail,
                     rows: Vec::new(),
                 })))
@@ -313,6 +323,7 @@ impl Service {
             remember: draft.remember,
             undoes: draft.undoes,
             row: draft.row,
+            later: draft.later,
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct Refusal {
     pub reasons: Vec<Reason>,
     /// The elements at fault, where they are known.
     pub elements: ElementSet,
+    /// How many more attempts there are to verify these elements' card and person, where that is what matters.
+    pub attempts_left: Option<u32>,
     /// What is wrong with the message, where it cannot be read: a path of the profile, never a value.
     pub detail: Option<String>,
     /// The refused rows, where it is a batch.

@@ -137,6 +137,9 @@ impl Service {
         };
         if let Some(mismatch) = mismatch {
             self.metrics.on_mismatch(name, blamed(record, mismatch), mismatch);
+            if record.verified.as_ref().is_some_and(|evidence| evidence.beside.is_some()) {
+                self.metrics.on_combined_mismatch(name, mismatch.kind);
+            }
         }
         match step {
             Step::Nothing | Step::Noted | Step::Confirmed => (),
@@ -276,6 +279,7 @@ impl Service {
             road: pending.channel.profile.road.clone(),
             at: record.at,
             until: record.at.plus(self.settings.match_valid_for),
+            beside: None,
         });
         let verified = matched.or(checked);
         let bind = Agreement {
@@ -327,6 +331,7 @@ impl Service {
                 road: channel.profile.road.clone(),
                 at: record.at,
                 until: record.at.plus(valid_for),
+                beside: None,
             },
         );
     }
@@ -387,7 +392,7 @@ impl Service {
 }
 
 /// How the halves differ, where they do.
-fn compare(record: &Record, outcome: Outcome) -> Option<Mismatch> {
+pub(crate) fn compare(record: &Record, outcome: Outcome) -> Option<Mismatch> {
     if !record.scenario.is_verified() {
         return None;
     }

@@ -3,16 +3,20 @@
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{ElementSet, Elements};
-use crate::domain::id::Fingerprint;
+use crate::domain::id::{Fingerprint, MerchantId};
 use crate::domain::identity::IdNumber;
 use crate::domain::pan::Pan;
 use crate::domain::payment::Scenario;
 use crate::metrics::EvidenceUse;
 use crate::provider::{Inquiry, Reply, Trouble};
 use crate::reconcile::hold::{Hold, HoldKey};
+use crate::route::combination::Side;
 use crate::route::{self, Next, Plan, Wanted};
+use crate::service::attempts;
 use crate::service::health::{Turn, Withheld};
 use crate::service::{Channel, Entry, Service};
+use crate::store::journal::StoreLost;
+use crate::store::reserve::{Of, Reserved};
 use crate::store::row::RowKey;
 use crate::store::{Charge, Evidence, OpenInquiry, Witness};
 use dashmap::DashMap;
@@ -36,6 +40,10 @@ pub enum Gathered {
     },
     /// Nobody answered in time.
     NoAnswer,
+    /// The card or the person was asked about as often as may be.
+    AttemptsSpent,
+    /// What may be spent within the day is spent.
+    SpendCapped,
     /// No configured provider can answer this set for this kind of account and document.
     NobodyCan,
     /// There is none, and the mode forbids asking.
@@ -67,14 +75,20 @@ pub struct Question<'a> {
     pub channel: &'a Channel,
     /// What the message does.
     pub scenario: Scenario,
+    /// The core's merchant.
+    pub merchant: Option<&'a MerchantId>,
     /// Its elements.
     pub elements: &'a Elements,
     /// Which of them are to be verified.
     pub set: ElementSet,
     /// Their fingerprints.
     pub about: About,
+    /// Who is to vouch for them; anybody where absent.
+    pub side: Option<Side>,
     /// Whether providers may be asked.
     pub may_ask: bool,
+    /// Whether it is asked about a payment that was forwarded anyway.
+    pub observed: bool,
     /// Until when an answer is waited for; after it nobody is asked.
     pub deadline: Instant,
 }
@@ -123,6 +137,7 @@ impl Service {
             id_type: elements.id_number.as_ref().map(IdNumber::kind),
             bin: elements.pan.as_ref().map(Pan::bin),
             scenario: question.scenario,
+            side: question.side,
             road: question.channel.profile.road.as_ref(),
             draw: self.draw(),
         };
@@ -175,9 +190,15 @@ impl Service {
             set: question.set,
         };
         let (service, about) = (self.clone(), question.about.clone());
+        let whose = Whose {
+            of: self.asked_about(&inquiry.elements),
+            merchant: question.merchant.map(|merchant| self.sharing.owner(merchant).clone()),
+            scenario: question.scenario,
+            observed: question.observed,
+        };
         tokio::spawn(async move {
             // No deadline here: each provider has its own, and an answer that is paid for is kept however late it comes.
-            let gathered = service.ask(&plan, &inquiry).await;
+            let gathered = service.ask(&plan, &inquiry, &whose).await;
             if let Gathered::Evidence { evidence, .. } = &gathered {
                 // What another process was told meanwhile is the newer word too.
                 service.fetch(RowKey::evidence(&about.tuple)).await;
@@ -193,10 +214,9 @@ impl Service {
     }
 
     /// Asks providers in turn until one has learned something; the most telling answer counts.
-    async fn ask(&self, plan: &Plan, inquiry: &Inquiry) -> Gathered {
+    async fn ask(&self, plan: &Plan, inquiry: &Inquiry, whose: &Whose) -> Gathered {
         let mut best: Option<Evidence> = None;
-        // As long as none of them takes such a question at all.
-        let mut nobody_can = true;
+        let mut short = Short::NobodyCan;
         // Whether the one before learned nothing, and whose word is known.
         let (mut failed, mut heard) = (false, Vec::<Box<str>>::new());
         let deadline = Instant::now() + self.settings.inquiry_deadline;
@@ -206,26 +226,32 @@ impl Service {
                 continue;
             }
             if Instant::now() >= deadline {
-                nobody_can = false;
+                short = Short::Unanswered;
                 break;
             }
             let turn = match self.turn(entry, failed) {
                 Ok(turn) => turn,
                 Err(why) => {
-                    nobody_can = false;
+                    short = Short::Unanswered;
                     self.metrics.on_withheld(entry.provider.name(), why.as_str());
                     continue;
                 }
             };
-            let Some(Asked { reply, at }) = self.put(entry, turn, inquiry).await else {
-                nobody_can = false;
-                break;
+            let Asked { reply, at } = match self.put(entry, turn, inquiry, whose).await {
+                Put::Asked(asked) => asked,
+                Put::Short(why) => {
+                    short = short.max(why);
+                    continue;
+                }
+                Put::Lost => {
+                    short = Short::Unanswered;
+                    break;
+                }
             };
-            let cannot = matches!(reply.trouble, Some(Trouble::NotAsked | Trouble::Unwritable));
-            nobody_can &= cannot;
-            if cannot {
+            if matches!(reply.trouble, Some(Trouble::NotAsked | Trouble::Unwritable)) {
                 continue;
             }
+            short = Short::Unanswered;
             if reply.trouble == Some(Trouble::Rate) {
                 self.metrics.on_withheld(entry.provider.name(), Withheld::Rate.as_str());
                 continue;
@@ -253,8 +279,7 @@ impl Service {
         }
         match best {
             Some(evidence) => Gathered::Evidence { evidence, asked_now: true },
-            None if nobody_can => Gathered::NobodyCan,
-            None => Gathered::NoAnswer,
+            None => short.into(),
         }
     }
 
@@ -267,26 +292,45 @@ impl Service {
         Ok(turn)
     }
 
-    /// Puts one question to one provider: durable before it is sent, and a charge afterwards. Nothing where it cannot be kept.
-    async fn put(&self, entry: &Entry, turn: Turn<'_>, inquiry: &Inquiry) -> Option<Asked> {
+    /// Puts one question to one provider: durable before it is sent with the attempts and the money that it takes, and a charge
+    /// afterwards.
+    async fn put(&self, entry: &Entry, turn: Turn<'_>, inquiry: &Inquiry, whose: &Whose) -> Put {
         let provider = &entry.provider;
         let (sent, at) = (Instant::now(), self.now());
         // Each may be billed, so each is one.
         let inquiry = &Inquiry { id: self.new_id(at), ..inquiry.clone() };
-        let open =
-            OpenInquiry { id: inquiry.id, provider: provider.name().clone(), set: inquiry.set, at };
-        if self.store.open_inquiry(open.clone()).await.is_err() {
-            tracing::error!("nobody is asked: the store cannot be written");
-            return None;
+        let open = OpenInquiry {
+            id: inquiry.id,
+            provider: provider.name().clone(),
+            set: inquiry.set,
+            scenario: Some(whose.scenario),
+            at,
+        };
+        let reservation = self.reservation(entry, open.clone(), whose.clone());
+        match self.store.open_inquiry(&reservation).await {
+            Ok(Reserved::Yes(accounts)) => self.spent(&reservation, &accounts),
+            Ok(Reserved::Denied(denied)) => {
+                self.metrics.on_denied(denied);
+                return Put::Short(Short::Denied);
+            }
+            Ok(Reserved::Capped(account)) => {
+                self.metrics.on_withheld(provider.name(), account.as_str());
+                return Put::Short(Short::Capped);
+            }
+            Err(StoreLost) => {
+                tracing::error!("nobody is asked: the store cannot be written");
+                return Put::Lost;
+            }
         }
         let reply = provider.ask(inquiry, at).await;
         turn.heard(&reply, self.now());
+        let heard = attempts::heard(&reply);
         let Reply { answer, billable, ref code, .. } = reply;
         let charge = Charge { inquiry: open, answer, code: code.clone(), billable };
-        self.store.close_inquiry(&charge);
+        self.store.close_inquiry(&charge, &reservation, heard, self.now());
         self.metrics.on_answer(provider.name(), inquiry.set, answer, sent.elapsed());
         self.metrics.on_charge(provider.name(), billable, entry.prices.first(inquiry.set));
-        Some(Asked { reply, at })
+        Put::Asked(Asked { reply, at })
     }
 
     /// What a reply is worth.
@@ -307,6 +351,8 @@ impl Service {
             | Answer::Invalid
             | Answer::Unavailable => self.settings.other_valid_for,
         };
+        let source = reply.source.as_deref().unwrap_or(&entry.candidate.source);
+        let valid_for = self.validity.of(reply.answer, source).unwrap_or(valid_for);
         Evidence {
             answer: reply.answer,
             elements: inquiry.set,
@@ -314,6 +360,7 @@ impl Service {
             road: Some(entry.provider.road().clone()),
             at,
             until: at.plus(valid_for),
+            beside: None,
         }
     }
 
@@ -337,6 +384,50 @@ impl Service {
     pub(crate) fn end_hold(&self, key: &HoldKey) -> Option<Hold> {
         self.store.release(key)
     }
+}
+
+/// Of whom is asked, and for whom.
+#[derive(Clone, Debug)]
+pub(super) struct Whose {
+    pub(super) of: Vec<Of>,
+    pub(super) merchant: Option<MerchantId>,
+    pub(super) scenario: Scenario,
+    /// Whether the payment was forwarded anyway.
+    pub(super) observed: bool,
+}
+
+/// Why nothing is known; the last of those that are so counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Short {
+    /// None of them takes such a question at all.
+    NobodyCan,
+    /// What may be spent is spent.
+    Capped,
+    /// There are no attempts.
+    Denied,
+    /// One of them failed, or could not be asked now.
+    Unanswered,
+}
+
+impl From<Short> for Gathered {
+    fn from(short: Short) -> Self {
+        match short {
+            Short::NobodyCan => Self::NobodyCan,
+            Short::Capped => Self::SpendCapped,
+            Short::Denied => Self::AttemptsSpent,
+            Short::Unanswered => Self::NoAnswer,
+        }
+    }
+}
+
+/// What came of putting a question.
+enum Put {
+    /// It was put.
+    Asked(Asked),
+    /// It takes what is not to be had; another may be had for less.
+    Short(Short),
+    /// It cannot be kept.
+    Lost,
 }
 
 /// A question that was put.

@@ -20,8 +20,12 @@
 //! **Bytes** are compared by hash: what the core sent must be what some channel request was, and the answer that the core got must be
 //! one that the channel gave to exactly these bytes.
 
+mod tries;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+pub(super) use self::tries::LOCKED_AFTER;
+pub use self::tries::Tries;
 use serde_json::Value;
 
 use crate::sim::{
@@ -92,6 +96,8 @@ pub struct Audit {
     pub billable: BTreeMap<&'static str, u64>,
     /// Inquiries that a provider turned away: bad authentication, or not readable.
     pub inquiries_turned_away: u64,
+    /// What the banks saw of tries, and what combination did.
+    pub tries: Tries,
 }
 
 impl Audit {
@@ -107,6 +113,7 @@ pub(super) fn audit(log: &Log, channels: impl IntoIterator<Item = Channel>) -> A
         (log.channels().clone(), log.providers().clone(), log.core().clone());
     let mut audit = Audit {
         uninspected: count(at_core.iter().filter(|e| e.channel == PLAIN && e.signed == Some(true))),
+        tries: tries::tries(&at_providers, &at_core),
         inquiries_turned_away: count(at_providers.iter().filter(|e| !e.authentic)),
         ..Audit::default()
     };
@@ -425,6 +432,7 @@ mod tests {
                     tuple,
                     answer: "0".into(),
                     matched: true,
+                    tried: Some(true),
                     billable: true,
                 };
                 log.providers().push(inquiry);
@@ -466,6 +474,7 @@ mod tests {
                 tuple: tuple("13"),
                 answer: "0".into(),
                 matched: true,
+                tried: Some(true),
                 billable: true,
             };
             log.providers().push(inquiry);

@@ -18,6 +18,7 @@ use axum::{
 use tokio::task::JoinHandle;
 
 use crate::sim::{
+    audit::LOCKED_AFTER,
     channel::{Hub, serve},
     keys::{dice, sha256_hex},
     record::{AtProvider, lock},
@@ -163,7 +164,9 @@ impl<P: Protocol> Provider<P> {
         if mixed && tuple.phone.as_deref() == Some(card.operator_phone()) {
             wrong.retain(|element| *element != Element::Phone);
         }
-        if !wrong.is_empty() {
+        if card.tried(wrong.is_empty(), LOCKED_AFTER) {
+            Said::State(CardState::Frozen)
+        } else if !wrong.is_empty() {
             Said::NoMatch(wrong)
         } else if card.state == CardState::Normal {
             Said::Match
@@ -196,6 +199,7 @@ async fn handle<P: Protocol>(
     let read = provider.protocol.read(&request);
     let authentic = read.is_ok();
     let script = provider.hub.scripts.of(P::NAME);
+    let mut of_bank = false;
     let (tuple, said, reply, takes) = match (read, &script) {
         (Err(refusal), _) => (Tuple::default(), None, refusal, Duration::ZERO),
         (Ok(tuple), Some(script)) => {
@@ -207,6 +211,7 @@ async fn handle<P: Protocol>(
             let (fault, kind) = (roll % 1000 < provider.hub.provider_faults, roll / 1000 % 4);
             let latency = Duration::from_millis(3 + roll / 4000 % 30);
             let register = provider.protocol.register(&request);
+            of_bank = matches!(register, Register::Bank { .. }) && !fault;
             let said = if fault { Said::Busy } else { provider.look_up(&tuple, register) };
             let reply = if fault && kind == 1 {
                 Reply {
@@ -230,6 +235,11 @@ async fn handle<P: Protocol>(
         tuple,
         answer: reply.code,
         matched: said == Some(Said::Match),
+        tried: match &said {
+            Some(Said::Match) if of_bank => Some(true),
+            Some(Said::NoMatch(_)) if of_bank => Some(false),
+            _ => None,
+        },
         billable: reply.billable,
     });
     if takes > Duration::ZERO {

@@ -92,6 +92,8 @@ pub(super) struct AtProvider {
     pub(super) tuple: Tuple,
     pub(super) answer: String,
     pub(super) matched: bool,
+    /// Whether a bank compared it and found it right; absent where none did.
+    pub(super) tried: Option<bool>,
     pub(super) billable: bool,
 }
 

@@ -18,7 +18,7 @@ use crate::sim::{
     keys::{Key, dice},
     notices::Notice,
     record::{Channel, Part, Verdict, lock},
-    world::{CardState, Element},
+    world::{CardState, Element, Tuple},
 };
 
 /// The channel's name.
@@ -78,8 +78,10 @@ impl UnionPay {
             _ => return code("10"),
         }
         let debits = matches!(answer.txn.as_str(), "11/02" | "01/01");
-        let (finding, wrong, card) =
-            ask_bank(&self.hub, &answer.tuple, if debits { amount } else { 0 });
+        // Money that goes out needs no phone.
+        let phone = answer.tuple.phone.clone().filter(|_| answer.txn != "12/00");
+        let checked = Tuple { phone, ..answer.tuple.clone() };
+        let (finding, wrong, card) = ask_bank(&self.hub, &checked, if debits { amount } else { 0 });
         let said = match finding {
             Finding::Mismatch if wrong.contains(&Element::Pan) => vec![Element::Pan],
             // 66 does not tell which of these it was.

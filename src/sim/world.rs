@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -120,6 +120,8 @@ pub(super) struct Card {
     moved: AtomicBool,
     learned: AtomicBool,
     used: AtomicBool,
+    /// Wrong tries in a row that its bank saw from providers.
+    wrong: AtomicU32,
     operator_phone: String,
 }
 
@@ -159,6 +161,16 @@ impl Card {
             told.phone = None;
         }
         told
+    }
+
+    /// Its bank compares a try, and says whether the card is locked by the wrong ones.
+    pub(super) fn tried(&self, right: bool, locked_after: u32) -> bool {
+        let before = self.wrong.load(Ordering::SeqCst);
+        if before >= locked_after {
+            return true;
+        }
+        self.wrong.store(if right { 0 } else { before + 1 }, Ordering::SeqCst);
+        false
     }
 
     /// Whether the core ever sent this card's elements.
@@ -296,6 +308,7 @@ fn card(rng: &mut ChaCha8Rng, truth: Facts, drift: Drift) -> Card {
         moved: AtomicBool::new(false),
         learned: AtomicBool::new(false),
         used: AtomicBool::new(false),
+        wrong: AtomicU32::new(0),
         operator_phone: truth.phone.clone(),
         truth,
     };

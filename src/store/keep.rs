@@ -23,7 +23,9 @@ pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
         | Aggregate::Holds
         | Aggregate::Unmapped
         | Aggregate::Forgotten
-        | Aggregate::Keys => return now.minus(ENDED_FOR),
+        | Aggregate::Keys
+        | Aggregate::Attempts
+        | Aggregate::Spend => return now.minus(ENDED_FOR),
     };
     now.plus(PAYMENTS_KEPT).minus(kept)
 }

@@ -57,6 +57,8 @@ pub struct Limits {
     pub orders: usize,
     /// Unmapped codes; beyond it the one that was not seen for longest goes.
     pub unmapped: usize,
+    /// Cards, persons and accounts of which attempts and spend are counted, where no journal keeps them; beyond it nobody is asked.
+    pub attempts: usize,
     /// Entries of the audit, where no journal keeps them; beyond it the oldest goes.
     pub audit: usize,
 }
@@ -72,6 +74,7 @@ impl Default for Limits {
             inquiries: 10_000,
             orders: 1_000_000,
             unmapped: 1_000,
+            attempts: 1_000_000,
             audit: 10_000,
         }
     }
@@ -96,6 +99,8 @@ pub struct MemoryStore {
     unmapped: Mutex<BTreeMap<(ChannelName, String, String), Unmapped>>,
     orders: Mutex<Orders>,
     inquiries: DashMap<PaymentId, OpenInquiry>,
+    /// Attempts and spend, where no journal keeps them.
+    counted: Mutex<HashMap<RowKey, Row>>,
     /// Who was forgotten, and when, as far as this process knows.
     forgotten: Mutex<People>,
     /// Whether that was looked up since the start.

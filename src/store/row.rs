@@ -37,11 +37,15 @@ pub enum Aggregate {
     Keys,
     /// What persons did.
     Audit,
+    /// How often a card or a person was asked about.
+    Attempts,
+    /// What was spent on inquiries, by day and account.
+    Spend,
 }
 
 impl Aggregate {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Evidence,
         Self::Agreements,
         Self::Waiting,
@@ -55,6 +59,8 @@ impl Aggregate {
         Self::Forgotten,
         Self::Keys,
         Self::Audit,
+        Self::Attempts,
+        Self::Spend,
     ];
 
     /// The kinds whose rows say whose they are.
@@ -76,6 +82,8 @@ impl Aggregate {
             Self::Forgotten => "forgotten",
             Self::Keys => "fingerprint_keys",
             Self::Audit => "audit",
+            Self::Attempts => "attempts",
+            Self::Spend => "spend",
         }
     }
 }

@@ -9,9 +9,11 @@ mod simulation;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::keep::Keep;
+use crate::route::attempts::Heard;
 use crate::store::audit::Note;
 use crate::store::journal::{Admission, Admitted, StoreLost};
 use crate::store::memory::amend::Amend;
+use crate::store::reserve::{Reservation, Reserved};
 use crate::store::row::{Removal, Row, RowKey};
 pub use backend::{Backend, By};
 use batch::{Request, Told, commit};
@@ -69,6 +71,7 @@ enum Waiting {
     Amend(Amend),
     Purge(Timestamp, Keep),
     Admit(Box<Request>, oneshot::Sender<Result<Admitted, StoreLost>>),
+    Reserve(Box<Reservation>, oneshot::Sender<Result<Reserved, StoreLost>>),
     Read(Look, oneshot::Sender<Result<Vec<Row>, StoreLost>>),
     /// Told once; tried again it is nobody's to hear of.
     Note(Note, Option<oneshot::Sender<Result<(), StoreLost>>>),
@@ -179,6 +182,15 @@ impl Writer {
     pub async fn admit(&self, admission: &Admission) -> Result<Admitted, StoreLost> {
         let request = Box::new(Request::new(admission));
         self.told(|sender| Waiting::Admit(request, sender)).await
+    }
+
+    /// Keeps a question and what it takes, if that is to be had.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: it must not be put.
+    pub async fn reserve(&self, reservation: &Reservation) -> Result<Reserved, StoreLost> {
+        let reservation = Box::new(reservation.clone());
+        self.told(|sender| Waiting::Reserve(reservation, sender)).await
     }
 
     /// Those of the rows that there are, everything before being committed.
@@ -380,8 +392,9 @@ fn take(shared: &Shared, wait: Duration) -> Option<(Vec<Waiting>, bool)> {
 /// Everything in the batch is durable. Who does not listen any more need not be told; but what was claimed for a message that
 /// nobody forwards now is given back.
 fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
-    let Told { verdicts, rows, noted } = told;
+    let Told { verdicts, reserved, rows, noted } = told;
     let (mut verdicts, mut rows) = (verdicts.into_iter(), rows.into_iter());
+    let mut reserved = reserved.into_iter();
     let mut again = Vec::new();
     for waiting in batch {
         match waiting {
@@ -390,6 +403,17 @@ fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
                 let verdict = verdicts.next().ok_or(StoreLost);
                 if sender.send(verdict) == Err(Ok(Admitted::Yes)) {
                     again.extend(request.undone().map(Waiting::Remove));
+                }
+            }
+            Waiting::Reserve(reservation, sender) => {
+                let told = sender.send(reserved.next().unwrap_or(Err(StoreLost)));
+                if let Err(Ok(Reserved::Yes(_))) = told {
+                    // Nobody puts it.
+                    let settling =
+                        reservation.settling(Heard::NotSent, false, reservation.inquiry.at);
+                    let settling = settling.into_iter().map(|one| Amend::Settle(Box::new(one)));
+                    again.extend(settling.map(Waiting::Amend));
+                    again.push(forgotten(&reservation));
                 }
             }
             Waiting::Read(_, sender) => {
@@ -406,6 +430,11 @@ fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
     again
 }
 
+/// A question that is not put is not open.
+fn forgotten(reservation: &Reservation) -> Waiting {
+    Waiting::Remove(Removal { key: RowKey::inquiry(reservation.inquiry.id), only: None })
+}
+
 /// Nothing in the batch is known to be durable: what must be tried again. A commit that failed may have happened all the
 /// same, so what it claimed is given back, if it is ours.
 fn refuse(batch: Vec<Waiting>) -> Vec<Waiting> {
@@ -416,6 +445,11 @@ fn refuse(batch: Vec<Waiting>) -> Vec<Waiting> {
             Waiting::Purge(..) => (),
             Waiting::Admit(request, sender) => {
                 again.extend(request.undone().map(Waiting::Remove));
+                let _ = sender.send(Err(StoreLost));
+            }
+            Waiting::Reserve(reservation, sender) => {
+                // What it may have taken stays counted: nothing of another's may be given back.
+                again.push(forgotten(&reservation));
                 let _ = sender.send(Err(StoreLost));
             }
             Waiting::Read(_, sender) => {

@@ -100,6 +100,7 @@ fn evidence(at: Timestamp) -> Evidence {
         road: Some(Road::new("road")),
         at,
         until: at.plus(Duration::from_hours(90 * 24)),
+        beside: None,
     }
 }
 

@@ -6,19 +6,20 @@ use crate::values::{
     road, tuple,
 };
 use hefu::domain::answer::{Answer, Billable};
-use hefu::domain::id::{AgreementId, MerchantId, ProviderName};
+use hefu::domain::id::{AgreementId, MerchantId};
 use hefu::domain::keep::Keep;
 use hefu::domain::mismatch::{Mismatch, MismatchKind};
 use hefu::domain::outcome::{Arrival, Decline, Outcome, Suspects};
 use hefu::domain::payment::Mode;
 use hefu::reconcile::hold::{Hold, HoldKey, Holding};
+use hefu::route::attempts::Heard;
 use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, OrderKey};
 use hefu::store::memory::{Limits, LoadError, MemoryStore};
 use hefu::store::row::RowKey;
 use hefu::store::sqlite::{self, OpenError, Sqlite};
 use hefu::store::{
     Agreement, AgreementStore as _, Charge, Evidence, EvidenceStore as _, HoldStore as _,
-    InquiryStore as _, OpenInquiry, PaymentStore as _, Unmapped, UnmappedStore as _,
+    InquiryStore as _, PaymentStore as _, Unmapped, UnmappedStore as _,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -235,21 +236,17 @@ async fn closing_what_memory_does_not_know_removes_nothing() {
 #[tokio::test]
 async fn an_inquiry_that_was_cut_off_is_known() {
     for place in Place::every() {
-        let inquiry = |number| OpenInquiry {
-            id: payment(number),
-            provider: ProviderName::new("first"),
-            set: crate::values::four(),
-            at: NOW,
-        };
+        let inquiry = |number| crate::reserve::question(number, NOW);
         let store = place.open();
         for number in [1, 2] {
-            store.open_inquiry(inquiry(number)).await.unwrap();
+            store.open_inquiry(&inquiry(number)).await.unwrap();
         }
         let (answer, code, billable) = (Answer::Match, Some("0".into()), Billable::Yes);
-        store.close_inquiry(&Charge { inquiry: inquiry(1), answer, code, billable });
+        let charge = Charge { inquiry: inquiry(1).inquiry, answer, code, billable };
+        store.close_inquiry(&charge, &inquiry(1), Heard::Right, NOW);
         drop(store);
         let store = place.open();
-        assert_eq!(store.open_inquiries(), [inquiry(2)], "it may have been billed");
+        assert_eq!(store.open_inquiries(), [inquiry(2).inquiry], "it may have been billed");
     }
 }
 

@@ -40,6 +40,7 @@ pub(crate) fn evidence(answer: Answer) -> Evidence {
         road: Some(road()),
         at: NOW,
         until: NOW.plus(Duration::from_hours(1)),
+        beside: None,
     }
 }
 

@@ -36,6 +36,10 @@ struct Counted {
     inquiries: u64,
     /// What they cost for certain, and what they may cost besides, in fen.
     charged_fen: (u64, u64),
+    /// Questions that were not put for want of attempts.
+    denied: u64,
+    /// Combinations that were tried, and those that settled a payment.
+    combined: (u64, u64),
     outcomes: [u64; 4],
     overhead_p50: u64,
     overhead_p99: u64,
@@ -52,6 +56,11 @@ impl Counted {
             uninspected: metrics.total("hefu_uninspected_total", &[]),
             inquiries: metrics.total("hefu_verifications_total", &[]),
             charged_fen: (charged("yes"), charged("uncertain")),
+            denied: metrics.total("hefu_attempts_denied_total", &[]),
+            combined: (
+                metrics.total("hefu_combinations_total", &[]),
+                metrics.total("hefu_combinations_total", &[("result", "settled")]),
+            ),
             outcomes: ["sync", "notify", "query", "statement"]
                 .map(|arrival| metrics.total("hefu_outcomes_total", &[("arrival", arrival)])),
             overhead_p50: metrics.overhead_us(0.5),
@@ -141,6 +150,7 @@ impl Report {
             ("forwarded without a permit", self.forwarded_without_permit),
             ("elements leaked", u64::try_from(self.element_leaks).unwrap_or(u64::MAX)),
             ("inquiries turned away", self.audit.inquiries_turned_away),
+            ("cards locked by what was asked", self.audit.tries.locked),
         ]
         .into_iter()
         .chain(self.notifications.faults())
@@ -150,6 +160,21 @@ impl Report {
             }
         }
         faults
+    }
+
+    /// What came of attempts and combinations.
+    fn print_asking(&self, out: &mut impl Write) -> io::Result<()> {
+        let (counted, tries) = (&self.counted, &self.audit.tries);
+        writeln!(
+            out,
+            "  attempts    {} cards locked, {} wrong tries in a row at most; {} questions not put; {} of a hostile merchant's {} messages left",
+            tries.locked, tries.most_wrong, counted.denied, tries.hostile.1, tries.hostile.0
+        )?;
+        writeln!(
+            out,
+            "  combination {} of {} tried were settled, of which the channel contradicted {}",
+            counted.combined.1, counted.combined.0, tries.combined_wrongly
+        )
     }
 
     /// One object, with the keys that operators and CI rely on.
@@ -166,6 +191,7 @@ impl Report {
             ((*name).to_owned(), json!({ "sent": channel.sent, "received": channel.received, "refused": channel.refused, "mismatches": mismatches }))
         }).collect();
         let [sync, notify, query, statement] = counted.outcomes;
+        let tries = &self.audit.tries;
         json!({
             "seed": self.seed,
             "seconds": self.seconds,
@@ -173,6 +199,9 @@ impl Report {
             "decisions": { "permit": counted.permit, "annotate": counted.annotate, "refuse": counted.refuse },
             "inquiries": counted.inquiries,
             "charges_fen": { "certain": counted.charged_fen.0, "uncertain": counted.charged_fen.1, "true": self.audit.billed_fen() },
+            "attempts": { "cards_locked": tries.locked, "most_wrong_in_a_row": tries.most_wrong, "denied": counted.denied,
+                "hostile": { "sent": tries.hostile.0, "forwarded": tries.hostile.1 } },
+            "combination": { "tried": counted.combined.0, "settled": counted.combined.1, "true": tries.combined, "mismatches": tries.combined_wrongly },
             "outcomes": { "sync": sync, "notify": notify, "query": query, "statement": statement },
             "notifications": self.notifications.json(),
             "mismatches": {
@@ -231,6 +260,7 @@ impl Report {
             "  charges     {certain} fen and {perhaps} uncertain; {} by the providers' own books",
             self.audit.billed_fen()
         )?;
+        self.print_asking(out)?;
         writeln!(out, "  notified    {}", self.notifications.line())?;
         writeln!(
             out,

@@ -25,7 +25,9 @@ fn policy(simulation: &Simulation) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{channel} = {{ enforce = 100 }}");
     }
-    text + "\n[holds]\nper_hour = 100000\n"
+    // The merchant has a number at every channel, and one of them opted into combination.
+    text + "\n[holds]\nper_hour = 100000\n\n[evidence]\nshared = true\n\n[[combination]]\n\
+        merchants = [\"777290058110048\"]\nscenarios = [\"payout\", \"bind\"]\n"
 }
 
 /// A directory for the demo, removed when it ends.

@@ -16,6 +16,7 @@ use crate::crypto::seal::OpeningKey;
 use crate::domain::element::ElementSet;
 use crate::domain::id::ProviderName;
 use crate::domain::keep::Keep;
+use crate::domain::money::Fen;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
@@ -396,6 +397,7 @@ fn provider(
         enabled: file.enabled.unwrap_or(true),
         priority: file.priority.unwrap_or(PROVIDER_PRIORITY),
         prices,
+        cap: file.fen_per_day.map(Fen::new),
         timeout,
     })
 }

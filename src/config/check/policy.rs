@@ -1,14 +1,16 @@
 //! From `policy.toml` to policy.
 
 use super::deployment::time;
-use super::within;
+use super::{asking, within};
 use crate::config::file::{ModeFile, PolicyFile, ScenarioFile};
 use crate::config::problem::suggest;
 use crate::config::read::{At, Sheet};
-use crate::config::settings::{ChannelMode, Evidence, Holds, Inquiry, VERIFIABLE};
+use crate::config::settings::{ChannelMode, Evidence, Holds, Inquiry, Observe, VERIFIABLE};
 use crate::config::text::Text;
+use crate::domain::money::Fen;
 use crate::domain::payment::Scenario;
 use crate::policy::{AgreementPolicy, Effect, Policy, ScenarioPolicy};
+use crate::route::attempts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -23,6 +25,9 @@ pub(crate) struct Checked {
     pub(crate) holds: Holds,
     pub(crate) evidence: Evidence,
     pub(crate) inquiry: Inquiry,
+    pub(crate) attempts: attempts::Limits,
+    pub(crate) merchant_cap: Option<Fen>,
+    pub(crate) observe: Observe,
 }
 
 pub(crate) fn check(sheet: &mut Sheet, file: &PolicyFile, channels: &BTreeSet<String>) -> Checked {
@@ -45,28 +50,20 @@ pub(crate) fn check(sheet: &mut Sheet, file: &PolicyFile, channels: &BTreeSet<St
         }
         policy.refused_rows = refused_rows.value.0;
     }
-    let (holds, evidence, inquiry) = (Holds::default(), Evidence::default(), Inquiry::default());
+    policy.combination = asking::combination(sheet, &file.combination);
+    policy.packages = asking::packages(sheet, &file.package);
+    let (holds, inquiry) = (Holds::default(), Inquiry::default());
     Checked {
         policy,
         modes: modes(sheet, file, channels),
+        attempts: asking::attempts(sheet, &file.attempts),
+        merchant_cap: file.spend.merchant_fen_per_day.map(Fen::new),
+        observe: asking::observe(sheet, &file.observe),
         holds: Holds {
             expiry: time(sheet, file.holds.expiry.as_ref(), MINUTE..=DAY * 90, holds.expiry),
             per_hour: within(sheet, file.holds.per_hour.as_ref(), 1..=100_000, holds.per_hour),
         },
-        evidence: Evidence {
-            matched: time(
-                sheet,
-                file.evidence.matched.as_ref(),
-                MINUTE..=DAY * 365,
-                evidence.matched,
-            ),
-            negative: time(
-                sheet,
-                file.evidence.negative.as_ref(),
-                MINUTE / 60..=DAY,
-                evidence.negative,
-            ),
-        },
+        evidence: asking::evidence(sheet, &file.evidence),
         inquiry: Inquiry {
             deadline: time(
                 sheet,
@@ -154,6 +151,7 @@ fn scenario(
         invalid: effect(file.invalid.as_ref(), default.invalid),
         unavailable: effect(file.unavailable.as_ref(), default.unavailable),
         sealed: effect(file.sealed.as_ref(), default.sealed),
+        confirmed_by_sms: file.confirmed_by_sms.unwrap_or(default.confirmed_by_sms),
     })
 }
 

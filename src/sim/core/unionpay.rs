@@ -108,6 +108,9 @@ struct Draft<'a> {
 #[async_trait]
 impl Payer for UnionPayCore {
     async fn journey(&self, journey: &mut Journey<'_>, rng: &mut ChaCha8Rng) -> Option<()> {
+        if journey.number % HOSTILE_EVERY == HOSTILE_EVERY / 2 {
+            return self.try_a_stranger(journey, rng).await;
+        }
         Way { core: self, amount: rng.random_range(100..300_000), journey }.go(rng).await
     }
 
@@ -236,7 +239,38 @@ impl Way<'_, '_> {
     }
 }
 
+/// One journey in so many is of a merchant who knows the numbers of strangers' cards, and tries phones.
+const HOSTILE_EVERY: u64 = 40;
+/// How many phones it tries.
+const HOSTILE_TRIES: usize = 9;
+/// The number of that merchant.
+const HOSTILE: &str = "999000000000001";
+
 impl UnionPayCore {
+    /// Tries one phone after the other for a card of somebody who knows nothing of it.
+    async fn try_a_stranger(&self, journey: &mut Journey<'_>, rng: &mut ChaCha8Rng) -> Option<()> {
+        let victim = journey.others(1).next()?.told();
+        for _ in 0..HOSTILE_TRIES {
+            journey.turn().await?;
+            let phone = Some(format!("139{:08}", rng.random_range(0..100_000_000)));
+            let told = Tuple { phone, ..victim.clone() };
+            let charset = charset(&told, rng);
+            let draft = Draft {
+                told: &told,
+                order: journey.order("U"),
+                time: now(),
+                amount: 100,
+                sms_code: None,
+                original: "",
+                charset,
+            };
+            let mut fields = fields(DEBIT, &draft)?;
+            fields.insert("merId".into(), HOSTILE.into());
+            journey.probe(self.message(DEBIT, fields, charset, rng)?).await;
+        }
+        Some(())
+    }
+
     /// Signs and writes.
     fn message(
         &self,

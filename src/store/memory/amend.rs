@@ -3,6 +3,7 @@
 use super::Kept;
 use super::kept::value;
 use crate::domain::id::{AgreementId, ChannelName, Fingerprint, MerchantId};
+use crate::store::reserve::Settling;
 use crate::store::row::{Row, RowKey};
 use crate::store::{Agreement, Contradiction};
 
@@ -13,6 +14,8 @@ pub(in crate::store) enum Amend {
     Contradict(Fingerprint, Contradiction),
     /// An agreement is closed.
     Close(ChannelName, AgreementId),
+    /// A question came to something: an attempt is settled, or money given back.
+    Settle(Box<Settling>),
     /// Agreements of the same card are closed, but for the one that closes them.
     CloseCard {
         channel: ChannelName,
@@ -31,6 +34,7 @@ impl Amend {
         match self {
             Self::Contradict(tuple, _) => Some(RowKey::evidence(tuple)),
             Self::Close(channel, id) => Some(RowKey::agreement(channel, id)),
+            Self::Settle(settling) => Some(settling.key.clone()),
             Self::CloseCard { .. } => None,
         }
     }
@@ -43,6 +47,7 @@ impl Amend {
                 kept.contradict(by.clone());
                 Row::new(row.key.clone(), row.until, &(tuple, kept))
             }
+            Self::Settle(settling) => settling.apply(row),
             Self::Close(..) => closed(row, |_, _, _| true),
             Self::CloseCard { channel, merchant, cards, but, .. } => {
                 closed(row, |of, id, agreement| {

@@ -1,12 +1,16 @@
 //! What the store in memory keeps in the journal behind it, and reads from there at the start; and admission.
 
+use super::amend::Amend;
 use super::{Limits, LoadError, MemoryStore, has_room};
+use crate::domain::answer::Billable;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AgreementId, ChannelName, Fingerprint, OrderId, PaymentId};
 use crate::domain::keep::{Keep, PAYMENTS_KEPT};
 use crate::domain::payment::Mode;
 use crate::reconcile::hold::{Hold, HoldKey};
+use crate::route::attempts::{Denied, Heard};
 use crate::store::journal::{Admission, Admitted, Journal, Leaving, Need, OrderKey, StoreLost};
+use crate::store::reserve::{Attempts, Reservation, Reserved, Settling};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::{Backend, Event, Look, Writer};
 use crate::store::{
@@ -16,7 +20,7 @@ use crate::store::{
 use async_trait::async_trait;
 use dashmap::mapref::entry::Entry;
 use serde::de::DeserializeOwned;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::PoisonError;
 
 /// How many payments of one order are found by it: the first, and those that were refused or sent again.
@@ -56,7 +60,9 @@ impl MemoryStore {
                 | Aggregate::Charges
                 | Aggregate::Forgotten
                 | Aggregate::Keys
-                | Aggregate::Audit => continue,
+                | Aggregate::Audit
+                | Aggregate::Attempts
+                | Aggregate::Spend => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
                 Aggregate::Holds => limits.holds,
@@ -139,7 +145,12 @@ impl MemoryStore {
                     self.know_order(&order.channel, Some(&order.order), payment);
                 }
             }
-            Aggregate::Charges | Aggregate::Forgotten | Aggregate::Keys | Aggregate::Audit => (),
+            Aggregate::Charges
+            | Aggregate::Forgotten
+            | Aggregate::Keys
+            | Aggregate::Audit
+            | Aggregate::Attempts
+            | Aggregate::Spend => (),
             Aggregate::Unmapped => {
                 let unmapped: Unmapped = value(row)?;
                 let key = (unmapped.channel.clone(), unmapped.map.clone(), unmapped.code.clone());
@@ -251,6 +262,32 @@ impl MemoryStore {
         }
     }
 
+    /// Reserves where no journal stands behind.
+    fn reserve(&self, reservation: &Reservation) -> Result<Reserved, StoreLost> {
+        let now = reservation.inquiry.at;
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.len() >= self.limits.attempts {
+            counted.retain(|_, row| row.until.is_none_or(|until| now < until));
+        }
+        if counted.len() >= self.limits.attempts {
+            // What is not counted is not asked: to forget a count would be to give its attempts away.
+            tracing::error!("nobody is asked: there is no room for more attempts");
+            return Err(StoreLost);
+        }
+        let reserved = reservation.decide(&mut counted, &mut BTreeSet::new());
+        counted.remove(&RowKey::inquiry(reservation.inquiry.id));
+        reserved
+    }
+
+    fn settle(&self, settling: &Settling) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(row) = counted.get_mut(&settling.key)
+            && let Some(settled) = settling.apply(row)
+        {
+            *row = settled;
+        }
+    }
+
     /// What admission finds where no journal stands behind.
     fn claim(&self, admission: &Admission) -> Admitted {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
@@ -281,27 +318,42 @@ pub(super) fn value<T: DeserializeOwned>(row: &Row) -> Result<T, serde_json::Err
 
 #[async_trait]
 impl InquiryStore for MemoryStore {
-    async fn open_inquiry(&self, inquiry: OpenInquiry) -> Result<(), StoreLost> {
-        self.inquiries.insert(inquiry.id, inquiry.clone());
-        let Some(journal) = &self.journal else { return Ok(()) };
-        let until = Some(inquiry.at.plus(PAYMENTS_KEPT));
-        journal.put(|| Row::new(RowKey::inquiry(inquiry.id), until, &inquiry));
-        journal.flush().await.inspect_err(|_| {
-            // It was not sent, and what may be kept of it all the same goes when that is possible.
-            self.inquiries.remove(&inquiry.id);
-            journal.remove(Removal { key: RowKey::inquiry(inquiry.id), only: None });
-        })
+    async fn open_inquiry(&self, reservation: &Reservation) -> Result<Reserved, StoreLost> {
+        let reserved = match &self.journal {
+            Some(journal) => journal.reserve(reservation).await?,
+            None => self.reserve(reservation)?,
+        };
+        if matches!(reserved, Reserved::Yes(_)) {
+            let inquiry = &reservation.inquiry;
+            self.inquiries.insert(inquiry.id, inquiry.clone());
+        }
+        Ok(reserved)
     }
 
-    fn close_inquiry(&self, charge: &Charge) {
+    fn close_inquiry(&self, charge: &Charge, of: &Reservation, heard: Heard, now: Timestamp) {
         let id = charge.inquiry.id;
         self.inquiries.remove(&id);
+        let billed = charge.billable != Billable::No;
+        for settling in of.settling(heard, billed, now) {
+            match &self.journal {
+                Some(journal) => journal.amend(Amend::Settle(Box::new(settling))),
+                None => self.settle(&settling),
+            }
+        }
         if let Some(journal) = &self.journal {
             // In this order: what is open and charged was charged.
             let until = Some(charge.inquiry.at.plus(PAYMENTS_KEPT));
             journal.put(|| Row::new(RowKey::charge(id), until, charge));
             journal.remove(Removal { key: RowKey::inquiry(id), only: None });
         }
+    }
+
+    async fn attempts_left(&self, attempts: &Attempts) -> Result<Result<u32, Denied>, StoreLost> {
+        let Some(journal) = &self.journal else {
+            return attempts.left(&self.counted.lock().unwrap_or_else(PoisonError::into_inner));
+        };
+        let rows = journal.read(Look::At(attempts.rows())).await?;
+        attempts.left(&rows.into_iter().map(|row| (row.key.clone(), row)).collect())
     }
 
     fn open_inquiries(&self) -> Vec<OpenInquiry> {

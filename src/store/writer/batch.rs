@@ -7,8 +7,9 @@ use crate::store::audit::{self, Head, Note};
 use crate::store::journal::{Admission, Admitted, Leaving, Need, StoreLost};
 use crate::store::keep::until;
 use crate::store::memory::{self, amend::Amend};
+use crate::store::reserve::{Reservation, Reserved};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// How many people may be forgotten within the days in which that is told on.
 const FORGOTTEN_MAX: usize = 100_000;
@@ -54,6 +55,7 @@ impl Request {
 /// What those who wait are told, in the order in which they came.
 pub(super) struct Told {
     pub(super) verdicts: Vec<Admitted>,
+    pub(super) reserved: Vec<Result<Reserved, StoreLost>>,
     pub(super) rows: Vec<Vec<Row>>,
     pub(super) noted: Result<(), StoreLost>,
 }
@@ -63,6 +65,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
     let (mut puts, mut removals) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
     let (mut admissions, mut reads, mut purges) = (Vec::new(), Vec::new(), Vec::new());
     let (mut notes, mut amends, mut gone) = (Vec::new(), Vec::<&Amend>::new(), Vec::new());
+    let mut reservations = Vec::new();
     for waiting in batch {
         match waiting {
             // Of two changes of one row the later one counts.
@@ -79,6 +82,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
             }
             Waiting::Amend(amend) => amends.push(amend),
             Waiting::Admit(request, _) => admissions.push(&**request),
+            Waiting::Reserve(reservation, _) => reservations.push(&**reservation),
             Waiting::Read(look, _) => reads.push(look),
             Waiting::Purge(now, keep) => purges.push((*now, *keep)),
             Waiting::Note(note, _) => notes.push(note),
@@ -94,6 +98,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
     backend.remove(&removals.into_values().flatten().collect::<Vec<_>>())?;
     let kept = append(backend, &notes)?;
     let rows = reads.into_iter().map(|look| look_up(backend, look)).collect::<Result<_, _>>()?;
+    let reserved = reserve(backend, &reservations)?;
     let verdicts = admit(backend, &admissions)?;
     for (now, keep) in purges {
         for of in Aggregate::ALL {
@@ -101,7 +106,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
         }
     }
     backend.commit()?;
-    Ok(Told { verdicts, rows, noted: kept })
+    Ok(Told { verdicts, reserved, rows, noted: kept })
 }
 
 /// Appends what was done to the chain where it ends now, which no other process moves within the transaction.
@@ -158,7 +163,7 @@ fn amend<B: Backend>(
     let mut amended = BTreeMap::new();
     for amend in amends {
         let rows = match amend {
-            Amend::Contradict(..) | Amend::Close(..) => {
+            Amend::Contradict(..) | Amend::Close(..) | Amend::Settle(_) => {
                 let key = amend.key();
                 let latest =
                     key.as_ref().and_then(|key| amended.get(key).or(puts.get(key).copied()));
@@ -198,6 +203,23 @@ fn look_up<B: Backend>(backend: &mut B, look: &Look) -> Result<Vec<Row>, B::Erro
         }
     }
     Ok(rows)
+}
+
+/// Decides on questions, one after the other, and puts what those take that may be put.
+fn reserve<B: Backend>(
+    backend: &mut B,
+    reservations: &[&Reservation],
+) -> Result<Vec<Result<Reserved, StoreLost>>, B::Error> {
+    let keys: BTreeSet<RowKey> = reservations.iter().flat_map(|one| one.rows()).collect();
+    if reservations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = backend.read(&keys.iter().collect::<Vec<_>>())?;
+    let mut rows = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
+    let mut changed = BTreeSet::new();
+    let reserved = reservations.iter().map(|one| one.decide(&mut rows, &mut changed)).collect();
+    backend.put(&changed.iter().filter_map(|key| rows.get(key)).collect::<Vec<_>>())?;
+    Ok(reserved)
 }
 
 /// Decides admissions, and puts what leaves.

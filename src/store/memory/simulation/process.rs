@@ -94,6 +94,7 @@ pub(super) fn evidence(since: u64) -> Evidence {
         road: None,
         at: at(since),
         until: at(since + MATCH_VALID_FOR),
+        beside: None,
     }
 }
 

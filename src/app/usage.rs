@@ -1,0 +1,67 @@
+//! What verification was used for, read from the store while Hefu runs or not.
+
+use super::statement::{Failed, Reader, open};
+use crate::billing::usage::{Usage, Use};
+use crate::config::Config;
+use crate::domain::answer::{Answer, Billable};
+use crate::domain::clock::Timestamp;
+use crate::store::memory::LoadError;
+use crate::store::reading::each;
+use crate::store::row::Aggregate;
+use crate::store::writer::Backend;
+use crate::store::{Charge, OpenInquiry, Record, Witness};
+use std::collections::BTreeMap;
+
+/// Reads what was used since `since`. `progress` is told of every row.
+///
+/// # Errors
+/// [`Failed`].
+pub fn read(
+    config: &Config,
+    since: Timestamp,
+    progress: impl FnMut() + Send,
+) -> Result<Usage, Failed> {
+    open(config, Reading { usage: Usage::new(since), progress })
+}
+
+struct Reading<P> {
+    usage: Usage,
+    progress: P,
+}
+
+impl<P: FnMut() + Send> Reader for Reading<P> {
+    type Yield = Usage;
+
+    fn read<B: Backend>(mut self, backend: &mut B) -> Result<Usage, LoadError<B::Error>> {
+        let Self { usage, progress } = &mut self;
+        let of = |inquiry: &OpenInquiry| Use {
+            scenario: inquiry.scenario,
+            set: inquiry.set,
+            provider: inquiry.provider.clone(),
+        };
+        // As a statement reads them: one that is charged meanwhile is found in either.
+        let mut open = BTreeMap::new();
+        each(backend, Aggregate::Inquiries, |inquiry: OpenInquiry| {
+            open.insert(inquiry.id, inquiry);
+        })?;
+        each(backend, Aggregate::Charges, |Charge { inquiry, billable, answer, .. }| {
+            progress();
+            open.remove(&inquiry.id);
+            usage.asked(of(&inquiry), inquiry.at, answer == Answer::Match, billable);
+        })?;
+        for inquiry in open.into_values() {
+            usage.asked(of(&inquiry), inquiry.at, false, Billable::Uncertain);
+        }
+        each(backend, Aggregate::Payments, |record: Record| {
+            progress();
+            let scenario = Some(record.scenario);
+            let reused = record.verified.filter(|_| !record.asked_now);
+            if let Some((Witness::Provider(provider), set)) =
+                reused.map(|it| (it.witness, it.elements))
+            {
+                usage.reused(Use { scenario, set, provider }, record.at);
+            }
+        })?;
+        Ok(self.usage)
+    }
+}

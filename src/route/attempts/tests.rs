@@ -1,0 +1,135 @@
+use super::*;
+use proptest::prelude::*;
+
+const LIMITS: Limits = Limits {
+    card: Most { per_day: 5, wrong: 3 },
+    person: Most { per_day: 20, wrong: 6 },
+    left_to_others: 1,
+    wrong_for: Duration::from_hours(24),
+    limited_for: Duration::from_hours(2),
+};
+
+fn asking(source: &str, merchant: &str, at: Timestamp) -> Asking {
+    Asking { source: source.into(), merchant: Some(MerchantId(merchant.into())), at }
+}
+
+/// 2026-11-28T15:00:00Z, an hour before midnight in China.
+const EVENING: Timestamp = Timestamp::from_millis(1_795_878_000_000);
+
+fn heard(word: &str) -> Heard {
+    match word {
+        "right" => Heard::Right,
+        "wrong" => Heard::Wrong,
+        "neither" => Heard::Neither,
+        "limited" => Heard::Limited,
+        _ => Heard::NotSent,
+    }
+}
+
+/// `story` is `merchant source answer` by step, `open` where none came, `+HOURS` where time passes; what A may do at bank then.
+fn check(story: &[&str], expected: Result<u32, &str>) {
+    let (mut tally, mut now) = (Tally::default(), EVENING);
+    for step in story {
+        if let Some(hours) = step.strip_prefix('+') {
+            now = now.plus(Duration::from_hours(hours.parse().unwrap()));
+            continue;
+        }
+        let words: Vec<&str> = step.split(' ').collect();
+        let by = asking(words[1], words[0], now);
+        tally.reserve(&by, &LIMITS);
+        if words[2] != "open" {
+            tally.settle(&by, heard(words[2]), &LIMITS, now);
+        }
+    }
+    let found = left(Subject::Card, [&tally], &asking("bank", "A", now), &LIMITS);
+    assert_eq!(found.map_err(Denied::as_str), expected, "{story:?}");
+}
+
+#[test]
+fn so_many_attempts_are_left() {
+    check(&[], Ok(2));
+    check(&["A bank wrong"], Ok(1));
+    // One merchant leaves one wrong try to the others, who have it.
+    check(&["A bank wrong", "A bank wrong"], Err("card_merchant"));
+    check(&["B bank wrong", "B bank wrong"], Ok(1));
+    check(&["B bank wrong", "B bank wrong", "A bank wrong"], Err("card_wrong"));
+    // Another source counts for itself.
+    check(&["A police wrong", "A police wrong"], Ok(2));
+    // A match ends the count, whoever gets it; what nobody knows may be a wrong one.
+    check(&["A bank wrong", "B bank right"], Ok(2));
+    check(&["A bank open"], Ok(1));
+    check(&["A bank open", "A bank open"], Err("card_merchant"));
+    check(&["A bank open", "B bank right"], Ok(1));
+    check(&["A bank neither", "A bank neither"], Ok(2));
+    check(&["A bank neither", "A bank neither", "A bank right"], Ok(1));
+    check(
+        &["A bank neither", "A bank right", "A bank right", "A bank right"],
+        Err("card_merchant"),
+    );
+    check(&["B bank right", "B bank right", "B bank right", "B bank right"], Ok(1));
+    let five = ["B bank right", "B bank right", "B bank right", "B bank right", "A bank right"];
+    check(&five, Err("card_day"));
+    check(&["A bank unsent", "A bank unsent", "A bank unsent"], Ok(2));
+}
+
+#[test]
+fn attempts_come_back() {
+    let spent = ["A bank right", "A bank right", "A bank right", "A bank right"];
+    check(&spent, Err("card_merchant"));
+    // China's midnight is not that of Greenwich.
+    check(&[&spent[..], &["+1"]].concat(), Ok(2));
+    check(&["A bank wrong", "A bank wrong", "+23"], Err("card_merchant"));
+    check(&["A bank wrong", "A bank wrong", "+24"], Ok(2));
+    check(&["A bank open", "A bank open", "+24"], Ok(2));
+    check(&["A bank wrong", "+23", "A bank wrong", "+23"], Err("card_merchant"));
+    check(&["B bank limited", "+1"], Err("card_limited"));
+    check(&["B bank limited", "+2"], Ok(2));
+    check(&["A police limited"], Ok(2));
+}
+
+proptest! {
+    /// However many merchants try, and whatever nobody hears: the bank sees no more wrong tries in a row than the limit, and
+    /// what a single merchant did never keeps another from its own try.
+    #[test]
+    fn a_bank_never_sees_more_wrong_tries_than_may_be(
+        steps in proptest::collection::vec((0..3_usize, 0..4_usize, 0..4_u64), 1..80),
+    ) {
+        let merchants = ["A", "B", "C"];
+        let (mut tally, mut now, mut at_bank) = (Tally::default(), EVENING, Vec::new());
+        for (merchant, what, hours) in steps {
+            now = now.plus(Duration::from_hours(hours));
+            let by = &asking("bank", merchants[merchant], now);
+            if left(Subject::Card, [&tally], by, &LIMITS).is_err() {
+                continue;
+            }
+            tally.reserve(by, &LIMITS);
+            // The last is one that nobody heard of, and wrong.
+            match what {
+                0 => { at_bank.clear(); tally.settle(by, Heard::Right, &LIMITS, now); }
+                1 => { at_bank.push((now, merchant)); tally.settle(by, Heard::Wrong, &LIMITS, now); }
+                2 => { tally.settle(by, Heard::Neither, &LIMITS, now); }
+                _ => at_bank.push((now, merchant)),
+            }
+            at_bank.retain(|(at, _)| now < at.plus(LIMITS.wrong_for));
+            prop_assert!(at_bank.len() <= 3, "{at_bank:?}");
+        }
+        let only = |one: usize| at_bank.iter().all(|(_, by)| *by == one);
+        if only(0) && at_bank.len() < 3 {
+            let others = left(Subject::Card, [&tally], &asking("bank", "B", now), &LIMITS);
+            prop_assert_ne!(others, Err(Denied::Wrong(Subject::Card)));
+        }
+    }
+
+    #[test]
+    fn a_tally_does_not_grow(steps in proptest::collection::vec((0..200_usize, 0..5_usize), 1..400)) {
+        let mut tally = Tally::default();
+        for (merchant, what) in steps {
+            let by = asking("bank", &merchant.to_string(), EVENING);
+            if left(Subject::Card, [&tally], &by, &LIMITS).is_ok() {
+                tally.reserve(&by, &LIMITS);
+                tally.settle(&by, [Heard::Right, Heard::Wrong, Heard::Neither, Heard::NotSent, Heard::Limited][what], &LIMITS, EVENING);
+            }
+        }
+        prop_assert!(tally.0.len() <= 5);
+    }
+}

@@ -1,0 +1,103 @@
+//! Asking afterwards: in `observe` nobody waits for a provider. Of a sample of what had no evidence is asked once the channel has
+//! answered, within a cap of its own.
+
+use crate::domain::element::{ElementSet, Elements};
+use crate::domain::id::{MerchantId, PaymentId};
+use crate::domain::money::Fen;
+use crate::domain::payment::{Mode, Payment, Scenario};
+use crate::policy::{Basis, Verification};
+use crate::service::facts::Known;
+use crate::service::judge::Judged;
+use crate::service::settle;
+use crate::service::verify::{About, Gathered, Question};
+use crate::service::{Channel, Service};
+use crate::store::Record;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Of what is asked, and for how much. Nothing by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// Of how many of a hundred payments that had no evidence.
+    pub percent: u32,
+    /// What may be spent on them within a day.
+    pub cap: Fen,
+}
+
+/// What is asked once a payment is over. Its elements are in memory until then, and nowhere else.
+#[derive(Debug)]
+pub struct Later {
+    payment: PaymentId,
+    scenario: Scenario,
+    merchant: Option<MerchantId>,
+    elements: Elements,
+    set: ElementSet,
+    about: About,
+}
+
+impl Judged {
+    /// What is to be asked afterwards.
+    pub fn later(&mut self) -> Vec<Later> {
+        match self {
+            Self::One(pending) => pending.later.take().map(|later| *later).into_iter().collect(),
+            Self::Batch(batch) => {
+                let rows = batch.rows.iter_mut();
+                rows.filter_map(|row| row.later.take().map(|later| *later)).collect()
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Whether `payment` is in the sample, and then what is to be asked.
+    pub(super) fn sampled(
+        &self,
+        mode: Mode,
+        basis: Basis,
+        known: &Known,
+        (id, payment): (PaymentId, &Payment),
+    ) -> Option<Box<Later>> {
+        let unknown = basis == Basis::Verified(Verification::NotAsked) && mode == Mode::Observe;
+        let Sample { percent, .. } = self.observe;
+        if !unknown || percent == 0 || self.draw() % 100 >= u64::from(percent) {
+            return None;
+        }
+        let (tuple, set) = known.tuple?;
+        let others = known.others.iter().map(|other| other.tuple).collect();
+        Some(Box::new(Later {
+            payment: id,
+            scenario: payment.scenario,
+            merchant: known.merchant.clone(),
+            elements: payment.elements.restricted(set),
+            set,
+            about: About { tuple, others, person: known.person },
+        }))
+    }
+
+    /// Asks, now that the message is over. What comes of it is evidence for the next one; and where the channel has said what
+    /// became of the payment, the halves are compared and counted.
+    pub async fn ask_afterwards(self: Arc<Self>, channel: Arc<Channel>, later: Later) {
+        let question = Question {
+            channel: &channel,
+            scenario: later.scenario,
+            merchant: later.merchant.as_ref(),
+            elements: &later.elements,
+            set: later.set,
+            about: later.about.clone(),
+            side: None,
+            may_ask: true,
+            observed: true,
+            deadline: Instant::now() + self.settings.inquiry_deadline,
+        };
+        let gathered = self.gather(&question).await;
+        let Gathered::Evidence { evidence, asked_now: true } = gathered else { return };
+        let Some(record) = self.store.record(later.payment) else { return };
+        let Some((outcome, ..)) = &record.outcome else { return };
+        let (outcome, known) = (*outcome, record.mismatch);
+        let record = Record { verified: Some(evidence), asked_now: true, ..record };
+        if let Some(mismatch) = settle::compare(&record, outcome).filter(|new| known != Some(*new))
+        {
+            self.metrics.on_mismatch(channel.name(), settle::blamed(&record, mismatch), mismatch);
+        }
+    }
+}
