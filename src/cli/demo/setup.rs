@@ -3,7 +3,7 @@
 use crate::app::Running;
 use crate::cli::Failure;
 use crate::config::{self, Config, Rendering};
-use crate::sim::{Simulation, Target};
+use crate::sim::{Listeners, Simulation, Target};
 use include_dir::{Dir, include_dir};
 use std::fmt::Write as _;
 use std::fs;
@@ -63,7 +63,7 @@ impl Place {
     /// # Errors
     /// Where it cannot be written or does not load.
     pub fn configure(&self, simulation: &Simulation) -> Result<Config, Failure> {
-        write(&self.dir, simulation)?;
+        write(&self.dir, simulation, Listeners::Free)?;
         config::load(&self.dir)
             .map_err(|problems| Failure::Usage(problems.render(Rendering::Plain)))
     }
@@ -73,7 +73,7 @@ impl Place {
 ///
 /// # Errors
 /// Where it cannot be written.
-pub fn write(dir: &Path, simulation: &Simulation) -> io::Result<()> {
+pub fn write(dir: &Path, simulation: &Simulation, listeners: Listeners) -> io::Result<()> {
     for folder in ["channels", "codes", "providers"] {
         fs::create_dir_all(dir.join(folder))?;
         for file in SHIPPED.get_dir(folder).into_iter().flat_map(Dir::files) {
@@ -83,7 +83,7 @@ pub fn write(dir: &Path, simulation: &Simulation) -> io::Result<()> {
     fs::write(dir.join(TOKEN_FILE), hex::encode(rand::random::<[u8; 16]>()))?;
     fs::write(dir.join("fingerprint-key"), hex::encode(rand::random::<[u8; 32]>()))?;
     fs::write(dir.join("policy.toml"), policy(simulation))?;
-    fs::write(dir.join("hefu.toml"), simulation.deployment())
+    fs::write(dir.join("hefu.toml"), simulation.deployment(listeners))
 }
 
 impl Drop for Place {
