@@ -6,6 +6,8 @@
     reason = "a test may panic"
 )]
 
+#[path = "gateway/access.rs"]
+mod access;
 #[path = "gateway/audited.rs"]
 mod audited;
 #[path = "gateway/bodies.rs"]

@@ -176,7 +176,8 @@ fn commands_in_sentences_are_commands() {
             let command = command.split(" < ").next().unwrap();
             for one in alternatives(command) {
                 seen += 1;
-                let words = one.split_whitespace().filter(|word| *word != "…");
+                let one = one.replace('…', "X");
+                let words = one.split_whitespace();
                 let told = Cli::try_parse_from(words);
                 let wrong = told.err().filter(|error| {
                     use clap::error::ErrorKind::{
@@ -288,76 +289,71 @@ fn the_configuration_reference_is_what_there_is() {
     let mut seen = BTreeSet::new();
     for (root, title) in roots {
         write!(page, "\n## {title}\n").unwrap();
-        let mut pending = vec![(root.to_owned(), title.to_owned())];
-        while let Some((name, path)) = pending.pop() {
-            if seen.insert(name.clone()) {
-                describe(&schema, (&name, &path), &mut page, &mut pending);
+        let mut pending = vec![(root.to_owned(), schema["$defs"][root].clone(), title.to_owned())];
+        while let Some((name, definition, path)) = pending.pop() {
+            if name.is_empty() || seen.insert(name) {
+                describe(&schema, (&definition, &path), &mut page, &mut pending);
             }
         }
     }
     expect_file![file("docs/configuration.md")].assert_eq(&page);
 }
 
-/// One table of the files, and the tables within it.
+/// A table that is still to be described: its name where it has one, what it is, and where it stands.
+type Table = (String, Value, String);
+
+/// One table of the files; the tables within it are added to `pending`.
 fn describe(
     schema: &Value,
-    (name, path): (&str, &str),
+    (definition, path): (&Value, &str),
     page: &mut String,
-    pending: &mut Vec<(String, String)>,
+    pending: &mut Vec<Table>,
 ) {
-    let definition = &schema["$defs"][name];
     let said = definition["description"].as_str().unwrap_or_default().replace('\n', " ");
     write!(page, "\n### {path}\n\n").unwrap();
     if !said.is_empty() && !said.starts_with('`') {
         writeln!(page, "{said}\n").unwrap();
     }
-    let Some(keys) = definition["properties"].as_object() else {
-        writeln!(page, "{}", kind(definition)).unwrap();
-        return;
-    };
     page.push_str("| Key | Is | Says |\n|---|---|---|\n");
     let needed = definition["required"].as_array().cloned().unwrap_or_default();
     let mut within = Vec::new();
-    for (key, value) in keys {
-        let shown = if needed.iter().any(|one| one == key) {
-            format!("**`{key}`**")
-        } else {
-            format!("`{key}`")
-        };
-        let says = value["description"]
-            .as_str()
-            .unwrap_or_default()
-            .replace('\n', " ")
-            .replace('|', "\\|");
-        writeln!(page, "| {shown} | {} | {says} |", kind(value).replace('|', "\\|")).unwrap();
-        for table in tables(schema, value) {
-            within.push((table, format!("{} {key}", path.trim_end_matches(".toml"))));
-        }
+    for (key, value) in definition["properties"].as_object().unwrap() {
+        let is_needed = needed.iter().any(|one| one == key);
+        let shown = if is_needed { format!("**`{key}`**") } else { format!("`{key}`") };
+        let says = value["description"].as_str().unwrap_or_default();
+        let (kind, says) =
+            (kind(value).replace('|', "\\|"), says.replace('\n', " ").replace('|', "\\|"));
+        writeln!(page, "| {shown} | {kind} | {says} |").unwrap();
+        let path = format!("{}: {key}", path.trim_end_matches(".toml"));
+        within.extend(tables(schema, value).into_iter().map(|(name, it)| (name, it, path.clone())));
     }
     within.reverse();
     pending.extend(within);
 }
 
-/// The definitions with keys of their own that a value may be.
-fn tables(schema: &Value, value: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    match value {
-        Value::Object(map) => {
-            if let Some(name) = map.get("$ref").and_then(Value::as_str) {
-                let name = name.rsplit('/').next().unwrap();
-                if schema["$defs"][name]["properties"].is_object() {
-                    found.push(name.to_owned());
-                } else {
-                    found.extend(tables(schema, &schema["$defs"][name]));
-                }
-            } else {
-                found.extend(map.values().flat_map(|value| tables(schema, value)));
-            }
-        }
-        Value::Array(list) => found.extend(list.iter().flat_map(|value| tables(schema, value))),
-        _ => {}
+/// What has keys of its own and may stand where `value` may, by its name where it has one.
+fn tables(schema: &Value, value: &Value) -> Vec<(String, Value)> {
+    if value["properties"].is_object() {
+        return vec![(String::new(), value.clone())];
     }
-    found
+    if let Some(name) = value["$ref"].as_str() {
+        let name = name.rsplit('/').next().unwrap();
+        let found = tables(schema, &schema["$defs"][name]);
+        let named = |(inner, it): (String, Value)| {
+            let name = if inner.is_empty() { name.to_owned() } else { inner };
+            (name, it)
+        };
+        return found.into_iter().map(named).collect();
+    }
+    let of = |key: &str| value[key].as_array().into_iter().flatten();
+    let one = |key: &str| value.get(key).filter(|it| it.is_object());
+    of("anyOf")
+        .chain(of("oneOf"))
+        .chain(of("allOf"))
+        .chain(one("items"))
+        .chain(one("additionalProperties"))
+        .flat_map(|it| tables(schema, it))
+        .collect()
 }
 
 /// What may stand there, in a few words.

@@ -70,7 +70,7 @@ fn field(line: &str, name: &str) -> String {
 pub(crate) struct Place(TempDir);
 
 impl Place {
-    fn new(core: &str, channel: &str) -> Self {
+    pub(crate) fn new(core: &str, channel: &str) -> Self {
         let place = Self(TempDir::new().unwrap());
         let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/config");
         for folder in ["channels", "codes"] {
@@ -149,6 +149,7 @@ pub(crate) struct Hefu {
     pub(crate) core: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) notify: Option<SocketAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
     /// The processes, in their order.
     pids: Vec<String>,
 }
@@ -182,7 +183,9 @@ impl Hefu {
         let line = log.line(0, &["serving"]).await;
         let address = |name| field(&line, name).parse().unwrap();
         let notify = line.contains(" notify=").then(|| address("notify"));
-        Self { child, log, core: address("core"), admin: address("admin"), notify, pids }
+        let metrics = line.contains(" metrics=").then(|| address("metrics"));
+        let (core, admin) = (address("core"), address("admin"));
+        Self { child, log, core, admin, notify, metrics, pids }
     }
 
     pub(crate) fn signal(&self, signal: &str) {
