@@ -44,6 +44,8 @@ mod process;
 mod refusals;
 #[path = "gateway/restart.rs"]
 mod restart;
+#[path = "gateway/rotation.rs"]
+mod rotation;
 #[path = "gateway/seventh.rs"]
 mod seventh;
 #[path = "gateway/statement.rs"]

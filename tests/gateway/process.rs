@@ -222,7 +222,7 @@ impl Hefu {
     }
 }
 
-fn query() -> String {
+pub(crate) fn query() -> String {
     let body = r#"{"type":"query","order":"1"}"#;
     format!(
         "POST /acme/pay HTTP/1.1\r\nHost: bank\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -331,17 +331,17 @@ async fn certificates_are_read_again() {
 
 /// What a load saw.
 #[derive(Default)]
-struct Tally {
-    answered: AtomicUsize,
+pub(crate) struct Tally {
+    pub(crate) answered: AtomicUsize,
     told_to_close: AtomicUsize,
-    failed: AtomicUsize,
-    is_over: AtomicBool,
-    changed: Notify,
+    pub(crate) failed: AtomicUsize,
+    pub(crate) is_over: AtomicBool,
+    pub(crate) changed: Notify,
 }
 
 impl Tally {
     /// Waits until so many more are answered.
-    async fn more(&self, count: usize) {
+    pub(crate) async fn more(&self, count: usize) {
         let enough = self.answered.load(Ordering::Relaxed) + count;
         let waiting = async {
             loop {
