@@ -213,8 +213,10 @@ fn commands_in_sentences_are_commands() {
                         InvalidSubcommand, InvalidValue, UnknownArgument, ValueValidation,
                     };
                     let kind = error.kind();
+                    let is_cut = error.to_string().contains("a value is required");
                     [UnknownArgument, InvalidSubcommand].contains(&kind)
                         || ([InvalidValue, ValueValidation].contains(&kind)
+                            && !is_cut
                             && !one.contains(char::is_uppercase))
                 });
                 assert!(wrong.is_none(), "{document}: `{one}`: {}", wrong.unwrap());
@@ -343,10 +345,17 @@ fn describe(
     if !said.is_empty() && !said.starts_with('`') {
         writeln!(page, "{said}\n").unwrap();
     }
+    let Some(keys) = definition["properties"].as_object() else {
+        writeln!(page, "A {}, by names of your own.", kind(definition)).unwrap();
+        let path = format!("{}: NAME", path.trim_end_matches(".toml"));
+        let found = tables(schema, definition).into_iter();
+        pending.extend(found.map(|(name, it)| (name, it, path.clone())));
+        return;
+    };
     page.push_str("| Key | Is | Says |\n|---|---|---|\n");
     let needed = definition["required"].as_array().cloned().unwrap_or_default();
     let mut within = Vec::new();
-    for (key, value) in definition["properties"].as_object().unwrap() {
+    for (key, value) in keys {
         let is_needed = needed.iter().any(|one| one == key);
         let shown = if is_needed { format!("**`{key}`**") } else { format!("`{key}`") };
         let says = value["description"].as_str().unwrap_or_default();

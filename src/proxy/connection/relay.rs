@@ -63,8 +63,8 @@ impl<G: Gate> Edge<G> {
             if done {
                 return self.finish(finished, wire, &out, keep_alive).await;
             }
-            finished.sent = finished.sent.saturating_add(out.len());
             wire.write(&out).await.ok()?;
+            finished.written(out.len());
             out.clear();
             piece.clear();
             done = rest.read(&mut channel, &mut piece).await.ok()?;
