@@ -304,6 +304,20 @@ fn every_flag_and_field_of_the_access_log_is_explained() {
     }
 }
 
+/// Every route, whoever adds one.
+#[test]
+fn every_request_of_the_api_is_explained() {
+    let route = Regex::new(r#"\.route\("([^"]+)", (get|post)"#).unwrap();
+    let (code, page) = (text("src/admin.rs"), text("docs/api.md"));
+    let mut seen = 0;
+    for found in route.captures_iter(&code) {
+        let told = format!("\n| `{} {}` | ", found[2].to_uppercase(), &found[1]);
+        assert!(page.contains(&told), "{told:?} is not in docs/api.md");
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen} routes");
+}
+
 #[test]
 fn the_configuration_reference_is_what_there_is() {
     let schema = hefu::config::schema();
