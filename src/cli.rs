@@ -6,10 +6,14 @@ pub mod backup;
 pub mod check;
 pub mod client;
 pub mod demo;
+pub mod doctor;
 pub mod explain;
 pub mod extract;
 pub mod forget;
+pub mod healthcheck;
 pub mod holds;
+pub mod man;
+pub mod reload;
 pub mod report;
 pub mod schema;
 pub mod serve;
@@ -45,8 +49,12 @@ enum Command {
     Audit(audit::Audit),
     Backup(backup::Backup),
     Statement(statement::Statement),
+    Doctor(doctor::Doctor),
+    Healthcheck(healthcheck::Healthcheck),
+    Reload(reload::Reload),
     Report(report::Report),
     Schema(schema::Schema),
+    Man(man::Man),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -134,8 +142,12 @@ async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
         Command::Audit(audit) => audit.run(&mut out).await,
         Command::Backup(backup) => backup.run(&mut out),
         Command::Statement(statement) => statement.run(&mut out),
+        Command::Doctor(doctor) => doctor.run(&mut out).await,
+        Command::Healthcheck(healthcheck) => healthcheck.run(&mut out).await,
+        Command::Reload(reload) => reload.run(&mut out).await,
         Command::Report(report) => report.run(&mut out),
         Command::Schema(schema) => schema.run(&mut out),
+        Command::Man(man) => man.run(&mut out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "hefu", &mut out);
             Ok(())

@@ -18,9 +18,9 @@ pub use alone::{code_maps, profile};
 pub use problem::{Problem, Problems, Rendering};
 pub use schema::schema;
 pub use settings::{
-    Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence, Holds, Inquiry,
-    Kinds, Limits, Listen, Observe, Passthrough, Patience, Provider, Secret, Storage, Tls,
-    Upstream,
+    AccessLog, Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence,
+    Holds, Inquiry, Kinds, Limits, Listen, Observe, Passthrough, Patience, Provider, Secret,
+    Storage, Tls, Upstream,
 };
 pub use text::{AdminAddress, InDoubt};
 
@@ -96,6 +96,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             listen,
             limits: deployment.limits,
             drain: deployment.drain,
+            access_log: deployment.access_log,
             store: deployment.store,
             keep: deployment.keep,
             keys,

@@ -1,6 +1,8 @@
 //! Every metric, as typed events. No method takes text from a message, so no element can become a label.
 
 mod asking;
+mod catalogue;
+mod edge;
 mod hearing;
 
 use crate::domain::answer::{Answer, Billable};
@@ -13,13 +15,16 @@ use crate::policy::Effect;
 use crate::route::breaker::Stands;
 use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
-    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder,
 };
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 use std::time::Duration;
 
+use catalogue::Registry;
+
 pub use asking::Combining;
+pub use catalogue::Described;
 pub use hearing::Hearing;
 
 /// From 20 µs on: overhead is measured in tens of microseconds, providers in tens of milliseconds.
@@ -81,6 +86,7 @@ pub struct Metrics {
     asking: asking::Asking,
     reload: IntGauge,
     clock: Gauge,
+    edge: edge::Edge,
 }
 
 /// The metrics could not be registered or written.
@@ -244,6 +250,7 @@ impl Metrics {
             )?,
             reload,
             clock,
+            edge: edge::Edge::new(&registry)?,
             registry,
         })
     }

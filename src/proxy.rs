@@ -9,6 +9,7 @@ mod answer;
 mod chunked;
 mod connection;
 mod exchange;
+pub mod finished;
 mod forward;
 pub mod gate;
 pub mod head;

@@ -4,6 +4,7 @@ use super::Edge;
 use super::answer::AnswerHead;
 use super::connection::{Unread, connection};
 use super::exchange::final_head;
+use super::finished::{Ending as Ended, Finished};
 use super::forward::{self, Ending};
 use super::gate::{Annotations, Gate, InDoubt, Side};
 use super::head::{Head, Length};
@@ -14,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use http::Method;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Why no answer came whole.
 enum Cut {
@@ -36,24 +37,28 @@ impl<G: Gate> Edge<G> {
     /// Streams one request and its answer, within the limit; yields the connection where another may follow.
     pub(super) async fn stream(
         &self,
-        side: Side,
+        finished: &mut Finished,
         wire: Wire,
         upstream: &Upstream,
         (raw, head): (&Bytes, &Head),
     ) -> Option<Wire> {
+        finished.ending = Ended::Streamed;
+        let begun = Instant::now();
         let streaming = async {
             if upstream.settings().http2 {
-                self.send_whole(side, wire, upstream, (raw, head)).await
+                self.send_whole(finished, wire, upstream, (raw, head)).await
             } else {
-                self.stream_on(side, wire, upstream, (raw, head)).await
+                self.stream_on(finished, wire, upstream, (raw, head)).await
             }
         };
-        timeout(self.limits.streamed, streaming).await.ok().flatten()
+        let next = timeout(self.limits.streamed, streaming).await.ok().flatten();
+        finished.exchanged = begun.elapsed();
+        next
     }
 
     async fn stream_on(
         &self,
-        side: Side,
+        finished: &mut Finished,
         mut wire: Wire,
         upstream: &Upstream,
         (raw, head): (&Bytes, &Head),
@@ -62,13 +67,13 @@ impl<G: Gate> Edge<G> {
         let mut out = forward::streamed_request(head, raw);
         // Nobody is connected to for what is malformed from the start.
         if let Err(broken) = upload.take(&mut wire.ahead, &mut out) {
-            return self.refuse(side, wire, Unread::from(broken), true).await;
+            return self.refuse(finished, wire, Unread::from(broken), true).await;
         }
         if head.expects_continue && !upload.done && wire.ahead.is_empty() {
             wire.write(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
         }
         let Some(mut connected) = self.connector.connect(upstream).await else {
-            return self.not_reached(side, wire, (head, upload.done)).await;
+            return self.not_reached(finished, wire, (head, upload.done)).await;
         };
         let patience = upstream.settings().answer_timeout;
         let sent = timeout(patience, connected.wire.write(&out)).await;
@@ -77,11 +82,17 @@ impl<G: Gate> Edge<G> {
             Ok(Err(_)) => Err(Cut::Unanswered(InDoubt::Broken)),
             Ok(Ok(())) if upload.done => {
                 let keeps_alive = self.keeps_alive(head);
-                answer(&mut wire.stream, &mut connected.wire, head, (keeps_alive, patience)).await
+                answer(
+                    finished,
+                    &mut wire.stream,
+                    &mut connected.wire,
+                    (head, keeps_alive, patience),
+                )
+                .await
             }
             Ok(Ok(())) => {
                 let both = (&mut wire, &mut connected.wire);
-                self.stream_both(both, head, upload, patience).await
+                self.stream_both(finished, both, head, (upload, patience)).await
             }
         };
         match streamed {
@@ -92,11 +103,11 @@ impl<G: Gate> Edge<G> {
                 self.close_unless(wire, core).await
             }
             Err(Cut::Broken) => None,
-            Err(Cut::Unanswered(doubt)) if side == Side::Notify => {
-                self.unanswered(wire, head, Unanswered::from(doubt)).await
+            Err(Cut::Unanswered(doubt)) if finished.side == Side::Notify => {
+                self.unanswered(finished, wire, head, Unanswered::from(doubt)).await
             }
             Err(Cut::Unanswered(doubt)) => {
-                self.in_doubt(wire, head, upstream, (doubt, Annotations::new())).await
+                self.in_doubt((finished, doubt, Annotations::new()), wire, head, upstream).await
             }
         }
     }
@@ -104,10 +115,10 @@ impl<G: Gate> Edge<G> {
     /// Passes the rest of the body on while the answer may already come.
     async fn stream_both(
         &self,
+        finished: &mut Finished,
         (core, upstream): (&mut Wire, &mut Wire),
         head: &Head,
-        mut upload: Upload,
-        patience: Duration,
+        (mut upload, patience): (Upload, Duration),
     ) -> Result<Streamed, Cut> {
         let (from_core, mut to_core) = tokio::io::split(&mut core.stream);
         let (from_upstream, mut to_upstream) = tokio::io::split(&mut upstream.stream);
@@ -118,8 +129,8 @@ impl<G: Gate> Edge<G> {
         let uploading = upload.run(&mut from_core, &mut to_upstream, pace);
         // The answer is due only when all was sent.
         let due = patience.saturating_add(self.limits.streamed);
-        let times = (self.keeps_alive(head), due);
-        let answering = answer(&mut to_core, &mut from_upstream, head, times);
+        let of = (head, self.keeps_alive(head), due);
+        let answering = answer(finished, &mut to_core, &mut from_upstream, of);
         tokio::pin!(answering);
         let answered = tokio::select! {
             // Of what comes at once, the end of the upload counts: nothing of it is left to read then.
@@ -141,36 +152,36 @@ impl<G: Gate> Edge<G> {
     /// No address could be reached, and not a byte left.
     async fn not_reached(
         &self,
-        side: Side,
+        finished: &mut Finished,
         wire: Wire,
         (head, is_whole): (&Head, bool),
     ) -> Option<Wire> {
-        if side == Side::Notify {
-            return self.unanswered(wire, head, Unanswered::NotReached).await;
+        if finished.side == Side::Notify {
+            return self.unanswered(finished, wire, head, Unanswered::NotReached).await;
         }
         if !is_whole {
-            return self.refuse(side, wire, Unread::Refused(Kind::Unavailable), true).await;
+            return self.refuse(finished, wire, Unread::Refused(Kind::Unavailable), true).await;
         }
-        self.gate.refused(side, Kind::Unavailable);
-        self.answer_problem(wire, head, &Problem::new(Kind::Unavailable)).await
+        self.gate.refused(finished.side, Kind::Unavailable);
+        self.answer_problem(finished, wire, head, Problem::new(Kind::Unavailable)).await
     }
 
     /// Towards HTTP/2 a message is one piece, as where it is inspected.
     async fn send_whole(
         &self,
-        side: Side,
+        finished: &mut Finished,
         mut wire: Wire,
         upstream: &Upstream,
         (raw, head): (&Bytes, &Head),
     ) -> Option<Wire> {
         let body = match self.read_body(&mut wire, head).await {
             Ok(body) => body,
-            Err(unread) => return self.refuse(side, wire, unread, true).await,
+            Err(unread) => return self.refuse(finished, wire, unread, true).await,
         };
         let message = forward::request(head, raw, &body, &Annotations::new());
         let is_head = head.method == Method::HEAD;
         let exchanged = self.connector.send(upstream, &message, is_head).await;
-        self.conclude(side, wire, (head, upstream), exchanged, Annotations::new()).await
+        self.pass_on(finished, wire, (upstream, head), (exchanged, Annotations::new())).await
     }
 }
 
@@ -236,10 +247,10 @@ async fn put<W: AsyncWrite + Unpin>(to: &mut W, bytes: &[u8]) -> std::io::Result
 
 /// Reads the answer and passes it on as it comes.
 async fn answer<W: AsyncWrite + Unpin, S: AsyncRead + Unpin>(
+    finished: &mut Finished,
     core: &mut W,
     upstream: &mut Wire<S>,
-    head: &Head,
-    (keeps_alive, patience): (bool, Duration),
+    (head, keeps_alive, patience): (&Head, bool, Duration),
 ) -> Result<Streamed, Cut> {
     let coming = timeout(patience, final_head(upstream)).await;
     let answer = coming.map_err(|_| Cut::Unanswered(InDoubt::Late))?.map_err(Cut::Unanswered)?;
@@ -251,12 +262,16 @@ async fn answer<W: AsyncWrite + Unpin, S: AsyncRead + Unpin>(
     let whole = rest.take(&mut upstream.ahead, &mut begun);
     whole.map_err(|_| Cut::Unanswered(InDoubt::Garbled))?;
     let relaying = Relaying::of(head, &rest, keeps_alive);
-    let (annotations, begun) = (Annotations::new(), begun.freeze());
+    let begun = begun.freeze();
+    finished.status = Some(answer.status);
     let relayed =
-        relaying.pass_on(core, upstream, (&answer, &begun, &mut rest), &annotations, patience);
+        relaying.pass_on(finished, core, upstream, ((&answer, &begun, &mut rest), patience));
     relayed.await.ok_or(Cut::Broken)?;
     Ok(Streamed { core: relaying.keep_alive, upstream: kept && upstream.ahead.is_empty() })
 }
+
+/// An answer: its head, what was read of its body, and how the rest ends.
+type Begun<'a> = (&'a AnswerHead, &'a [u8], &'a mut Body);
 
 /// How an answer that comes in pieces is passed on.
 pub(super) struct Relaying {
@@ -281,18 +296,18 @@ impl Relaying {
     /// Passes all of it on. `None` where either connection broke, or a piece took longer than `patience`.
     pub(super) async fn pass_on<W: AsyncWrite + Unpin, S: AsyncRead + Unpin>(
         &self,
+        finished: &mut Finished,
         core: &mut W,
         upstream: &mut Wire<S>,
-        (head, begun, rest): (&AnswerHead, &[u8], &mut Body),
-        annotations: &Annotations,
-        patience: Duration,
+        ((head, begun, rest), patience): (Begun<'_>, Duration),
     ) -> Option<()> {
-        let mut out = forward::answer(head, annotations, self.ending, self.connection);
+        let mut out = forward::answer(head, &finished.said, self.ending, self.connection);
         let mut done = rest.is_done();
         self.put(&mut out, begun, done);
         let mut piece = BytesMut::new();
         loop {
             timeout(patience, put(core, &out)).await.ok()?.ok()?;
+            finished.written(out.len());
             if done {
                 return Some(());
             }

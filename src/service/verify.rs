@@ -8,7 +8,7 @@ use crate::domain::identity::IdNumber;
 use crate::domain::pan::Pan;
 use crate::domain::payment::Scenario;
 use crate::metrics::EvidenceUse;
-use crate::provider::{Inquiry, Reply, Trouble};
+use crate::provider::{Inquiry, Reply, Trouble, trace};
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::route::combination::Side;
 use crate::route::{self, Next, Plan, Wanted};
@@ -196,7 +196,7 @@ impl Service {
             scenario: question.scenario,
             observed: question.observed,
         };
-        tokio::spawn(async move {
+        tokio::spawn(trace::carried(async move {
             // No deadline here: each provider has its own, and an answer that is paid for is kept however late it comes.
             let gathered = service.ask(&plan, &inquiry, &whose).await;
             if let Gathered::Evidence { evidence, .. } = &gathered {
@@ -209,7 +209,7 @@ impl Service {
             }
             sender.send_replace(Some(gathered));
             drop(landing);
-        });
+        }));
         receiver
     }
 
