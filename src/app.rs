@@ -7,6 +7,7 @@ pub mod handover;
 mod reload;
 mod running;
 pub mod statement;
+mod webhooks;
 
 pub use clock::Unbelievable;
 pub use reload::ReloadError;
@@ -25,6 +26,7 @@ use crate::proxy::{self, Doors, Limits};
 use crate::route::Candidate;
 use crate::route::budget::Budget;
 use crate::service::health::Watch;
+use crate::service::overdue::Promises;
 use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
 use crate::store::Store;
@@ -166,6 +168,15 @@ impl Generation {
             service: service.clone(),
             config: config.dump(),
             channels: channels.iter().map(|channel| channel.name().clone()).collect(),
+            inspected: channels.iter().map(|it| (it.name().clone(), it.clone())).collect(),
+            promises: Promises {
+                levels: config
+                    .channels
+                    .iter()
+                    .map(|(name, it)| (name.clone(), it.level.clone()))
+                    .collect(),
+                calendar: config.calendar.clone(),
+            },
             token: Token::new(
                 &token.map(|token| String::from_utf8_lossy(token.expose())).unwrap_or_default(),
             ),
@@ -232,6 +243,7 @@ fn service(config: &Config, lasting: &Lasting) -> Result<Service, StartError> {
             batch_deadline: config.inquiry.batch_deadline,
             hold_for: config.holds.expiry,
             holds_per_hour: usize::try_from(config.holds.per_hour).unwrap_or(usize::MAX),
+            tells: config.webhook.is_some(),
             ..Settings::default()
         },
         providers: providers(config)?,

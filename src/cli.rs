@@ -12,6 +12,7 @@ pub mod forget;
 pub mod holds;
 pub mod schema;
 pub mod serve;
+pub mod settle;
 pub mod simulate;
 pub mod statement;
 
@@ -44,6 +45,7 @@ enum Command {
     Audit(audit::Audit),
     Backup(backup::Backup),
     Statement(statement::Statement),
+    Settle(settle::Settle),
     Schema(schema::Schema),
     /// Print a completion script for a shell
     Completions {
@@ -132,6 +134,7 @@ async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
         Command::Audit(audit) => audit.run(&mut out).await,
         Command::Backup(backup) => backup.run(&mut out),
         Command::Statement(statement) => statement.run(&mut out),
+        Command::Settle(settle) => settle.run(&mut out).await,
         Command::Schema(schema) => schema.run(&mut out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "hefu", &mut out);

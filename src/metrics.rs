@@ -1,6 +1,7 @@
 //! Every metric, as typed events. No method takes text from a message, so no element can become a label.
 
 mod hearing;
+mod webhook;
 
 use crate::domain::answer::{Answer, Billable};
 use crate::domain::element::ElementSet;
@@ -68,6 +69,7 @@ pub struct Metrics {
     unmapped: IntCounterVec,
     unread: IntCounterVec,
     notifications: IntCounterVec,
+    webhooks: IntCounterVec,
     unlisted: IntCounterVec,
     overhead: HistogramVec,
     commit: Histogram,
@@ -189,6 +191,11 @@ impl Metrics {
                 "hefu_expectations_open",
                 "Payments whose outcome is owed.",
                 &["channel"],
+            )?,
+            webhooks: counter(
+                "hefu_webhooks_total",
+                "What was told by webhook, and taken or not.",
+                &["result"],
             )?,
             unmapped: counter(
                 "hefu_unmapped_codes_total",

@@ -46,6 +46,8 @@ mod restart;
 mod seventh;
 #[path = "gateway/statement.rs"]
 mod statement;
+#[path = "gateway/settle.rs"]
+mod settle;
 #[path = "gateway/streams.rs"]
 mod streams;
 #[path = "gateway/tls.rs"]

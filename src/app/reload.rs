@@ -40,6 +40,7 @@ impl Fixed {
             ("listen.admin", format!("{:?}", listen.admin.as_ref().map(|admin| &admin.address))),
             ("store", format!("{:?}", config.store)),
             ("store.keep", format!("{:?}", config.keep)),
+            ("webhook", format!("{:?}", config.webhook)),
             ("limits.connections", config.limits.connections.to_string()),
         ];
         Self { values, keys: config.keys.clone() }

@@ -39,6 +39,8 @@ impl Config {
             "policy": dump_policy(&self.policy),
             "holds": { "expiry": time(self.holds.expiry), "per_hour": self.holds.per_hour },
             "evidence": { "match": time(self.evidence.matched), "negative": time(self.evidence.negative) },
+            "calendar": { "valid_until": self.calendar.valid_until.map(|day| day.to_string()), "holidays": self.calendar.holidays.len(), "workdays": self.calendar.workdays.len(), "maintenance": self.calendar.maintenance.len() },
+            "webhook": self.webhook.as_ref().map(|webhook| json!({ "url": webhook.url, "key": MASK, "timeout": time(webhook.timeout) })),
             "inquiry": { "deadline": time(self.inquiry.deadline), "batch_deadline": time(self.inquiry.batch_deadline), "retries_percent": self.inquiry.retries_percent },
         })
     }
@@ -80,6 +82,7 @@ fn dump_channel(channel: &Channel) -> Value {
         "connect_timeout": time(patience.connect), "answer_timeout": time(patience.answer),
         "idle_timeout": time(patience.idle), "answer_max": patience.answer_max,
         "in_doubt": channel.in_doubt.as_str(), "http2": channel.http2,
+        "due": { "debit": time(channel.level.debit), "pay": time(channel.level.pay), "withdraw": time(channel.level.withdraw), "payout": time(channel.level.payout), "working_days": channel.level.working_days },
         "profile": dump_profile(&channel.profile),
     })
 }

@@ -9,6 +9,7 @@ use crate::domain::keep::Keep;
 use crate::domain::payment::Scenario;
 use crate::message::profile::Profile;
 use crate::policy::Policy;
+use crate::reconcile::due::{Calendar, Level};
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 use std::collections::BTreeMap;
@@ -49,6 +50,21 @@ pub struct Config {
     pub evidence: Evidence,
     /// Inquiries.
     pub inquiry: Inquiry,
+    /// When nothing is expected of channels.
+    pub calendar: Calendar,
+    /// Who is told what happens.
+    pub webhook: Option<Webhook>,
+}
+
+/// Who is told what happens.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Where they are.
+    pub url: String,
+    /// By which it is signed.
+    pub key: Secret,
+    /// How long they may take.
+    pub timeout: Duration,
 }
 
 impl Config {
@@ -208,6 +224,8 @@ pub struct Channel {
     pub patience: Patience,
     /// What the core gets where no answer came.
     pub in_doubt: InDoubt,
+    /// How long it may take to tell an outcome.
+    pub level: Level,
 }
 
 /// How long a channel may take, and how much it may say.

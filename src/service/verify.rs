@@ -12,6 +12,7 @@ use crate::provider::{Inquiry, Reply, Trouble};
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::route::{self, Next, Plan, Wanted};
 use crate::service::health::{Turn, Withheld};
+use crate::service::webhook::Event;
 use crate::service::{Channel, Entry, Service};
 use crate::store::row::RowKey;
 use crate::store::{Charge, Evidence, OpenInquiry, Witness};
@@ -333,7 +334,11 @@ impl Service {
 
     /// Ends a hold, if one stands.
     pub(crate) fn end_hold(&self, key: &HoldKey) -> Option<Hold> {
-        self.store.release(key)
+        let released = self.store.release(key);
+        if let Some(hold) = &released {
+            self.tell(Event::HoldReleased(hold));
+        }
+        released
     }
 }
 

@@ -4,8 +4,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
 use crate::domain::keep::PAYMENTS_KEPT;
 use crate::reconcile::hold::{Hold, HoldKey};
-use crate::store::Record;
 use crate::store::journal::OrderKey;
+use crate::store::{Owed, Record};
 use serde::Serialize;
 
 /// A kind of rows.
@@ -37,11 +37,17 @@ pub enum Aggregate {
     Keys,
     /// What persons did.
     Audit,
+    /// How the halves of payments differ.
+    Mismatches,
+    /// Days of which a channel's statement was read.
+    Statements,
+    /// What is to be told to whoever listens.
+    Webhooks,
 }
 
 impl Aggregate {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Evidence,
         Self::Agreements,
         Self::Waiting,
@@ -55,6 +61,9 @@ impl Aggregate {
         Self::Forgotten,
         Self::Keys,
         Self::Audit,
+        Self::Mismatches,
+        Self::Statements,
+        Self::Webhooks,
     ];
 
     /// The kinds whose rows say whose they are.
@@ -76,6 +85,9 @@ impl Aggregate {
             Self::Forgotten => "forgotten",
             Self::Keys => "fingerprint_keys",
             Self::Audit => "audit",
+            Self::Mismatches => "mismatches",
+            Self::Statements => "statement_days",
+            Self::Webhooks => "webhooks",
         }
     }
 }
@@ -203,6 +215,14 @@ impl Row {
         let until = record.at.plus(PAYMENTS_KEPT);
         let value = (&record.channel, record.payment);
         Self::new(RowKey::expectation(record.payment), Some(until), &value)
+    }
+
+    /// The row of what `record` is owed again, since later.
+    pub fn owed_again(record: &Record, since: Timestamp) -> Option<Self> {
+        let until = record.at.plus(PAYMENTS_KEPT);
+        let (channel, payment) = (record.channel.clone(), record.payment);
+        let owed = Owed { channel, payment, since: Some(since) };
+        Self::new(RowKey::expectation(payment), Some(until), &owed)
     }
 
     /// The row by which `payment` claims its order at `at`.

@@ -13,6 +13,7 @@ use crate::store::audit::Note;
 use crate::store::journal::{Admission, Admitted, StoreLost};
 use crate::store::memory::amend::Amend;
 use crate::store::row::{Removal, Row, RowKey};
+use crate::store::shelf::{Range, Swap};
 pub use backend::{Backend, By};
 use batch::{Request, Told, commit};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -53,6 +54,8 @@ pub enum Event {
 pub enum Look {
     /// Those with these keys.
     At(Vec<RowKey>),
+    /// Those of a range.
+    Within(Range),
     /// Whatever is kept of these people.
     Of(Vec<String>),
     /// Who was forgotten; only where another process may have been told, unless it is the `first` time.
@@ -70,6 +73,7 @@ enum Waiting {
     Purge(Timestamp, Keep),
     Admit(Box<Request>, oneshot::Sender<Result<Admitted, StoreLost>>),
     Read(Look, oneshot::Sender<Result<Vec<Row>, StoreLost>>),
+    Swap(Swap, oneshot::Sender<Result<bool, StoreLost>>),
     /// Told once; tried again it is nobody's to hear of.
     Note(Note, Option<oneshot::Sender<Result<(), StoreLost>>>),
     Flush(oneshot::Sender<Result<(), StoreLost>>),
@@ -187,6 +191,14 @@ impl Writer {
     /// [`StoreLost`].
     pub async fn read(&self, look: Look) -> Result<Vec<Row>, StoreLost> {
         self.told(|sender| Waiting::Read(look, sender)).await
+    }
+
+    /// Changes a row if it is as is told, everything before being committed.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: it is not tried again, and may have been changed.
+    pub(super) async fn swap(&self, swap: Swap) -> Result<bool, StoreLost> {
+        self.told(|sender| Waiting::Swap(swap, sender)).await
     }
 
     /// Notes what was done, with everything before it.
@@ -380,8 +392,9 @@ fn take(shared: &Shared, wait: Duration) -> Option<(Vec<Waiting>, bool)> {
 /// Everything in the batch is durable. Who does not listen any more need not be told; but what was claimed for a message that
 /// nobody forwards now is given back.
 fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
-    let Told { verdicts, rows, noted } = told;
+    let Told { verdicts, rows, swapped, noted } = told;
     let (mut verdicts, mut rows) = (verdicts.into_iter(), rows.into_iter());
+    let mut swapped = swapped.into_iter();
     let mut again = Vec::new();
     for waiting in batch {
         match waiting {
@@ -394,6 +407,9 @@ fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
             }
             Waiting::Read(_, sender) => {
                 let _ = sender.send(rows.next().ok_or(StoreLost));
+            }
+            Waiting::Swap(_, sender) => {
+                let _ = sender.send(swapped.next().ok_or(StoreLost));
             }
             Waiting::Note(_, sender) => {
                 let _ = sender.map(|sender| sender.send(noted));
@@ -419,6 +435,9 @@ fn refuse(batch: Vec<Waiting>) -> Vec<Waiting> {
                 let _ = sender.send(Err(StoreLost));
             }
             Waiting::Read(_, sender) => {
+                let _ = sender.send(Err(StoreLost));
+            }
+            Waiting::Swap(_, sender) => {
                 let _ = sender.send(Err(StoreLost));
             }
             Waiting::Note(note, sender) => {

@@ -125,6 +125,8 @@ fn payment(number: u64, at: Timestamp) -> Leaving {
         heard: None,
         mismatch: None,
         not_sent: false,
+        timeline: Vec::new(),
+        stated: false,
         undone: false,
         row_of: None,
         stakes: Stakes::default(),

@@ -10,8 +10,8 @@ use crate::store::journal::{Admission, Admitted, Journal, Leaving, Need, OrderKe
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::{Backend, Event, Look, Writer};
 use crate::store::{
-    Agreement, AgreementStore as _, Charge, HoldStore as _, InquiryStore, OpenInquiry, Record,
-    Unmapped,
+    Agreement, AgreementStore as _, Charge, HoldStore as _, InquiryStore, OpenInquiry, Owed,
+    Record, Unmapped,
 };
 use async_trait::async_trait;
 use dashmap::mapref::entry::Entry;
@@ -56,7 +56,10 @@ impl MemoryStore {
                 | Aggregate::Charges
                 | Aggregate::Forgotten
                 | Aggregate::Keys
-                | Aggregate::Audit => continue,
+                | Aggregate::Audit
+                | Aggregate::Mismatches
+                | Aggregate::Statements
+                | Aggregate::Webhooks => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
                 Aggregate::Holds => limits.holds,
@@ -126,8 +129,8 @@ impl MemoryStore {
             }
             Aggregate::Payments => self.keep_record(value(row)?),
             Aggregate::Expectations => {
-                let (channel, payment) = value(row)?;
-                self.owe(&channel, payment);
+                let Owed { channel, payment, since } = value(row)?;
+                self.owe(&channel, payment, since);
             }
             Aggregate::Inquiries => {
                 let inquiry: OpenInquiry = value(row)?;
@@ -139,7 +142,13 @@ impl MemoryStore {
                     self.know_order(&order.channel, Some(&order.order), payment);
                 }
             }
-            Aggregate::Charges | Aggregate::Forgotten | Aggregate::Keys | Aggregate::Audit => (),
+            Aggregate::Charges
+            | Aggregate::Forgotten
+            | Aggregate::Keys
+            | Aggregate::Audit
+            | Aggregate::Mismatches
+            | Aggregate::Statements
+            | Aggregate::Webhooks => (),
             Aggregate::Unmapped => {
                 let unmapped: Unmapped = value(row)?;
                 let key = (unmapped.channel.clone(), unmapped.map.clone(), unmapped.code.clone());
@@ -232,10 +241,10 @@ impl MemoryStore {
         }
     }
 
-    pub(super) fn owe(&self, channel: &ChannelName, payment: PaymentId) {
+    pub(super) fn owe(&self, channel: &ChannelName, payment: PaymentId, since: Option<Timestamp>) {
         let mut expected = self.expected.entry(channel.clone()).or_default();
         if expected.len() < self.limits.expectations {
-            expected.insert(payment);
+            expected.insert(payment, since);
         }
     }
 
@@ -330,7 +339,7 @@ impl Journal for MemoryStore {
                     journal.put(|| Row::expectation(&record).filter(|_| expects));
                 }
                 if expects {
-                    self.owe(&record.channel, payment);
+                    self.owe(&record.channel, payment, None);
                 }
                 self.keep_record(record);
                 if admitted.is_err() {
