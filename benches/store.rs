@@ -168,6 +168,8 @@ fn admission(number: u64) -> Admission {
         heard: None,
         mismatch: None,
         not_sent: false,
+        timeline: Vec::new(),
+        stated: false,
         undone: false,
         row_of: None,
         stakes: Stakes::default(),

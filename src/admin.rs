@@ -3,13 +3,18 @@
 mod audit;
 pub mod body;
 mod forget;
+mod hooks;
+mod mismatch;
+mod search;
+mod statement;
 
 use crate::domain::id::{ChannelName, PaymentId};
 use crate::reconcile::hold::HoldKey;
-use crate::service::Service;
 use crate::service::agreements::Told;
 use crate::service::audit::may_be_kept;
 use crate::service::explain;
+use crate::service::overdue::Promises;
+use crate::service::{Channel, Service};
 use crate::store::Record;
 use crate::store::audit::Action;
 use arc_swap::ArcSwap;
@@ -24,6 +29,7 @@ use body::{
     AgreementBody, HoldBody, ImportBody, InquiryBody, KeptBody, PaymentBody, Problem, ReleaseBody,
     ReleasedBody, UnmappedBody,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -43,6 +49,10 @@ pub struct Admin {
     pub config: serde_json::Value,
     /// The configured channels.
     pub channels: Vec<ChannelName>,
+    /// Those of them that are inspected.
+    pub inspected: BTreeMap<ChannelName, Arc<Channel>>,
+    /// What they promise.
+    pub promises: Promises,
     /// The bearer token.
     pub token: Token,
 }
@@ -81,6 +91,11 @@ impl Live {
     /// Shows `current` from now on.
     pub fn replace(&self, current: Arc<Admin>) {
         self.0.current.store(current);
+    }
+
+    /// What is shown now.
+    pub fn current(&self) -> Arc<Admin> {
+        self.0.current.load_full()
     }
 
     /// Says from now on that no traffic may come.
@@ -126,7 +141,16 @@ pub fn router(live: Live) -> Router {
         .route("/config_dump", get(config_dump))
         .route("/v1/payments/{id}", get(payment))
         .route("/v1/inquiries/open", get(inquiries))
+        .route("/v1/payments/search", post(search::search))
         .route("/v1/unmapped-codes", get(unmapped))
+        .route("/v1/expectations", get(hooks::expectations))
+        .route("/v1/mismatches", get(mismatch::list))
+        .route("/v1/mismatches.csv", get(mismatch::export))
+        .route("/v1/mismatches/resolve", post(mismatch::resolve))
+        .route("/v1/statements/lines", post(statement::lines))
+        .route("/v1/statements/days", post(statement::day))
+        .route("/v1/webhooks", get(hooks::hooks))
+        .route("/v1/webhooks/redeliver", post(hooks::redeliver))
         .route("/v1/holds", get(holds))
         .route("/v1/holds/release", post(release))
         .route("/v1/agreements/import", post(import))

@@ -10,6 +10,7 @@ mod reload;
 mod running;
 pub mod statement;
 pub mod usage;
+mod webhooks;
 
 pub use clock::Unbelievable;
 pub use reload::ReloadError;
@@ -30,6 +31,7 @@ use crate::route::budget::Budget;
 use crate::service::afterwards::Sample;
 use crate::service::attempts::Purse;
 use crate::service::health::Watch;
+use crate::service::overdue::Promises;
 use crate::service::validity::{Kinds, Sharing, Validity};
 use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
@@ -180,6 +182,15 @@ impl Generation {
             service: service.clone(),
             config: config.dump(),
             channels: channels.iter().map(|channel| channel.name().clone()).collect(),
+            inspected: channels.iter().map(|it| (it.name().clone(), it.clone())).collect(),
+            promises: Promises {
+                levels: config
+                    .channels
+                    .iter()
+                    .map(|(name, it)| (name.clone(), it.level.clone()))
+                    .collect(),
+                calendar: config.calendar.clone(),
+            },
             token: Token::new(
                 &token.map(|token| String::from_utf8_lossy(token.expose())).unwrap_or_default(),
             ),
@@ -247,6 +258,7 @@ fn service(config: &Config, lasting: &Lasting) -> Result<Service, StartError> {
             batch_deadline: config.inquiry.batch_deadline,
             hold_for: config.holds.expiry,
             holds_per_hour: usize::try_from(config.holds.per_hour).unwrap_or(usize::MAX),
+            tells: config.webhook.is_some(),
             ..Settings::default()
         },
         providers: providers(config)?,

@@ -17,6 +17,7 @@ pub mod reload;
 pub mod report;
 pub mod schema;
 pub mod serve;
+pub mod settle;
 pub mod simulate;
 pub mod statement;
 
@@ -53,6 +54,7 @@ enum Command {
     Healthcheck(healthcheck::Healthcheck),
     Reload(reload::Reload),
     Report(report::Report),
+    Settle(settle::Settle),
     Schema(schema::Schema),
     Man(man::Man),
     /// Print a completion script for a shell
@@ -146,6 +148,7 @@ async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
         Command::Healthcheck(healthcheck) => healthcheck.run(&mut out).await,
         Command::Reload(reload) => reload.run(&mut out).await,
         Command::Report(report) => report.run(&mut out),
+        Command::Settle(settle) => settle.run(&mut out).await,
         Command::Schema(schema) => schema.run(&mut out),
         Command::Man(man) => man.run(&mut out),
         Command::Completions { shell } => {

@@ -1,7 +1,7 @@
 //! Configuration: a directory of files in, a checked value or every problem out.
 //!
 //! `hefu.toml` says where this Hefu stands, `policy.toml` what is asked of payments, `channels/*.toml` how channels write their
-//! messages, `codes/*.toml` what their result codes mean, `providers/*.toml` how providers are asked.
+//! messages, `calendar.toml` when nothing is expected of them, `codes/*.toml` what their result codes mean, `providers/*.toml` how providers are asked.
 //! Two steps: files become file structs, key by key, and file structs become the checked values of `settings`.
 
 mod alone;
@@ -20,7 +20,7 @@ pub use schema::schema;
 pub use settings::{
     AccessLog, Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence,
     Holds, Inquiry, Kinds, Limits, Listen, Observe, Passthrough, Patience, Provider, Secret,
-    Storage, Tls, Upstream,
+    Storage, Tls, Upstream, Webhook,
 };
 pub use text::{AdminAddress, InDoubt};
 
@@ -28,10 +28,12 @@ use crate::domain::id::{ChannelName, ProviderName};
 use crate::message::profile::{Profile, RouteRule};
 use check::channel::Around;
 use check::deployment::Definition;
+use file::calendar::CalendarFile;
 use file::channel::ChannelFile;
 use file::codes::CodesFile;
 use file::{HefuFile, PolicyFile};
 use read::{Opened, Sheet};
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
@@ -88,9 +90,13 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             patience: deployed.patience,
             http2: at.value.http2.unwrap_or_default(),
             in_doubt: at.value.in_doubt.as_ref().map(|word| word.0).unwrap_or_default(),
+            level: check::calendar::level(sheet, &at.value.due),
         };
         channels.insert(name, channel);
     }
+    let told = file.webhook.as_ref().map(|at| check::webhook::check(sheet, dir, at));
+    let Opened { sheet, file, .. } = &mut desk.calendar;
+    let calendar = check::calendar::check(sheet, file, &names);
     match (deployment.listen, deployment.keys, desk.into_problems()) {
         (Some(listen), Some(keys), problems) if problems.is_empty() => Ok(Config {
             listen,
@@ -111,6 +117,8 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             attempts: modes.attempts,
             merchant_cap: modes.merchant_cap,
             observe: modes.observe,
+            calendar,
+            webhook: told.flatten(),
         }),
         (_, _, problems) => Err(problems),
     }
@@ -121,6 +129,7 @@ struct Desk<'d> {
     dir: &'d Path,
     hefu: Opened<HefuFile>,
     policy: Opened<PolicyFile>,
+    calendar: Opened<CalendarFile>,
     channels: Vec<Opened<ChannelFile>>,
     codes: Vec<Opened<CodesFile>>,
     definitions: BTreeMap<String, Definition>,
@@ -129,15 +138,11 @@ struct Desk<'d> {
 
 impl<'d> Desk<'d> {
     fn open(dir: &'d Path) -> Self {
-        let policy = if dir.join("policy.toml").exists() {
-            Opened::open(dir, "policy.toml")
-        } else {
-            Opened::absent("policy.toml")
-        };
         let mut desk = Self {
             dir,
             hefu: Opened::open(dir, "hefu.toml"),
-            policy,
+            policy: optional(dir, "policy.toml"),
+            calendar: optional(dir, "calendar.toml"),
             channels: Vec::new(),
             codes: Vec::new(),
             definitions: BTreeMap::new(),
@@ -296,10 +301,21 @@ impl<'d> Desk<'d> {
         let channels = self.channels.into_iter().map(|opened| opened.sheet);
         let codes = self.codes.into_iter().map(|opened| opened.sheet);
         let definitions = self.definitions.into_values().map(|definition| definition.sheet);
-        let sheets = [self.hefu.sheet, self.policy.sheet].into_iter().chain(channels).chain(codes);
+        let sheets = [self.hefu.sheet, self.policy.sheet, self.calendar.sheet]
+            .into_iter()
+            .chain(channels)
+            .chain(codes);
         let sheets = sheets.chain(definitions);
         Problems::new(sheets.chain(self.others).flat_map(Sheet::into_problems).collect())
     }
+}
+
+/// A file that need not be there.
+fn optional<T: DeserializeOwned + Default + schemars::JsonSchema>(
+    dir: &Path,
+    name: &str,
+) -> Opened<T> {
+    if dir.join(name).exists() { Opened::open(dir, name) } else { Opened::absent(name) }
 }
 
 fn routes_with_places<'a>(

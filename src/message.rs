@@ -13,6 +13,7 @@ pub mod notification;
 pub mod outcome;
 pub mod path;
 pub mod profile;
+pub mod statement;
 pub mod told;
 pub mod unwrap;
 pub mod xml;

@@ -4,6 +4,7 @@ mod asking;
 mod catalogue;
 mod edge;
 mod hearing;
+mod webhook;
 
 use crate::domain::answer::{Answer, Billable};
 use crate::domain::element::ElementSet;
@@ -75,6 +76,7 @@ pub struct Metrics {
     unmapped: IntCounterVec,
     unread: IntCounterVec,
     notifications: IntCounterVec,
+    webhooks: IntCounterVec,
     unlisted: IntCounterVec,
     overhead: HistogramVec,
     commit: Histogram,
@@ -198,6 +200,11 @@ impl Metrics {
                 "hefu_expectations_open",
                 "Payments whose outcome is owed.",
                 &["channel"],
+            )?,
+            webhooks: counter(
+                "hefu_webhooks_total",
+                "What was told by webhook, and taken or not.",
+                &["result"],
             )?,
             unmapped: counter(
                 "hefu_unmapped_codes_total",

@@ -3,6 +3,7 @@
 
 pub mod arrival;
 pub mod compare;
+pub mod due;
 pub mod hold;
 
 pub use compare::{Expected, Finding, Verified, compare};

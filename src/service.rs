@@ -13,12 +13,17 @@ mod facts;
 pub mod forget;
 pub mod health;
 pub mod judge;
+pub mod mismatch;
 pub mod notify;
+pub mod overdue;
 mod query;
 pub mod refusal;
+pub mod search;
 pub mod settle;
+pub mod statement;
 pub mod validity;
 pub mod verify;
+pub mod webhook;
 
 use crate::billing::price::Prices;
 use crate::crypto::keys::Keys;
@@ -87,6 +92,8 @@ pub struct Settings {
     pub holds_per_hour: usize,
     /// How long the first step of a bind waits for the next.
     pub bind_waits_for: Duration,
+    /// Whether anybody listens to what is told by webhook.
+    pub tells: bool,
 }
 
 impl Default for Settings {
@@ -99,6 +106,7 @@ impl Default for Settings {
             hold_for: Duration::from_hours(7 * 24),
             holds_per_hour: 100,
             bind_waits_for: Duration::from_mins(30),
+            tells: false,
         }
     }
 }

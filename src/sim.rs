@@ -42,6 +42,7 @@ mod notices;
 mod providers;
 mod record;
 mod sample;
+mod statement;
 mod unionpay;
 mod world;
 mod xml;
@@ -56,6 +57,7 @@ pub use self::{
     notices::Notified,
     providers::{Inquired, Said, Script, Twist},
     sample::{Reply, Sample},
+    statement::Ended,
     world::{CardState, Drift, Element},
 };
 use self::{

@@ -1,16 +1,19 @@
 //! What Hefu remembers, behind traits by aggregate: fingerprints and answers, never an element.
 
 pub mod audit;
+pub mod hook;
 pub mod journal;
 mod keep;
 pub mod keys;
 pub mod memory;
+pub mod mismatch;
 pub mod person;
 pub mod postgres;
 pub mod reading;
 pub mod reserve;
 pub mod row;
 pub mod segment;
+pub mod shelf;
 pub mod sqlite;
 pub mod writer;
 
@@ -22,7 +25,7 @@ use crate::domain::id::{
 };
 use crate::domain::mismatch::Mismatch;
 use crate::domain::money::Fen;
-use crate::domain::outcome::{Arrival, Belief, Outcome};
+use crate::domain::outcome::{Arrival, Belief, Outcome, Precedence};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{Effect, Reason};
 use crate::reconcile::arrival::Step;
@@ -32,6 +35,7 @@ use crate::store::audit::AuditStore;
 use crate::store::journal::{Journal, OrderKey, StoreLost};
 use crate::store::person::PersonStore;
 use crate::store::reserve::{Attempts, Reservation, Reserved};
+use crate::store::shelf::ShelfStore;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -250,6 +254,23 @@ pub struct Hearsay {
     pub belief: Belief,
 }
 
+/// The most moments of a timeline; beyond it the last is replaced.
+const MOMENTS_MAX: usize = 12;
+
+/// That something was reported of a payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub outcome: Outcome,
+    /// By which code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// How it arrived.
+    pub arrival: Arrival,
+}
+
 /// What became of one message.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
@@ -288,6 +309,12 @@ pub struct Record {
     pub mismatch: Option<Mismatch>,
     /// Whether nothing of it was sent after all.
     pub not_sent: bool,
+    /// Everything that was reported of it and came to something, in the order in which it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<Moment>,
+    /// Whether a statement named it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stated: bool,
     /// Whether the core itself asked for it to be undone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undone: bool,
@@ -311,9 +338,62 @@ impl Record {
         })
     }
 
+    /// Notes that something was reported at `at`.
+    fn note(
+        &mut self,
+        (outcome, code, arrival): (Outcome, Option<String>, Arrival),
+        at: Timestamp,
+    ) {
+        if self.timeline.len() >= MOMENTS_MAX {
+            self.timeline.pop();
+        }
+        self.timeline.push(Moment { at, outcome, code: code.clone(), arrival });
+        self.outcome = Some((outcome, code, arrival));
+    }
+
     /// Whether it may have reached the channel.
     pub fn left(&self) -> bool {
         self.effect != Effect::Refuse && !self.not_sent
+    }
+}
+
+/// A payment whose outcome is owed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "OwedRow", into = "OwedRow")]
+pub struct Owed {
+    /// Who owes it.
+    pub channel: ChannelName,
+    /// Of which payment.
+    pub payment: PaymentId,
+    /// Since when, where that is not since the payment: it was reversed, and that is to be confirmed.
+    pub since: Option<Timestamp>,
+}
+
+/// As it is kept: most have no time of their own.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum OwedRow {
+    Since(ChannelName, PaymentId, Timestamp),
+    Payment(ChannelName, PaymentId),
+}
+
+impl From<OwedRow> for Owed {
+    fn from(row: OwedRow) -> Self {
+        match row {
+            OwedRow::Since(channel, payment, since) => {
+                Self { channel, payment, since: Some(since) }
+            }
+            OwedRow::Payment(channel, payment) => Self { channel, payment, since: None },
+        }
+    }
+}
+
+impl From<Owed> for OwedRow {
+    fn from(Owed { channel, payment, since }: Owed) -> Self {
+        match since {
+            Some(since) => Self::Since(channel, payment, since),
+            None => Self::Payment(channel, payment),
+        }
     }
 }
 
@@ -322,12 +402,24 @@ pub trait PaymentStore: Send + Sync {
     /// Keeps a record; the oldest go where there is no room.
     fn put_record(&self, record: Record);
     /// Notes an outcome of `record`'s payment, if it comes to anything beside what is known of it.
-    fn arrive(&self, record: &Record, outcome: (Outcome, Option<String>, Arrival)) -> Step;
+    fn arrive(
+        &self,
+        record: &Record,
+        outcome: (Outcome, Option<String>, Arrival),
+        precedence: Precedence,
+        at: Timestamp,
+    ) -> Step;
     /// Notes what is said of `record`'s payment and not believed, and says whether it is new: other than the outcome that is
     /// known, and not less believed than what was said before.
     fn hear(&self, record: &Record, said: Hearsay) -> bool;
     /// What arrived last is taken care of: how the halves differ, where they do, and whether the outcome is owed no more.
     fn complete(&self, record: &Record, mismatch: Option<Mismatch>, ended: bool);
+    /// It was undone, and who told that is not the last to be asked: an outcome is owed again since then.
+    fn owe_again(&self, record: &Record, since: Timestamp);
+    /// A statement named `record`'s payment.
+    fn stated(&self, record: &Record);
+    /// The outcome of `record`'s payment is overdue.
+    fn overdue(&self, record: &Record);
     /// The core asked for `record`'s payment to be undone: that it was is no news then.
     fn undo(&self, record: &Record);
     /// Nothing of it was sent: nothing is owed.
@@ -425,6 +517,7 @@ pub trait Store:
     + InquiryStore
     + PersonStore
     + AuditStore
+    + ShelfStore
     + Journal
 {
 }
@@ -438,6 +531,7 @@ impl<T> Store for T where
         + InquiryStore
         + PersonStore
         + AuditStore
+        + ShelfStore
         + Journal
 {
 }

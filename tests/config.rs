@@ -19,6 +19,7 @@ use hefu::domain::outcome::{Decline, Outcome, Suspects};
 use hefu::domain::payment::Scenario;
 use hefu::message::profile::{Message, Step};
 use hefu::policy::Policy;
+use hefu::reconcile::due::Level;
 use openssl::asn1::Asn1Time;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
@@ -1078,6 +1079,7 @@ fn the_documented_defaults_are_the_defaults() {
         assert_eq!(channel.patience, Patience::default());
         assert_eq!(channel.in_doubt, config::InDoubt::default());
         assert_eq!(channel.mode, config::ChannelMode::default());
+        assert_eq!(channel.level, Level::default());
     }
 }
 

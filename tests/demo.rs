@@ -31,6 +31,9 @@ async fn what_hefu_found_is_what_is_true() {
         "/outcomes/sync",
         "/outcomes/notify",
         "/outcomes/query",
+        "/outcomes/statement",
+        "/statement/payments",
+        "/mismatches/missing_outcome/true",
         "/notifications/genuine",
         "/notifications/forged",
     ] {
@@ -41,6 +44,8 @@ async fn what_hefu_found_is_what_is_true() {
         "/bytes_changed",
         "/forwarded_without_permit",
         "/element_leaks",
+        "/statement/open",
+        "/statement/wrong",
         "/notifications/forged_with_effect",
     ] {
         assert_eq!(json.pointer(key).unwrap(), 0, "{key}: {json:#}");

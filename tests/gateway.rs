@@ -46,6 +46,8 @@ mod refusals;
 mod restart;
 #[path = "gateway/rotation.rs"]
 mod rotation;
+#[path = "gateway/settle.rs"]
+mod settle;
 #[path = "gateway/seventh.rs"]
 mod seventh;
 #[path = "gateway/statement.rs"]

@@ -23,10 +23,14 @@ mod keys;
 mod lasting;
 #[path = "service/notifications.rs"]
 mod notifications;
+#[path = "service/outcomes.rs"]
+mod outcomes;
 #[path = "service/queries.rs"]
 mod queries;
 #[path = "service/routing.rs"]
 mod routing;
+#[path = "service/statement.rs"]
+mod statement;
 #[path = "service/told.rs"]
 mod told;
 

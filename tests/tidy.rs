@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("proxy", &["domain", "policy"]),
-    ("admin", &["domain", "policy", "reconcile", "service", "store"]),
+    ("admin", &["domain", "message", "policy", "reconcile", "service", "store"]),
     (
         "config",
         &[
@@ -50,8 +50,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "admin", "billing", "config", "crypto", "domain", "message", "metrics", "policy",
-            "provider", "proxy", "route", "service", "store",
+            "admin",
+            "billing",
+            "config",
+            "crypto",
+            "domain",
+            "message",
+            "metrics",
+            "policy",
+            "provider",
+            "proxy",
+            "reconcile",
+            "route",
+            "service",
+            "store",
         ],
     ),
     (

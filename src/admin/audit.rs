@@ -24,6 +24,12 @@ const TOKEN: &str = "admin token";
 /// Who does it, as far as is known: whoever holds the token, and says so.
 pub(super) struct Operator(String);
 
+impl Operator {
+    pub(super) fn name(&self) -> &str {
+        &self.0
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Operator {
     type Rejection = Problem;
 

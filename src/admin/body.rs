@@ -57,6 +57,8 @@ pub struct PaymentBody {
     verification: Option<VerificationBody>,
     judged_in_us: u64,
     outcome: Option<OutcomeBody>,
+    /// Everything that was reported of it and came to something.
+    timeline: Vec<MomentBody>,
     /// What was said of it and is not believed.
     heard: Option<HeardBody>,
     mismatch: Option<MismatchBody>,
@@ -81,6 +83,14 @@ struct VerificationBody {
 
 #[derive(Debug, Serialize)]
 struct OutcomeBody {
+    outcome: &'static str,
+    code: Option<String>,
+    arrival: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct MomentBody {
+    at_ms: u64,
     outcome: &'static str,
     code: Option<String>,
     arrival: &'static str,
@@ -132,6 +142,16 @@ impl PaymentBody {
                 code: code.clone(),
                 arrival: arrival.as_str(),
             }),
+            timeline: record
+                .timeline
+                .iter()
+                .map(|it| MomentBody {
+                    at_ms: it.at.as_millis(),
+                    outcome: it.outcome.as_str(),
+                    code: it.code.clone(),
+                    arrival: it.arrival.as_str(),
+                })
+                .collect(),
             heard: record.heard.as_ref().map(|heard| HeardBody {
                 outcome: heard.outcome.as_str(),
                 code: heard.code.clone(),

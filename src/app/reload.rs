@@ -41,6 +41,7 @@ impl Fixed {
             ("listen.metrics", format!("{:?}", listen.metrics)),
             ("store", format!("{:?}", config.store)),
             ("store.keep", format!("{:?}", config.keep)),
+            ("webhook", format!("{:?}", config.webhook)),
             ("limits.connections", config.limits.connections.to_string()),
         ];
         Self { values, keys: config.keys.clone() }

@@ -4,7 +4,7 @@ use super::clock::Steady;
 use super::gate::ServiceGate;
 use super::handover::{ADMIN, CORE, METRICS, NOTIFY, Sockets};
 use super::reload::Fixed;
-use super::{Generation, Lasting, StartError};
+use super::{Generation, Lasting, StartError, webhooks};
 use crate::admin::{Asked, Live, outside, router};
 use crate::config::{AdminAddress, Config};
 use crate::domain::clock::Clock;
@@ -12,7 +12,9 @@ use crate::domain::keep::Keep;
 use crate::metrics::Metrics;
 use crate::proxy::Edge;
 use crate::proxy::gate::Side;
+use crate::reconcile::due::{Level, day_of};
 use crate::service::Service;
+use crate::service::overdue::{Promises, Swept};
 use crate::store::Store;
 use crate::store::journal::StoreLost;
 use crate::store::person::Forgotten;
@@ -38,6 +40,9 @@ const PURGE_EVERY: Duration = Duration::from_secs(1);
 
 /// How far the system's clock may be off before somebody is told.
 const CLOCK_FAR: Duration = Duration::from_secs(1);
+
+/// How often is looked for outcomes that are overdue.
+const SWEEP_EVERY: Duration = Duration::from_secs(20);
 
 /// How often is looked whom another process was asked to forget.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
@@ -107,6 +112,19 @@ impl Running {
     pub async fn retire(self) -> bool {
         self.leave.send_replace(true);
         self.drain().await
+    }
+
+    /// Looks for outcomes that are overdue when nothing more comes: every channel had all the time that it may have.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn sweep_at_the_end(&self) -> Result<usize, StoreLost> {
+        let admin = self.live.current();
+        let (zero, working_days) = (Duration::ZERO, false);
+        let level = Level { debit: zero, pay: zero, withdraw: zero, payout: zero, working_days };
+        let levels = admin.channels.iter().map(|name| (name.clone(), level.clone())).collect();
+        let promises = Promises { levels, ..Promises::default() };
+        admin.service.sweep(&promises, &mut Swept::default()).await
     }
 
     /// The bound sockets, by name.
@@ -189,6 +207,8 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     running.chores.spawn(forget_others(store.clone()));
     running.chores.spawn(purge(store.clone(), clock.clone(), config.keep));
     running.chores.spawn(watch_clock(clock.clone(), metrics.clone()));
+    running.chores.spawn(sweep(running.live.clone()));
+    running.chores.spawn(webhooks::deliver(running.live.clone(), config.webhook.clone()));
     running.listeners.spawn(Edge::serve(edges.clone(), Side::Core, core));
     if let Some(notify) = notify {
         running.listeners.spawn(Edge::serve(edges, Side::Notify, notify));
@@ -224,6 +244,26 @@ async fn watch_clock(clock: Arc<Steady>, metrics: Arc<Metrics>) {
             tracing::info!("the system's clock is agreed with again");
         }
         was_far = is_far;
+    }
+}
+
+/// Looks for outcomes that are overdue.
+async fn sweep(live: Live) {
+    let mut every = tokio::time::interval(SWEEP_EVERY);
+    let (mut swept, mut outdated) = (Swept::default(), false);
+    loop {
+        every.tick().await;
+        let admin = live.current();
+        // Where the store is lost, that is said elsewhere, and the rest is found the next time.
+        let _ = admin.service.sweep(&admin.promises, &mut swept).await;
+        let until = admin.promises.calendar.valid_until;
+        let now = day_of(admin.service.clock.now());
+        let is_outdated = until.zip(now).is_some_and(|(until, now)| until < now);
+        if is_outdated && !std::mem::replace(&mut outdated, is_outdated) {
+            tracing::warn!(
+                "`calendar.toml` ends before today: outcomes count as overdue on days off that it does not know"
+            );
+        }
     }
 }
 

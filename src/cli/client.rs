@@ -19,6 +19,13 @@ pub struct AdminArgs {
     operator: Option<String>,
 }
 
+impl AdminArgs {
+    /// As the arguments would say.
+    pub const fn new(admin: String, admin_token_file: PathBuf) -> Self {
+        Self { admin, admin_token_file, operator: None }
+    }
+}
+
 /// A client of one admin listener.
 #[derive(Debug)]
 pub struct Client {

@@ -2,6 +2,7 @@
 
 mod notified;
 pub mod report;
+mod settled;
 pub mod setup;
 
 use crate::app::{self, Running};
@@ -9,6 +10,7 @@ use crate::cli::Failure;
 use crate::sim::{self, Simulation};
 use clap::Args;
 use report::Report;
+use settled::Settled;
 use setup::Place;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -102,7 +104,11 @@ impl Demo {
         let api = setup::api_outputs(&running, &place).await;
         let mut shown = vec![log.bytes(), api];
         shown.extend(setup::store_files(&running, &place).await);
-        let report = Report::new((self.seed, seconds), &simulation, &running, &shown)?;
+        let mut report = Report::new((self.seed, seconds), &simulation, &running, &shown)?;
+        let settled = Settled::new(&place, &simulation, &running).await?;
+        let mut shown = vec![setup::api_outputs(&running, &place).await];
+        shown.extend(setup::store_files(&running, &place).await);
+        report.settle(settled, &simulation, &running, &shown)?;
         running.drain().await;
         Ok(report)
     }

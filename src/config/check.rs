@@ -1,6 +1,7 @@
 //! The checks: from file structs to checked values, each problem noted on the sheet of its file.
 
 mod asking;
+pub(super) mod calendar;
 pub(super) mod channel;
 pub(super) mod codes;
 pub(super) mod deployment;
@@ -10,7 +11,9 @@ pub(super) mod place;
 pub(super) mod policy;
 pub(super) mod provider;
 mod secrets;
+pub(super) mod statement;
 pub(super) mod store;
+pub(super) mod webhook;
 
 use super::read::{At, Sheet};
 use std::fmt::Debug;

@@ -46,6 +46,8 @@ impl Config {
                 "source": self.evidence.sources.iter().map(|(name, kinds)| (name.to_string(), dump_kinds(kinds))).collect::<Map<_, _>>(),
                 "same_merchant": self.evidence.same_merchant.iter().map(|(one, first)| [one.0.to_string(), first.0.to_string()]).collect::<Vec<_>>(),
             },
+            "calendar": { "valid_until": self.calendar.valid_until.map(|day| day.to_string()), "holidays": self.calendar.holidays.len(), "workdays": self.calendar.workdays.len(), "maintenance": self.calendar.maintenance.len() },
+            "webhook": self.webhook.as_ref().map(|webhook| json!({ "url": webhook.url, "key": MASK, "timeout": time(webhook.timeout) })),
             "inquiry": { "deadline": time(self.inquiry.deadline), "batch_deadline": time(self.inquiry.batch_deadline), "retries_percent": self.inquiry.retries_percent },
             "attempts": dump_attempts(&self.attempts),
             "spend": { "merchant_fen_per_day": self.merchant_cap.map(Fen::get) },
@@ -115,6 +117,7 @@ fn dump_channel(channel: &Channel) -> Value {
         "connect_timeout": time(patience.connect), "answer_timeout": time(patience.answer),
         "idle_timeout": time(patience.idle), "answer_max": patience.answer_max,
         "in_doubt": channel.in_doubt.as_str(), "http2": channel.http2,
+        "due": { "debit": time(channel.level.debit), "pay": time(channel.level.pay), "withdraw": time(channel.level.withdraw), "payout": time(channel.level.payout), "working_days": channel.level.working_days },
         "profile": dump_profile(&channel.profile),
     })
 }

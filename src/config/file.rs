@@ -3,8 +3,10 @@
 //! Everything is optional for the deserializer, so that a missing key hides no other mistake; the checks ask for what they need.
 
 pub(super) mod asking;
+pub(super) mod calendar;
 pub(super) mod channel;
 pub(super) mod codes;
+pub(super) mod statement;
 
 use super::read::At;
 use super::text::{AdminAddress, Host, InDoubt, Name, Rate, RoutePath, Size, Text};
@@ -40,6 +42,8 @@ pub(super) struct HefuFile {
     pub(super) log: LogFile,
     /// What outlives the process.
     pub(super) store: StoreFile,
+    /// Who is told what happens.
+    pub(super) webhook: Option<At<WebhookFile>>,
     /// Keys.
     #[schemars(required)]
     pub(super) secrets: Option<At<SecretsFile>>,
@@ -206,6 +210,38 @@ pub(super) struct DeployedFile {
     pub(super) keys: BTreeMap<At<String>, FilePath>,
     /// Where the core takes its notifications.
     pub(super) notify_core: Option<At<String>>,
+    /// How long it may take to tell an outcome.
+    pub(super) due: DueFile,
+}
+
+/// `[channels.NAME.due]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DueFile {
+    /// Of a debit.
+    pub(super) debit: Option<Time>,
+    /// Of a payment with the payer at hand.
+    pub(super) pay: Option<Time>,
+    /// Of a withdrawal.
+    pub(super) withdraw: Option<Time>,
+    /// Of a payout.
+    pub(super) payout: Option<Time>,
+    /// Whether only working days count, by `calendar.toml`.
+    pub(super) working_days: Option<bool>,
+}
+
+/// `[webhook]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebhookFile {
+    /// Who is told.
+    #[schemars(required)]
+    pub(super) url: Option<At<String>>,
+    /// The key by which it is signed: at least 32 random bytes.
+    #[schemars(required)]
+    pub(super) key_file: Option<FilePath>,
+    /// How long they may take to take it.
+    pub(super) timeout: Option<Time>,
 }
 
 /// TLS towards an upstream.

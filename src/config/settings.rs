@@ -10,6 +10,7 @@ use crate::domain::money::Fen;
 use crate::domain::payment::Scenario;
 use crate::message::profile::Profile;
 use crate::policy::Policy;
+use crate::reconcile::due::{Calendar, Level};
 use crate::route::attempts;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
@@ -59,6 +60,21 @@ pub struct Config {
     pub merchant_cap: Option<Fen>,
     /// What is asked about payments that are observed.
     pub observe: Observe,
+    /// When nothing is expected of channels.
+    pub calendar: Calendar,
+    /// Who is told what happens.
+    pub webhook: Option<Webhook>,
+}
+
+/// Who is told what happens.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Where they are.
+    pub url: String,
+    /// By which it is signed.
+    pub key: Secret,
+    /// How long they may take.
+    pub timeout: Duration,
 }
 
 impl Config {
@@ -238,6 +254,8 @@ pub struct Channel {
     pub patience: Patience,
     /// What the core gets where no answer came.
     pub in_doubt: InDoubt,
+    /// How long it may take to tell an outcome.
+    pub level: Level,
 }
 
 /// How long a channel may take, and how much it may say.

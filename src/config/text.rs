@@ -6,7 +6,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
 use crate::domain::identity::IdType;
 use crate::domain::money::Unit;
-use crate::domain::outcome::Decline;
+use crate::domain::outcome::{Arrival, Decline};
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::Scenario;
 use crate::message::charset;
@@ -121,6 +121,7 @@ macro_rules! words {
 }
 
 words!(Scenario, "a scenario", Scenario::ALL, Scenario::as_str);
+words!(Arrival, "a way in which outcomes arrive", Arrival::ALL, Arrival::as_str);
 words!(Element, "an element", Element::ALL, Element::as_str);
 words!(Decline, "a reason to decline", Decline::ALL, Decline::as_str);
 words!(AccountKind, "a kind of account", AccountKind::ALL, AccountKind::as_str);

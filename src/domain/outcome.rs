@@ -171,6 +171,38 @@ impl Arrival {
     }
 }
 
+impl Arrival {
+    /// Every way.
+    pub const ALL: [Self; 4] = [Self::Sync, Self::Notify, Self::Query, Self::Statement];
+
+    /// Reads the configuration word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|arrival| arrival.as_str() == word)
+    }
+}
+
+/// Which of two arrivals that disagree is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Precedence([Arrival; 4]);
+
+impl Default for Precedence {
+    fn default() -> Self {
+        Self([Arrival::Statement, Arrival::Query, Arrival::Notify, Arrival::Sync])
+    }
+}
+
+impl Precedence {
+    /// From the weightiest to the least; `None` unless each arrival stands there once.
+    pub fn new(order: [Arrival; 4]) -> Option<Self> {
+        Arrival::ALL.iter().all(|arrival| order.contains(arrival)).then_some(Self(order))
+    }
+
+    /// How much an arrival weighs against others.
+    pub fn weight(self, arrival: Arrival) -> usize {
+        self.0.iter().rev().position(|known| *known == arrival).unwrap_or_default()
+    }
+}
+
 /// Why a notification's word is believed, or is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -189,7 +189,7 @@ fn layer(profile: &Profile, layer: &Layer, scope: Scope<'_, '_>) -> Result<Readi
 }
 
 /// A code as it may be shown and kept: bounded ASCII, and never a number as long as an element.
-fn shown(code: &str) -> String {
+pub(super) fn shown(code: &str) -> String {
     let digits = code.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or_default();
     if digits >= ELEMENT_DIGITS_MIN {
         return "too-many-digits".to_owned();

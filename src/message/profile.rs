@@ -6,11 +6,13 @@ use crate::domain::element::{Element, ElementSet};
 use crate::domain::id::{ChannelName, Road};
 use crate::domain::identity::IdType;
 use crate::domain::money::Unit;
+use crate::domain::outcome::Precedence;
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::Scenario;
 use crate::message::charset::Charset;
 use crate::message::codes::CodeMap;
 use crate::message::path::Path;
+use crate::message::statement::Statement;
 use regex::Regex;
 use std::collections::BTreeMap;
 
@@ -37,6 +39,10 @@ pub struct Profile {
     pub headers: Vec<String>,
     /// Its notifications.
     pub notify: Option<Notify>,
+    /// The files of its statement.
+    pub statements: Vec<Statement>,
+    /// Whose word counts where arrivals disagree.
+    pub precedence: Precedence,
 }
 
 /// The one of `headers`, which are read, that `name` is, or is to some reader: CGI, PHP and WSGI know letters and digits only,

@@ -1,6 +1,6 @@
 //! What an outcome comes to that arrives after, before or instead of another one: one exhaustive match.
 
-use crate::domain::outcome::{Arrival, Outcome};
+use crate::domain::outcome::{Arrival, Outcome, Precedence};
 
 /// What an arrival comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,23 +39,18 @@ const fn end(outcome: Outcome) -> End {
     }
 }
 
-/// How much an arrival weighs against others.
-const fn weight(arrival: Arrival) -> u8 {
-    match arrival {
-        Arrival::Sync => 0,
-        Arrival::Notify => 1,
-        Arrival::Query => 2,
-        Arrival::Statement => 3,
-    }
-}
-
 /// What `new` comes to where `known` is known. Of two arrivals of one kind the later one counts; an undoing comes after what it
 /// undoes, however each was told.
-pub fn arrive(known: Option<(Outcome, Arrival)>, new: (Outcome, Arrival)) -> Step {
+pub fn arrive(
+    known: Option<(Outcome, Arrival)>,
+    new: (Outcome, Arrival),
+    precedence: Precedence,
+) -> Step {
     let Some(known) = known else {
         return if end(new.0) == End::Open { Step::Noted } else { Step::Ended };
     };
-    let (more, as_much) = (weight(new.1) > weight(known.1), weight(new.1) >= weight(known.1));
+    let (old, this) = (precedence.weight(known.1), precedence.weight(new.1));
+    let (more, as_much) = (this > old, this >= old);
     match (end(known.0), end(new.0)) {
         (End::Open, End::Open) if says_more(known.0, new.0) => Step::Noted,
         (End::Open, End::Success | End::Failure | End::Undone) => Step::Ended,
@@ -87,15 +82,16 @@ mod tests {
     const POOR: Outcome = Outcome::Declined(Decline::InsufficientFunds);
 
     fn check(known: (Outcome, Arrival), new: (Outcome, Arrival), expected: Step) {
-        assert_eq!(arrive(Some(known), new), expected, "{known:?} {new:?}");
+        let step = arrive(Some(known), new, Precedence::default());
+        assert_eq!(step, expected, "{known:?} {new:?}");
     }
 
     #[test]
     fn the_weightier_arrival_prevails_and_an_end_stays_one() {
         use Arrival::{Notify, Query, Statement, Sync};
         use Outcome::{Accepted, Reversed, Succeeded, Unknown, Unmapped};
-        assert_eq!(arrive(None, (Unknown, Sync)), Step::Noted);
-        assert_eq!(arrive(None, (NO_MATCH, Sync)), Step::Ended);
+        assert_eq!(arrive(None, (Unknown, Sync), Precedence::default()), Step::Noted);
+        assert_eq!(arrive(None, (NO_MATCH, Sync), Precedence::default()), Step::Ended);
         check((Unknown, Sync), (Accepted, Query), Step::Noted);
         check((Accepted, Sync), (Unmapped, Query), Step::Nothing);
         check((Accepted, Sync), (Succeeded, Notify), Step::Ended);
@@ -127,51 +123,136 @@ mod tests {
     }
 
     fn arrival() -> impl Strategy<Value = Arrival> {
-        let all = [Arrival::Sync, Arrival::Notify, Arrival::Query, Arrival::Statement];
-        prop::sample::select(all.to_vec())
+        prop::sample::select(Arrival::ALL.to_vec())
     }
 
-    fn settle(arrivals: &[(Outcome, Arrival)]) -> Option<(Outcome, Arrival)> {
-        arrivals.iter().fold(None, |known, new| match arrive(known, *new) {
-            Step::Nothing => known,
-            Step::Noted
-            | Step::Ended
-            | Step::Confirmed
-            | Step::Refined
-            | Step::Reversed
-            | Step::Flipped => Some(*new),
-        })
+    fn precedence() -> impl Strategy<Value = Precedence> {
+        Just(Arrival::ALL).prop_shuffle().prop_map(|order| Precedence::new(order).unwrap())
+    }
+
+    type Told = (Outcome, Arrival);
+
+    /// Every step, and what is known in the end.
+    fn settle(arrivals: &[Told], precedence: Precedence) -> (Vec<Step>, Option<Told>) {
+        let (mut steps, mut known) = (Vec::new(), None);
+        for new in arrivals {
+            let step = arrive(known, *new, precedence);
+            steps.push(step);
+            match step {
+                Step::Nothing => (),
+                Step::Noted
+                | Step::Ended
+                | Step::Confirmed
+                | Step::Refined
+                | Step::Reversed
+                | Step::Flipped => known = Some(*new),
+            }
+        }
+        (steps, known)
+    }
+
+    /// What must be known in the end, by another way of thinking: no state, and all arrivals at once. Only for those of which none
+    /// undoes: an undoing counts by when it is told.
+    fn in_the_end(arrivals: &[Told], precedence: Precedence) -> Option<Told> {
+        let ends = arrivals.iter().filter(|(outcome, _)| end(*outcome) != End::Open);
+        let heaviest = ends.clone().map(|(_, arrival)| precedence.weight(*arrival)).max()?;
+        ends.rfind(|(_, arrival)| precedence.weight(*arrival) == heaviest).copied()
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
         /// Whatever comes again changes nothing.
         #[test]
-        fn a_second_time_is_nothing(known in (outcome(), arrival())) {
-            prop_assert_eq!(arrive(Some(known), known), Step::Nothing);
+        fn a_second_time_is_nothing(known in (outcome(), arrival()), precedence in precedence()) {
+            prop_assert_eq!(arrive(Some(known), known, precedence), Step::Nothing);
         }
 
-        /// One arrival of each kind, of which none undoes: the weightiest that ends it is the end, in whatever order they come.
+        /// Whichever arrivals come, in whatever order and however often: the weightiest end is the end, of one weight the last.
+        #[test]
+        fn the_weightiest_end_is_the_end(
+            told in prop::collection::vec((outcome(), arrival()), 0..10),
+            precedence in precedence(),
+        ) {
+            let told: Vec<Told> = told.into_iter().filter(|(it, _)| end(*it) != End::Undone).collect();
+            let (_, known) = settle(&told, precedence);
+            let ended = known.filter(|(outcome, _)| end(*outcome) != End::Open);
+            prop_assert_eq!(ended, in_the_end(&told, precedence));
+        }
+
+        /// One arrival of each kind: the order in which they come does not matter.
         #[test]
         fn the_order_of_arrivals_does_not_matter(
             told in prop::collection::vec(outcome(), 4),
-            order in Just([Arrival::Sync, Arrival::Notify, Arrival::Query, Arrival::Statement].to_vec()).prop_shuffle(),
+            order in Just(Arrival::ALL).prop_shuffle(),
+            precedence in precedence(),
         ) {
-            let of = |arrival| told[usize::from(weight(arrival))];
-            let told: Vec<_> = order.iter().map(|arrival| (of(*arrival), *arrival)).collect();
-            let heaviest = told.iter().filter(|(outcome, _)| end(*outcome) != End::Open);
-            let heaviest = heaviest.max_by_key(|(_, arrival)| weight(*arrival)).copied();
-            if told.iter().all(|(outcome, _)| end(*outcome) != End::Undone) {
-                let ended = settle(&told).filter(|(outcome, _)| end(*outcome) != End::Open);
-                prop_assert_eq!(ended, heaviest);
-            }
+            let all: Vec<Told> = told.into_iter().zip(order).filter(|(it, _)| end(*it) != End::Undone).collect();
+            let (_, one) = settle(&all, precedence);
+            let mut other = all.clone();
+            other.sort_by_key(|(_, arrival)| arrival.as_str());
+            let (_, other) = settle(&other, precedence);
+            let ended = |known: Option<Told>| known.filter(|(outcome, _)| end(*outcome) != End::Open);
+            prop_assert_eq!(ended(one), ended(other));
+        }
+
+        /// All of it told once more, in the same order, is no news but where what was told last weighs as much as what it
+        /// contradicts: two words of one arrival.
+        #[test]
+        fn told_once_more_it_changes_nothing(
+            told in prop::collection::vec(outcome(), 4),
+            order in Just(Arrival::ALL).prop_shuffle(),
+            precedence in precedence(),
+        ) {
+            let all: Vec<Told> = told.into_iter().zip(order).collect();
+            let twice = [all.clone(), all.clone()].concat();
+            let ((_, once), (steps, known)) = (settle(&all, precedence), settle(&twice, precedence));
+            let news = steps.iter().skip(all.len()).filter(|step| **step == Step::Flipped).count();
+            prop_assert_eq!(news, 0);
+            let undone = |it: Option<Told>| it.is_some_and(|(outcome, _)| end(outcome) == End::Undone);
+            prop_assert!(known == once || undone(known), "{:?} {:?}", once, known);
         }
 
         /// What was undone after success is undone, in whatever order that is heard after it.
         #[test]
-        fn what_was_undone_stays_undone(later in prop::collection::vec((outcome(), arrival()), 0..6)) {
+        fn what_was_undone_stays_undone(
+            later in prop::collection::vec((outcome(), arrival()), 0..6),
+            precedence in precedence(),
+        ) {
             let undone = [(Outcome::Succeeded, Arrival::Sync), (Outcome::Reversed, Arrival::Notify)];
             let all = [undone.as_slice(), &later].concat();
-            prop_assert_eq!(settle(&all).map(|(outcome, _)| outcome), Some(Outcome::Reversed));
+            prop_assert_eq!(settle(&all, precedence).1.map(|(outcome, _)| outcome), Some(Outcome::Reversed));
         }
+
+        /// A flip is one: failure before and success after, or the other way round, and by what weighs no less.
+        #[test]
+        fn a_flip_turns_one_end_into_the_other(
+            told in prop::collection::vec((outcome(), arrival()), 0..10),
+            precedence in precedence(),
+        ) {
+            let mut known: Option<Told> = None;
+            for new in told {
+                let step = arrive(known, new, precedence);
+                if let (Step::Flipped, Some(known)) = (step, known) {
+                    let ends = (end(known.0), end(new.0));
+                    prop_assert!(matches!(ends, (End::Success, End::Failure) | (End::Failure, End::Success)));
+                    prop_assert!(precedence.weight(new.1) >= precedence.weight(known.1));
+                }
+                if step != Step::Nothing {
+                    known = Some(new);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_order_of_weights_names_each_arrival_once() {
+        use Arrival::{Notify, Query, Statement, Sync};
+        assert_eq!(Precedence::new([Sync, Sync, Query, Statement]), None);
+        let own = Precedence::new([Sync, Notify, Query, Statement]).unwrap();
+        assert_eq!(own.weight(Sync), 3);
+        let told = [(Outcome::Succeeded, Sync), (NO_MATCH, Statement)];
+        assert_eq!(settle(&told, own).1, Some(told[0]));
+        assert_eq!(settle(&told, Precedence::default()).1, Some(told[1]));
     }
 }

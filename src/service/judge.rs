@@ -408,6 +408,8 @@ impl Draft {
             heard: None,
             mismatch: None,
             not_sent: false,
+            timeline: Vec::new(),
+            stated: false,
             undone: false,
             row_of: self.row_of,
             stakes,

@@ -1,8 +1,6 @@
 //! Notifications on their way to the core: what a channel says of a payment, believed as far as it deserves.
 
-use crate::domain::element::ElementSet;
 use crate::domain::id::{MerchantId, OrderId};
-use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::outcome::{Arrival, Belief, Decline, Outcome};
 use crate::domain::payment::{Mode, Scenario};
 use crate::message::extract::Request;
@@ -122,7 +120,10 @@ impl Service {
             Some(of) if !of.left() => {
                 unknown(Hearing::NeverSent, "a notification of an order that was never sent")
             }
-            Some(of) if differs(&of, &told) => self.amount_differs(&of, belief),
+            Some(of) if differs(&of, &told) => {
+                let reported = (told.reading.outcome, told.reading.code, Arrival::Notify);
+                return self.amount_differs(&of, belief, reported, looked_up).await;
+            }
             Some(of) if belief == Belief::Verified => {
                 self.settle_notified(channel, &of, told.reading).await
             }
@@ -155,15 +156,19 @@ impl Service {
 
     /// The order is known, and another amount is told of it: nothing of it is believed. Where it is the channel's word, it is a
     /// mismatch.
-    fn amount_differs(&self, of: &Record, belief: Belief) -> Hearing {
+    async fn amount_differs(
+        &self,
+        of: &Record,
+        belief: Belief,
+        reported: (Outcome, Option<String>, Arrival),
+        looked_up: Result<(), StoreLost>,
+    ) -> (Hearing, Result<(), StoreLost>) {
         tracing::warn!(channel = of.channel.as_str(), payment.id = %of.payment, belief = belief.as_str(), "a notification tells another amount");
-        if belief == Belief::Verified && of.mismatch.is_none() {
-            let kind = MismatchKind::AmountDiffers;
-            let mismatch = Mismatch { kind, elements: ElementSet::EMPTY };
-            self.metrics.on_mismatch(&of.channel, None, mismatch);
-            self.store.complete(of, Some(mismatch), false);
-        }
-        Hearing::AmountDiffers
+        let kept = match belief {
+            Belief::Verified => self.amounts_differ(of, reported).await,
+            Belief::Claimed | Belief::Acknowledged => Ok(()),
+        };
+        (Hearing::AmountDiffers, looked_up.and(kept))
     }
 }
 

@@ -89,16 +89,21 @@ impl Service {
         (known, looked_up.and(fetched))
     }
 
-    async fn last_of(&self, by: &Named<'_>) -> (Option<Record>, Result<(), StoreLost>) {
+    /// As [`Self::named`], of what memory knows.
+    pub(crate) fn known(&self, by: &Named<'_>) -> Option<Record> {
         let mut payments = self.store.by_order(by.channel, by.order);
         payments.reverse();
+        let records = payments.into_iter().filter_map(|payment| self.store.record(payment));
+        let records: Vec<Record> = records.filter(|record| by.fits(record)).collect();
+        records.iter().find(|record| record.left()).or_else(|| records.first()).cloned()
+    }
+
+    async fn last_of(&self, by: &Named<'_>) -> (Option<Record>, Result<(), StoreLost>) {
+        let payments = self.store.by_order(by.channel, by.order);
         let unknown = payments.iter().filter(|payment| self.store.record(**payment).is_none());
         let unknown: Vec<RowKey> = unknown.map(|payment| RowKey::payment(*payment)).collect();
         let fetched = if unknown.is_empty() { Ok(()) } else { self.fetch_all(unknown).await };
-        let records = payments.into_iter().filter_map(|payment| self.store.record(payment));
-        let records: Vec<Record> = records.filter(|record| by.fits(record)).collect();
-        let left = records.iter().find(|record| record.left());
-        (left.or_else(|| records.first()).cloned(), fetched)
+        (self.known(by), fetched)
     }
 }
 
@@ -125,7 +130,7 @@ impl Named<'_> {
     }
 
     /// What a payment of the order may have claimed.
-    fn claims(&self) -> Vec<RowKey> {
+    pub(crate) fn claims(&self) -> Vec<RowKey> {
         let claim = |scenario, confirms| OrderKey {
             channel: self.channel.clone(),
             merchant: self.merchant.cloned(),

@@ -15,6 +15,7 @@ use crate::service::annotate::{self, Annotations};
 use crate::service::judge::{Judged, Pending};
 use crate::service::query::rests_on;
 use crate::service::verify::About;
+use crate::service::webhook::Event;
 use crate::service::{Channel, Service};
 use crate::store::{Agreement, Evidence, Other, Record, Unmapped, Witness};
 
@@ -123,7 +124,9 @@ impl Service {
                 payment: record.payment,
             });
         }
-        let step = self.store.arrive(record, (reading.outcome, reading.code.clone(), arrival));
+        let reported = (reading.outcome, reading.code.clone(), arrival);
+        let step =
+            self.store.arrive(record, reported.clone(), channel.profile.precedence, self.now());
         let differ = |kind| Some(Mismatch { kind, elements: ElementSet::EMPTY });
         let mismatch = match step {
             Step::Nothing | Step::Noted | Step::Confirmed => None,
@@ -136,10 +139,10 @@ impl Service {
             }
         };
         if let Some(mismatch) = mismatch {
-            self.metrics.on_mismatch(name, blamed(record, mismatch), mismatch);
             if record.verified.as_ref().is_some_and(|evidence| evidence.beside.is_some()) {
                 self.metrics.on_combined_mismatch(name, mismatch.kind);
             }
+            self.differ(record, mismatch, reported);
         }
         match step {
             Step::Nothing | Step::Noted | Step::Confirmed => (),
@@ -150,6 +153,11 @@ impl Service {
         if step != Step::Nothing {
             let ended = record.scenario.moves_money() && !reading.outcome.is_open();
             self.store.complete(record, mismatch, ended);
+            // Whoever told that it was undone may be wrong; who can be asked is not.
+            if ended && step == Step::Reversed && matches!(arrival, Arrival::Sync | Arrival::Notify)
+            {
+                self.store.owe_again(record, self.now());
+            }
         }
         Settled { reading, step, mismatch }
     }
@@ -376,7 +384,11 @@ impl Service {
             matched: mismatch.is_some_and(|it| it.kind == MismatchKind::MatchThenNoMatch),
             per_hour: self.settings.holds_per_hour,
         };
-        if self.store.make_hold(hold, braking) == Holding::Paused {
+        let made = self.store.make_hold(hold.clone(), braking);
+        if made == Holding::Made {
+            self.tell(Event::HoldMade(&hold));
+        }
+        if made == Holding::Paused {
             self.metrics.on_hold_paused(channel, None);
             tracing::warn!(channel = channel.as_str(), payment.id = %record.payment, "holds are paused: too many, or too many within the hour");
             return;

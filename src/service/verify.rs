@@ -14,6 +14,7 @@ use crate::route::combination::Side;
 use crate::route::{self, Next, Plan, Wanted};
 use crate::service::attempts;
 use crate::service::health::{Turn, Withheld};
+use crate::service::webhook::Event;
 use crate::service::{Channel, Entry, Service};
 use crate::store::journal::StoreLost;
 use crate::store::reserve::{Of, Reserved};
@@ -382,7 +383,11 @@ impl Service {
 
     /// Ends a hold, if one stands.
     pub(crate) fn end_hold(&self, key: &HoldKey) -> Option<Hold> {
-        self.store.release(key)
+        let released = self.store.release(key);
+        if let Some(hold) = &released {
+            self.tell(Event::HoldReleased(hold));
+        }
+        released
     }
 }
 

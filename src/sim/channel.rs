@@ -24,6 +24,7 @@ use crate::sim::{
     notices::Desk,
     providers::Scripts,
     record::{AtChannel, AtRow, Channel, Log, Part, Verdict, digest},
+    statement::Ended,
     world::{Card, CardState, Element, Tuple, World},
 };
 
@@ -79,6 +80,11 @@ pub(super) struct Answer {
 pub(super) trait Gateway: Send + Sync {
     /// Reads, judges and answers one request.
     fn answer(&self, request: &Request<'_>) -> Answer;
+
+    /// How payments really ended, where it writes statements.
+    fn ended(&self) -> Vec<Ended> {
+        vec![]
+    }
 }
 
 /// Both ends of a channel, with fresh keys.

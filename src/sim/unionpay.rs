@@ -18,6 +18,7 @@ use crate::sim::{
     keys::{Key, dice},
     notices::Notice,
     record::{Channel, Part, Verdict, lock},
+    statement::Ended,
     world::{CardState, Element, Tuple},
 };
 
@@ -54,6 +55,7 @@ struct UnionPay {
 struct Order {
     verdict: Verdict,
     query_id: String,
+    ended: Ended,
 }
 
 impl UnionPay {
@@ -122,7 +124,14 @@ impl UnionPay {
         }
         reply.insert("queryId".into(), query_id.clone());
         self.hub.desk.put(|| self.notice(answer, fields, &end.code, &query_id));
-        orders.insert(answer.order.clone(), Order { verdict: end.clone(), query_id });
+        let ended = Ended {
+            order: answer.order.clone(),
+            kind: field(fields, "txnType").into(),
+            amount: field(fields, "txnAmt").into(),
+            pan: answer.tuple.pan.clone().unwrap_or_default(),
+            succeeded: end.code == "00",
+        };
+        orders.insert(answer.order.clone(), Order { verdict: end.clone(), query_id, ended });
         let late = roll < if end.said.is_empty() { 250 } else { self.hub.late_mismatches };
         if late && end.code != "35" {
             return Verdict { pending: true, wrong: end.wrong, ..code("00") };
@@ -232,6 +241,13 @@ impl Gateway for UnionPay {
         };
         answer.body = self.reply(&fields, reply, &answer.verdict.code, charset);
         answer
+    }
+
+    /// Of payments; what the core undid itself is its own.
+    fn ended(&self) -> Vec<Ended> {
+        let orders = lock(&self.orders);
+        let ended = orders.values().map(|order| order.ended.clone());
+        ended.filter(|it| matches!(it.kind.as_str(), "11" | "01" | "12")).collect()
     }
 }
 

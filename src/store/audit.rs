@@ -51,6 +51,42 @@ pub enum Action {
         #[serde(flatten)]
         forgotten: Forgotten,
     },
+    /// Lines of a channel's statement were taken for the last word: one call, of which a file may take many.
+    SettleStatement {
+        /// The channel.
+        channel: String,
+        /// How many lines there were.
+        lines: usize,
+        /// How many of them settled a payment.
+        settled: u64,
+        /// How many are not as is known.
+        differences: usize,
+    },
+    /// A day of a channel's statement was taken for complete.
+    CloseStatementDay {
+        /// The channel.
+        channel: String,
+        /// The day.
+        day: String,
+        /// How many lines it has.
+        lines: u64,
+        /// How many payments failed because no statement names them.
+        absent: u64,
+    },
+    /// A mismatch was looked into.
+    ResolveMismatch {
+        /// Of which payment.
+        payment: String,
+        /// Of which kind.
+        kind: &'static str,
+        /// What came of it, in the words of who did it.
+        note: String,
+    },
+    /// Webhooks that were given up are told once more.
+    RedeliverWebhooks {
+        /// How many.
+        redelivered: usize,
+    },
     /// The configuration was loaded again.
     Reload {
         /// Whether it is in force.

@@ -13,9 +13,12 @@ const ENDED_FOR: Duration = Duration::from_hours(24);
 /// that a setting holds for those that are there already, too.
 pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
     let kept = match of {
-        Aggregate::Payments | Aggregate::Expectations | Aggregate::Orders | Aggregate::Audit => {
-            keep.payments
-        }
+        Aggregate::Payments
+        | Aggregate::Expectations
+        | Aggregate::Orders
+        | Aggregate::Audit
+        | Aggregate::Mismatches
+        | Aggregate::Statements => keep.payments,
         Aggregate::Inquiries | Aggregate::Charges => keep.charges,
         Aggregate::Evidence
         | Aggregate::Agreements
@@ -25,7 +28,8 @@ pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
         | Aggregate::Forgotten
         | Aggregate::Keys
         | Aggregate::Attempts
-        | Aggregate::Spend => return now.minus(ENDED_FOR),
+        | Aggregate::Spend
+        | Aggregate::Webhooks => return now.minus(ENDED_FOR),
     };
     now.plus(PAYMENTS_KEPT).minus(kept)
 }

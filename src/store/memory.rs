@@ -5,16 +5,18 @@ pub(super) mod amend;
 mod audit;
 mod kept;
 mod person;
+mod shelf;
 #[cfg(test)]
 mod simulation;
 
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
+use crate::domain::element::ElementSet;
 use crate::domain::id::{
     AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId, PaymentId, Road,
 };
-use crate::domain::mismatch::Mismatch;
-use crate::domain::outcome::{Arrival, Outcome};
+use crate::domain::mismatch::{Mismatch, MismatchKind};
+use crate::domain::outcome::{Arrival, Outcome, Precedence};
 use crate::reconcile::arrival::{Step, arrive};
 use crate::reconcile::hold::{Brake, Braking, Hold, HoldKey, Holding};
 use crate::store::OpenInquiry;
@@ -31,7 +33,8 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use person::People;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use shelf::Shelf;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::io;
 use std::sync::atomic::AtomicBool;
@@ -61,6 +64,8 @@ pub struct Limits {
     pub attempts: usize,
     /// Entries of the audit, where no journal keeps them; beyond it the oldest goes.
     pub audit: usize,
+    /// Mismatches, days of statements and what is to be told, where no journal keeps them; beyond it the oldest of a kind goes.
+    pub shelf: usize,
 }
 
 impl Default for Limits {
@@ -76,6 +81,7 @@ impl Default for Limits {
             unmapped: 1_000,
             attempts: 1_000_000,
             audit: 10_000,
+            shelf: 100_000,
         }
     }
 }
@@ -95,7 +101,8 @@ pub struct MemoryStore {
     records: DashMap<PaymentId, Record>,
     record_order: Mutex<VecDeque<PaymentId>>,
     by_order: DashMap<(ChannelName, OrderId), Vec<PaymentId>>,
-    expected: DashMap<ChannelName, HashSet<PaymentId>>,
+    /// What is owed, by whom, and since when where that is not since the payment.
+    expected: DashMap<ChannelName, BTreeMap<PaymentId, Option<Timestamp>>>,
     unmapped: Mutex<BTreeMap<(ChannelName, String, String), Unmapped>>,
     orders: Mutex<Orders>,
     inquiries: DashMap<PaymentId, OpenInquiry>,
@@ -106,6 +113,7 @@ pub struct MemoryStore {
     /// Whether that was looked up since the start.
     looked: AtomicBool,
     audit: Mutex<Chain>,
+    shelf: Mutex<Shelf>,
     journal: Option<Writer>,
 }
 
@@ -216,6 +224,19 @@ pub(super) fn beside(put: &Row, known: &Row) -> Option<Row> {
     Row::new(put.key.clone(), Some(kept.evidence.until), &(tuple, kept))
 }
 
+impl MemoryStore {
+    /// Changes a record, which is kept again if `change` says that it is another one now.
+    fn change_record(&self, record: &Record, change: impl FnOnce(&mut Record) -> bool) {
+        if !self.records.contains_key(&record.payment) {
+            self.keep_record(record.clone());
+        }
+        let changed = self.records.get_mut(&record.payment).is_some_and(|mut it| change(&mut it));
+        if changed {
+            self.write_record(record.payment);
+        }
+    }
+}
+
 /// Whether `key` may be put: it is there already, or there is room.
 fn has_room<K: Eq + Hash, V>(map: &DashMap<K, V>, key: &K, most: usize) -> bool {
     map.len() < most || map.contains_key(key)
@@ -316,15 +337,21 @@ impl PaymentStore for MemoryStore {
         self.write_record(payment);
     }
 
-    fn arrive(&self, record: &Record, outcome: (Outcome, Option<String>, Arrival)) -> Step {
+    fn arrive(
+        &self,
+        record: &Record,
+        outcome: (Outcome, Option<String>, Arrival),
+        precedence: Precedence,
+        at: Timestamp,
+    ) -> Step {
         if !self.records.contains_key(&record.payment) {
             self.keep_record(record.clone());
         }
         let mut record = self.records.entry(record.payment).or_insert_with(|| record.clone());
         let known = record.outcome.as_ref().map(|(outcome, _, arrival)| (*outcome, *arrival));
-        let step = arrive(known, (outcome.0, outcome.2));
+        let step = arrive(known, (outcome.0, outcome.2), precedence);
         if step != Step::Nothing {
-            record.outcome = Some(outcome);
+            record.note(outcome, at);
         }
         step
     }
@@ -348,8 +375,13 @@ impl PaymentStore for MemoryStore {
 
     fn complete(&self, record: &Record, mismatch: Option<Mismatch>, ended: bool) {
         let payment = record.payment;
-        if let (Some(mut record), Some(_)) = (self.records.get_mut(&payment), mismatch) {
-            record.mismatch = mismatch;
+        if let Some(mut record) = self.records.get_mut(&payment) {
+            // What was overdue came.
+            let overdue = |it: &Mismatch| it.kind == MismatchKind::MissingOutcome;
+            let came = ended && record.mismatch.as_ref().is_some_and(overdue);
+            if mismatch.is_some() || came {
+                record.mismatch = mismatch;
+            }
         }
         self.write_record(payment);
         if ended {
@@ -357,14 +389,29 @@ impl PaymentStore for MemoryStore {
         }
     }
 
+    fn owe_again(&self, record: &Record, since: Timestamp) {
+        self.owe(&record.channel, record.payment, Some(since));
+        if let Some(journal) = &self.journal {
+            journal.put(|| Row::owed_again(record, since));
+        }
+    }
+
+    fn stated(&self, record: &Record) {
+        self.change_record(record, |record| !std::mem::replace(&mut record.stated, true));
+    }
+
+    fn overdue(&self, record: &Record) {
+        let (kind, elements) = (MismatchKind::MissingOutcome, ElementSet::EMPTY);
+        let missing = Mismatch { kind, elements };
+        self.change_record(record, |record| {
+            let first = record.mismatch.is_none();
+            record.mismatch = record.mismatch.or(Some(missing));
+            first
+        });
+    }
+
     fn undo(&self, record: &Record) {
-        if !self.records.contains_key(&record.payment) {
-            self.keep_record(record.clone());
-        }
-        if let Some(mut record) = self.records.get_mut(&record.payment) {
-            record.undone = true;
-        }
-        self.write_record(record.payment);
+        self.change_record(record, |record| !std::mem::replace(&mut record.undone, true));
     }
 
     fn not_sent(&self, channel: &ChannelName, payment: PaymentId) {

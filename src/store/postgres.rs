@@ -2,6 +2,7 @@
 
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
+use crate::store::shelf::Range;
 use crate::store::writer::{Backend, By};
 use openssl::ssl::{SslConnector, SslMethod};
 use openssl::x509::X509;
@@ -32,6 +33,7 @@ const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/postgres-003.sql"),
     include_str!("../../migrations/postgres-004.sql"),
     include_str!("../../migrations/postgres-005.sql"),
+    include_str!("../../migrations/postgres-006.sql"),
 ];
 
 /// Why something could not be kept.
@@ -240,6 +242,22 @@ impl Backend for Postgres {
         Ok(())
     }
 
+    fn range(&mut self, range: &Range) -> Result<Vec<Row>, Error> {
+        let order = if range.last { "DESC" } else { "ASC" };
+        let sql = format!(
+            "SELECT key, until, value, checksum FROM {} WHERE key >= $1 AND key < $2 ORDER BY key {order} LIMIT $3",
+            range.of.as_str()
+        );
+        let most = i64::try_from(range.most).unwrap_or(i64::MAX);
+        let found = self.connection()?.query(sql, &[&range.from, &range.before, &most])?;
+        let mut rows: Vec<Row> =
+            found.iter().map(|found| row(range.of, found)).collect::<Result<_, Error>>()?;
+        if range.last {
+            rows.reverse();
+        }
+        Ok(rows)
+    }
+
     fn begin(&mut self) -> Result<(), Error> {
         // Statements after the lock see what was committed before it: that is what READ COMMITTED says.
         let sql =
@@ -282,7 +300,10 @@ impl Backend for Postgres {
                 | Aggregate::Keys
                 | Aggregate::Audit
                 | Aggregate::Attempts
-                | Aggregate::Spend,
+                | Aggregate::Spend
+                | Aggregate::Mismatches
+                | Aggregate::Statements
+                | Aggregate::Webhooks,
             )
             | (By::Card, _) => return Ok(Vec::new()),
         };

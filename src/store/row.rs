@@ -4,8 +4,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
 use crate::domain::keep::PAYMENTS_KEPT;
 use crate::reconcile::hold::{Hold, HoldKey};
-use crate::store::Record;
 use crate::store::journal::OrderKey;
+use crate::store::{Owed, Record};
 use serde::Serialize;
 
 /// A kind of rows.
@@ -41,11 +41,17 @@ pub enum Aggregate {
     Attempts,
     /// What was spent on inquiries, by day and account.
     Spend,
+    /// How the halves of payments differ.
+    Mismatches,
+    /// Days of which a channel's statement was read.
+    Statements,
+    /// What is to be told to whoever listens.
+    Webhooks,
 }
 
 impl Aggregate {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Evidence,
         Self::Agreements,
         Self::Waiting,
@@ -61,6 +67,9 @@ impl Aggregate {
         Self::Audit,
         Self::Attempts,
         Self::Spend,
+        Self::Mismatches,
+        Self::Statements,
+        Self::Webhooks,
     ];
 
     /// The kinds whose rows say whose they are.
@@ -84,6 +93,9 @@ impl Aggregate {
             Self::Audit => "audit",
             Self::Attempts => "attempts",
             Self::Spend => "spend",
+            Self::Mismatches => "mismatches",
+            Self::Statements => "statement_days",
+            Self::Webhooks => "webhooks",
         }
     }
 }
@@ -211,6 +223,14 @@ impl Row {
         let until = record.at.plus(PAYMENTS_KEPT);
         let value = (&record.channel, record.payment);
         Self::new(RowKey::expectation(record.payment), Some(until), &value)
+    }
+
+    /// The row of what `record` is owed again, since later.
+    pub fn owed_again(record: &Record, since: Timestamp) -> Option<Self> {
+        let until = record.at.plus(PAYMENTS_KEPT);
+        let (channel, payment) = (record.channel.clone(), record.payment);
+        let owed = Owed { channel, payment, since: Some(since) };
+        Self::new(RowKey::expectation(payment), Some(until), &owed)
     }
 
     /// The row by which `payment` claims its order at `at`.

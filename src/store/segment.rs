@@ -11,6 +11,7 @@ mod simulation;
 
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::shelf::Range;
 use crate::store::writer::{Backend, By};
 use door::{Door, Entered};
 pub use file::FileError;
@@ -107,6 +108,12 @@ impl Log {
     fn look(&self, key: &RowKey) -> Option<&Change> {
         let Self { open, written, left, .. } = self;
         open.get(key).or_else(|| written.get(key)).or_else(|| left.get(key))
+    }
+
+    /// What is in the log of a range, the latest of each key last.
+    fn within<'l>(&'l self, range: &'l Range) -> impl Iterator<Item = (&'l RowKey, &'l Change)> {
+        let all = self.left.iter().chain(&self.written).chain(&self.open);
+        all.filter(|(key, _)| range.takes(key))
     }
 
     fn change(&mut self, key: &RowKey, change: Change) {
@@ -398,6 +405,28 @@ impl<B: Backend> Backend for Segmented<B> {
     fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Failed<B>> {
         self.settle()?;
         self.database.find(of, by, whose).map_err(SegmentError::Database)
+    }
+
+    fn range(&mut self, range: &Range) -> Result<Vec<Row>, Failed<B>> {
+        let State::Alone(log) = &self.state else {
+            return self.database.range(range).map_err(SegmentError::Database);
+        };
+        // What is not in the database yet lies over what is, of which it may take as many away.
+        let over: BTreeMap<&RowKey, &Change> = log.within(range).collect();
+        let wider = Range { most: range.most.saturating_add(over.len()), ..range.clone() };
+        let below = self.database.range(&wider).map_err(SegmentError::Database)?;
+        let mut rows: BTreeMap<RowKey, Row> =
+            below.into_iter().map(|row| (row.key.clone(), row)).collect();
+        for (key, change) in over {
+            match change {
+                Some((until, value)) => {
+                    let row = Row { key: key.clone(), until: *until, value: value.clone() };
+                    rows.insert(key.clone(), row);
+                }
+                None => drop(rows.remove(key)),
+            }
+        }
+        Ok(range.cut(rows.into_values().collect()))
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Failed<B>> {

@@ -3,6 +3,7 @@
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use crate::store::segment::{SegmentError, Segmented};
+use crate::store::shelf::Range;
 use crate::store::writer::{Backend, By};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionState, params};
 use std::io;
@@ -24,6 +25,7 @@ const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/sqlite-003.sql"),
     include_str!("../../migrations/sqlite-004.sql"),
     include_str!("../../migrations/sqlite-005.sql"),
+    include_str!("../../migrations/sqlite-006.sql"),
 ];
 
 /// Why something could not be kept or read.
@@ -300,6 +302,25 @@ impl Backend for Sqlite {
         Ok(())
     }
 
+    fn range(&mut self, range: &Range) -> Result<Vec<Row>, Error> {
+        let order = if range.last { "DESC" } else { "ASC" };
+        let sql = format!(
+            "SELECT key, until, value, checksum FROM {} WHERE key >= ?1 AND key < ?2 ORDER BY key {order} LIMIT ?3",
+            range.of.as_str()
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let most = i64::try_from(range.most).unwrap_or(i64::MAX);
+        let mut rows = statement.query(params![range.from, range.before, most])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(row_of(range.of, row)?);
+        }
+        if range.last {
+            found.reverse();
+        }
+        Ok(found)
+    }
+
     fn begin(&mut self) -> Result<(), Error> {
         Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
@@ -333,7 +354,10 @@ impl Backend for Sqlite {
                 | Aggregate::Keys
                 | Aggregate::Audit
                 | Aggregate::Attempts
-                | Aggregate::Spend,
+                | Aggregate::Spend
+                | Aggregate::Mismatches
+                | Aggregate::Statements
+                | Aggregate::Webhooks,
             )
             | (By::Card, _) => return Ok(Vec::new()),
         };

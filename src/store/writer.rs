@@ -15,6 +15,7 @@ use crate::store::journal::{Admission, Admitted, StoreLost};
 use crate::store::memory::amend::Amend;
 use crate::store::reserve::{Reservation, Reserved};
 use crate::store::row::{Removal, Row, RowKey};
+use crate::store::shelf::{Range, Swap};
 pub use backend::{Backend, By};
 use batch::{Request, Told, commit};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -55,6 +56,8 @@ pub enum Event {
 pub enum Look {
     /// Those with these keys.
     At(Vec<RowKey>),
+    /// Those of a range.
+    Within(Range),
     /// Whatever is kept of these people.
     Of(Vec<String>),
     /// Who was forgotten; only where another process may have been told, unless it is the `first` time.
@@ -73,6 +76,7 @@ enum Waiting {
     Admit(Box<Request>, oneshot::Sender<Result<Admitted, StoreLost>>),
     Reserve(Box<Reservation>, oneshot::Sender<Result<Reserved, StoreLost>>),
     Read(Look, oneshot::Sender<Result<Vec<Row>, StoreLost>>),
+    Swap(Swap, oneshot::Sender<Result<bool, StoreLost>>),
     /// Told once; tried again it is nobody's to hear of.
     Note(Note, Option<oneshot::Sender<Result<(), StoreLost>>>),
     Flush(oneshot::Sender<Result<(), StoreLost>>),
@@ -199,6 +203,14 @@ impl Writer {
     /// [`StoreLost`].
     pub async fn read(&self, look: Look) -> Result<Vec<Row>, StoreLost> {
         self.told(|sender| Waiting::Read(look, sender)).await
+    }
+
+    /// Changes a row if it is as is told, everything before being committed.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: it is not tried again, and may have been changed.
+    pub(super) async fn swap(&self, swap: Swap) -> Result<bool, StoreLost> {
+        self.told(|sender| Waiting::Swap(swap, sender)).await
     }
 
     /// Notes what was done, with everything before it.
@@ -392,9 +404,9 @@ fn take(shared: &Shared, wait: Duration) -> Option<(Vec<Waiting>, bool)> {
 /// Everything in the batch is durable. Who does not listen any more need not be told; but what was claimed for a message that
 /// nobody forwards now is given back.
 fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
-    let Told { verdicts, reserved, rows, noted } = told;
+    let Told { verdicts, reserved, rows, swapped, noted } = told;
     let (mut verdicts, mut rows) = (verdicts.into_iter(), rows.into_iter());
-    let mut reserved = reserved.into_iter();
+    let (mut reserved, mut swapped) = (reserved.into_iter(), swapped.into_iter());
     let mut again = Vec::new();
     for waiting in batch {
         match waiting {
@@ -418,6 +430,9 @@ fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
             }
             Waiting::Read(_, sender) => {
                 let _ = sender.send(rows.next().ok_or(StoreLost));
+            }
+            Waiting::Swap(_, sender) => {
+                let _ = sender.send(swapped.next().ok_or(StoreLost));
             }
             Waiting::Note(_, sender) => {
                 let _ = sender.map(|sender| sender.send(noted));
@@ -453,6 +468,9 @@ fn refuse(batch: Vec<Waiting>) -> Vec<Waiting> {
                 let _ = sender.send(Err(StoreLost));
             }
             Waiting::Read(_, sender) => {
+                let _ = sender.send(Err(StoreLost));
+            }
+            Waiting::Swap(_, sender) => {
                 let _ = sender.send(Err(StoreLost));
             }
             Waiting::Note(note, sender) => {

@@ -126,6 +126,8 @@ fn payment(number: u64, at: Timestamp) -> Leaving {
         heard: None,
         mismatch: None,
         not_sent: false,
+        timeline: Vec::new(),
+        stated: false,
         undone: false,
         row_of: None,
         stakes: Stakes::default(),

@@ -37,7 +37,7 @@ const REFUSED: (u16, &str) = (500, "noted");
 
 impl World {
     /// The same world, with the channel's key pinned.
-    fn pinned(self) -> Self {
+    pub(crate) fn pinned(self) -> Self {
         let key = OpeningKey::from_pem(&KEYS.0.public_key_to_pem().unwrap()).unwrap();
         let mut profile = self.channel.profile.clone();
         let proof = profile.notify.as_mut().and_then(|notify| notify.proof.as_mut());
@@ -78,12 +78,12 @@ impl World {
     }
 
     /// A verified notification that is acknowledged; what it came to.
-    async fn told(&self, told: &str) -> String {
+    pub(crate) async fn told(&self, told: &str) -> String {
         self.notified(told, Signed::ByTheChannel, NOTED).await
     }
 
     /// The mismatches counted so far, each with its number.
-    fn mismatches(&self) -> Vec<String> {
+    pub(crate) fn mismatches(&self) -> Vec<String> {
         let metrics = String::from_utf8(self.service.metrics.render().unwrap()).unwrap();
         let lines = metrics.lines().filter(|line| line.starts_with("hefu_mismatches_total{"));
         let kind = |line: &str| {
@@ -93,7 +93,7 @@ impl World {
         lines.filter_map(kind).collect()
     }
 
-    fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.service.store.expectations(self.channel.name())
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 impl World {
     /// Asks of an order: the query's own code, and the payment's.
-    async fn query(&self, order: &str, code: &str, state: &str) -> String {
+    pub(crate) async fn query(&self, order: &str, code: &str, state: &str) -> String {
         let message = format!(r#""type":"query","order":"{order}""#);
         let answer = format!(r#"{{"code":"{code}","state":"{state}"}}"#);
         let (content_type, body) = (None, answer.as_bytes());

@@ -9,7 +9,7 @@ use hefu::domain::answer::{Answer, Billable};
 use hefu::domain::id::{AgreementId, MerchantId};
 use hefu::domain::keep::Keep;
 use hefu::domain::mismatch::{Mismatch, MismatchKind};
-use hefu::domain::outcome::{Arrival, Decline, Outcome, Suspects};
+use hefu::domain::outcome::{Arrival, Decline, Outcome, Precedence, Suspects};
 use hefu::domain::payment::Mode;
 use hefu::reconcile::hold::{Hold, HoldKey, Holding};
 use hefu::route::attempts::Heard;
@@ -182,10 +182,15 @@ async fn keeps_everything(place: &Place) {
     ];
     let mismatch =
         Mismatch { kind: MismatchKind::MatchThenNoMatch, elements: crate::values::four() };
-    store.arrive(&record(1), (outcomes[0], Some("66".into()), Arrival::Sync));
+    store.arrive(
+        &record(1),
+        (outcomes[0], Some("66".into()), Arrival::Sync),
+        Precedence::default(),
+        NOW,
+    );
     store.complete(&record(1), Some(mismatch), true);
     store.put_record(record(3));
-    store.arrive(&record(3), (outcomes[1], None, Arrival::Query));
+    store.arrive(&record(3), (outcomes[1], None, Arrival::Query), Precedence::default(), NOW);
     store.complete(&record(3), None, false);
     let unmapped = Unmapped {
         channel: channel.clone(),

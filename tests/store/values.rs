@@ -98,6 +98,8 @@ pub(crate) fn record(number: u128) -> Record {
         heard: None,
         mismatch: None,
         not_sent: false,
+        timeline: Vec::new(),
+        stated: false,
         undone: false,
         row_of: None,
         stakes: Stakes::default(),

@@ -1,6 +1,7 @@
 //! The demo's report: what Hefu counted, and beside it what the auditor knows.
 
 use super::notified::Notifications;
+use super::settled::Settled;
 use crate::app::Running;
 use crate::cli::Failure;
 use crate::metrics::Metrics;
@@ -22,6 +23,7 @@ pub struct Report {
     audit: Audit,
     counted: Counted,
     notifications: Notifications,
+    settled: Settled,
     element_leaks: usize,
     forwarded_without_permit: u64,
 }
@@ -95,9 +97,30 @@ impl Report {
             audit,
             counted,
             notifications,
+            settled: Settled::default(),
             element_leaks,
             forwarded_without_permit,
         })
+    }
+
+    /// What came at the end, when the statement was read; `shown` is everything that Hefu showed and stored then.
+    ///
+    /// # Errors
+    /// Where the leak scanner cannot be built.
+    pub(super) fn settle(
+        &mut self,
+        settled: Settled,
+        simulation: &Simulation,
+        running: &Running,
+        shown: &[Vec<u8>],
+    ) -> Result<(), Failure> {
+        let scanner = simulation.leak_scanner()?;
+        let texts = shown.iter().chain([&settled.said]);
+        let leaks: usize = texts.map(|text| scanner.scan(text).len()).sum();
+        self.element_leaks = self.element_leaks.saturating_add(leaks);
+        self.counted.outcomes = Counted::new(&running.service.metrics).outcomes;
+        self.settled = settled;
+        Ok(())
     }
 
     /// The audit.
@@ -131,6 +154,10 @@ impl Report {
                 faults.push(format!("{name}: no true mismatch in the whole run"));
             }
         }
+        let missing = &self.settled.missing;
+        if missing.found != missing.truly || missing.falsely > 0 {
+            faults.push(format!("missing outcomes: {missing:?}"));
+        }
         let all = self.audit.sum(|channel| channel.match_then_no_match.truly);
         if all < TRUE_MISMATCHES_MIN && self.seconds >= SECONDS_MIN {
             faults.push(format!("only {all} true mismatches"));
@@ -154,6 +181,7 @@ impl Report {
         ]
         .into_iter()
         .chain(self.notifications.faults())
+        .chain(self.settled.faults())
         {
             if count > 0 {
                 faults.push(format!("{count} {what}"));
@@ -207,7 +235,9 @@ impl Report {
             "mismatches": {
                 "match_then_no_match": kind(&|channel| &channel.match_then_no_match),
                 "unverified_then_no_match": kind(&|channel| &channel.unverified_then_no_match),
+                "missing_outcome": { "true": self.settled.missing.truly, "found": self.settled.missing.found, "false": self.settled.missing.falsely },
             },
+            "statement": self.settled.json(),
             "signature_failures": self.audit.sum(|channel| channel.signature_failures),
             "bytes_changed": self.audit.sum(|channel| channel.bytes_changed),
             "forwarded_without_permit": self.forwarded_without_permit,
@@ -262,6 +292,13 @@ impl Report {
         )?;
         self.print_asking(out)?;
         writeln!(out, "  notified    {}", self.notifications.line())?;
+        writeln!(out, "  statement   {}", self.settled.line())?;
+        let missing = &self.settled.missing;
+        writeln!(
+            out,
+            "  missing     {} outcomes before it, {} found, {} false",
+            missing.truly, missing.found, missing.falsely
+        )?;
         writeln!(
             out,
             "  overhead    {} µs in the median, {} µs at the 99th percentile (time in Hefu)",

@@ -1,7 +1,7 @@
 //! From a channel's file to its profile.
 
 use super::codes::Codes;
-use super::{message, notify};
+use super::{message, notify, statement};
 use crate::config::file::channel::{
     BodyFile, ChannelFile, Field, LayerFile, OneOrMany, OutcomeFile, StepFile, UnwrapFile,
 };
@@ -95,6 +95,8 @@ pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Opt
         Some(file) => Some(notify::check(sheet, file, &maps, (around.keys, request.as_ref()))?),
         None => None,
     };
+    let statements = statement::check(sheet, file, &maps);
+    let precedence = statement::precedence(sheet, file);
     let profile = Profile {
         channel: ChannelName::new(&name?.value.0.0),
         road: file.road.as_ref().map(|road| Road::new(&road.0.0)),
@@ -106,6 +108,8 @@ pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Opt
         messages,
         codes: codes.map(|codes| codes.maps.clone()).unwrap_or_default(),
         notify,
+        statements,
+        precedence,
     };
     Some(profile)
 }
@@ -191,6 +195,12 @@ impl Maps<'_> {
     ) -> Option<Layer> {
         let code = sheet.need(code, span, "code", "name the field with the result code");
         let map = sheet.need(map, span, "map", "name the code map that reads it")?;
+        let map = self.name(sheet, map);
+        Some(Layer { code: code?.0.clone(), map })
+    }
+
+    /// The name of a code map, which must be known.
+    pub(super) fn name(&self, sheet: &mut Sheet, map: &At<String>) -> String {
         let maps = self.known.map(|codes| &codes.maps);
         if let Some(maps) = maps.filter(|maps| !maps.contains_key(&map.value)) {
             let hint = suggest(&map.value, maps.keys().map(String::as_str));
@@ -199,7 +209,7 @@ impl Maps<'_> {
             let hint = "name the file of code maps at the top, such as `codes = \"acme\"`";
             sheet.problem(&map.span, format!("no code map `{}`", map.value), hint);
         }
-        Some(Layer { code: code?.0.clone(), map: map.value.clone() })
+        map.value.clone()
     }
 }
 

@@ -1,11 +1,13 @@
 //! `channels/*.toml`: a channel's protocol.
 
+use super::statement::StatementFile;
 use crate::config::read::At;
 use crate::config::text::{Host, Label, MediaType, Name, RoutePath, Text};
 use crate::crypto::signature::Hash;
 use crate::domain::element::Element;
 use crate::domain::identity::IdType;
 use crate::domain::money::Unit;
+use crate::domain::outcome::Arrival;
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::Scenario;
 use crate::message::path::Path;
@@ -46,6 +48,10 @@ pub(crate) struct ChannelFile {
     pub(crate) message: Vec<At<MessageFile>>,
     /// Its notifications.
     pub(crate) notify: Option<At<NotifyFile>>,
+    /// The files of its statement.
+    pub(crate) statement: Vec<At<StatementFile>>,
+    /// Whose word counts where arrivals disagree, the weightiest first: `statement`, `query`, `notify`, `sync` where absent.
+    pub(crate) precedence: Option<At<Vec<Text<Arrival>>>>,
 }
 
 /// `[[route]]`

@@ -14,8 +14,8 @@ use crate::store::reserve::{Attempts, Reservation, Reserved, Settling};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::{Backend, Event, Look, Writer};
 use crate::store::{
-    Agreement, AgreementStore as _, Charge, HoldStore as _, InquiryStore, OpenInquiry, Record,
-    Unmapped,
+    Agreement, AgreementStore as _, Charge, HoldStore as _, InquiryStore, OpenInquiry, Owed,
+    Record, Unmapped,
 };
 use async_trait::async_trait;
 use dashmap::mapref::entry::Entry;
@@ -62,7 +62,10 @@ impl MemoryStore {
                 | Aggregate::Keys
                 | Aggregate::Audit
                 | Aggregate::Attempts
-                | Aggregate::Spend => continue,
+                | Aggregate::Spend
+                | Aggregate::Mismatches
+                | Aggregate::Statements
+                | Aggregate::Webhooks => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
                 Aggregate::Holds => limits.holds,
@@ -132,8 +135,8 @@ impl MemoryStore {
             }
             Aggregate::Payments => self.keep_record(value(row)?),
             Aggregate::Expectations => {
-                let (channel, payment) = value(row)?;
-                self.owe(&channel, payment);
+                let Owed { channel, payment, since } = value(row)?;
+                self.owe(&channel, payment, since);
             }
             Aggregate::Inquiries => {
                 let inquiry: OpenInquiry = value(row)?;
@@ -150,7 +153,10 @@ impl MemoryStore {
             | Aggregate::Keys
             | Aggregate::Audit
             | Aggregate::Attempts
-            | Aggregate::Spend => (),
+            | Aggregate::Spend
+            | Aggregate::Mismatches
+            | Aggregate::Statements
+            | Aggregate::Webhooks => (),
             Aggregate::Unmapped => {
                 let unmapped: Unmapped = value(row)?;
                 let key = (unmapped.channel.clone(), unmapped.map.clone(), unmapped.code.clone());
@@ -243,10 +249,10 @@ impl MemoryStore {
         }
     }
 
-    pub(super) fn owe(&self, channel: &ChannelName, payment: PaymentId) {
+    pub(super) fn owe(&self, channel: &ChannelName, payment: PaymentId, since: Option<Timestamp>) {
         let mut expected = self.expected.entry(channel.clone()).or_default();
         if expected.len() < self.limits.expectations {
-            expected.insert(payment);
+            expected.insert(payment, since);
         }
     }
 
@@ -382,7 +388,7 @@ impl Journal for MemoryStore {
                     journal.put(|| Row::expectation(&record).filter(|_| expects));
                 }
                 if expects {
-                    self.owe(&record.channel, payment);
+                    self.owe(&record.channel, payment, None);
                 }
                 self.keep_record(record);
                 if admitted.is_err() {

@@ -159,7 +159,10 @@ fn is_theirs(people: &People, row: &Row) -> Result<bool, StoreLost> {
         | Aggregate::Keys
         | Aggregate::Audit
         | Aggregate::Attempts
-        | Aggregate::Spend => Ok(false),
+        | Aggregate::Spend
+        | Aggregate::Mismatches
+        | Aggregate::Statements
+        | Aggregate::Webhooks => Ok(false),
     };
     theirs.map_err(|error| {
         tracing::error!(%error, of = row.key.of.as_str(), "a row cannot be read: was it written by another Hefu?");

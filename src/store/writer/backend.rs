@@ -2,6 +2,7 @@
 
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::shelf::Range;
 
 /// By what rows are found, but for their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,16 @@ pub trait Backend: Send + 'static {
         most: usize,
         each: &mut dyn FnMut(Row),
     ) -> Result<(), Self::Error>;
+
+    /// The rows of a range, by name.
+    ///
+    /// # Errors
+    /// The database's.
+    fn range(&mut self, range: &Range) -> Result<Vec<Row>, Self::Error> {
+        let mut rows = Vec::new();
+        self.load(range.of, usize::MAX, &mut |row| rows.push(row))?;
+        Ok(range.cut(rows))
+    }
 
     /// Begins a transaction that no other writer's can interleave with.
     ///

@@ -9,6 +9,7 @@ use crate::store::keep::until;
 use crate::store::memory::{self, amend::Amend};
 use crate::store::reserve::{Reservation, Reserved};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::shelf::Swap;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// How many people may be forgotten within the days in which that is told on.
@@ -57,6 +58,7 @@ pub(super) struct Told {
     pub(super) verdicts: Vec<Admitted>,
     pub(super) reserved: Vec<Result<Reserved, StoreLost>>,
     pub(super) rows: Vec<Vec<Row>>,
+    pub(super) swapped: Vec<bool>,
     pub(super) noted: Result<(), StoreLost>,
 }
 
@@ -66,6 +68,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
     let (mut admissions, mut reads, mut purges) = (Vec::new(), Vec::new(), Vec::new());
     let (mut notes, mut amends, mut gone) = (Vec::new(), Vec::<&Amend>::new(), Vec::new());
     let mut reservations = Vec::new();
+    let mut swaps = Vec::new();
     for waiting in batch {
         match waiting {
             // Of two changes of one row the later one counts.
@@ -84,6 +87,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
             Waiting::Admit(request, _) => admissions.push(&**request),
             Waiting::Reserve(reservation, _) => reservations.push(&**reservation),
             Waiting::Read(look, _) => reads.push(look),
+            Waiting::Swap(swap, _) => swaps.push(swap),
             Waiting::Purge(now, keep) => purges.push((*now, *keep)),
             Waiting::Note(note, _) => notes.push(note),
             Waiting::Flush(_) => (),
@@ -96,6 +100,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
     puts.extend(amended.iter());
     backend.put(&puts.into_values().collect::<Vec<_>>())?;
     backend.remove(&removals.into_values().flatten().collect::<Vec<_>>())?;
+    let swapped = swap(backend, &swaps)?;
     let kept = append(backend, &notes)?;
     let rows = reads.into_iter().map(|look| look_up(backend, look)).collect::<Result<_, _>>()?;
     let reserved = reserve(backend, &reservations)?;
@@ -106,7 +111,23 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
         }
     }
     backend.commit()?;
-    Ok(Told { verdicts, reserved, rows, noted: kept })
+    Ok(Told { verdicts, reserved, rows, swapped, noted: kept })
+}
+
+/// Changes rows that are as is told, one after the other: nobody else writes within the transaction.
+fn swap<B: Backend>(backend: &mut B, swaps: &[&Swap]) -> Result<Vec<bool>, B::Error> {
+    let mut swapped = Vec::new();
+    for swap in swaps {
+        let known = backend.read(&[&swap.key])?;
+        let fits = swap.fits(known.first());
+        match &swap.new {
+            Some(row) if fits => backend.put(&[row])?,
+            None if fits => backend.remove(&[&Removal { key: swap.key.clone(), only: None }])?,
+            Some(_) | None => (),
+        }
+        swapped.push(fits);
+    }
+    Ok(swapped)
 }
 
 /// Appends what was done to the chain where it ends now, which no other process moves within the transaction.
@@ -192,6 +213,7 @@ fn look_up<B: Backend>(backend: &mut B, look: &Look) -> Result<Vec<Row>, B::Erro
     let mut rows = Vec::new();
     match look {
         Look::At(keys) => return backend.read(&keys.iter().collect::<Vec<_>>()),
+        Look::Within(range) => return backend.range(range),
         Look::Of(people) => {
             for of in Aggregate::PERSONAL {
                 rows.append(&mut backend.find(of, By::Person, people)?);

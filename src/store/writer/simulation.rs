@@ -103,6 +103,8 @@ fn leaving(payment: PaymentId, name: u8, tuple: u8, at: Timestamp) -> Leaving {
         asked_now: false,
         judged_in: Duration::ZERO,
         not_sent: false,
+        timeline: Vec::new(),
+        stated: false,
         undone: false,
         outcome: None,
         heard: None,

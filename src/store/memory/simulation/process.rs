@@ -7,7 +7,7 @@ use crate::domain::element::ElementSet;
 use crate::domain::id::{
     AgreementId, ChannelName, Fingerprint, KeyId, OrderId, PaymentId, ProviderName, Road,
 };
-use crate::domain::outcome::{Arrival, Decline, Outcome};
+use crate::domain::outcome::{Arrival, Decline, Outcome, Precedence};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::Effect;
 use crate::reconcile::arrival::Step;
@@ -114,6 +114,8 @@ pub(super) fn record(of: &Left, judged: u64) -> Record {
         asked_now: false,
         judged_in: Duration::ZERO,
         not_sent: false,
+        timeline: Vec::new(),
+        stated: false,
         undone: false,
         outcome: None,
         heard: None,
@@ -257,7 +259,8 @@ impl Process {
         }
         let now = self.now();
         let record = record(&left, now);
-        let step = self.store.arrive(&record, (outcome, None, arrival));
+        let step =
+            self.store.arrive(&record, (outcome, None, arrival), Precedence::default(), record.at);
         let heard = self.heard.lock().unwrap().get(&left.payment).copied();
         if heard == Some((outcome, arrival)) {
             self.book().count("heard twice");

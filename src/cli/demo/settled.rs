@@ -1,0 +1,143 @@
+//! The end of the demo: what never came is missing, and a channel's statement settles what it can.
+
+use crate::app::Running;
+use crate::cli::Failure;
+use crate::cli::client::{AdminArgs, Client};
+use crate::cli::demo::setup::Place;
+use crate::cli::settle::Settle;
+use crate::domain::id::{ChannelName, OrderId};
+use crate::domain::outcome::Outcome;
+use crate::sim::{Count, Ended, Simulation};
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settled {
+    /// Outcomes that never came, beside those of which Hefu says so.
+    pub(super) missing: Count,
+    /// What the command said.
+    pub(super) said: Vec<u8>,
+    /// How many payments are owed an outcome after it, of those channels.
+    open: u64,
+    /// How many do not stand as the channel's own books have them.
+    wrong: u64,
+    /// Payments by the channels' own books.
+    ended: u64,
+}
+
+impl Settled {
+    /// Looks for what is missing, and settles.
+    ///
+    /// # Errors
+    /// Where Hefu cannot be asked, or a file cannot be written.
+    pub(super) async fn new(
+        place: &Place,
+        simulation: &Simulation,
+        running: &Running,
+    ) -> Result<Self, Failure> {
+        let Some(admin) = running.admin else { return Ok(Self::default()) };
+        let admin = AdminArgs::new(format!("http://{admin}"), place.token_file());
+        let store = || Failure::Usage("the demo's store cannot be read".to_owned());
+        running.sweep_at_the_end().await.map_err(|_| store())?;
+        let mut settled =
+            Self { missing: missing(simulation, &Client::new(&admin)?).await?, ..Self::default() };
+        for channel in simulation.channels() {
+            let ended = simulation.ended(channel);
+            // Not every channel writes statements.
+            if ended.is_empty() {
+                continue;
+            }
+            let today = Timestamp::now().to_zoned(TimeZone::fixed(Offset::constant(8))).date();
+            let days =
+                [today.yesterday().unwrap_or(today), today, today.tomorrow().unwrap_or(today)];
+            for day in days {
+                let lines: &[Ended] = if day == today { &ended } else { &[] };
+                let path = place.dir().join(format!("{channel}-{day}.zip"));
+                std::fs::write(&path, simulation.statement(lines)?)?;
+                let settle = Settle::new(vec![path], channel, day, place.dir(), admin.clone());
+                match settle.run(&mut settled.said).await {
+                    // What differs is judged below.
+                    Ok(()) | Err(Failure::Reported) => (),
+                    Err(failure) => return Err(failure),
+                }
+            }
+            let name = ChannelName::new(channel);
+            let open = running.service.store.expectations(&name);
+            settled.open += u64::try_from(open).unwrap_or(u64::MAX);
+            for it in &ended {
+                settled.ended += 1;
+                settled.wrong += u64::from(!stands(running, &name, it));
+            }
+        }
+        Ok(settled)
+    }
+
+    /// What does not hold, and how often.
+    pub(super) const fn faults(&self) -> [(&'static str, u64); 2] {
+        [
+            ("outcomes owed after the statement", self.open),
+            ("payments that do not stand as the statement says", self.wrong),
+        ]
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({ "payments": self.ended, "open": self.open, "wrong": self.wrong })
+    }
+
+    /// In one line.
+    pub(super) fn line(&self) -> String {
+        format!(
+            "{} payments, {} of them owed an outcome after it, {} not as it says",
+            self.ended, self.open, self.wrong
+        )
+    }
+}
+
+/// Whether a payment stands in the end as the channel's own books have it. One that Hefu refused is not in them.
+fn stands(running: &Running, channel: &ChannelName, it: &Ended) -> bool {
+    let store = &running.service.store;
+    let payments = store.by_order(channel, &OrderId(it.order.as_str().into()));
+    let mut records = payments.into_iter().filter_map(|payment| store.record(payment));
+    let outcome = records.find(|record| record.left()).and_then(|record| record.outcome);
+    outcome.is_some_and(|(outcome, ..)| match outcome {
+        Outcome::Succeeded => it.succeeded,
+        Outcome::NoMatch(_) | Outcome::Declined(_) => !it.succeeded,
+        Outcome::Reversed | Outcome::Accepted | Outcome::Unknown | Outcome::Unmapped => false,
+    })
+}
+
+/// What never came, beside what Hefu says.
+async fn missing(simulation: &Simulation, client: &Client) -> Result<Count, Failure> {
+    let (mut said, mut before) = (BTreeSet::new(), String::new());
+    loop {
+        let path = format!("/v1/mismatches?kind=missing_outcome&most=500{before}");
+        let page: Value = client.get(&path).await?;
+        for it in page.get("mismatches").and_then(Value::as_array).into_iter().flatten() {
+            let field = |name| it.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            said.insert((field("channel"), field("order")));
+        }
+        match page.get("next").and_then(Value::as_str) {
+            Some(next) => before = format!("&before={next}"),
+            None => break,
+        }
+    }
+    let truth: BTreeSet<_> = simulation
+        .never_told()
+        .into_iter()
+        .map(|(channel, order)| (channel.to_owned(), order))
+        .collect();
+    let count = |set: BTreeSet<&(String, String)>| u64::try_from(set.len()).unwrap_or(u64::MAX);
+    let few = |set: BTreeSet<&(String, String)>| {
+        set.into_iter().take(10).map(|(channel, order)| format!("{channel} {order}")).collect()
+    };
+    Ok(Count {
+        truly: count(truth.iter().collect()),
+        found: count(truth.intersection(&said).collect()),
+        falsely: count(said.difference(&truth).collect()),
+        missed: few(truth.difference(&said).collect()),
+        mistaken: few(said.difference(&truth).collect()),
+    })
+}

@@ -1,0 +1,149 @@
+//! Outcomes that are overdue: looked for again and again, and told once, whichever replica finds them.
+
+use crate::domain::clock::Timestamp;
+use crate::domain::element::ElementSet;
+use crate::domain::id::{ChannelName, PaymentId};
+use crate::domain::mismatch::{Mismatch, MismatchKind};
+use crate::reconcile::due::{Calendar, Level};
+use crate::service::Service;
+use crate::store::journal::StoreLost;
+use crate::store::row::{Aggregate, RowKey};
+use crate::store::shelf::{PAGE_MAX, Range};
+use crate::store::{Owed, Record};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What channels promise, and when they do not work.
+#[derive(Clone, Debug, Default)]
+pub struct Promises {
+    /// By channel; a channel that is not here promises what [`Level::default`] says.
+    pub levels: BTreeMap<ChannelName, Level>,
+    /// When nothing is expected of them.
+    pub calendar: Calendar,
+}
+
+/// What is known to be overdue already, so that it is looked up once.
+#[derive(Debug, Default)]
+pub struct Swept(BTreeSet<PaymentId>);
+
+/// An outcome that is owed.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// The payment.
+    pub record: Record,
+    /// Since when it is owed, where that is not since the payment.
+    pub since: Option<Timestamp>,
+    /// When it is overdue.
+    pub due: Timestamp,
+}
+
+impl Promises {
+    fn level(&self, channel: &ChannelName) -> Level {
+        self.levels.get(channel).cloned().unwrap_or_default()
+    }
+
+    /// When an outcome of `record` is overdue that is owed since `since`, or since the payment.
+    fn due(&self, record: &Record, since: Option<Timestamp>) -> Option<Timestamp> {
+        let level = self.level(&record.channel);
+        let (within, at) = (level.within(record.scenario)?, since.unwrap_or(record.at));
+        Some(self.calendar.due(at, within, &record.channel, level.working_days))
+    }
+
+    /// Within which nothing is overdue.
+    fn shortest(&self) -> Duration {
+        let levels = self.levels.values().map(Level::shortest);
+        levels.fold(Level::default().shortest(), Duration::min)
+    }
+}
+
+impl Service {
+    /// Looks for outcomes that are overdue. Each is a mismatch, once; how many were found.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: the rest is found the next time.
+    pub async fn sweep(&self, promises: &Promises, swept: &mut Swept) -> Result<usize, StoreLost> {
+        let now = self.now();
+        // Ids of the last instant that may be overdue are before the next one's.
+        let end = now.minus(promises.shortest()).plus(Duration::from_millis(1));
+        let before = PaymentId::new(end, 0).to_string();
+        let (mut from, mut found, mut seen) = (String::new(), 0_usize, BTreeSet::new());
+        loop {
+            let owed = self.owed(from, before.clone()).await?;
+            let full = owed.len() >= PAGE_MAX;
+            from = owed.last().map_or(String::new(), |last| format!("{}\0", last.payment));
+            let (known, new): (Vec<Owed>, Vec<Owed>) =
+                owed.into_iter().partition(|owed| swept.0.contains(&owed.payment));
+            seen.extend(known.iter().map(|owed| owed.payment));
+            for expected in self.expected(promises, new).await? {
+                if expected.due <= now && self.is_missing(&expected).await? {
+                    found = found.saturating_add(1);
+                }
+                if expected.due <= now {
+                    seen.insert(expected.record.payment);
+                }
+            }
+            if !full {
+                break;
+            }
+        }
+        swept.0 = seen;
+        Ok(found)
+    }
+
+    /// Notes that an outcome is missing; whether nobody had.
+    async fn is_missing(&self, expected: &Expected) -> Result<bool, StoreLost> {
+        let record = &expected.record;
+        let (kind, elements) = (MismatchKind::MissingOutcome, ElementSet::EMPTY);
+        let first = self.differ_once(record, Mismatch { kind, elements }, None).await?;
+        if first {
+            self.store.overdue(record);
+            tracing::warn!(channel = record.channel.as_str(), payment.id = %record.payment, "an outcome is overdue");
+        }
+        Ok(first)
+    }
+
+    async fn owed(&self, from: String, before: String) -> Result<Vec<Owed>, StoreLost> {
+        let of = Aggregate::Expectations;
+        let rows =
+            self.store.range(Range { of, from, before, most: PAGE_MAX, last: false }).await?;
+        let owed = rows.iter().map(|row| serde_json::from_str(&row.value));
+        owed.collect::<Result<_, _>>().map_err(|error| {
+            tracing::error!(%error, "an expectation cannot be read: was it written by another Hefu?");
+            StoreLost
+        })
+    }
+
+    /// What is known of payments whose outcome is owed, as it is kept.
+    async fn expected(
+        &self,
+        promises: &Promises,
+        owed: Vec<Owed>,
+    ) -> Result<Vec<Expected>, StoreLost> {
+        if owed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = owed.iter().map(|owed| RowKey::payment(owed.payment)).collect();
+        self.fetch_all(keys).await?;
+        let expected = |Owed { payment, since, .. }| {
+            let record = self.store.record(payment)?;
+            Some(Expected { due: promises.due(&record, since)?, record, since })
+        };
+        Ok(owed.into_iter().filter_map(expected).collect())
+    }
+
+    /// Some of the outcomes that are owed, the oldest payments first, from after `after`.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn expectations(
+        &self,
+        promises: &Promises,
+        after: Option<PaymentId>,
+        most: usize,
+    ) -> Result<Vec<Expected>, StoreLost> {
+        let from = after.map_or_else(String::new, |after| format!("{after}\0"));
+        let mut owed = self.owed(from, "\u{10ffff}".to_owned()).await?;
+        owed.truncate(most);
+        self.expected(promises, owed).await
+    }
+}

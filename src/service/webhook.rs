@@ -1,0 +1,293 @@
+//! What is told to whoever listens: put where payments are kept, and taken from there by who delivers it.
+
+use crate::domain::clock::Timestamp;
+use crate::domain::id::PaymentId;
+use crate::domain::mismatch::MismatchKind;
+use crate::reconcile::hold::Hold;
+use crate::service::Service;
+use crate::store::hook::{Hook, Shelf, due};
+use crate::store::journal::StoreLost;
+use crate::store::mismatch::KeptMismatch;
+use crate::store::row::{Aggregate, Row};
+use crate::store::shelf::{PAGE_MAX, Range, Swap};
+use serde::Serialize;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// How long who delivers has for it before another tries.
+const LEASE: Duration = Duration::from_mins(1);
+
+/// How many pages of what waits are looked at.
+const PAGES_MAX: usize = 4;
+
+/// How many events this process knew of: their ids go by it.
+static KNOWN: AtomicU32 = AtomicU32::new(0);
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The halves of a payment differ, or an outcome is missing.
+    Mismatch(&'a KeptMismatch),
+    /// Debits of a tuple or an agreement wait.
+    HoldMade(&'a Hold),
+    /// They wait no more.
+    HoldReleased(&'a Hold),
+}
+
+/// What is told, as whoever listens reads it.
+#[derive(Serialize)]
+struct Body<'a> {
+    id: String,
+    event: &'static str,
+    at_ms: u64,
+    payment: String,
+    channel: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scenario: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount_fen: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mismatch: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elements: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arrival: Option<&'static str>,
+    /// What was answered, and what the debit says instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    corrected: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_ms: Option<u64>,
+}
+
+/// What became of something that was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It was taken.
+    Taken,
+    /// It was not: a status, or a word.
+    Failed(String),
+}
+
+impl Service {
+    /// Has whoever listens be told, in the order in which it is known.
+    pub(crate) fn tell(&self, event: Event<'_>) {
+        if !self.settings.tells {
+            return;
+        }
+        match event {
+            Event::Mismatch(kept) => {
+                self.put_hook(kept.payment, |id, at| of_mismatch(kept, id, at));
+                if let Some((answer, corrected)) = correction(kept.kind) {
+                    self.put_hook(kept.payment, |id, at| Body {
+                        event: "verification_corrected",
+                        answer: Some(answer),
+                        corrected: Some(corrected),
+                        ..of_mismatch(kept, id, at)
+                    });
+                }
+            }
+            Event::HoldMade(hold) => {
+                self.put_hook(hold.payment, |id, at| of_hold("hold_made", hold, id, at))
+            }
+            Event::HoldReleased(hold) => {
+                self.put_hook(hold.payment, |id, at| of_hold("hold_released", hold, id, at));
+            }
+        }
+    }
+
+    fn put_hook<'b>(&self, about: PaymentId, body: impl FnOnce(PaymentId, Timestamp) -> Body<'b>) {
+        let at = self.now();
+        // Of one instant, in the order in which this process knew.
+        let nth = u128::from(KNOWN.fetch_add(1, Ordering::Relaxed)) << 48;
+        let id = PaymentId::new(at, nth | ((self.entropy)() & ((1 << 48) - 1)));
+        let Ok(body) = serde_json::to_string(&body(id, at)) else { return };
+        let hook = Hook { id, at, about, body, attempts: 0, next: at, failed: None };
+        if let Some(row) = hook.row(Shelf::Waiting) {
+            self.store.shelve(row);
+        }
+    }
+
+    /// What is to be told now, of each payment the first; nobody else tells it for a while.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn to_tell(&self, most: usize) -> Result<Vec<Hook>, StoreLost> {
+        let now = self.now();
+        let (mut waiting, mut from) = (Vec::new(), "waiting\n".to_owned());
+        for _ in 0..PAGES_MAX {
+            let rows = self.laid(Shelf::Waiting, from, PAGE_MAX).await?;
+            let Some(last) = rows.last().filter(|_| rows.len() >= PAGE_MAX) else {
+                waiting.extend(rows);
+                break;
+            };
+            from = format!("{}\0", last.key.name);
+            waiting.extend(rows);
+        }
+        let hooks: Vec<Hook> = waiting.iter().filter_map(|row| Hook::read(row).ok()).collect();
+        let mut leased = Vec::new();
+        for hook in due(&hooks, now).into_iter().take(most) {
+            let mine = Hook { next: now.plus(LEASE), ..hook.clone() };
+            if self.replace(hook, Some((&mine, Shelf::Waiting))).await? {
+                leased.push(mine);
+            }
+        }
+        Ok(leased)
+    }
+
+    /// What became of a hook that was to be told.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: it may be told once more.
+    pub async fn told_of(&self, hook: &Hook, delivery: Delivery) -> Result<(), StoreLost> {
+        self.metrics.on_webhook(delivery == Delivery::Taken);
+        match delivery {
+            Delivery::Taken => self.replace(hook, None).await.map(drop),
+            Delivery::Failed(why) => {
+                let (next, place) = hook.after(why, self.now());
+                if place == Shelf::Dead {
+                    tracing::error!(id = %hook.id, "a webhook was not taken for days: it is told no more unless somebody asks");
+                }
+                self.replace(hook, Some((&next, place))).await.map(drop)
+            }
+        }
+    }
+
+    /// Puts what follows in the place of a hook that waits, if it is still as is known.
+    async fn replace(&self, known: &Hook, next: Option<(&Hook, Shelf)>) -> Result<bool, StoreLost> {
+        let was = known.row(Shelf::Waiting).ok_or(StoreLost)?;
+        let next = next.map(|(hook, place)| (hook.row(place), place));
+        let new = match next {
+            // First there, then gone: told twice rather than never.
+            Some((Some(row), Shelf::Dead)) => {
+                self.store.shelve(row);
+                None
+            }
+            Some((row, _)) => Some(row.ok_or(StoreLost)?),
+            None => None,
+        };
+        self.store.swap(Swap { key: was.key, was: Some(was.value), new }).await
+    }
+
+    async fn laid(&self, place: Shelf, from: String, most: usize) -> Result<Vec<Row>, StoreLost> {
+        let before = format!("{}\u{b}", place.as_str());
+        let range = Range { of: Aggregate::Webhooks, from, before, most, last: false };
+        self.store.range(range).await
+    }
+
+    /// Some of what waits or is given up, the oldest first, from after the one called `after`.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn hooks(
+        &self,
+        place: Shelf,
+        after: Option<PaymentId>,
+        most: usize,
+    ) -> Result<Vec<Hook>, StoreLost> {
+        let from = match after {
+            Some(id) => format!("{}\0", place.key(id).name),
+            None => format!("{}\n", place.as_str()),
+        };
+        let rows = self.laid(place, from, most.min(PAGE_MAX)).await?;
+        Ok(rows.iter().filter_map(|row| Hook::read(row).ok()).collect())
+    }
+
+    /// Has what was given up be told once more, all of it or those with these ids; how many.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn redeliver(&self, ids: Option<&[PaymentId]>) -> Result<usize, StoreLost> {
+        let (mut again, mut after) = (0_usize, None);
+        loop {
+            let dead = self.hooks(Shelf::Dead, after, PAGE_MAX).await?;
+            let now = self.now();
+            for hook in dead.iter().filter(|hook| ids.is_none_or(|ids| ids.contains(&hook.id))) {
+                let next = Hook { at: now, attempts: 0, next: now, failed: None, ..hook.clone() };
+                if let Some(row) = next.row(Shelf::Waiting) {
+                    self.store.shelve(row);
+                    self.store.unshelve(Shelf::Dead.key(hook.id));
+                    again = again.saturating_add(1);
+                }
+            }
+            match dead.last().filter(|_| dead.len() >= PAGE_MAX) {
+                Some(last) => after = Some(last.id),
+                None => break,
+            }
+        }
+        self.store.flush().await?;
+        Ok(again)
+    }
+}
+
+/// What was answered before, and what the debit says instead.
+const fn correction(kind: MismatchKind) -> Option<(&'static str, &'static str)> {
+    match kind {
+        MismatchKind::MatchThenNoMatch => Some(("match", "no_match")),
+        MismatchKind::NoMatchThenSuccess => Some(("no_match", "match")),
+        MismatchKind::UnverifiedThenNoMatch
+        | MismatchKind::MissingOutcome
+        | MismatchKind::ReversedAfterSuccess
+        | MismatchKind::AmountDiffers
+        | MismatchKind::OutcomeFlipped => None,
+    }
+}
+
+fn of_mismatch(kept: &KeptMismatch, id: PaymentId, at: Timestamp) -> Body<'_> {
+    let missing = kept.kind == MismatchKind::MissingOutcome;
+    let reported = kept.reported.as_ref();
+    Body {
+        id: id.to_string(),
+        event: if missing { "missing_outcome" } else { "mismatch" },
+        at_ms: at.as_millis(),
+        payment: kept.payment.to_string(),
+        channel: kept.channel.as_str(),
+        scenario: Some(kept.scenario.as_str()),
+        order: kept.order.as_ref().map(|order| order.0.as_ref()),
+        amount_fen: kept.amount.map(crate::domain::money::Fen::get),
+        mismatch: Some(kept.kind.as_str()),
+        elements: Some(kept.elements.to_string()).filter(|elements| !elements.is_empty()),
+        provider: kept.provider.as_deref(),
+        outcome: reported.map(|(outcome, ..)| outcome.as_str()),
+        code: reported.and_then(|(_, code, _)| code.as_deref()),
+        arrival: reported.map(|(.., arrival)| arrival.as_str()),
+        answer: None,
+        corrected: None,
+        hold: None,
+        until_ms: None,
+    }
+}
+
+fn of_hold<'h>(event: &'static str, hold: &'h Hold, id: PaymentId, at: Timestamp) -> Body<'h> {
+    Body {
+        id: id.to_string(),
+        event,
+        at_ms: at.as_millis(),
+        payment: hold.payment.to_string(),
+        channel: hold.channel.as_str(),
+        scenario: None,
+        order: None,
+        amount_fen: None,
+        mismatch: None,
+        elements: None,
+        provider: None,
+        outcome: None,
+        code: None,
+        arrival: None,
+        answer: None,
+        corrected: None,
+        hold: Some(hold.key.to_string()),
+        until_ms: Some(hold.until.as_millis()),
+    }
+}

@@ -1,0 +1,95 @@
+//! Rows that are looked up where they are kept, since memory does not hold them: found by name from here to there, and changed only by
+//! who knows what they were.
+
+use crate::store::journal::StoreLost;
+use crate::store::row::{Aggregate, Row, RowKey};
+use async_trait::async_trait;
+
+/// The most rows that one look yields: some milliseconds, in which payments wait.
+pub const PAGE_MAX: usize = 500;
+
+/// Some rows of a kind, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Their kind.
+    pub of: Aggregate,
+    /// The first name.
+    pub from: String,
+    /// The name before which they end.
+    pub before: String,
+    /// How many at most; who asks for more than [`PAGE_MAX`] has payments wait.
+    pub most: usize,
+    /// Whether it is the last of them, where there are more.
+    pub last: bool,
+}
+
+impl Range {
+    /// The row with this key, where it is.
+    pub fn one(key: &RowKey) -> Self {
+        let before = format!("{}\0", key.name);
+        Self { of: key.of, from: key.name.clone(), before, most: 1, last: false }
+    }
+
+    /// Whether `key` is in it.
+    pub(super) fn takes(&self, key: &RowKey) -> bool {
+        key.of == self.of && self.from <= key.name && key.name < self.before
+    }
+
+    /// Those of `rows`, which come by name, that are in it and not too many.
+    pub(super) fn cut(&self, mut rows: Vec<Row>) -> Vec<Row> {
+        rows.retain(|row| self.takes(&row.key));
+        if self.last {
+            rows.split_off(rows.len().saturating_sub(self.most))
+        } else {
+            rows.truncate(self.most);
+            rows
+        }
+    }
+}
+
+/// A change of one row by who knows what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swap {
+    /// Which row.
+    pub key: RowKey,
+    /// The value that it must have; that it must not be there, where absent.
+    pub was: Option<String>,
+    /// What is put in its place; it goes, where absent.
+    pub new: Option<Row>,
+}
+
+impl Swap {
+    /// Puts `row` unless there is one.
+    pub fn claim(row: Row) -> Self {
+        Self { key: row.key.clone(), was: None, new: Some(row) }
+    }
+
+    /// Puts `row` in the place of one with the value `was`.
+    pub fn replace(was: String, row: Row) -> Self {
+        Self { key: row.key.clone(), was: Some(was), new: Some(row) }
+    }
+
+    /// Whether it is made where `known` is kept.
+    pub(super) fn fits(&self, known: Option<&Row>) -> bool {
+        self.was.as_deref() == known.map(|row| row.value.as_str())
+    }
+}
+
+/// Rows that memory does not hold.
+#[async_trait]
+pub trait ShelfStore: Send + Sync {
+    /// Puts a row, whatever was there; it is durable with the next commit.
+    fn shelve(&self, row: Row);
+    /// Removes a row.
+    fn unshelve(&self, key: RowKey);
+    /// Changes a row if it is as is told, and says whether it was: of all who try, one is told so.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: it may have been changed.
+    async fn swap(&self, swap: Swap) -> Result<bool, StoreLost>;
+    /// The rows of a range, by name.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    async fn range(&self, range: Range) -> Result<Vec<Row>, StoreLost>;
+}

@@ -1,0 +1,328 @@
+//! What is owed and does not come, what differs, who is told of it, and how it is found again.
+
+use crate::{World, person, world, world_over, world_with};
+use hefu::domain::answer::Answer;
+use hefu::domain::element::ElementSet;
+use hefu::domain::id::{ChannelName, OrderId};
+use hefu::domain::mismatch::MismatchKind;
+use hefu::reconcile::due::Level;
+use hefu::service::mismatch::Wanted;
+use hefu::service::overdue::{Promises, Swept};
+use hefu::service::search::Search;
+use hefu::service::webhook::Delivery;
+use hefu::service::{Binding, Settings};
+use hefu::store::hook::{Hook, Shelf};
+use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::sqlite::{self, Sqlite};
+use std::path::Path;
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_hours(1);
+
+fn telling() -> Settings {
+    Settings { tells: true, ..Settings::default() }
+}
+
+fn over(path: &Path) -> World {
+    let store = MemoryStore::open(Limits::default(), sqlite::open(path).unwrap(), |_| ()).unwrap();
+    world_over(store, Binding::Enforce(100), telling())
+}
+
+/// Every kind of store.
+async fn every(test: impl AsyncFn(World)) {
+    test(world_with(Binding::Enforce(100), telling())).await;
+    let dir = tempfile::tempdir().unwrap();
+    test(over(&dir.path().join("hefu.db"))).await;
+}
+
+impl World {
+    async fn swept(&self, swept: &mut Swept) -> usize {
+        self.service.sweep(&Promises::default(), swept).await.unwrap()
+    }
+
+    /// The mismatches that are kept, the newest payments' first: kind, order, and whether nobody and nothing made it good.
+    async fn kept(&self, wanted: &Wanted) -> Vec<String> {
+        let wanted = Wanted { most: 100, ..wanted.clone() };
+        let found = self.service.mismatches(&wanted).await.unwrap().mismatches;
+        let shown = found.iter().map(|it| {
+            let order = it.mismatch.order.as_ref().map_or("-", |order| &order.0);
+            let open = if it.came || it.mismatch.resolved.is_some() { "" } else { " open" };
+            format!("{} {order}{open}", it.mismatch.kind.as_str())
+        });
+        shown.collect()
+    }
+
+    async fn waiting(&self) -> Vec<Hook> {
+        self.service.hooks(Shelf::Waiting, None, 100).await.unwrap()
+    }
+}
+
+fn event(hook: &Hook) -> String {
+    let body: serde_json::Value = serde_json::from_str(&hook.body).unwrap();
+    assert_eq!(body["id"], hook.id.to_string());
+    let part = |name: &str| body[name].as_str().unwrap_or("-").to_owned();
+    format!("{} {} {}", part("event"), part("order"), part("mismatch"))
+}
+
+#[tokio::test]
+async fn an_outcome_that_does_not_come_is_missing_once() {
+    every(async |world| {
+        let mut swept = Swept::default();
+        world.send(&World::debit("1", 0), "taken").await;
+        world.send(&World::debit("2", 0), "ok").await;
+        assert_eq!(world.swept(&mut swept).await, 0);
+        world.later(HOUR * 2 - Duration::from_millis(1));
+        assert_eq!(world.swept(&mut swept).await, 0, "not yet");
+        world.send(&World::debit("3", 0), "taken").await;
+        world.later(Duration::from_millis(1));
+        assert_eq!(world.swept(&mut swept).await, 1);
+        assert_eq!(world.swept(&mut swept).await, 0, "it is known");
+        assert_eq!(world.swept(&mut Swept::default()).await, 0, "to another process, too");
+        assert_eq!(world.mismatches(), ["missing_outcome 1"]);
+        assert_eq!(world.kept(&Wanted::default()).await, ["missing_outcome 1 open"]);
+        assert_eq!(world.open(), 2, "it is owed all the same");
+        // A later outcome closes it, and what it says counts.
+        world.query("1", "ok", "phone").await;
+        assert_eq!((world.open(), world.held()), (1, 1));
+        let kept = world.kept(&Wanted::default()).await;
+        assert_eq!(kept, ["missing_outcome 1", "match_then_no_match 1 open"]);
+        world.later(HOUR * 2);
+        assert_eq!(world.swept(&mut swept).await, 1);
+        let open = Wanted { open: true, ..Wanted::default() };
+        let kept = world.kept(&open).await;
+        assert_eq!(kept, ["missing_outcome 3 open", "match_then_no_match 1 open"]);
+        let one = Wanted { kind: Some(MismatchKind::MissingOutcome), ..Wanted::default() };
+        assert_eq!(world.kept(&one).await, ["missing_outcome 3 open", "missing_outcome 1"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_restart_and_a_replica_count_what_is_missing_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hefu.db");
+    // Without a log in front of it, as replicas have it.
+    let open = || {
+        let store = MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ());
+        world_over(store.unwrap(), Binding::Enforce(100), telling())
+    };
+    let world = open();
+    world.send(&World::debit("1", 0), "taken").await;
+    world.send(&World::debit("2", 0), "taken").await;
+    let settled = world.service.clock.now();
+    drop(world);
+    // Two that have the store at once, neither of which saw the payments leave.
+    let (one, other) = (open(), open());
+    for world in [&one, &other] {
+        assert_eq!(world.service.clock.now(), settled);
+        world.later(HOUR * 3);
+    }
+    one.query("2", "ok", "ok").await;
+    let found = [one.swept(&mut Swept::default()).await, other.swept(&mut Swept::default()).await];
+    assert_eq!(found, [1, 0], "and what one heard of, the other does not miss");
+    drop((one, other));
+    let again = open();
+    again.later(HOUR * 4);
+    assert_eq!(again.swept(&mut Swept::default()).await, 0);
+    assert_eq!(again.kept(&Wanted::default()).await, ["missing_outcome 1 open"]);
+}
+
+#[tokio::test]
+async fn what_was_reversed_is_owed_until_it_is_confirmed() {
+    every(async |world| {
+        let pinned = world.pinned();
+        pinned.send(&World::debit("1", 0), "ok").await;
+        assert_eq!(pinned.open(), 0);
+        pinned.told(r#""of":"debit","order":"1","amount":"100","code":"ok","state":"back""#).await;
+        assert_eq!(
+            (pinned.open(), pinned.mismatches()),
+            (1, vec!["reversed_after_success 1".to_owned()])
+        );
+        let mut swept = Swept::default();
+        pinned.later(HOUR);
+        assert_eq!(pinned.swept(&mut swept).await, 0, "since then, and not since the payment");
+        pinned.later(HOUR);
+        assert_eq!(pinned.swept(&mut swept).await, 1);
+        pinned.query("1", "ok", "back").await;
+        assert_eq!(pinned.open(), 0, "the query confirms it");
+        let kept = pinned.kept(&Wanted { open: true, ..Wanted::default() }).await;
+        assert_eq!(kept, ["reversed_after_success 1 open"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_channel_promises_is_its_own() {
+    let world = world();
+    world.send(&World::debit("1", 0), "taken").await;
+    let level = Level { debit: HOUR / 2, ..Level::default() };
+    let promises =
+        Promises { levels: [(world.channel.name().clone(), level)].into(), ..Promises::default() };
+    world.later(HOUR);
+    let mut swept = Swept::default();
+    assert_eq!(world.service.sweep(&Promises::default(), &mut swept).await, Ok(0));
+    let expected = world.service.expectations(&promises, None, 10).await.unwrap();
+    assert_eq!(expected.len(), 1);
+    assert_eq!(expected[0].due, expected[0].record.at.plus(HOUR / 2));
+    assert_eq!(world.service.sweep(&promises, &mut swept).await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_person_looks_into_a_mismatch() {
+    every(async |world| {
+        world.send(&World::debit("1", 0), "phone").await;
+        world.later(Duration::from_millis(1));
+        world.send(&World::debit("2", 1), "phone").await;
+        let found =
+            world.service.mismatches(&Wanted { most: 1, ..Wanted::default() }).await.unwrap();
+        let newest = &found.mismatches[0].mismatch;
+        assert_eq!(newest.order, Some(OrderId("2".into())));
+        let (payment, kind) = (newest.payment, newest.kind);
+        let next = Wanted { before: found.next, ..Wanted::default() };
+        assert_eq!(world.kept(&next).await, ["match_then_no_match 1 open"]);
+        let resolve =
+            |kind| world.service.resolve(payment, kind, ("li.lei", "the phone was changed"));
+        assert_eq!(resolve(MismatchKind::OutcomeFlipped).await, Ok(false));
+        assert_eq!(resolve(kind).await, Ok(true));
+        let open = Wanted { open: true, ..Wanted::default() };
+        assert_eq!(world.kept(&open).await, ["match_then_no_match 1 open"]);
+        let all = world.kept(&Wanted::default()).await;
+        assert_eq!(all, ["match_then_no_match 2", "match_then_no_match 1 open"]);
+        let other = Wanted { channel: Some(ChannelName::new("other")), ..Wanted::default() };
+        assert_eq!(world.kept(&other).await, [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_listens_is_told_in_order() {
+    every(async |world| {
+        world.send(&World::debit("1", 0), "phone").await;
+        world.send(&World::debit("2", 1), "phone").await;
+        let events: Vec<_> = world.waiting().await.iter().map(event).collect();
+        let three = |order: &str| {
+            [
+                format!("mismatch {order} match_then_no_match"),
+                format!("verification_corrected {order} match_then_no_match"),
+                "hold_made - -".to_owned(),
+            ]
+        };
+        assert_eq!(events, [three("1"), three("2")].concat());
+        // Of each payment the first; nobody else tells it meanwhile, nor what comes after it.
+        let first = world.service.to_tell(10).await.unwrap();
+        assert_eq!(first.len(), 2);
+        assert_eq!(world.service.to_tell(10).await.unwrap(), []);
+        let (taken, failed) = (&first[0], &first[1]);
+        world.service.told_of(taken, Delivery::Taken).await.unwrap();
+        world.service.told_of(failed, Delivery::Failed("503".to_owned())).await.unwrap();
+        let next = world.service.to_tell(10).await.unwrap();
+        assert_eq!(next.iter().map(|hook| hook.about).collect::<Vec<_>>(), [taken.about]);
+        world.later(Duration::from_secs(1));
+        let again = world.service.to_tell(10).await.unwrap();
+        assert_eq!(again.len(), 1);
+        assert_eq!((again[0].id, again[0].attempts), (failed.id, 1));
+        // Who dies with it has it told by another.
+        world.later(Duration::from_mins(2));
+        assert_eq!(world.service.to_tell(10).await.unwrap().len(), 2);
+        // What is not taken for days is given up, and told once more when somebody asks.
+        world.later(Duration::from_hours(73));
+        for hook in world.service.to_tell(10).await.unwrap() {
+            world.service.told_of(&hook, Delivery::Failed("timed out".to_owned())).await.unwrap();
+        }
+        let dead = world.service.hooks(Shelf::Dead, None, 10).await.unwrap();
+        assert_eq!((dead.len(), world.waiting().await.len()), (2, 3));
+        assert_eq!(world.service.redeliver(Some(&[dead[0].id])).await, Ok(1));
+        assert_eq!(world.service.redeliver(None).await, Ok(1));
+        assert_eq!(world.waiting().await.len(), 5);
+        assert_eq!(world.service.hooks(Shelf::Dead, None, 10).await.unwrap(), []);
+        let bodies: String = world.waiting().await.into_iter().map(|hook| hook.body).collect();
+        assert!(!bodies.contains("6200000000000005") && !bodies.contains("1380000000"), "{bodies}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_is_told_where_nobody_listens() {
+    let world = world();
+    world.send(&World::debit("1", 0), "phone").await;
+    assert_eq!(world.waiting().await, []);
+}
+
+#[tokio::test]
+async fn payments_are_found_by_order_by_card_by_document_and_by_time() {
+    every(async |world| {
+        world.send(&World::debit("1", 0), "ok").await;
+        world.later(HOUR);
+        world.send(&World::debit("2", 1), "ok").await;
+        let since = world.service.clock.now();
+        world.later(Duration::from_millis(1));
+        world.first.will(&[Answer::NoMatch(ElementSet::EMPTY)]);
+        let other = person(2).replace("6200000000000005", "6200000000000013");
+        let message = format!(r#""type":"debit","order":"3","amount":"100",{other}"#);
+        world.send(&message, "ok").await;
+        let found = async |search: Search| {
+            let found = world.service.search(&Search { most: 10, ..search }).await.unwrap();
+            let orders = found.payments.iter().map(|it| it.order.as_ref().unwrap().0.to_string());
+            orders.collect::<Vec<_>>()
+        };
+        assert_eq!(found(Search::default()).await, ["3", "2", "1"]);
+        assert_eq!(found(Search { since, ..Search::default() }).await, ["3", "2"]);
+        let channel = Some(world.channel.name().clone());
+        let order = Some(OrderId("2".into()));
+        assert_eq!(found(Search { channel, order, ..Search::default() }).await, ["2"]);
+        let pan = Some("6200000000000005".to_owned());
+        assert_eq!(found(Search { pan: pan.clone(), ..Search::default() }).await, ["2", "1"]);
+        let id_number = Some("11010519491231002X".to_owned());
+        assert_eq!(found(Search { id_number, ..Search::default() }).await, ["3", "2", "1"]);
+        let nobody = Some("6200000000000021".to_owned());
+        assert_eq!(found(Search { pan: nobody, ..Search::default() }).await, [""; 0]);
+        // A page at a time.
+        let page =
+            world.service.search(&Search { pan, most: 1, ..Search::default() }).await.unwrap();
+        let rest = Search { before: page.next, ..Search::default() };
+        assert_eq!(found(rest).await, ["1"]);
+    })
+    .await;
+}
+
+/// One bank fails everything for an hour, however that is told: its holds pause, other banks' do not, the book goes on, and operations
+/// is told.
+#[tokio::test]
+async fn an_issuers_bad_night_stays_its_own() {
+    let settings = Settings { holds_per_hour: 3, ..telling() };
+    let world = world_with(Binding::Enforce(100), settings).pinned();
+    let debit = |order: &str, card: &str, phone: u8| {
+        let person = person(phone).replace("6200000000000005", card);
+        format!(r#""type":"debit","order":"{order}","amount":"100",{person}"#)
+    };
+    let (sick, well) = ("6200000000000005", "6230000000000009");
+    for phone in 0..9 {
+        let order = format!("s{phone}");
+        world.send(&debit(&order, sick, phone), "taken").await;
+        match phone % 3 {
+            0 => {
+                let told = format!(
+                    r#""of":"debit","order":"{order}","amount":"100","code":"ok","state":"phone""#
+                );
+                world.told(&told).await;
+            }
+            1 => drop(world.query(&order, "ok", "phone").await),
+            _ => drop(world.stated(&format!("debit|{order}|100|phone")).await),
+        }
+        world.later(Duration::from_mins(5));
+    }
+    assert_eq!(world.held(), 3, "the first so many");
+    assert_eq!(world.service.metrics.total("hefu_holds_paused", &[]), 6);
+    assert_eq!(world.mismatches(), ["match_then_no_match 9"], "each is counted all the same");
+    assert_eq!(world.open(), 0);
+    // What was not held goes on, at that bank and at others, whose holds are made.
+    assert!(world.send(&debit("x", sick, 8), "ok").await.starts_with("decision: permit"));
+    assert!(world.send(&debit("y", well, 0), "phone").await.starts_with("decision: permit"));
+    assert_eq!(world.held(), 4);
+    let made =
+        world.waiting().await.iter().filter(|hook| event(hook).starts_with("hold_made")).count();
+    assert_eq!(made, 4);
+    world.later(HOUR);
+    world.send(&debit("z", sick, 7), "phone").await;
+    assert_eq!(world.held(), 5, "the night is over");
+}

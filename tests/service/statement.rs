@@ -1,0 +1,205 @@
+//! A statement is the last word, and what it lacks was never processed.
+
+use crate::{World, world, world_over};
+use hefu::message::statement::Line;
+use hefu::service::statement::{Came, Difference};
+use hefu::service::{Binding, Settings};
+use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::sqlite;
+use jiff::civil::{Date, date};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The day on which the world begins, in China.
+const DAY: Date = date(2023, 11, 15);
+
+/// A world over a file, with a log in front of it.
+fn over(path: &Path, limits: Limits) -> World {
+    let store = MemoryStore::open(limits, sqlite::open(path).unwrap(), |_| ()).unwrap();
+    world_over(store, Binding::Enforce(100), Settings::default())
+}
+
+impl World {
+    fn lines(&self, text: &str) -> Vec<Line> {
+        let statement = &self.channel.profile.statements[0];
+        let read = |line: &str| {
+            statement.read(&self.channel.profile.codes, line.as_bytes(), Some(DAY)).unwrap()
+        };
+        text.lines().filter_map(read).collect()
+    }
+
+    /// Settles lines of a statement; what each came to.
+    pub(crate) async fn stated(&self, text: &str) -> Vec<Came> {
+        let came = self.service.state(&self.channel, &self.lines(text)).await.unwrap();
+        came.into_iter().map(|(came, _)| came).collect()
+    }
+
+    async fn closed(&self, day: Date) -> (Vec<Date>, u64) {
+        let closed = self.service.close_day(&self.channel, day, 1).await.unwrap();
+        (closed.settled, closed.absent)
+    }
+
+    fn counted(&self) -> Vec<String> {
+        let mut counted = self.mismatches();
+        counted.sort_unstable();
+        counted
+    }
+}
+
+async fn a_statement_is_the_last_word(world: World) {
+    use Difference::{AmountDiffers, NeverSent, OutcomeFlipped, UnknownOrder, Unmapped};
+    for (order, code) in
+        [("1", "taken"), ("2", "ok"), ("3", "poor"), ("4", "ok"), ("5", "taken"), ("7", "ok")]
+    {
+        world.send(&World::debit(order, 0), code).await;
+    }
+    world
+        .first
+        .will(&[hefu::domain::answer::Answer::NoMatch(hefu::domain::element::ElementSet::EMPTY)]);
+    world.send(&World::debit("6", 6), "ok").await;
+    assert_eq!((world.open(), world.held()), (2, 0));
+    let text = "debit|1|100|ok\ndebit|2|100|phone\ndebit|3|100|ok\ndebit|4|99|ok\ndebit|5|100|ZZ\ndebit|6|100|ok\nrefund|2|100|ok\ndebit|9|100|ok\ntotal|8";
+    let came = world.stated(text).await;
+    let differs = Came::Differs;
+    assert_eq!(
+        came,
+        [
+            Came::Settled,
+            differs(OutcomeFlipped),
+            differs(OutcomeFlipped),
+            differs(AmountDiffers),
+            differs(Unmapped),
+            differs(NeverSent),
+            differs(UnknownOrder),
+        ]
+    );
+    assert_eq!(
+        (world.open(), world.held()),
+        (1, 1),
+        "only what is unmapped is owed, and the debit prevails"
+    );
+    let counted = world.counted();
+    assert_eq!(counted, ["amount_differs 1", "match_then_no_match 1", "outcome_flipped 1"]);
+    // Read twice, it is no news; nor is what says less.
+    let again = world.stated(text).await;
+    assert_eq!(again[..3], [Came::Known; 3]);
+    assert_eq!(again[3], differs(AmountDiffers));
+    assert_eq!(world.counted(), counted);
+    world.query("1", "ok", "phone").await;
+    assert_eq!((world.counted(), world.held()), (counted, 1), "a query weighs less");
+}
+
+#[tokio::test]
+async fn a_statement_is_the_last_word_in_memory() {
+    a_statement_is_the_last_word(world()).await;
+}
+
+#[tokio::test]
+async fn a_statement_is_the_last_word_over_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    a_statement_is_the_last_word(over(&dir.path().join("hefu.db"), Limits::default())).await;
+}
+
+#[tokio::test]
+async fn a_statement_finds_what_memory_has_no_room_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hefu.db");
+    let world = over(&path, Limits::default());
+    for order in 0..50 {
+        world.send(&World::debit(&order.to_string(), 0), "taken").await;
+    }
+    drop(world);
+    let world = over(&path, Limits { records: 3, ..Limits::default() });
+    world.later(Duration::from_hours(1));
+    let text: String = (0..50).fold(String::new(), |mut text, order| {
+        let _ = writeln!(text, "debit|{order}|100|ok");
+        text
+    });
+    for part in world.lines(&text).chunks(2) {
+        let came = world.service.state(&world.channel, part).await.unwrap();
+        assert!(came.iter().all(|(came, _)| *came == Came::Settled), "{came:?}");
+    }
+    assert_eq!(world.open(), 0);
+}
+
+async fn absence_means_failure_after_the_next_day(world: World) {
+    for (order, code) in [("1", "taken"), ("2", "ok"), ("3", "poor"), ("4", "taken"), ("5", "ok")] {
+        world.send(&World::debit(order, 0), code).await;
+    }
+    world.send(r#""type":"query","order":"9""#, "ok").await;
+    world.stated("debit|1|100|ok").await;
+    assert_eq!(world.closed(DAY).await, (vec![], 0));
+    assert_eq!(
+        (world.open(), world.counted()),
+        (1, vec![]),
+        "its statement alone says nothing of what it lacks"
+    );
+    world.later(Duration::from_hours(24));
+    world.send(&World::debit("6", 0), "taken").await;
+    world.stated("debit|5|100|ok").await;
+    assert_eq!(world.closed(DAY.tomorrow().unwrap()).await, (vec![DAY], 2));
+    // What is open failed, and so did what had succeeded; what had failed is no news, and of the next day nothing is said.
+    assert_eq!((world.open(), world.counted()), (1, vec!["outcome_flipped 1".to_owned()]));
+    assert_eq!(world.closed(DAY).await, (vec![DAY], 0), "twice is once");
+    assert_eq!(world.counted(), ["outcome_flipped 1"]);
+    // The days may come in any order.
+    assert_eq!(world.closed(date(2023, 11, 17)).await, (vec![date(2023, 11, 16)], 1));
+    assert_eq!(world.open(), 0);
+}
+
+#[tokio::test]
+async fn absence_means_failure_in_memory() {
+    absence_means_failure_after_the_next_day(world()).await;
+}
+
+#[tokio::test]
+async fn absence_means_failure_over_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    absence_means_failure_after_the_next_day(over(&dir.path().join("hefu.db"), Limits::default()))
+        .await;
+}
+
+/// A long statement, read and settled over a file, of which every fiftieth line is ours. `HEFU_STATEMENT_LINES=1000000` for a whole day's.
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figure is what it is for")]
+async fn a_long_statement_is_settled_in_bounded_memory() {
+    let lines = std::env::var("HEFU_STATEMENT_LINES").ok().and_then(|it| it.parse().ok());
+    let (lines, part) = (lines.unwrap_or(5_000_u64), 2_000);
+    let dir = tempfile::tempdir().unwrap();
+    let world = over(&dir.path().join("hefu.db"), Limits::default());
+    let ours = (0..lines).step_by(50).count().min(2_000);
+    for order in (0..lines).step_by(50).take(ours) {
+        world.send(&World::debit(&order.to_string(), 0), "taken").await;
+    }
+    assert_eq!(world.open(), ours);
+    let (before, begun) = (resident(), Instant::now());
+    let (mut waiting, mut settled, mut unknown) = (Vec::new(), 0, 0);
+    let statement = &world.channel.profile.statements[0];
+    for order in 0..lines {
+        let line = format!("debit|{order}|100|ok");
+        let line = statement.read(&world.channel.profile.codes, line.as_bytes(), None).unwrap();
+        waiting.extend(line);
+        if waiting.len() == part || order + 1 == lines {
+            for (came, _) in world.service.state(&world.channel, &waiting).await.unwrap() {
+                settled += usize::from(came == Came::Settled);
+                unknown += usize::from(came == Came::Differs(Difference::UnknownOrder));
+            }
+            waiting.clear();
+        }
+    }
+    let (took, grown) = (begun.elapsed().as_secs_f64(), resident().saturating_sub(before));
+    #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "shown, rounded")]
+    let rate = lines as f64 / took;
+    println!("{lines} lines in {took:.1} s, {rate:.0} lines a second; memory grew by {grown} KiB");
+    assert_eq!((settled, world.open()), (ours, 0));
+    assert_eq!(unknown, usize::try_from(lines).unwrap() - ours);
+    assert!(grown < 256 * 1024, "{grown} KiB");
+}
+
+/// How much memory the process holds, in KiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS"));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or_default()
+}
