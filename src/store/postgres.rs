@@ -27,7 +27,7 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; \
 
 /// Every version of the schema, from the first; the table `hefu_schema` says how many of them a database has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../migrations/postgres-001.sql"),
     include_str!("../../migrations/postgres-002.sql"),
     include_str!("../../migrations/postgres-003.sql"),

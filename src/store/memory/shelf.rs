@@ -51,7 +51,9 @@ impl MemoryStore {
             | Aggregate::Unmapped
             | Aggregate::Forgotten
             | Aggregate::Keys
-            | Aggregate::Audit => Vec::new(),
+            | Aggregate::Audit
+            | Aggregate::Attempts
+            | Aggregate::Spend => Vec::new(),
             Aggregate::Mismatches | Aggregate::Statements | Aggregate::Webhooks => {
                 let (first, end) = (range.from.clone(), range.before.clone());
                 let key = |name| RowKey { of: range.of, name };
