@@ -1,10 +1,11 @@
 //! What is counted of asking: attempts that are not to be had, money, and combinations.
 
+use super::catalogue::Registry;
 use super::{Metrics, MetricsError};
 use crate::domain::id::{ChannelName, ProviderName};
 use crate::domain::mismatch::MismatchKind;
 use crate::route::attempts::Denied;
-use prometheus::{GaugeVec, IntCounterVec, Opts, Registry};
+use prometheus::{GaugeVec, IntCounterVec, Opts};
 
 /// What trying a combination came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
