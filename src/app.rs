@@ -4,7 +4,9 @@ pub mod backup;
 mod clock;
 pub mod gate;
 pub mod handover;
+pub mod lists;
 mod reload;
+pub mod rules;
 mod running;
 pub mod statement;
 
@@ -24,7 +26,9 @@ use crate::proxy::upstream::{
 use crate::proxy::{self, Doors, Limits};
 use crate::route::Candidate;
 use crate::route::budget::Budget;
+use crate::service::counts::Counts;
 use crate::service::health::Watch;
+use crate::service::rules::Rulebook;
 use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
 use crate::store::Store;
@@ -101,12 +105,14 @@ struct Lasting {
     metrics: Arc<Metrics>,
     clock: Arc<Steady>,
     flights: Flights,
+    counts: Arc<Counts>,
 }
 
 impl Lasting {
     fn new(config: &Config) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
-        let store = store(config, metrics.clone())?;
+        let counts = Arc::new(Counts::default());
+        let store = store(config, metrics.clone(), &counts)?;
         let system: fn() -> Duration = clock::system;
         let clock = Steady::new(system, store.newest(), config.keep.payments)?;
         Ok(Self {
@@ -114,11 +120,18 @@ impl Lasting {
             metrics,
             clock: Arc::new(clock),
             flights: Flights::default(),
+            counts,
         })
     }
 }
 
-fn store(config: &Config, metrics: Arc<Metrics>) -> Result<MemoryStore, StartError> {
+fn store(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    counts: &Arc<Counts>,
+) -> Result<MemoryStore, StartError> {
+    let book = rulebook(config, counts);
+
     let (limits, begun) = (memory::Limits::default(), Instant::now());
     let tell = move |event| match event {
         Event::Committed(took) => metrics.on_commit(took),
@@ -132,6 +145,7 @@ fn store(config: &Config, metrics: Arc<Metrics>) -> Result<MemoryStore, StartErr
         Storage::File(path) => {
             let mut backend = sqlite::open(path)?;
             keys::check(&mut backend, &config.keys)?;
+            rules::recount(&mut backend, book.as_ref(), clock::system())?;
             MemoryStore::open(limits, backend, tell)?
         }
         // Its client has a runtime of its own, which must not be driven on a thread of ours.
@@ -139,6 +153,7 @@ fn store(config: &Config, metrics: Arc<Metrics>) -> Result<MemoryStore, StartErr
             let opening = scope.spawn(|| {
                 let mut backend = Postgres::open((**place).clone(), authorities)?;
                 keys::check(&mut backend, &config.keys)?;
+                rules::recount(&mut backend, book.as_ref(), clock::system())?;
                 Ok(MemoryStore::open(limits, backend, tell)?)
             });
             opening.join().unwrap_or_else(|_| Err(StartError::Panicked))
@@ -242,7 +257,14 @@ fn service(config: &Config, lasting: &Lasting) -> Result<Service, StartError> {
         entropy: rand::random::<u128>,
         flights: lasting.flights.clone(),
         retries: Budget::new(config.inquiry.retries_percent),
+        rules: rulebook(config, &lasting.counts),
     })
+}
+
+/// The rules in force; none where none is ever evaluated, so that they cost nothing.
+fn rulebook(config: &Config, counts: &Arc<Counts>) -> Option<Rulebook> {
+    let book = Some(&config.rules).filter(|book| !book.rules.is_idle());
+    book.map(|book| Rulebook { book: book.clone(), counts: counts.clone() })
 }
 
 fn routes(config: &Config) -> Result<Vec<Entry>, StartError> {

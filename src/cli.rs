@@ -2,6 +2,7 @@
 
 pub mod agreements;
 pub mod audit;
+pub mod backtest;
 pub mod backup;
 pub mod check;
 pub mod client;
@@ -10,6 +11,7 @@ pub mod explain;
 pub mod extract;
 pub mod forget;
 pub mod holds;
+pub mod rules;
 pub mod schema;
 pub mod serve;
 pub mod simulate;
@@ -43,6 +45,8 @@ enum Command {
     Forget(forget::Forget),
     Audit(audit::Audit),
     Backup(backup::Backup),
+    Rules(rules::Rules),
+    Backtest(backtest::Backtest),
     Statement(statement::Statement),
     Schema(schema::Schema),
     /// Print a completion script for a shell
@@ -75,6 +79,9 @@ pub enum Failure {
     /// There is no statement.
     #[error(transparent)]
     Statement(#[from] crate::app::statement::Failed),
+    /// A list was not changed.
+    #[error(transparent)]
+    List(#[from] crate::app::lists::ListError),
     /// A table cannot be written.
     #[error(transparent)]
     Csv(#[from] csv::Error),
@@ -131,6 +138,8 @@ async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
         Command::Forget(forget) => forget.run(&mut out).await,
         Command::Audit(audit) => audit.run(&mut out).await,
         Command::Backup(backup) => backup.run(&mut out),
+        Command::Rules(rules) => rules.run(&mut out),
+        Command::Backtest(backtest) => backtest.run(&mut out),
         Command::Statement(statement) => statement.run(&mut out),
         Command::Schema(schema) => schema.run(&mut out),
         Command::Completions { shell } => {

@@ -1,6 +1,7 @@
 //! Every metric, as typed events. No method takes text from a message, so no element can become a label.
 
 mod hearing;
+mod rules;
 
 use crate::domain::answer::{Answer, Billable};
 use crate::domain::element::ElementSet;
@@ -69,6 +70,7 @@ pub struct Metrics {
     unread: IntCounterVec,
     notifications: IntCounterVec,
     unlisted: IntCounterVec,
+    rules: rules::RuleMetrics,
     overhead: HistogramVec,
     commit: Histogram,
     damaged: IntCounter,
@@ -205,6 +207,7 @@ impl Metrics {
                 "Notifications, how far they are believed, and what they came to.",
                 &["channel", "belief", "result"],
             )?,
+            rules: rules::RuleMetrics::new(&registry)?,
             unlisted: counter(
                 "hefu_unlisted_total",
                 "Messages that the profile does not list.",

@@ -3,14 +3,16 @@
 
 pub mod facts;
 pub mod reason;
+pub mod rules;
 
 use crate::domain::answer::Answer;
 use crate::domain::element::{Element, ElementSet};
 use crate::domain::payment::{Mode, Scenario, Standing};
 pub use facts::{Basis, Facts, Verification};
 pub use reason::Reason;
+use rules::{Action, Verdict};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The right to forward one message. It cannot be copied, and only [`decide`] makes one.
 #[derive(Debug)]
@@ -141,6 +143,9 @@ pub struct Policy {
     pub agreements: AgreementPolicy,
     /// What is done with a batch of which a row is refused: the whole is refused, or it leaves with the rows annotated.
     pub refused_rows: Effect,
+    /// The reasons that a rule may lift: such a payment leaves, annotated. None by default, so that no rule forwards what was
+    /// not verified.
+    pub rules_lift: BTreeSet<Reason>,
 }
 
 impl Default for ScenarioPolicy {
@@ -212,6 +217,7 @@ impl Default for Policy {
                 .collect(),
             agreements: AgreementPolicy::default(),
             refused_rows: Effect::Refuse,
+            rules_lift: BTreeSet::new(),
         }
     }
 }
@@ -234,9 +240,17 @@ pub fn set_to_verify(
     set.is_superset(required).then_some(set)
 }
 
-/// Decides. `observe` turns every refusal into an annotation with the same reasons.
+/// Decides, where there are no rules. `observe` turns every refusal into an annotation with the same reasons.
 pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
+    decide_by(policy, facts, None)
+}
+
+/// Decides, with what the risk team's rules say of the message.
+pub fn decide_by(policy: &Policy, facts: &Facts, verdict: Option<&Verdict>) -> Decision {
     let (mut effect, mut reasons) = judge(policy, facts);
+    if let Some(verdict) = verdict.filter(|_| facts.basis.is_ruled()) {
+        effect = rule(policy, facts, verdict, (effect, &mut reasons));
+    }
     if facts.held && facts.scenario.stops_at_hold() {
         effect = Effect::Refuse;
         reasons.insert(0, Reason::Held);
@@ -250,6 +264,35 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
     }
     let permit = (effect != Effect::Refuse).then_some(Permit(()));
     Decision { permit, effect, reasons }
+}
+
+/// What rules make of a decision: first what one lifts, then what others close.
+fn rule(
+    policy: &Policy,
+    facts: &Facts,
+    verdict: &Verdict,
+    (mut effect, reasons): (Effect, &mut Vec<Reason>),
+) -> Effect {
+    let binds = |action| verdict.binding(action).is_some();
+    let liftable = reasons.iter().all(|reason| policy.rules_lift.contains(reason));
+    if effect == Effect::Refuse && binds(Action::Permit) && liftable {
+        effect = Effect::Annotate;
+        reasons.push(Reason::Lifted);
+    }
+    if binds(Action::Annotate) {
+        effect = effect.max(Effect::Annotate);
+        reasons.push(Reason::Rule);
+    }
+    if binds(Action::RequireVerification) && !facts.basis.is_verified() {
+        effect = Effect::Refuse;
+        reasons.insert(0, Reason::VerificationRequired);
+    }
+    if binds(Action::Refuse) {
+        effect = Effect::Refuse;
+        reasons.retain(|reason| *reason != Reason::Rule);
+        reasons.insert(0, Reason::Rule);
+    }
+    effect
 }
 
 /// Decides on a batch whose rows were decided one by one: one message has one permit.

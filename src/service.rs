@@ -4,7 +4,9 @@ mod admission;
 pub mod agreements;
 pub mod annotate;
 pub mod audit;
+pub mod backtest;
 pub mod batch;
+pub mod counts;
 pub mod explain;
 mod facts;
 pub mod forget;
@@ -13,6 +15,7 @@ pub mod judge;
 pub mod notify;
 mod query;
 pub mod refusal;
+pub mod rules;
 pub mod settle;
 pub mod verify;
 
@@ -31,6 +34,7 @@ use crate::route::budget::Budget;
 use crate::store::Store;
 use crate::store::row::RowKey;
 use health::Watch;
+use rules::Rulebook;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,6 +139,8 @@ pub struct Service {
     pub flights: Flights,
     /// How often another provider may be asked because one failed.
     pub retries: Budget,
+    /// The risk team's rules; nothing is looked up or kept for them where there are none.
+    pub rules: Option<Rulebook>,
 }
 
 impl fmt::Debug for Service {

@@ -19,6 +19,8 @@ mod notifications;
 mod queries;
 #[path = "service/routing.rs"]
 mod routing;
+#[path = "service/rules.rs"]
+mod rules;
 #[path = "service/told.rs"]
 mod told;
 
@@ -41,6 +43,7 @@ use hefu::service::agreements::{ImportError, Told};
 use hefu::service::health::Watch;
 use hefu::service::judge::Judged;
 use hefu::service::refusal::Refusal;
+use hefu::service::rules::Rulebook;
 use hefu::service::settle::Reported;
 use hefu::service::verify::Flights;
 use hefu::service::{Binding, Channel, Entry, Service, Settings};
@@ -160,6 +163,17 @@ fn world_over(store: MemoryStore, binding: Binding, settings: Settings) -> World
 }
 
 fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: Keys) -> World {
+    world_ruled(store, binding, settings, keys, "")
+}
+
+/// With a file of the risk team's rules.
+fn world_ruled(
+    store: MemoryStore,
+    binding: Binding,
+    settings: Settings,
+    keys: Keys,
+    rules: &str,
+) -> World {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/config");
     let dir = tempfile::tempdir().unwrap();
     for file in ["hefu.toml", "policy.toml", "channels/acme.toml", "codes/acme.toml"] {
@@ -167,7 +181,10 @@ fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: K
         std::fs::copy(source.join(file), dir.path().join(file)).unwrap();
     }
     std::fs::write(dir.path().join("fingerprint.key"), [7; 32]).unwrap();
+    std::fs::create_dir(dir.path().join("rules")).unwrap();
+    std::fs::write(dir.path().join("rules/test.toml"), rules).unwrap();
     let config = config::load(dir.path()).map_err(|problems| problems.to_string()).unwrap();
+    let book = Some(config.rules.clone()).filter(|book| !book.rules.is_idle());
     let profile = config.profile("acme").unwrap().clone();
     let clock = Arc::new(Hand::default());
     clock.0.store(1_700_000_000_000, Ordering::Relaxed);
@@ -199,6 +216,7 @@ fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: K
         entropy: rand::random::<u128>,
         flights: Flights::default(),
         retries: Budget::new(20),
+        rules: book.map(|book| Rulebook { book, counts: Arc::default() }),
     });
     let channel = Arc::new(Channel { profile, binding });
     World { service, channel, clock, first, second }

@@ -3,11 +3,13 @@
 pub(super) mod channel;
 pub(super) mod codes;
 pub(super) mod deployment;
+mod lists;
 pub(super) mod message;
 pub(super) mod notify;
 pub(super) mod place;
 pub(super) mod policy;
 pub(super) mod provider;
+pub(super) mod rules;
 mod secrets;
 pub(super) mod store;
 

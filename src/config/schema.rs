@@ -2,12 +2,13 @@
 
 use super::file::channel::ChannelFile;
 use super::file::codes::CodesFile;
+use super::file::rules::RulesFile;
 use super::file::{HefuFile, PolicyFile};
 use crate::provider::Definition;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-/// One schema for the five kinds of file: each is one of its alternatives.
+/// One schema for the six kinds of file: each is one of its alternatives.
 pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let kinds = [
@@ -16,11 +17,12 @@ pub fn schema() -> Value {
         generator.subschema_for::<ChannelFile>(),
         generator.subschema_for::<CodesFile>(),
         generator.subschema_for::<Definition>(),
+        generator.subschema_for::<RulesFile>(),
     ];
     let definitions = generator.take_definitions(true);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Hefu's configuration: hefu.toml, policy.toml, channels/*.toml, codes/*.toml, providers/*.toml",
+        "title": "Hefu's configuration: hefu.toml, policy.toml, channels/*.toml, codes/*.toml, providers/*.toml, rules/*.toml",
         "anyOf": kinds,
         "$defs": definitions,
     })

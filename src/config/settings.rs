@@ -9,6 +9,7 @@ use crate::domain::keep::Keep;
 use crate::domain::payment::Scenario;
 use crate::message::profile::Profile;
 use crate::policy::Policy;
+use crate::policy::rules::Book;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The whole configuration.
@@ -49,6 +51,8 @@ pub struct Config {
     pub evidence: Evidence,
     /// Inquiries.
     pub inquiry: Inquiry,
+    /// The risk team's rules.
+    pub rules: Arc<Book>,
 }
 
 impl Config {

@@ -16,6 +16,10 @@ pub enum Reason {
     Unreadable,
     /// The profile does not list the message.
     Unlisted,
+    /// A rule of the risk team.
+    Rule,
+    /// A rule asks for a `match`, and there is none.
+    VerificationRequired,
     /// The elements are sealed to the channel and were not told.
     Sealed,
     /// Elements that policy requires are missing.
@@ -48,6 +52,8 @@ pub enum Reason {
     FirstStepUnseen,
     /// The elements were told beside the message.
     Asserted,
+    /// A rule lifts what policy would refuse it for.
+    Lifted,
     /// Another row of the same batch is refused, and policy refuses such a batch whole.
     BatchRefused,
     /// A money message of the order may have left before.
@@ -69,11 +75,13 @@ pub struct Hint {
 
 impl Reason {
     /// Every reason, in order of precedence.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::Held,
         Self::Ambiguous,
         Self::Unreadable,
         Self::Unlisted,
+        Self::Rule,
+        Self::VerificationRequired,
         Self::Sealed,
         Self::ElementsMissing,
         Self::NoMatch,
@@ -90,6 +98,7 @@ impl Reason {
         Self::AgreementClosed,
         Self::FirstStepUnseen,
         Self::Asserted,
+        Self::Lifted,
         Self::BatchRefused,
         Self::AlreadySent,
         Self::StoreLost,
@@ -115,6 +124,8 @@ impl Reason {
             Self::Ambiguous => "ambiguous",
             Self::Unreadable => "unreadable",
             Self::Unlisted => "unlisted",
+            Self::Rule => "rule",
+            Self::VerificationRequired => "verification_required",
             Self::Sealed => "sealed",
             Self::ElementsMissing => "elements_missing",
             Self::NoMatch => "no_match",
@@ -131,6 +142,7 @@ impl Reason {
             Self::AgreementClosed => "agreement_closed",
             Self::FirstStepUnseen => "first_step_unseen",
             Self::Asserted => "asserted",
+            Self::Lifted => "lifted",
             Self::BatchRefused => "batch_refused",
             Self::AlreadySent => "already_sent",
             Self::StoreLost => "store_lost",
@@ -146,6 +158,8 @@ impl Reason {
             Self::Unavailable | Self::NotAsked | Self::Limited | Self::StoreLost => 503,
             Self::Held
             | Self::Unlisted
+            | Self::Rule
+            | Self::VerificationRequired
             | Self::Sealed
             | Self::ElementsMissing
             | Self::NoMatch
@@ -159,6 +173,7 @@ impl Reason {
             | Self::AgreementClosed
             | Self::FirstStepUnseen
             | Self::Asserted
+            | Self::Lifted
             | Self::BatchRefused => 403,
         }
     }
@@ -185,6 +200,9 @@ impl Reason {
             Self::AgreementClosed => "The agreement is closed",
             Self::FirstStepUnseen => "The first step of the bind was not seen",
             Self::Asserted => "The elements were told beside the message",
+            Self::Rule => "A rule of the risk team",
+            Self::VerificationRequired => "A rule asks for a verification that matches",
+            Self::Lifted => "A rule lifts what policy would refuse it for",
             Self::BatchRefused => "Another row of the batch is refused",
             Self::AlreadySent => "The order may have been sent before: query it",
             Self::StoreLost => "The store cannot be written",
@@ -195,7 +213,10 @@ impl Reason {
     pub const fn ways_out(self) -> &'static [&'static str] {
         match self {
             Self::Held | Self::AgreementContradicted => &["rebind", "verify", "release"],
-            Self::NoMatch | Self::CloseMatch | Self::NoRecord => &["rebind", "verify"],
+            Self::NoMatch | Self::CloseMatch | Self::NoRecord | Self::VerificationRequired => {
+                &["rebind", "verify"]
+            }
+            Self::Rule | Self::Lifted => &["review"],
             Self::AgreementClosed | Self::AgreementUnknown | Self::FirstStepUnseen => &["rebind"],
             Self::Limited | Self::Unavailable | Self::NotAsked | Self::StoreLost => &["retry"],
             Self::AlreadySent => &["query"],
@@ -219,6 +240,9 @@ impl Reason {
                 "Use the phone number reserved with the bank, or bind the card again.",
                 "请使用银行预留手机号，或重新绑卡。",
             ),
+            Self::Rule | Self::Lifted => {
+                ("contact_service", "Contact customer service.", "请联系客服。")
+            }
             Self::NoRecord | Self::NotPossible | Self::NobodyCan => {
                 ("use_another_card", "Use another card.", "请更换银行卡。")
             }
@@ -235,7 +259,10 @@ impl Reason {
                 "The payment may be under way already; its result must be queried.",
                 "该笔交易可能已提交，请先查询结果。",
             ),
-            Self::AgreementUnknown | Self::AgreementClosed | Self::FirstStepUnseen => {
+            Self::AgreementUnknown
+            | Self::AgreementClosed
+            | Self::FirstStepUnseen
+            | Self::VerificationRequired => {
                 ("bind_again", "Bind the card again.", "请重新绑卡。")
             }
             Self::ElementsMissing | Self::Invalid => {

@@ -143,5 +143,6 @@ fn refusal(id: PaymentId, drafts: &[Draft], decided: Vec<(Effect, Vec<Reason>)>)
         elements: rows.iter().fold(ElementSet::EMPTY, |all, row| all.union(row.elements)),
         detail: None,
         rows,
+        rule: drafts.iter().find_map(|draft| draft.rules.as_ref()?.refusing()),
     }
 }

@@ -137,6 +137,9 @@ impl Service {
         };
         if let Some(mismatch) = mismatch {
             self.metrics.on_mismatch(name, blamed(record, mismatch), mismatch);
+            if let Some(book) = &self.rules {
+                book.count_mismatch(record, self.now());
+            }
         }
         match step {
             Step::Nothing | Step::Noted | Step::Confirmed => (),

@@ -45,6 +45,9 @@ pub(crate) fn check(sheet: &mut Sheet, file: &PolicyFile, channels: &BTreeSet<St
         }
         policy.refused_rows = refused_rows.value.0;
     }
+    for reason in file.rules.lift.iter().flatten() {
+        policy.rules_lift.insert(reason.value.0);
+    }
     let (holds, evidence, inquiry) = (Holds::default(), Evidence::default(), Inquiry::default());
     Checked {
         policy,
