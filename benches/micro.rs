@@ -1,6 +1,8 @@
 //! What the pure parts of an inspected exchange cost, one by one.
 #![expect(clippy::unwrap_used, reason = "a bench may panic")]
 
+#[path = "micro/rules.rs"]
+mod rules;
 mod world;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -78,7 +80,9 @@ fn main() {
     criterion.bench_function("read an answer", |bench| {
         bench.iter(|| outcome::read(unionpay, extracted.message, None, black_box(&answer)));
     });
+    rules::bench(&mut criterion);
     criterion.final_summary();
+    rules::backtest();
 }
 
 /// A bind with four elements, sealed block by block.

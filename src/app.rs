@@ -6,7 +6,9 @@ mod clock;
 pub mod doctor;
 pub mod gate;
 pub mod handover;
+pub mod lists;
 mod reload;
+pub mod rules;
 mod running;
 pub mod statement;
 pub mod usage;
@@ -30,8 +32,10 @@ use crate::route::Candidate;
 use crate::route::budget::Budget;
 use crate::service::afterwards::Sample;
 use crate::service::attempts::Purse;
+use crate::service::counts::Counts;
 use crate::service::health::Watch;
 use crate::service::overdue::Promises;
+use crate::service::rules::Rulebook;
 use crate::service::validity::{Kinds, Sharing, Validity};
 use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
@@ -114,6 +118,7 @@ struct Lasting {
     clock: Arc<Steady>,
     flights: Flights,
     access: Access,
+    counts: Arc<Counts>,
 }
 
 impl Lasting {
@@ -121,7 +126,8 @@ impl Lasting {
         let metrics = Arc::new(Metrics::new()?);
         let access = Access::new(metrics.clone());
         access.direct(config.access_log.as_ref())?;
-        let store = store(config, metrics.clone())?;
+        let counts = Arc::new(Counts::default());
+        let store = store(config, metrics.clone(), &counts)?;
         let system: fn() -> Duration = clock::system;
         let clock = Steady::new(system, store.newest(), config.keep.payments)?;
         Ok(Self {
@@ -130,11 +136,18 @@ impl Lasting {
             clock: Arc::new(clock),
             flights: Flights::default(),
             access,
+            counts,
         })
     }
 }
 
-fn store(config: &Config, metrics: Arc<Metrics>) -> Result<MemoryStore, StartError> {
+fn store(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    counts: &Arc<Counts>,
+) -> Result<MemoryStore, StartError> {
+    let book = rulebook(config, counts);
+
     let (limits, begun) = (memory::Limits::default(), Instant::now());
     let tell = move |event| match event {
         Event::Committed(took) => metrics.on_commit(took),
@@ -148,6 +161,7 @@ fn store(config: &Config, metrics: Arc<Metrics>) -> Result<MemoryStore, StartErr
         Storage::File(path) => {
             let mut backend = sqlite::open(path)?;
             keys::check(&mut backend, &config.keys)?;
+            rules::recount(&mut backend, book.as_ref(), clock::system())?;
             MemoryStore::open(limits, backend, tell)?
         }
         // Its client has a runtime of its own, which must not be driven on a thread of ours.
@@ -155,6 +169,7 @@ fn store(config: &Config, metrics: Arc<Metrics>) -> Result<MemoryStore, StartErr
             let opening = scope.spawn(|| {
                 let mut backend = Postgres::open((**place).clone(), authorities)?;
                 keys::check(&mut backend, &config.keys)?;
+                rules::recount(&mut backend, book.as_ref(), clock::system())?;
                 Ok(MemoryStore::open(limits, backend, tell)?)
             });
             opening.join().unwrap_or_else(|_| Err(StartError::Panicked))
@@ -285,7 +300,14 @@ fn service(config: &Config, lasting: &Lasting) -> Result<Service, StartError> {
         attempts: config.attempts,
         purse: Purse::new(config.merchant_cap),
         observe: Sample { percent: config.observe.sample_percent, cap: config.observe.cap },
+        rules: rulebook(config, &lasting.counts),
     })
+}
+
+/// The rules in force; none where none is ever evaluated, so that they cost nothing.
+fn rulebook(config: &Config, counts: &Arc<Counts>) -> Option<Rulebook> {
+    let book = Some(&config.rules).filter(|book| !book.rules.is_idle());
+    book.map(|book| Rulebook { book: book.clone(), counts: counts.clone() })
 }
 
 const fn kinds(kinds: &config::Kinds) -> Kinds {

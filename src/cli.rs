@@ -2,6 +2,7 @@
 
 pub mod agreements;
 pub mod audit;
+pub mod backtest;
 pub mod backup;
 pub mod check;
 pub mod client;
@@ -15,6 +16,7 @@ pub mod holds;
 pub mod man;
 pub mod reload;
 pub mod report;
+pub mod rules;
 pub mod schema;
 pub mod serve;
 pub mod settle;
@@ -49,6 +51,8 @@ enum Command {
     Forget(forget::Forget),
     Audit(audit::Audit),
     Backup(backup::Backup),
+    Rules(rules::Rules),
+    Backtest(backtest::Backtest),
     Statement(statement::Statement),
     Doctor(doctor::Doctor),
     Healthcheck(healthcheck::Healthcheck),
@@ -87,6 +91,9 @@ pub enum Failure {
     /// There is no statement.
     #[error(transparent)]
     Statement(#[from] crate::app::statement::Failed),
+    /// A list was not changed.
+    #[error(transparent)]
+    List(#[from] crate::app::lists::ListError),
     /// A table cannot be written.
     #[error(transparent)]
     Csv(#[from] csv::Error),
@@ -143,6 +150,8 @@ async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
         Command::Forget(forget) => forget.run(&mut out).await,
         Command::Audit(audit) => audit.run(&mut out).await,
         Command::Backup(backup) => backup.run(&mut out),
+        Command::Rules(rules) => rules.run(&mut out),
+        Command::Backtest(backtest) => backtest.run(&mut out),
         Command::Statement(statement) => statement.run(&mut out),
         Command::Doctor(doctor) => doctor.run(&mut out).await,
         Command::Healthcheck(healthcheck) => healthcheck.run(&mut out).await,

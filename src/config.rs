@@ -1,7 +1,8 @@
 //! Configuration: a directory of files in, a checked value or every problem out.
 //!
 //! `hefu.toml` says where this Hefu stands, `policy.toml` what is asked of payments, `channels/*.toml` how channels write their
-//! messages, `calendar.toml` when nothing is expected of them, `codes/*.toml` what their result codes mean, `providers/*.toml` how providers are asked.
+//! messages, `calendar.toml` when nothing is expected of them, `codes/*.toml` what their result codes mean, `providers/*.toml` how
+//! providers are asked, `rules/*.toml` what the risk team sets.
 //! Two steps: files become file structs, key by key, and file structs become the checked values of `settings`.
 
 mod alone;
@@ -12,9 +13,10 @@ mod problem;
 mod read;
 mod schema;
 mod settings;
+mod table;
 mod text;
 
-pub use alone::{code_maps, profile};
+pub use alone::{code_maps, profile, rules, rules_of_table};
 pub use problem::{Problem, Problems, Rendering};
 pub use schema::schema;
 pub use settings::{
@@ -31,12 +33,14 @@ use check::deployment::Definition;
 use file::calendar::CalendarFile;
 use file::channel::ChannelFile;
 use file::codes::CodesFile;
+use file::rules::RulesFile;
 use file::{HefuFile, PolicyFile};
 use read::{Opened, Sheet};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::{fs, mem};
 
 /// The most files in one folder of the configuration.
@@ -71,6 +75,8 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         let deployment = providers.get(&name).map(|provider| provider.deployment(name.clone()));
         check::provider::check(definition, sheet, at.zip(deployment));
     }
+    let known = (names.iter().cloned().collect(), desk.definitions.keys().cloned().collect());
+    let rules = check::rules::check(dir, &mut desk.rules, known, BTreeMap::new());
     let mut channels = BTreeMap::new();
     for (name, at) in &file.channels {
         if !names.contains(&name.value) {
@@ -119,6 +125,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             observe: modes.observe,
             calendar,
             webhook: told.flatten(),
+            rules: Arc::new(rules),
         }),
         (_, _, problems) => Err(problems),
     }
@@ -133,6 +140,7 @@ struct Desk<'d> {
     channels: Vec<Opened<ChannelFile>>,
     codes: Vec<Opened<CodesFile>>,
     definitions: BTreeMap<String, Definition>,
+    rules: Vec<Opened<RulesFile>>,
     others: Vec<Sheet>,
 }
 
@@ -146,10 +154,12 @@ impl<'d> Desk<'d> {
             channels: Vec::new(),
             codes: Vec::new(),
             definitions: BTreeMap::new(),
+            rules: Vec::new(),
             others: Vec::new(),
         };
         desk.channels = desk.list("channels").iter().map(|name| Opened::open(dir, name)).collect();
         desk.codes = desk.list("codes").iter().map(|name| Opened::open(dir, name)).collect();
+        desk.rules = desk.list("rules").iter().map(|name| Opened::open(dir, name)).collect();
         for name in desk.list("providers") {
             desk.define(&name);
         }
@@ -305,7 +315,8 @@ impl<'d> Desk<'d> {
             .into_iter()
             .chain(channels)
             .chain(codes);
-        let sheets = sheets.chain(definitions);
+        let rules = self.rules.into_iter().map(|opened| opened.sheet);
+        let sheets = sheets.chain(definitions).chain(rules);
         Problems::new(sheets.chain(self.others).flat_map(Sheet::into_problems).collect())
     }
 }

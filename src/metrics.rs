@@ -4,6 +4,7 @@ mod asking;
 mod catalogue;
 mod edge;
 mod hearing;
+mod rules;
 mod webhook;
 
 use crate::domain::answer::{Answer, Billable};
@@ -78,6 +79,7 @@ pub struct Metrics {
     notifications: IntCounterVec,
     webhooks: IntCounterVec,
     unlisted: IntCounterVec,
+    rules: rules::RuleMetrics,
     overhead: HistogramVec,
     commit: Histogram,
     damaged: IntCounter,
@@ -221,6 +223,7 @@ impl Metrics {
                 "Notifications, how far they are believed, and what they came to.",
                 &["channel", "belief", "result"],
             )?,
+            rules: rules::RuleMetrics::new(&registry)?,
             unlisted: counter(
                 "hefu_unlisted_total",
                 "Messages that the profile does not list.",

@@ -4,6 +4,7 @@
 pub mod facts;
 pub mod package;
 pub mod reason;
+pub mod rules;
 
 use crate::domain::answer::Answer;
 use crate::domain::element::{Element, ElementSet};
@@ -12,8 +13,9 @@ use crate::domain::payment::{Mode, Scenario, Standing};
 pub use facts::{Basis, Facts, Verification};
 pub use package::{Package, Wants};
 pub use reason::Reason;
+use rules::{Action, Verdict};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The right to forward one message. It cannot be copied, and only [`decide`] makes one.
 #[derive(Debug)]
@@ -150,6 +152,9 @@ pub struct Policy {
     pub packages: Vec<Package>,
     /// Where a phone may be settled by combination: nowhere by default.
     pub combination: Vec<Combination>,
+    /// The reasons that a rule may lift: such a payment leaves, annotated. None by default, so that no rule forwards what was
+    /// not verified.
+    pub rules_lift: BTreeSet<Reason>,
 }
 
 /// Merchants for whom, and scenarios in which, a phone may be settled by combination.
@@ -233,6 +238,7 @@ impl Default for Policy {
             refused_rows: Effect::Refuse,
             packages: Vec::new(),
             combination: Vec::new(),
+            rules_lift: BTreeSet::new(),
         }
     }
 }
@@ -268,9 +274,17 @@ pub fn confirms_by_sms(policy: &Policy, scenario: Scenario) -> bool {
     policy.scenarios.get(&scenario).is_some_and(|settings| settings.confirmed_by_sms)
 }
 
-/// Decides. `observe` turns every refusal into an annotation with the same reasons.
+/// Decides, where there are no rules. `observe` turns every refusal into an annotation with the same reasons.
 pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
+    decide_by(policy, facts, None)
+}
+
+/// Decides, with what the risk team's rules say of the message.
+pub fn decide_by(policy: &Policy, facts: &Facts, verdict: Option<&Verdict>) -> Decision {
     let (mut effect, mut reasons) = judge(policy, facts);
+    if let Some(verdict) = verdict.filter(|_| facts.basis.is_ruled()) {
+        effect = rule(policy, facts, verdict, (effect, &mut reasons));
+    }
     if facts.held && facts.scenario.stops_at_hold() {
         effect = Effect::Refuse;
         reasons.insert(0, Reason::Held);
@@ -284,6 +298,35 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
     }
     let permit = (effect != Effect::Refuse).then_some(Permit(()));
     Decision { permit, effect, reasons }
+}
+
+/// What rules make of a decision: first what one lifts, then what others close.
+fn rule(
+    policy: &Policy,
+    facts: &Facts,
+    verdict: &Verdict,
+    (mut effect, reasons): (Effect, &mut Vec<Reason>),
+) -> Effect {
+    let binds = |action| verdict.binding(action).is_some();
+    let liftable = reasons.iter().all(|reason| policy.rules_lift.contains(reason));
+    if effect == Effect::Refuse && binds(Action::Permit) && liftable {
+        effect = Effect::Annotate;
+        reasons.push(Reason::Lifted);
+    }
+    if binds(Action::Annotate) {
+        effect = effect.max(Effect::Annotate);
+        reasons.push(Reason::Rule);
+    }
+    if binds(Action::RequireVerification) && !facts.basis.is_verified() {
+        effect = Effect::Refuse;
+        reasons.insert(0, Reason::VerificationRequired);
+    }
+    if binds(Action::Refuse) {
+        effect = Effect::Refuse;
+        reasons.retain(|reason| *reason != Reason::Rule);
+        reasons.insert(0, Reason::Rule);
+    }
+    effect
 }
 
 /// Decides on a batch whose rows were decided one by one: one message has one permit.

@@ -6,8 +6,10 @@ pub mod agreements;
 pub mod annotate;
 pub mod attempts;
 pub mod audit;
+pub mod backtest;
 pub mod batch;
 mod combination;
+pub mod counts;
 pub mod explain;
 mod facts;
 pub mod forget;
@@ -18,6 +20,7 @@ pub mod notify;
 pub mod overdue;
 mod query;
 pub mod refusal;
+pub mod rules;
 pub mod search;
 pub mod settle;
 pub mod statement;
@@ -44,6 +47,7 @@ use crate::store::row::RowKey;
 use afterwards::Sample;
 use attempts::Purse;
 use health::Watch;
+use rules::Rulebook;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,6 +168,8 @@ pub struct Service {
     pub sharing: Sharing,
     /// Of what is asked afterwards.
     pub observe: Sample,
+    /// The risk team's rules; nothing is looked up or kept for them where there are none.
+    pub rules: Option<Rulebook>,
 }
 
 impl fmt::Debug for Service {

@@ -241,6 +241,38 @@ pub struct Stakes {
     pub checks: ElementSet,
     /// Which elements the success of such a message proves at most.
     pub proves: ElementSet,
+    /// What the risk team's rules said of it, where there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Box<Ruled>>,
+}
+
+/// What rules said of a payment, and what they saw of it that is kept nowhere else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ruled {
+    /// The set by which it was judged, whole.
+    pub set: String,
+    /// The rule behind the decision, and its reason, where one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<(String, String)>,
+    /// The rules that held and bound.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hits: Vec<String>,
+    /// The rules that held and did not bind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shadows: Vec<String>,
+    /// The rules that could not be evaluated.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+    /// What was looked up for the set, in its order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Option<i64>>,
+    /// The kind of account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The phone number, where rules count or look for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Fingerprint>,
 }
 
 /// What a notification said that is not believed until it is confirmed.

@@ -29,6 +29,8 @@ mod outcomes;
 mod queries;
 #[path = "service/routing.rs"]
 mod routing;
+#[path = "service/rules.rs"]
+mod rules;
 #[path = "service/statement.rs"]
 mod statement;
 #[path = "service/told.rs"]
@@ -56,6 +58,7 @@ use hefu::service::attempts::Purse;
 use hefu::service::health::Watch;
 use hefu::service::judge::Judged;
 use hefu::service::refusal::Refusal;
+use hefu::service::rules::Rulebook;
 use hefu::service::settle::Reported;
 use hefu::service::validity::{Sharing, Validity};
 use hefu::service::verify::Flights;
@@ -188,6 +191,17 @@ fn world_over(store: MemoryStore, binding: Binding, settings: Settings) -> World
 }
 
 fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: Keys) -> World {
+    world_ruled(store, binding, settings, keys, "")
+}
+
+/// With a file of the risk team's rules.
+fn world_ruled(
+    store: MemoryStore,
+    binding: Binding,
+    settings: Settings,
+    keys: Keys,
+    rules: &str,
+) -> World {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/config");
     let dir = tempfile::tempdir().unwrap();
     for file in ["hefu.toml", "policy.toml", "channels/acme.toml", "codes/acme.toml"] {
@@ -195,7 +209,10 @@ fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: K
         std::fs::copy(source.join(file), dir.path().join(file)).unwrap();
     }
     std::fs::write(dir.path().join("fingerprint.key"), [7; 32]).unwrap();
+    std::fs::create_dir(dir.path().join("rules")).unwrap();
+    std::fs::write(dir.path().join("rules/test.toml"), rules).unwrap();
     let config = config::load(dir.path()).map_err(|problems| problems.to_string()).unwrap();
+    let book = Some(config.rules.clone()).filter(|book| !book.rules.is_idle());
     let profile = config.profile("acme").unwrap().clone();
     let clock = Arc::new(Hand::default());
     clock.0.store(1_700_000_000_000, Ordering::Relaxed);
@@ -233,6 +250,7 @@ fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: K
         observe: Sample::default(),
         validity: Validity::default(),
         sharing: Sharing::default(),
+        rules: book.map(|book| Rulebook { book, counts: Arc::default() }),
     });
     let channel = Arc::new(Channel { profile, binding });
     World { service, channel, clock, first, second }

@@ -12,7 +12,7 @@ use crate::proxy::gate::{
     Annotations, Gate, Inspected, Permitted, Reported, Route, Side, Withheld,
 };
 use crate::proxy::head::{Framing, connection_names};
-use crate::proxy::refuse::{Hint, Kind, Problem, Row};
+use crate::proxy::refuse::{Hint, Kind, Problem, Row, Rule};
 use crate::proxy::upstream::Upstream;
 use crate::service::judge::Judged;
 use crate::service::notify::Heard;
@@ -291,6 +291,10 @@ fn problem(refusal: &Refusal) -> Problem {
         ways_out: reason.ways_out().to_vec(),
         rows: refusal.rows.iter().map(row).collect(),
         hint: Some(Hint { code: hint.code, en: hint.en, zh: hint.zh }),
+        rule: refusal
+            .rule
+            .as_ref()
+            .map(|rule| Rule { id: rule.id.to_string(), reason: rule.reason.to_string() }),
         retry_after: matches!(kind, Kind::Unavailable).then_some(RETRY_AFTER_SECONDS),
         annotations: fields(annotate::refused(refusal)),
         ..Problem::new(kind)

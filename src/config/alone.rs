@@ -4,11 +4,15 @@ use super::check::channel::{self, Around};
 use super::check::codes;
 use super::file::channel::ChannelFile;
 use super::file::codes::CodesFile;
+use super::file::rules::RulesFile;
 use super::problem::{Problems, suggest};
 use super::read::{Opened, Sheet};
+use super::settings::Config;
+use super::table;
 use crate::crypto::seal::OpeningKey;
 use crate::message::codes::CodeMap;
 use crate::message::profile::Profile;
+use crate::policy::rules::Book;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,6 +48,36 @@ pub fn profile(file: &Path, keys: &BTreeMap<String, PathBuf>) -> Result<Profile,
     let keys = open_keys(&mut opened, keys);
     let profile = channel::check(&mut opened, Around { codes: &maps, keys: &keys });
     finish(profile, sheets.into_iter().chain([opened.sheet]))?.ok_or(Problems::new(Vec::new()))
+}
+
+/// Reads the file of rules `file` alone, TOML or a decision table in CSV, for a configuration whose channels, providers and lists
+/// it may name.
+///
+/// # Errors
+/// Every problem of the file.
+pub fn rules(config: &Config, dir: &Path, file: &Path) -> Result<Book, Problems> {
+    let name = file.to_string_lossy();
+    let mut opened = if file.extension().is_some_and(|extension| extension == "csv") {
+        [Opened::<RulesFile>::read(&name, rules_of_table(file)?)]
+    } else {
+        [Opened::<RulesFile>::open(Path::new(""), &name)]
+    };
+    let channels = config.channels.keys().chain(config.unused.keys()).map(ToString::to_string);
+    let providers = config.providers.keys().map(ToString::to_string);
+    let names = (channels.collect(), providers.collect());
+    let book = super::check::rules::check(dir, &mut opened, names, config.rules.lists.clone());
+    let [opened] = opened;
+    finish(book, [opened.sheet])
+}
+
+/// The rules of a decision table, as TOML.
+///
+/// # Errors
+/// Every cell that is no condition.
+pub fn rules_of_table(file: &Path) -> Result<String, Problems> {
+    let mut sheet = Sheet::open(Path::new(""), &file.to_string_lossy());
+    let text = table::rules(&mut sheet);
+    finish(text, [sheet])
 }
 
 fn open_keys(

@@ -6,6 +6,7 @@ pub(super) mod asking;
 pub(super) mod calendar;
 pub(super) mod channel;
 pub(super) mod codes;
+pub(super) mod rules;
 pub(super) mod statement;
 
 use super::read::At;
@@ -13,7 +14,7 @@ use super::text::{AdminAddress, Host, InDoubt, Name, Rate, RoutePath, Size, Text
 use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
 use crate::domain::payment::Scenario;
-use crate::policy::Effect;
+use crate::policy::{Effect, Reason};
 use asking::{AttemptsFile, CombinationFile, ObserveFile, PackageFile, SourceFile, SpendFile};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -352,6 +353,8 @@ pub(super) struct PolicyFile {
     pub(super) spend: SpendFile,
     /// What is asked about payments that are observed.
     pub(super) observe: ObserveFile,
+    /// The risk team's rules.
+    pub(super) rules: RulesPolicyFile,
 }
 
 /// Whether a channel is inspected, and whether decisions bind.
@@ -455,6 +458,14 @@ pub(super) struct InquiryFile {
     pub(super) batch_deadline: Option<Time>,
     /// How many of a hundred questions may be put to another provider because one failed.
     pub(super) retries_percent: Option<At<u32>>,
+}
+
+/// `[rules]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RulesPolicyFile {
+    /// The reasons for which policy refuses and a rule may permit all the same; the payment is annotated.
+    pub(super) lift: Option<Vec<At<Text<Reason>>>>,
 }
 
 /// `[batch]`

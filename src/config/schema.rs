@@ -3,6 +3,7 @@
 use super::file::calendar::CalendarFile;
 use super::file::channel::ChannelFile;
 use super::file::codes::CodesFile;
+use super::file::rules::RulesFile;
 use super::file::{HefuFile, PolicyFile};
 use crate::provider::Definition;
 use schemars::generate::SchemaSettings;
@@ -18,11 +19,12 @@ pub fn schema() -> Value {
         generator.subschema_for::<ChannelFile>(),
         generator.subschema_for::<CodesFile>(),
         generator.subschema_for::<Definition>(),
+        generator.subschema_for::<RulesFile>(),
     ];
     let definitions = generator.take_definitions(true);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Hefu's configuration: hefu.toml, policy.toml, calendar.toml, channels/*.toml, codes/*.toml, providers/*.toml",
+        "title": "Hefu's configuration: hefu.toml, policy.toml, calendar.toml, channels/*.toml, codes/*.toml, providers/*.toml, rules/*.toml",
         "anyOf": kinds,
         "$defs": definitions,
     })

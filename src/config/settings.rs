@@ -10,6 +10,7 @@ use crate::domain::money::Fen;
 use crate::domain::payment::Scenario;
 use crate::message::profile::Profile;
 use crate::policy::Policy;
+use crate::policy::rules::Book;
 use crate::reconcile::due::{Calendar, Level};
 use crate::route::attempts;
 use openssl::pkey::{PKey, Private};
@@ -19,6 +20,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The whole configuration.
@@ -64,6 +66,8 @@ pub struct Config {
     pub calendar: Calendar,
     /// Who is told what happens.
     pub webhook: Option<Webhook>,
+    /// The risk team's rules.
+    pub rules: Arc<Book>,
 }
 
 /// Who is told what happens.

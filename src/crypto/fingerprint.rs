@@ -6,6 +6,7 @@
 use crate::domain::element::{Element, ElementSet, Elements};
 use crate::domain::id::{Fingerprint, KeyId, MerchantId};
 use crate::domain::pan::Pan;
+use crate::domain::person::Mobile;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
@@ -108,6 +109,11 @@ impl Fingerprinter {
     /// The fingerprint of a card, for `same card`.
     pub fn card(&self, pan: &Pan) -> Fingerprint {
         self.text("card", pan.expose())
+    }
+
+    /// The fingerprint of a phone number alone, for rules that count or look for it.
+    pub fn phone(&self, phone: &Mobile) -> Fingerprint {
+        self.text("phone", phone.expose())
     }
 
     /// The number of the key.

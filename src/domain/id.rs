@@ -80,6 +80,11 @@ impl PaymentId {
         Self(time << 80 | random & ((1 << 80) - 1))
     }
 
+    /// When it was made.
+    pub fn at(self) -> Timestamp {
+        Timestamp::from_millis(u64::try_from(self.0 >> 80).unwrap_or(u64::MAX))
+    }
+
     /// Reads the written form of 26 characters.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() != 26 || text.as_bytes().first()? > &b'7' {

@@ -47,6 +47,37 @@ pub enum Basis {
     ConfirmsUnseen,
 }
 
+impl Basis {
+    /// Whether a `match` stands behind it now; what an agreement rests on may be years old.
+    pub const fn is_verified(self) -> bool {
+        match self {
+            Self::Verified(Verification::Answered(Answer::Match)) | Self::ConfirmsPermitted => true,
+            Self::Passing
+            | Self::Unlisted
+            | Self::Ambiguous
+            | Self::Unreadable
+            | Self::Sealed
+            | Self::Incomplete
+            | Self::Verified(_)
+            | Self::Agreement(_)
+            | Self::ConfirmsUnseen => false,
+        }
+    }
+
+    /// Whether rules judge it: what policy judges too, and what could be read.
+    pub const fn is_ruled(self) -> bool {
+        match self {
+            Self::Passing | Self::Unlisted | Self::Ambiguous | Self::Unreadable => false,
+            Self::Sealed
+            | Self::Incomplete
+            | Self::Verified(_)
+            | Self::Agreement(_)
+            | Self::ConfirmsPermitted
+            | Self::ConfirmsUnseen => true,
+        }
+    }
+}
+
 /// Everything that a decision may depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {

@@ -16,6 +16,10 @@ pub enum Reason {
     Unreadable,
     /// The profile does not list the message.
     Unlisted,
+    /// A rule of the risk team.
+    Rule,
+    /// A rule asks for a `match`, and there is none.
+    VerificationRequired,
     /// The elements are sealed to the channel and were not told.
     Sealed,
     /// Elements that policy requires are missing.
@@ -56,6 +60,8 @@ pub enum Reason {
     Combined,
     /// The elements were told beside the message.
     Asserted,
+    /// A rule lifts what policy would refuse it for.
+    Lifted,
     /// Another row of the same batch is refused, and policy refuses such a batch whole.
     BatchRefused,
     /// A money message of the order may have left before.
@@ -77,11 +83,13 @@ pub struct Hint {
 
 impl Reason {
     /// Every reason, in order of precedence.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::Held,
         Self::Ambiguous,
         Self::Unreadable,
         Self::Unlisted,
+        Self::Rule,
+        Self::VerificationRequired,
         Self::Sealed,
         Self::ElementsMissing,
         Self::NoMatch,
@@ -102,6 +110,7 @@ impl Reason {
         Self::Unconfirmed,
         Self::Combined,
         Self::Asserted,
+        Self::Lifted,
         Self::BatchRefused,
         Self::AlreadySent,
         Self::StoreLost,
@@ -127,6 +136,8 @@ impl Reason {
             Self::Ambiguous => "ambiguous",
             Self::Unreadable => "unreadable",
             Self::Unlisted => "unlisted",
+            Self::Rule => "rule",
+            Self::VerificationRequired => "verification_required",
             Self::Sealed => "sealed",
             Self::ElementsMissing => "elements_missing",
             Self::NoMatch => "no_match",
@@ -147,6 +158,7 @@ impl Reason {
             Self::Unconfirmed => "unconfirmed",
             Self::Combined => "combined",
             Self::Asserted => "asserted",
+            Self::Lifted => "lifted",
             Self::BatchRefused => "batch_refused",
             Self::AlreadySent => "already_sent",
             Self::StoreLost => "store_lost",
@@ -166,6 +178,8 @@ impl Reason {
             | Self::StoreLost => 503,
             Self::Held
             | Self::Unlisted
+            | Self::Rule
+            | Self::VerificationRequired
             | Self::Sealed
             | Self::ElementsMissing
             | Self::NoMatch
@@ -182,6 +196,7 @@ impl Reason {
             | Self::Unconfirmed
             | Self::Combined
             | Self::Asserted
+            | Self::Lifted
             | Self::BatchRefused => 403,
         }
     }
@@ -212,6 +227,9 @@ impl Reason {
             Self::Unconfirmed => "The bind is not confirmed by SMS",
             Self::Combined => "The phone is vouched for by its operator",
             Self::Asserted => "The elements were told beside the message",
+            Self::Rule => "A rule of the risk team",
+            Self::VerificationRequired => "A rule asks for a verification that matches",
+            Self::Lifted => "A rule lifts what policy would refuse it for",
             Self::BatchRefused => "Another row of the batch is refused",
             Self::AlreadySent => "The order may have been sent before: query it",
             Self::StoreLost => "The store cannot be written",
@@ -222,9 +240,11 @@ impl Reason {
     pub const fn ways_out(self) -> &'static [&'static str] {
         match self {
             Self::Held | Self::AgreementContradicted => &["rebind", "verify", "release"],
-            Self::NoMatch | Self::CloseMatch | Self::NoRecord | Self::Combined => {
-                &["rebind", "verify"]
-            }
+            Self::NoMatch
+            | Self::CloseMatch
+            | Self::NoRecord
+            | Self::Combined
+            | Self::VerificationRequired => &["rebind", "verify"],
             Self::AgreementClosed
             | Self::AgreementUnknown
             | Self::FirstStepUnseen
@@ -235,6 +255,7 @@ impl Reason {
             | Self::NotAsked
             | Self::StoreLost => &["retry"],
             Self::AttemptsSpent => &["retry_tomorrow"],
+            Self::Rule | Self::Lifted => &["review"],
             Self::AlreadySent => &["query"],
             Self::Sealed | Self::Asserted => &["tell_elements"],
             Self::BatchRefused => &["send_without_refused_rows"],
@@ -260,6 +281,9 @@ impl Reason {
                 "Use the phone number reserved with the bank, or bind the card again.",
                 "请使用银行预留手机号，或重新绑卡。",
             ),
+            Self::Rule | Self::Lifted => {
+                ("contact_service", "Contact customer service.", "请联系客服。")
+            }
             Self::NoRecord | Self::NotPossible | Self::NobodyCan => {
                 ("use_another_card", "Use another card.", "请更换银行卡。")
             }
@@ -279,7 +303,8 @@ impl Reason {
             Self::AgreementUnknown
             | Self::AgreementClosed
             | Self::FirstStepUnseen
-            | Self::Unconfirmed => ("bind_again", "Bind the card again.", "请重新绑卡。"),
+            | Self::Unconfirmed
+            | Self::VerificationRequired => ("bind_again", "Bind the card again.", "请重新绑卡。"),
             Self::ElementsMissing | Self::Invalid => {
                 ("complete_elements", "Complete or correct the details.", "请补充或更正信息。")
             }

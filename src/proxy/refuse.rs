@@ -155,6 +155,8 @@ pub struct Problem {
     pub hint: Option<Hint>,
     /// The refused rows of a batch.
     pub rows: Vec<Row>,
+    /// The rule behind it, and its own reason.
+    pub rule: Option<Rule>,
     /// After how many seconds to come again.
     pub retry_after: Option<u32>,
     /// `Hefu-*` headers.
@@ -183,6 +185,17 @@ struct Body<'a> {
     hint: Option<&'a Hint>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     rows: &'a [Row],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a Rule>,
+}
+
+/// A rule of the risk team, as a core is told of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rule {
+    /// Its name.
+    pub id: String,
+    /// Its own reason.
+    pub reason: String,
 }
 
 impl Problem {
@@ -199,6 +212,7 @@ impl Problem {
             ways_out: Vec::new(),
             hint: None,
             rows: Vec::new(),
+            rule: None,
             retry_after: if matches!(kind, Kind::Unavailable) { Some(1) } else { None },
             annotations: Vec::new(),
         }
@@ -223,6 +237,7 @@ impl Problem {
             ways_out: &self.ways_out,
             hint: self.hint.as_ref(),
             rows: &self.rows,
+            rule: self.rule.as_ref(),
         };
         // Strings and numbers always serialize; an empty body would still carry its status.
         serde_json::to_vec(&body).unwrap_or_default()

@@ -22,9 +22,15 @@ pub(crate) fn judged(pending: &Pending) -> Annotations {
     for reason in record.reasons.iter().take(1) {
         decision = decision.with("reason", token(reason.as_str()));
     }
-    let decision = decision.with("mode", token(record.mode.as_str())).finish();
-    let mut annotations =
-        vec![("hefu-payment", quoted(&record.payment.to_string())), ("hefu-decision", decision)];
+    decision = decision.with("mode", token(record.mode.as_str()));
+    let told = record.stakes.rules.as_ref().and_then(|ruled| ruled.told.as_ref());
+    if let Some((rule, _)) = told {
+        decision = decision.with("rule", string(rule));
+    }
+    let mut annotations = vec![
+        ("hefu-payment", quoted(&record.payment.to_string())),
+        ("hefu-decision", decision.finish()),
+    ];
     if let Some(evidence) = &record.verified {
         let both = std::iter::once(evidence).chain(evidence.beside.as_deref());
         let both: Vec<_> = both.map(|evidence| verification(evidence, pending)).collect();
@@ -39,9 +45,14 @@ pub fn refused(refusal: &Refusal) -> Annotations {
     for reason in refusal.reasons.iter().take(1) {
         decision = decision.with("reason", token(reason.as_str()));
     }
-    let decision = decision.with("mode", token(Mode::Enforce.as_str())).finish();
-    let mut annotations =
-        vec![("hefu-payment", quoted(&refusal.payment.to_string())), ("hefu-decision", decision)];
+    decision = decision.with("mode", token(Mode::Enforce.as_str()));
+    if let Some(rule) = &refusal.rule {
+        decision = decision.with("rule", string(rule.id.as_str()));
+    }
+    let mut annotations = vec![
+        ("hefu-payment", quoted(&refusal.payment.to_string())),
+        ("hefu-decision", decision.finish()),
+    ];
     let rows: Vec<String> = refusal
         .rows
         .iter()

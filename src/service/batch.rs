@@ -144,5 +144,6 @@ fn refusal(id: PaymentId, drafts: &[Draft], decided: Vec<(Effect, Vec<Reason>)>)
         attempts_left: None,
         detail: None,
         rows,
+        rule: drafts.iter().find_map(|draft| draft.rules.as_ref()?.refusing()),
     }
 }

@@ -10,6 +10,7 @@ use crate::message::profile::Message;
 use crate::policy::{self, Basis, Verification, Wants};
 use crate::reconcile::hold::HoldKey;
 use crate::service::judge::Judging;
+use crate::service::rules::Rulebook;
 use crate::service::verify::{About, Gathered, Question};
 use crate::service::{Channel, Service};
 use crate::store::journal::StoreLost;
@@ -36,6 +37,8 @@ pub(crate) struct Known {
     pub(crate) other_cards: Vec<Fingerprint>,
     /// By what is found what is kept of them.
     pub(crate) person: Option<Fingerprint>,
+    /// The phone number, where rules ask for it.
+    pub(crate) phone: Option<Fingerprint>,
     pub(crate) bank: Option<Bank>,
     pub(crate) verified: Option<Evidence>,
     /// Whether the agreement that is quoted is another merchant's: nothing is known of it, and nothing done to it.
@@ -191,6 +194,7 @@ impl Service {
         let under =
             |key: &Fingerprinter| Some((key.tuple_of(scope, &payment.elements, set?)?, set?));
         let key = &self.keys.current;
+        let phones = self.rules.as_ref().is_some_and(Rulebook::asks_for_phones);
         let mut known = Known {
             merchant: payment.merchant.clone(),
             order: payment.order.clone(),
@@ -198,6 +202,7 @@ impl Service {
             asserted: payment.asserted,
             card: pan.map(|pan| key.card(pan)),
             person: key.person(&payment.elements),
+            phone: payment.elements.phone.as_ref().filter(|_| phones).map(|phone| key.phone(phone)),
             bank: pan.map(|pan| Bank::new(pan.bin())),
             ..Known::default()
         };

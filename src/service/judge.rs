@@ -5,6 +5,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{AgreementId, OrderId, PaymentId};
 use crate::domain::money::Fen;
+use crate::domain::pan::{AccountKind, Pan};
 use crate::domain::payment::{Mode, Scenario, Standing};
 use crate::message::extract::{self, ExtractError, Extracted, Part, Payments, Request};
 use crate::message::node::ReadError;
@@ -15,6 +16,7 @@ use crate::service::afterwards::Later;
 use crate::service::batch::Batch;
 use crate::service::facts::{self, Known};
 use crate::service::refusal::Refusal;
+use crate::service::rules::{self, Kept, Ruling, Seen};
 use crate::service::{Binding, Channel, Service};
 use crate::store::journal::{Need, OrderKey};
 use crate::store::{Record, Stakes};
@@ -97,6 +99,9 @@ pub(crate) struct Draft {
     later: Option<Box<Later>>,
     /// That batch, and the row's number, from 1.
     pub(crate) row_of: Option<(PaymentId, usize)>,
+    kind: Option<AccountKind>,
+    /// What rules say of it, where there are any.
+    pub(crate) rules: Option<Ruling>,
 }
 
 /// What a part of a message is judged with.
@@ -171,7 +176,7 @@ impl Service {
         let payment = &part.payment;
         let id = self.new_id(at);
         let later = self.sampled(mode, basis, &known, (id, payment));
-        Draft {
+        let mut draft = Draft {
             payment: id,
             at,
             begun,
@@ -182,6 +187,7 @@ impl Service {
             amount: payment.amount,
             carried: payment.elements.set(),
             asserted: !known.asserted.is_empty() && payment.scenario.is_verified(),
+            kind: payment.elements.pan.as_ref().map(Pan::kind),
             checks: facts::checks(message, payment.checks, &known),
             agreement: part.payment.agreement.filter(|_| !known.foreign),
             later,
@@ -192,7 +198,12 @@ impl Service {
             undoes: part.undoes,
             row: part.row,
             row_of: None,
+            rules: None,
+        };
+        if let Some(book) = self.rules.as_ref().filter(|_| basis.is_ruled()) {
+            draft.rules = Some(book.judge(&draft.seen(channel), draft.draw()));
         }
+        draft
     }
 
     /// A request that yields no payment: refused in enforce, marked in observe.
@@ -232,6 +243,8 @@ impl Service {
             row: None,
             later: None,
             row_of: None,
+            kind: None,
+            rules: None,
         }
     }
 
@@ -263,6 +276,7 @@ impl Service {
                 let first = reasons.first().map_or(403, |reason| reason.status());
                 let elements = draft.at_fault();
                 let attempts_left = self.attempts_left(&draft.known, &reasons).await;
+                let rule = draft.rules.as_ref().and_then(|ruling| ruling.note(&reasons));
                 let (status, detail) =
                     draft.unread.map_or((first, None), |(status, text)| (status, Some(text)));
                 Err(Withheld::Refused(Box::new(Refusal {
@@ -273,6 +287,7 @@ impl Service {
                     attempts_left,
                     detail,
                     rows: Vec::new(),
+                    rule,
                 })))
             }
         }
@@ -282,12 +297,20 @@ impl Service {
         let Draft { scenario, mode, basis, asserted, known, .. } = draft;
         let (scenario, mode, basis) = (*scenario, *mode, *basis);
         let facts = Facts { scenario, mode, basis, asserted: *asserted, held: known.held };
-        policy::decide(&self.policy, &facts)
+        policy::decide_by(&self.policy, &facts, draft.rules.as_ref().map(Ruling::verdict))
+    }
+
+    /// Counts what rules said, and the payment for those to come.
+    fn tell_rules(&self, channel: &Channel, draft: &Draft) {
+        if let Some(ruling) = &draft.rules {
+            ruling.tell(&self.metrics, draft.mode, &draft.seen(channel));
+        }
     }
 
     /// Counts and keeps the decision on a message that does not leave.
     pub(crate) fn record(&self, channel: &Channel, draft: &Draft, decided: Decided) {
         self.metrics.on_decision(channel.name(), draft.scenario, decided.0, draft.mode);
+        self.tell_rules(channel, draft);
         self.store.put_record(draft.record(channel, &decided, None));
     }
 
@@ -305,6 +328,7 @@ impl Service {
             self.store.put_record(draft.record(channel, decided, claim));
         }
         self.metrics.on_decision(channel.name(), draft.scenario, decided.0, draft.mode);
+        self.tell_rules(channel, draft);
     }
 
     /// What is remembered of a message that leaves, until its answer.
@@ -329,6 +353,37 @@ impl Service {
 }
 
 impl Draft {
+    /// What rules may see of it.
+    fn seen<'a>(&'a self, channel: &'a Channel) -> Seen<'a> {
+        let known = &self.known;
+        let (answer, standing) = rules::answered(self.basis, known.verified.as_ref());
+        Seen {
+            at: self.at,
+            scenario: self.scenario,
+            channel: channel.name(),
+            merchant: known.merchant.as_ref(),
+            amount: self.amount,
+            bank: known.bank.as_ref(),
+            kind: Kept::Known(self.kind),
+            card: known.card,
+            other_cards: &known.other_cards,
+            person: known.person,
+            phone: Kept::Known(known.phone),
+            agreement: self.agreement.as_ref(),
+            standing,
+            answer,
+            verified: known.verified.as_ref(),
+            asserted: self.asserted,
+            held: known.held,
+            row: self.row.is_some(),
+        }
+    }
+
+    /// What chooses among orders for it.
+    fn draw(&self) -> u64 {
+        rules::draw(self.known.order.as_ref().map(|order| &*order.0), self.payment)
+    }
+
     /// What must still be so when it leaves.
     pub(crate) fn needs(&self, channel: &Channel) -> Vec<Need> {
         let (name, tuple) = (channel.name(), self.known.tuple.map(|(tuple, _)| tuple));
@@ -389,6 +444,7 @@ impl Draft {
             agreement: self.agreement.clone(),
             checks: self.checks,
             proves: message.map_or(ElementSet::EMPTY, |message| message.checks),
+            rules: self.rules.as_ref().map(|it| Box::new(it.kept(&self.seen(channel), reasons))),
         };
         Record {
             payment: self.payment,

@@ -3,6 +3,7 @@
 use crate::domain::element::ElementSet;
 use crate::domain::id::PaymentId;
 use crate::policy::Reason;
+use crate::policy::rules::RuleId;
 
 /// Why a message is not forwarded. Nothing of it was sent, though with 409 an earlier one of its order may have been.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,17 @@ pub struct Refusal {
     pub detail: Option<String>,
     /// The refused rows, where it is a batch.
     pub rows: Vec<RefusedRow>,
+    /// The rule behind it, where one is.
+    pub rule: Option<RuleNote>,
+}
+
+/// What is told of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleNote {
+    /// Its name.
+    pub id: RuleId,
+    /// Its own reason, which cores map.
+    pub reason: Box<str>,
 }
 
 /// A row of a batch that is refused.

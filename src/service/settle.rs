@@ -143,6 +143,9 @@ impl Service {
                 self.metrics.on_combined_mismatch(name, mismatch.kind);
             }
             self.differ(record, mismatch, reported);
+            if let Some(book) = &self.rules {
+                book.count_mismatch(record, self.now());
+            }
         }
         match step {
             Step::Nothing | Step::Noted | Step::Confirmed => (),

@@ -50,6 +50,9 @@ pub(crate) fn check(sheet: &mut Sheet, file: &PolicyFile, channels: &BTreeSet<St
         }
         policy.refused_rows = refused_rows.value.0;
     }
+    for reason in file.rules.lift.iter().flatten() {
+        policy.rules_lift.insert(reason.value.0);
+    }
     policy.combination = asking::combination(sheet, &file.combination);
     policy.packages = asking::packages(sheet, &file.package);
     let (holds, inquiry) = (Holds::default(), Inquiry::default());

@@ -1,0 +1,202 @@
+//! Lists on disk: what is imported is fingerprinted as it is read, and nothing plain is written.
+
+use crate::config::Config;
+use crate::crypto::fingerprint::Fingerprinter;
+use crate::domain::element::Elements;
+use crate::domain::identity::{IdNumber, IdType};
+use crate::domain::pan::{AccountKind, Pan};
+use crate::domain::person::Mobile;
+use crate::policy::rules::Holds;
+use crate::policy::rules::list::Member;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The head of a list's file.
+const HEAD: [&str; 5] = ["value", "reason", "author", "added", "expires"];
+
+/// Why a list was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// It is not declared.
+    #[error("no list `{0}` is declared; there are: {1}")]
+    Unknown(String, String),
+    /// A line has no such value. The text is not repeated.
+    #[error("line {line}: not a {holds}; nothing was imported")]
+    Value {
+        /// Which line.
+        line: u64,
+        /// What the list holds.
+        holds: &'static str,
+    },
+    /// The head names no values.
+    #[error("the file's head names no column `value`")]
+    Head,
+    /// Not CSV.
+    #[error("not CSV")]
+    Csv,
+    /// A file.
+    #[error("`{}`: {source}", file.display())]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What an import did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Entries that were not there.
+    pub new: usize,
+    /// Entries that were there already; they are as they are imported now.
+    pub known: usize,
+}
+
+/// The text of the list called `name`.
+///
+/// # Errors
+/// [`ListError`].
+pub fn export(config: &Config, dir: &Path, name: &str) -> Result<String, ListError> {
+    kind(config, name)?;
+    let file = place(dir, name);
+    if !file.exists() {
+        return Ok(format!("{}\n", HEAD.join(",")));
+    }
+    std::fs::read_to_string(&file).map_err(|source| ListError::File { file, source })
+}
+
+/// Adds the entries of `from` to the list called `name`, whole or not at all.
+///
+/// # Errors
+/// [`ListError`]: nothing was changed.
+pub fn import(
+    config: &Config,
+    dir: &Path,
+    name: &str,
+    from: &Path,
+    (author, reason): (&str, &str),
+) -> Result<Imported, ListError> {
+    let holds = kind(config, name)?;
+    let file = place(dir, name);
+    let failed = |file: &Path| {
+        let file = file.to_owned();
+        move |source| ListError::File { file, source }
+    };
+    let mut entries = read(export(config, dir, name)?.as_bytes())?;
+    let reading: Box<dyn Read> = if from == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(std::fs::File::open(from).map_err(failed(from))?)
+    };
+    let today = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let mut done = Imported::default();
+    for (value, (line, told)) in read(reading)? {
+        let kept = fingerprinted(&config.keys.current, holds, &value)
+            .ok_or(ListError::Value { line, holds: holds.as_str() })?;
+        let [told_reason, told_author, added, expires] = told;
+        let or =
+            |told: String, default: &str| if told.is_empty() { default.to_owned() } else { told };
+        let row = [or(told_reason, reason), or(told_author, author), or(added, &today), expires];
+        match entries.insert(kept, (line, row)) {
+            None => done.new = done.new.saturating_add(1),
+            Some(_) => done.known = done.known.saturating_add(1),
+        }
+    }
+    let folder = file.parent().unwrap_or(dir);
+    std::fs::create_dir_all(folder).map_err(failed(folder))?;
+    let beside = file.with_extension("csv.new");
+    let mut writer = csv::Writer::from_path(&beside).map_err(|_| ListError::Csv)?;
+    writer.write_record(HEAD).map_err(|_| ListError::Csv)?;
+    for (value, (_, row)) in &entries {
+        let row = row.iter().map(String::as_str);
+        let row = std::iter::once(value.as_str()).chain(row);
+        writer.write_record(row).map_err(|_| ListError::Csv)?;
+    }
+    writer.flush().map_err(failed(&beside))?;
+    // Whoever reads the list reads the old one or the new.
+    std::fs::rename(&beside, &file).map_err(failed(&file))?;
+    Ok(done)
+}
+
+fn kind(config: &Config, name: &str) -> Result<Holds, ListError> {
+    let lists = &config.rules.lists;
+    lists.get(name).map(|list| list.holds).ok_or_else(|| {
+        let known: Vec<_> = lists.keys().cloned().collect();
+        ListError::Unknown(name.to_owned(), known.join(", "))
+    })
+}
+
+fn place(dir: &Path, name: &str) -> PathBuf {
+    dir.join("rules/lists").join(format!("{name}.csv"))
+}
+
+/// Entries by value, with the line and what else is told of each.
+type Entries = BTreeMap<String, (u64, [String; 4])>;
+
+fn read(from: impl Read) -> Result<Entries, ListError> {
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(from);
+    let head = reader.headers().map_err(|_| ListError::Csv)?.clone();
+    let column = |name: &str| {
+        // Spreadsheets begin their files with a mark.
+        head.iter().position(|it| it.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name))
+    };
+    let [value, rest @ ..] = HEAD.map(column);
+    let value = value.ok_or(ListError::Head)?;
+    let mut entries = Entries::new();
+    for record in reader.records() {
+        let record = record.map_err(|_| ListError::Csv)?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let at = |column: usize| record.get(column).unwrap_or_default().to_owned();
+        let told = rest.map(|column| column.map(at).unwrap_or_default());
+        entries.insert(at(value), (line, told));
+    }
+    Ok(entries)
+}
+
+/// An entry as it is kept: a fingerprint stays one, and of a plain value one is made.
+fn fingerprinted(key: &Fingerprinter, holds: Holds, value: &str) -> Option<String> {
+    if Member::read(holds, value).is_ok() {
+        return Some(value.to_owned());
+    }
+    match holds {
+        Holds::Cards => {
+            let pan = Pan::parse(value, AccountKind::Debit).ok()?;
+            Some(key.card(&pan).to_string())
+        }
+        Holds::Phones => Some(key.phone(&Mobile::parse(value).ok()?).to_string()),
+        Holds::Persons => {
+            let id_number = Some(IdNumber::parse(value, IdType::ResidentId).ok()?);
+            key.person(&Elements { id_number, ..Elements::default() }).map(|it| it.to_string())
+        }
+        Holds::Bins | Holds::Merchants | Holds::Agreements => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::KeyId;
+
+    #[test]
+    fn what_is_plain_is_fingerprinted_and_what_is_wrong_is_not_taken() {
+        let key = Fingerprinter::new(KeyId(1), &[1; 32]).unwrap();
+        let check = |holds, value: &str, expected: Option<String>| {
+            assert_eq!(fingerprinted(&key, holds, value), expected, "{value}");
+        };
+        let card =
+            key.card(&Pan::parse("6200000000000005", AccountKind::Debit).unwrap()).to_string();
+        check(Holds::Cards, "6200 0000 0000 0005", Some(card.clone()));
+        check(Holds::Cards, &card, Some(card.clone()));
+        check(Holds::Cards, "6200000000000006", None);
+        let phone = key.phone(&Mobile::parse("13800000000").unwrap()).to_string();
+        check(Holds::Phones, "13800000000", Some(phone));
+        let id_number = IdNumber::parse("11010519491231002X", IdType::ResidentId).ok();
+        let person = key.person(&Elements { id_number, ..Elements::default() }).unwrap();
+        check(Holds::Persons, "11010519491231002X", Some(person.to_string()));
+        check(Holds::Bins, "622848", Some("622848".to_owned()));
+        check(Holds::Bins, "62284", None);
+    }
+}

@@ -1,0 +1,475 @@
+//! The table of mistakes, what rules come to, and CEL's own interpreter beside ours.
+
+use super::*;
+use crate::policy::rules::set::Draft;
+use cel::{Context, Program};
+use expect_test::expect_file;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+
+fn names() -> Names {
+    Names {
+        channels: vec!["first".into(), "second".into()],
+        providers: vec!["upv".into()],
+        lists: BTreeMap::from([
+            ("bins".into(), Holds::Bins),
+            ("stolen".into(), Holds::Cards),
+            ("partners".into(), Holds::Merchants),
+        ]),
+    }
+}
+
+fn draft(source: &str) -> Draft {
+    Draft {
+        id: RuleId::parse("rule").unwrap(),
+        name: "".into(),
+        action: Action::Refuse,
+        state: State::Live,
+        reason: "r".into(),
+        owner: "".into(),
+        schedule: None,
+        expires: None,
+        on_error: OnError::Skip,
+        source: source.into(),
+    }
+}
+
+fn compiled(source: &str) -> Result<Rules, Vec<Mistake>> {
+    Rules::compile(vec![draft(source)], &names(), "v1").map_err(|defects| {
+        let mistake = |defect: Defect| match defect.flaw {
+            Flaw::Condition(mistake) => mistake,
+            other => panic!("{other:?}"),
+        };
+        defects.into_iter().map(mistake).collect()
+    })
+}
+
+/// Conditions that somebody wrote, each with a mistake or two.
+const MISTAKES: &[&str] = &[
+    "",
+    "payment.amout > 5000",
+    "tx.amount > 5000",
+    "amount > 5000",
+    "payment > 5000",
+    "has(payment.amount) && payment.amount > \"5000\"",
+    "has(payment.amount) && payment.amount > 50.00",
+    "has(payment.amount) && payment.amount > 5000u",
+    "has(payment.amount) && payment.amount",
+    "has(payment.amount) && payment.amount + 5",
+    "payment.amount > 5000",
+    "payment.amount > 5000 || has(payment.amount)",
+    "!has(payment.amount) && payment.amount > 5000",
+    "has(payment.hour) && payment.hour < 6",
+    "has(payment.amuont)",
+    "has(5)",
+    "payment.scenario == debit",
+    "payment.scenario == \"debt\"",
+    "payment.scenario = \"debit\"",
+    "payment.scenario in [\"debit\", \"refund\"]",
+    "payment.scenario in [\"debit\", \"debit\"]",
+    "payment.scenario in []",
+    "payment.scenario == 5",
+    "payment.scenario > \"debit\"",
+    "payment.scenario",
+    "\"debit\"",
+    "payment.channel == \"fist\"",
+    "has(verification.provider) && verification.provider == \"upvv\"",
+    "has(verification.answer) && verification.answer == \"mismatch\"",
+    "payment.held == \"true\"",
+    "payment.held > true",
+    "payment.scenario == \"debit\" and payment.held",
+    "payment.scenario == \"debit\" AND NOT payment.held",
+    "payment.scenario == \"debit\" & payment.held",
+    "payment.hour < 6 | payment.hour > 22",
+    "payment.hour => 22",
+    "payment.hour <> 22",
+    "payment.hour < 6;",
+    "（payment.hour < 6）",
+    "payment.scenario == “debit”",
+    "金额 > 5000",
+    "老板 == 1",
+    "(payment.hour < 6",
+    "payment.hour < 6)",
+    "payment.scenario == \"debit",
+    "payment.hour <",
+    "payment.hour < && payment.held",
+    "payment.held payment.asserted",
+    "payment.hour < 24",
+    "payment.hour > 23",
+    "payment.weekday == 0",
+    "1 == 1",
+    "false",
+    "payment.hour > 22 && payment.hour < 6",
+    "payment.hour > 22 && payment.hour > 20",
+    "payment.scenario == \"debit\" && payment.scenario == \"pay\"",
+    "payment.held && !payment.held",
+    "payment.held || payment.held",
+    "has(card.bin) && card.bin in list(\"bin\")",
+    "has(card.bin) && card.bin in list(\"stolen\")",
+    "card.id in list(\"stolen\")",
+    "has(card.id) && card.id == \"6200000000000005\"",
+    "payment.hour in list(\"bins\")",
+    "list(\"bins\")",
+    "has(card.bin) && card.bin in bins",
+    "velocity(\"card\", \"debit\") > 3",
+    "velocity(\"crad\", \"debit\", \"1h\") > 3",
+    "velocity(\"card\", \"debits\", \"1h\") > 3",
+    "velocity(\"card\", \"debit\", \"1 hour\") > 3",
+    "velocity(\"card\", \"debit\", \"90d\") > 3",
+    "mismatches(\"merchant\", \"30d\") > 3",
+    "persons(\"person\", \"30d\") > 3",
+    "velocty(\"card\", \"debit\", \"1h\") > 3",
+    "has(card.bin) && card.bin.startswith(\"62\")",
+    "has(card.bin) && startsWith(card.bin, \"62\")",
+    "has(card.bin) && card.bin.matches(\"(?=62)\")",
+    "has(card.bin) && card.bin.matches(\"62[\")",
+    "has(card.bin) && card.bin.matches(card.bin)",
+    "payment.hour.startsWith(\"6\")",
+    "size(payment.hour) > 3",
+    "payment.hour / 2 > 3",
+    "payment.hour % 2 == 0",
+    "[1, 2].exists(x, x > 1)",
+    "{\"a\": 1} == {\"a\": 1}",
+    "payment[\"hour\"] > 3",
+    "payment.hour == null",
+    "payment.hour < (payment.held ? 6 : \"7\")",
+    "payment.hour > 99999999999999999999",
+    "((((((((((((((((((((((((((((((payment.held))))))))))))))))))))))))))))))",
+];
+
+/// The table is the specification of what people are told: `UPDATE_EXPECT=1` rewrites it.
+#[test]
+fn every_mistake_is_told_in_two_languages() {
+    let mut table = String::new();
+    let mut kinds = std::collections::BTreeSet::new();
+    for source in MISTAKES {
+        let mistakes = compiled(source).err();
+        let _ = writeln!(table, "{source}");
+        for Mistake { span, what } in mistakes.unwrap_or_default() {
+            kinds.insert(format!("{what:?}").split(['(', ' ']).next().unwrap().to_owned());
+            let before = source.get(..span.start).unwrap().chars().count();
+            let width = source.get(span).unwrap().chars().count().max(1);
+            let (en, zh) = (what.en(), what.zh());
+            let _ = writeln!(table, "{}{}", " ".repeat(before), "^".repeat(width));
+            let _ = writeln!(table, "    {}\n    {}", en.message, en.hint);
+            let _ = writeln!(table, "    {}\n    {}", zh.message, zh.hint);
+        }
+        table.push('\n');
+    }
+    assert!(MISTAKES.len() >= 40 && kinds.len() >= 40, "{}: {kinds:?}", kinds.len());
+    expect_file!["../../../tests/rules/mistakes.txt"].assert_eq(&table);
+    for source in MISTAKES {
+        assert!(compiled(source).is_err(), "`{source}` has no mistake");
+    }
+}
+
+fn given<'a>(values: &[(Attribute, Value<'a>)], inputs: &'a [Option<i64>]) -> Given<'a> {
+    let mut given = Given::new(Timestamp::from_millis(1_795_795_200_000));
+    given.set(Attribute::Scenario, Value::Text("debit"));
+    given.set(Attribute::Channel, Value::Text("first"));
+    for (attribute, value) in values {
+        given.set(*attribute, *value);
+    }
+    given.with(inputs)
+}
+
+#[test]
+fn a_condition_comes_to_what_it_says() {
+    let check = |source: &str, values: &[(Attribute, Value<'_>)], expected| {
+        let set = compiled(source).unwrap_or_else(|mistakes| panic!("{source}: {mistakes:?}"));
+        let given = given(values, &[Some(3)]);
+        assert_eq!(set.rules()[0].holds(&given), expected, "{source}");
+    };
+    let amount = |fen| (Attribute::Amount, Value::Number(fen));
+    let guarded = "has(payment.amount) && payment.amount > 500000";
+    check(guarded, &[amount(500_001)], Ok(true));
+    check(guarded, &[amount(500_000)], Ok(false));
+    check(guarded, &[], Ok(false));
+    check("!has(payment.amount) || payment.amount > 5", &[], Ok(true));
+    check("has(payment.amount) ? payment.amount > 5 : payment.hour == 0", &[], Ok(true));
+    check("payment.scenario in [\"pay\", \"debit\"]", &[], Ok(true));
+    check("payment.hour in [1, 2, 3]", &[], Ok(false));
+    check("velocity(\"card\", \"debit\", \"1h\") >= 3", &[], Ok(true));
+    check("payment.channel.matches(\"^f.rst$\")", &[], Ok(true));
+    check("size(payment.channel) == 5", &[], Ok(true));
+    let huge = "has(payment.amount) && payment.amount * 3 > 5";
+    check(huge, &[amount(i64::MAX)], Err(Fault::Overflow));
+    check(&format!("{huge} && payment.hour == 7"), &[amount(i64::MAX)], Ok(false));
+}
+
+#[test]
+fn each_condition_is_explained() {
+    let check = |source: &str, expected: &str| {
+        let set = compiled(source).unwrap_or_else(|mistakes| panic!("{source}: {mistakes:?}"));
+        let given = given(&[(Attribute::Amount, Value::Number(7))], &[Some(3)]);
+        let parts = set.rules()[0].explain(&given, set.inputs());
+        let told: Vec<String> = parts
+            .iter()
+            .map(|part| {
+                let saw: Vec<_> =
+                    part.saw.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                format!("{} [{}] {}", part.text, saw.join(" "), part.came)
+            })
+            .collect();
+        assert_eq!(told.join("\n"), expected, "{source}");
+    };
+    check(
+        "payment.scenario != \"pay\" && (payment.held || !(payment.hour > 5)) && has(payment.amount) && payment.amount > 9 && payment.weekday == 6",
+        "payment.scenario != \"pay\" [payment.scenario=\"debit\"] true\n\
+         payment.held [payment.held=false] false\n\
+         payment.hour > 5 [payment.hour=0] false\n\
+         has(payment.amount) [payment.amount=7] true\n\
+         payment.amount > 9 [payment.amount=7] false\n\
+         payment.weekday == 6 [] skipped",
+    );
+    check(
+        "velocity(\"card\", \"debit\", \"60m\") > 2",
+        "velocity(\"card\", \"debit\", \"60m\") > 2 [velocity(\"card\", \"debit\", \"1h\")=3] true",
+    );
+    check("(payment.hour + 1) * 2 == 2", "(payment.hour + 1) * 2 == 2 [payment.hour=0] true");
+}
+
+#[test]
+fn places_are_right_beyond_ascii() {
+    let source = "payment.channel != \"中文\" && payment.hourr < 6";
+    let mistakes = compiled(source).unwrap_err();
+    let found: Vec<_> = mistakes.iter().map(|mistake| &source[mistake.span.clone()]).collect();
+    assert_eq!(found, ["\"中文\"", "payment.hourr"]);
+}
+
+fn rule(id: &str, action: Action, state: State, source: &str) -> Draft {
+    Draft { id: RuleId::parse(id).unwrap(), action, state, ..draft(source) }
+}
+
+#[test]
+fn a_set_has_no_twins() {
+    let check = |drafts: Vec<Draft>, expected: &[(usize, Flaw)]| {
+        let found = Rules::compile(drafts, &names(), "v1").err().unwrap_or_default();
+        let found: Vec<_> = found.into_iter().map(|defect| (defect.rule, defect.flaw)).collect();
+        assert_eq!(found, expected);
+    };
+    let one = |id, source| rule(id, Action::Refuse, State::Live, source);
+    let id = |id| RuleId::parse(id).unwrap();
+    check(vec![one("a", "payment.held"), one("a", "payment.asserted")], &[(1, Flaw::SameId)]);
+    check(
+        vec![
+            one("a", "payment.held && payment.hour<6"),
+            one("b", "payment.held &&  payment.hour < 6"),
+        ],
+        &[(1, Flaw::SameAs(id("a")))],
+    );
+    let shadow = rule("b", Action::Annotate, State::Shadow, "payment.held");
+    check(vec![one("a", "payment.held"), shadow], &[]);
+}
+
+#[test]
+fn every_rule_is_evaluated_and_only_what_is_live_binds() {
+    let states = [State::Draft, State::Shadow, State::Live, State::Retired, State::Canary(40)];
+    let ids = ["a", "b", "c", "d", "e"];
+    let drafts = states.iter().zip(ids).map(|(state, id)| {
+        rule(
+            id,
+            Action::ALL[ids.iter().position(|it| *it == id).unwrap() % 4],
+            *state,
+            if id == "e" { "payment.hour < 1" } else { "payment.hour == 0" },
+        )
+    });
+    let set = Rules::compile(drafts.collect(), &names(), "v1").unwrap();
+    let given = given(&[], &[]);
+    let mut bound = 0;
+    for order in 0..1000_u64 {
+        let verdict = set.judge(&given, order.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let hits: Vec<_> = verdict.hits.iter().map(|hit| (hit.rule, hit.binds)).collect();
+        assert_eq!(hits[..2], [(1, false), (2, true)]);
+        assert_eq!((hits.len(), hits[2].0), (3, 4));
+        bound += i32::from(hits[2].1);
+    }
+    assert!((340..460).contains(&bound), "{bound} of 1000 for 40 %");
+}
+
+#[test]
+fn a_schedule_may_pass_midnight_and_rules_expire() {
+    // Saturday 2026-11-28 00:00 in China.
+    let check = |from, to, days: [bool; 7], expires: Option<u64>, expected: bool| {
+        let schedule = Some(Schedule { days, from, to });
+        let expires = expires.map(Timestamp::from_millis);
+        let draft = Draft { schedule, expires, ..draft("payment.hour == 0") };
+        let set = Rules::compile(vec![draft], &names(), "v1").unwrap();
+        assert_eq!(
+            set.judge(&given(&[], &[]), 0).hits.len(),
+            usize::from(expected),
+            "{from} {to} {days:?}"
+        );
+    };
+    let all = [true; 7];
+    let mut friday = [false; 7];
+    friday[4] = true;
+    check(0, 60, all, None, true);
+    check(1, 60, all, None, false);
+    check(1320, 60, friday, None, true);
+    check(0, 60, friday, None, false);
+    check(0, 60, all, Some(1_795_795_200_001), true);
+    check(0, 60, all, Some(1_795_795_200_000), false);
+}
+
+/// The same payment for CEL's own interpreter: a map for each half of a name, without what is absent.
+fn context(given: &Given<'_>, set: &Rules) -> Context<'static, 'static> {
+    let mut maps: HashMap<&str, HashMap<String, cel::Value>> = HashMap::new();
+    for attribute in Attribute::ALL {
+        let (map, field) = attribute.name().split_once('.').unwrap();
+        let map = maps.entry(map).or_default();
+        let value: cel::Value = match given.get(attribute) {
+            Value::Absent | Value::Unknown => continue,
+            Value::Present => "it".into(),
+            Value::Flag(flag) => flag.into(),
+            Value::Number(number) => number.into(),
+            Value::Text(text) => text.into(),
+        };
+        map.insert(field.to_owned(), value);
+    }
+    let mut context = Context::default();
+    for (name, map) in maps {
+        context.add_variable_from_value(name, map);
+    }
+    let (mut lists, mut counts) = (HashMap::new(), HashMap::new());
+    for (input, value) in set.inputs().iter().zip(given.inputs) {
+        let value = value.unwrap();
+        match input {
+            Input::InList { attribute, list } => {
+                let member = match given.get(*attribute) {
+                    Value::Text(text) => text.to_owned(),
+                    _ => "it".to_owned(),
+                };
+                lists.insert(list.to_string(), if value == 0 { vec![] } else { vec![member] });
+            }
+            Input::Count { .. } => drop(counts.insert(input.to_string(), value)),
+        }
+    }
+    context
+        .add_function("list", move |name: std::sync::Arc<String>| -> cel::Value {
+            lists.get(&*name).cloned().unwrap_or_default().into()
+        })
+        .unwrap();
+    context
+        .add_function(
+            "velocity",
+            move |key: std::sync::Arc<String>,
+                  scenario: std::sync::Arc<String>,
+                  window: std::sync::Arc<String>| {
+                counts[&format!("velocity(\"{key}\", \"{scenario}\", \"{window}\")")]
+            },
+        )
+        .unwrap();
+    context
+}
+
+/// A condition made of parts, guarded as it must be.
+fn conditions() -> impl Strategy<Value = String> {
+    let numbers = prop::sample::select(vec![
+        "payment.hour",
+        "payment.minute",
+        "payment.weekday",
+        "(payment.hour + 2) * 3",
+        "(payment.minute - payment.hour)",
+        "-payment.hour",
+        "size(payment.channel)",
+        "(payment.held ? 3 : payment.hour)",
+        "velocity(\"card\", \"debit\", \"1h\")",
+        "payment.minute * 4611686018427387904",
+    ]);
+    let order = prop::sample::select(vec!["<", "<=", ">", ">=", "==", "!="]);
+    let number = (numbers, order, -5_i64..30)
+        .prop_map(|(left, order, right)| format!("{left} {order} {right}"));
+    let text = prop::sample::select(vec![
+        "payment.scenario == \"debit\"",
+        "payment.scenario != \"pay\"",
+        "payment.scenario in [\"pay\", \"bind\"]",
+        "payment.channel == \"first\"",
+        "payment.channel.startsWith(\"f\")",
+        "payment.channel.endsWith(\"nd\")",
+        "payment.channel.contains(\"ir\")",
+        "payment.channel.matches(\"^[fs]\")",
+        "payment.held",
+        "payment.held == payment.asserted",
+        "payment.held != (payment.hour < 7)",
+        "(payment.held ? \"a\" : payment.channel) == \"first\"",
+        "has(payment.merchant) && payment.merchant == \"商户\"",
+        "has(payment.merchant) && size(payment.merchant) == 2",
+        "has(payment.amount) && payment.amount in [1, 2, 300000]",
+        "has(payment.amount) && payment.amount > 250000",
+        "!has(payment.amount) || payment.amount * 2 < 7",
+        "has(payment.amount) ? payment.amount == 2 : payment.held",
+        "has(card.bin) && card.bin in list(\"bins\")",
+        "has(card.id) && card.id in list(\"stolen\")",
+        "!has(verification.answer) || verification.answer != \"match\"",
+    ]);
+    let leaf = prop_oneof![number, text.prop_map(str::to_owned)];
+    leaf.prop_recursive(4, 16, 3, |inner| {
+        let of = prop::collection::vec(inner.clone(), 2..4);
+        prop_oneof![
+            of.clone().prop_map(|parts| format!("({})", parts.join(") && ("))),
+            of.prop_map(|parts| format!("({})", parts.join(") || ("))),
+            inner.clone().prop_map(|part| format!("!({part})")),
+            (inner.clone(), inner.clone(), inner)
+                .prop_map(|(a, b, c)| format!("({a}) ? ({b}) : ({c})")),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    /// What rules accept means what it means in CEL, faults included.
+    #[test]
+    fn cels_own_interpreter_agrees(
+        source in conditions(),
+        scenario in prop::sample::select(vec!["debit", "pay", "withdraw", "payout", "bind"]),
+        channel in prop::sample::select(vec!["first", "second"]),
+        amount in prop::option::of(prop::sample::select(vec![0, 1, 2, 3, 300_000, i64::MAX])),
+        merchant in prop::option::of(prop::sample::select(vec!["商户", "m"])),
+        bin in prop::option::of(Just("622848")),
+        card: bool, held: bool, asserted: bool, member in 0_i64..2, count in 0_i64..9,
+        minute in 0_u64..10_080,
+        answer in prop::option::of(prop::sample::select(vec!["match", "no_record"])),
+    ) {
+        // What is never or always so is refused; what remains must agree.
+        let Ok(set) = compiled(&source) else { return Ok(()) };
+        let inputs: Vec<_> = set.inputs().iter().map(|input| Some(match input {
+            Input::InList { .. } => member,
+            Input::Count { .. } => count,
+        })).collect();
+        let mut given = Given::new(Timestamp::from_millis(1_795_795_200_000 + minute * 60_000));
+        let text = |text: Option<&'static str>| text.map_or(Value::Absent, Value::Text);
+        given.set(Attribute::Scenario, Value::Text(scenario));
+        given.set(Attribute::Channel, Value::Text(channel));
+        given.set(Attribute::Merchant, text(merchant));
+        given.set(Attribute::Amount, amount.map_or(Value::Absent, Value::Number));
+        given.set(Attribute::Bin, text(bin));
+        given.set(Attribute::Card, if card { Value::Present } else { Value::Absent });
+        given.set(Attribute::Held, Value::Flag(held));
+        given.set(Attribute::Asserted, Value::Flag(asserted));
+        given.set(Attribute::Answer, text(answer));
+        let given = given.with(&inputs);
+        let ours = set.rules()[0].holds(&given);
+        let program = Program::compile(&source).unwrap();
+        let theirs = program.execute(&context(&given, &set));
+        match (ours, &theirs) {
+            (Ok(ours), Ok(cel::Value::Bool(theirs))) => prop_assert_eq!(ours, *theirs, "{}", source),
+            (Err(Fault::Overflow), Err(cel::ExecutionError::Overflow(..))) => (),
+            _ => prop_assert!(false, "{source}: {ours:?} and {theirs:?}"),
+        }
+        // What is explained comes to the same.
+        let explained = set.rules()[0].explain(&given, set.inputs());
+        prop_assert!(!explained.is_empty());
+    }
+
+    /// Whatever is written, it is refused with a place within the text or compiled; nothing panics.
+    #[test]
+    fn anything_may_be_written(source in "[a-z.()&|!=<>\"0-9 +*?:,\\[\\]（“金额]{0,40}") {
+        for mistake in compiled(&source).err().unwrap_or_default() {
+            prop_assert!(source.get(mistake.span.clone()).is_some(), "{source:?} {mistake:?}");
+            let _ = (mistake.what.en(), mistake.what.zh());
+        }
+    }
+}
