@@ -1,6 +1,7 @@
 //! The `hefu` command: one file a subcommand, and the only place that prints.
 
 pub mod agreements;
+pub mod assess;
 pub mod audit;
 pub mod backup;
 pub mod check;
@@ -51,6 +52,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Healthcheck(healthcheck::Healthcheck),
     Reload(reload::Reload),
+    Assess(assess::Assess),
     Schema(schema::Schema),
     Man(man::Man),
     /// Print a completion script for a shell
@@ -83,6 +85,9 @@ pub enum Failure {
     /// There is no statement.
     #[error(transparent)]
     Statement(#[from] crate::app::statement::Failed),
+    /// A provider cannot be assessed.
+    #[error(transparent)]
+    Assess(#[from] crate::app::assess::Failed),
     /// A table cannot be written.
     #[error(transparent)]
     Csv(#[from] csv::Error),
@@ -143,6 +148,7 @@ async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
         Command::Doctor(doctor) => doctor.run(&mut out).await,
         Command::Healthcheck(healthcheck) => healthcheck.run(&mut out).await,
         Command::Reload(reload) => reload.run(&mut out).await,
+        Command::Assess(assess) => assess.run(&mut out).await,
         Command::Schema(schema) => schema.run(&mut out),
         Command::Man(man) => man.run(&mut out),
         Command::Completions { shell } => {

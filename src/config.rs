@@ -19,7 +19,7 @@ pub use problem::{Problem, Problems, Rendering};
 pub use schema::schema;
 pub use settings::{
     AccessLog, Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence,
-    Holds, Inquiry, Limits, Listen, Passthrough, Patience, Provider, Secret, Storage, Tls,
+    Holds, Inquiry, Limits, Listen, Passthrough, Patience, Provider, Routing, Secret, Storage, Tls,
     Upstream,
 };
 pub use text::{AdminAddress, InDoubt};
@@ -108,6 +108,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             holds: modes.holds,
             evidence: modes.evidence,
             inquiry: modes.inquiry,
+            routing: modes.routing,
         }),
         (_, _, problems) => Err(problems),
     }

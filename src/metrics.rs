@@ -1,6 +1,7 @@
 //! Every metric, as typed events. No method takes text from a message, so no element can become a label.
 
 mod catalogue;
+mod concordance;
 mod edge;
 mod hearing;
 
@@ -84,6 +85,7 @@ pub struct Metrics {
     reload: IntGauge,
     clock: Gauge,
     edge: edge::Edge,
+    concordance: concordance::Concordance,
 }
 
 /// The metrics could not be registered or written.
@@ -143,6 +145,7 @@ impl Metrics {
             &["provider", "billable"],
         )?;
         registry.register(Box::new(charges.clone()))?;
+        let concordance = concordance::Concordance::new(&registry)?;
         let build =
             GaugeVec::new(Opts::new("hefu_build_info", "The running version."), &["version"])?;
         registry.register(Box::new(build.clone()))?;
@@ -247,6 +250,7 @@ impl Metrics {
             reload,
             clock,
             edge: edge::Edge::new(&registry)?,
+            concordance,
             registry,
         })
     }

@@ -5,6 +5,7 @@ pub mod facts;
 pub mod reason;
 
 use crate::domain::answer::Answer;
+use crate::domain::chance::Share;
 use crate::domain::element::{Element, ElementSet};
 use crate::domain::payment::{Mode, Scenario, Standing};
 pub use facts::{Basis, Facts, Verification};
@@ -141,6 +142,8 @@ pub struct Policy {
     pub agreements: AgreementPolicy,
     /// What is done with a batch of which a row is refused: the whole is refused, or it leaves with the rows annotated.
     pub refused_rows: Effect,
+    /// Which share of what verification alone refuses leaves all the same, so that refusals can be seen to be right.
+    pub holdout: Share,
 }
 
 impl Default for ScenarioPolicy {
@@ -212,6 +215,7 @@ impl Default for Policy {
                 .collect(),
             agreements: AgreementPolicy::default(),
             refused_rows: Effect::Refuse,
+            holdout: Share::NONE,
         }
     }
 }
@@ -237,6 +241,10 @@ pub fn set_to_verify(
 /// Decides. `observe` turns every refusal into an annotation with the same reasons.
 pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
     let (mut effect, mut reasons) = judge(policy, facts);
+    if facts.spared && effect == Effect::Refuse && is_held_out(facts) {
+        effect = Effect::Annotate;
+        reasons.insert(0, Reason::Holdout);
+    }
     if facts.held && facts.scenario.stops_at_hold() {
         effect = Effect::Refuse;
         reasons.insert(0, Reason::Held);
@@ -287,6 +295,15 @@ pub fn admit(
         Mode::Enforce if scenario.is_verified() => Err(reason),
         Mode::Enforce | Mode::Observe => Ok((permit, Some(reason))),
     }
+}
+
+/// Whether a holdout may let it leave: what a provider said of the elements is all that is against it, and would be obeyed.
+const fn is_held_out(facts: &Facts) -> bool {
+    matches!(facts.mode, Mode::Enforce)
+        && matches!(
+            facts.basis,
+            Basis::Verified(Verification::Answered(Answer::NoMatch(_) | Answer::NoRecord))
+        )
 }
 
 fn judge(policy: &Policy, facts: &Facts) -> (Effect, Vec<Reason>) {

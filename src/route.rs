@@ -3,6 +3,7 @@
 
 pub mod breaker;
 pub mod budget;
+pub mod concordance;
 
 use crate::domain::answer::Answer;
 use crate::domain::element::ElementSet;

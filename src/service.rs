@@ -5,6 +5,7 @@ pub mod agreements;
 pub mod annotate;
 pub mod audit;
 pub mod batch;
+pub mod concordance;
 pub mod explain;
 mod facts;
 pub mod forget;
@@ -13,11 +14,14 @@ pub mod judge;
 pub mod notify;
 mod query;
 pub mod refusal;
+pub mod routing;
 pub mod settle;
+mod shadow;
 pub mod verify;
 
 use crate::billing::price::Prices;
 use crate::crypto::keys::Keys;
+use crate::domain::chance::Share;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::id::{AgreementId, ChannelName, PaymentId};
 use crate::domain::payment::Standing;
@@ -25,12 +29,14 @@ use crate::message::profile::Profile;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::provider::Provider;
+use crate::reconcile::concordance::Said;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::route::Candidate;
 use crate::route::budget::Budget;
 use crate::store::Store;
 use crate::store::row::RowKey;
 use health::Watch;
+use routing::Routing;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +84,8 @@ pub struct Settings {
     pub holds_per_hour: usize,
     /// How long the first step of a bind waits for the next.
     pub bind_waits_for: Duration,
+    /// In which order providers are asked.
+    pub routing: Routing,
 }
 
 impl Default for Settings {
@@ -90,6 +98,7 @@ impl Default for Settings {
             hold_for: Duration::from_hours(7 * 24),
             holds_per_hour: 100,
             bind_waits_for: Duration::from_mins(30),
+            routing: Routing::default(),
         }
     }
 }
@@ -105,6 +114,8 @@ pub struct Entry {
     pub watch: Arc<Watch>,
     /// What it costs.
     pub prices: Prices,
+    /// Which share of the questions that others are asked it is asked as well.
+    pub shadow: Share,
 }
 
 impl fmt::Debug for Entry {
@@ -155,6 +166,12 @@ impl Service {
             let held = holds.iter().filter(|hold| hold.channel == *channel).count();
             self.metrics.set_holds_open(channel, held);
             self.metrics.set_expectations_open(channel, self.store.expectations(channel));
+        }
+        let now = self.now();
+        for (place, tally) in self.store.places(false) {
+            for said in Said::ALL {
+                self.metrics.set_concordance(&place, said, tally.count(said, None, now));
+            }
         }
         for entry in &self.providers {
             let stands = entry.watch.stands(self.now());

@@ -1,6 +1,7 @@
 //! What Hefu remembers, behind traits by aggregate: fingerprints and answers, never an element.
 
 pub mod audit;
+pub mod concordance;
 pub mod journal;
 mod keep;
 pub mod keys;
@@ -14,6 +15,7 @@ pub mod sqlite;
 pub mod writer;
 
 use crate::domain::answer::{Answer, Billable};
+use crate::domain::chance::{Routed, Share};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{
@@ -27,6 +29,7 @@ use crate::policy::{Effect, Reason};
 use crate::reconcile::arrival::Step;
 use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
 use crate::store::audit::AuditStore;
+use crate::store::concordance::ConcordanceStore;
 use crate::store::journal::{Journal, OrderKey, StoreLost};
 use crate::store::person::PersonStore;
 use async_trait::async_trait;
@@ -271,6 +274,12 @@ pub struct Record {
     pub verified: Option<Evidence>,
     /// Whether that was asked for this message.
     pub asked_now: bool,
+    /// How it came about who was asked, where not by priority alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routed: Option<Box<Routed>>,
+    /// Which share of such refusals leaves all the same, where it is one that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<Share>,
     /// From the complete request to the decision, providers included.
     pub judged_in: Duration,
     /// What the channel reported, and its code.
@@ -411,6 +420,7 @@ pub trait Store:
     + InquiryStore
     + PersonStore
     + AuditStore
+    + ConcordanceStore
     + Journal
 {
 }
@@ -424,6 +434,7 @@ impl<T> Store for T where
         + InquiryStore
         + PersonStore
         + AuditStore
+        + ConcordanceStore
         + Journal
 {
 }

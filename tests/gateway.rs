@@ -6,6 +6,8 @@
     reason = "a test may panic"
 )]
 
+#[path = "gateway/assessed.rs"]
+mod assessed;
 #[path = "gateway/audited.rs"]
 mod audited;
 #[path = "gateway/bodies.rs"]

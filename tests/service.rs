@@ -3,6 +3,8 @@
 
 #[path = "service/agreements.rs"]
 mod agreements;
+#[path = "service/concordance.rs"]
+mod concordance;
 #[path = "service/evidence.rs"]
 mod evidence;
 #[path = "service/forget.rs"]
@@ -21,14 +23,17 @@ mod queries;
 mod routing;
 #[path = "service/told.rs"]
 mod told;
+#[path = "service/worlds.rs"]
+mod worlds;
 
 use async_trait::async_trait;
 use expect_test::{Expect, expect};
 use hefu::billing::price::Prices;
-use hefu::config;
+use hefu::config::{self, Config};
 use hefu::crypto::fingerprint::Fingerprinter;
 use hefu::crypto::keys::Keys;
 use hefu::domain::answer::Answer;
+use hefu::domain::chance::Share;
 use hefu::domain::clock::{Clock, Timestamp};
 use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::{KeyId, PaymentId, ProviderName, Road};
@@ -159,7 +164,8 @@ fn world_over(store: MemoryStore, binding: Binding, settings: Settings) -> World
     world_keyed(store, binding, settings, key(1).into())
 }
 
-fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: Keys) -> World {
+/// The configuration of the made-up channel.
+fn config_of() -> Config {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/config");
     let dir = tempfile::tempdir().unwrap();
     for file in ["hefu.toml", "policy.toml", "channels/acme.toml", "codes/acme.toml"] {
@@ -167,7 +173,11 @@ fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: K
         std::fs::copy(source.join(file), dir.path().join(file)).unwrap();
     }
     std::fs::write(dir.path().join("fingerprint.key"), [7; 32]).unwrap();
-    let config = config::load(dir.path()).map_err(|problems| problems.to_string()).unwrap();
+    config::load(dir.path()).map_err(|problems| problems.to_string()).unwrap()
+}
+
+fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: Keys) -> World {
+    let config = config_of();
     let profile = config.profile("acme").unwrap().clone();
     let clock = Arc::new(Hand::default());
     clock.0.store(1_700_000_000_000, Ordering::Relaxed);
@@ -187,6 +197,7 @@ fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: K
         },
         watch: Arc::new(Watch::new(NonZeroUsize::MAX)),
         prices: Prices::flat(30),
+        shadow: Share::NONE,
     };
     let service = Arc::new(Service {
         policy: config.policy,

@@ -42,6 +42,9 @@ const CLOCK_FAR: Duration = Duration::from_secs(1);
 /// How often is looked whom another process was asked to forget.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
 
+/// How often is learned what other processes counted.
+const CATCH_UP_EVERY: Duration = Duration::from_mins(1);
+
 /// How many requests to reload may wait.
 const ASKED_MAX: usize = 4;
 
@@ -182,6 +185,7 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     };
     let Lasting { store, clock, metrics, .. } = &running.lasting;
     running.chores.spawn(forget_others(store.clone()));
+    running.chores.spawn(catch_up(store.clone()));
     running.chores.spawn(purge(store.clone(), clock.clone(), config.keep));
     running.chores.spawn(watch_clock(clock.clone(), metrics.clone()));
     running.listeners.spawn(Edge::serve(edges.clone(), Side::Core, core));
@@ -219,6 +223,16 @@ async fn watch_clock(clock: Arc<Steady>, metrics: Arc<Metrics>) {
             tracing::info!("the system's clock is agreed with again");
         }
         was_far = is_far;
+    }
+}
+
+/// Learns what other processes counted.
+async fn catch_up(store: Arc<dyn Store>) {
+    let mut every = tokio::time::interval(CATCH_UP_EVERY);
+    loop {
+        every.tick().await;
+        // That the store is lost is said elsewhere.
+        let _ = store.catch_up().await;
     }
 }
 

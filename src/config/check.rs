@@ -8,6 +8,7 @@ pub(super) mod notify;
 pub(super) mod place;
 pub(super) mod policy;
 pub(super) mod provider;
+mod routing;
 mod secrets;
 pub(super) mod store;
 

@@ -1,10 +1,12 @@
 //! The effective configuration as JSON, for `/config_dump`: keys, tokens and credentials are left out.
 
-use super::settings::{Channel, ChannelMode, Config, Passthrough, Provider, Upstream};
+use super::settings::{Channel, ChannelMode, Config, Passthrough, Provider, Routing, Upstream};
 use super::text::{AdminAddress, format_word};
+use crate::domain::chance::Share;
 use crate::domain::clock::Timestamp;
 use crate::message::profile::{Message, Profile};
 use crate::policy::{Policy, ScenarioPolicy};
+use crate::route::concordance::Strategy;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -41,6 +43,8 @@ impl Config {
             "holds": { "expiry": time(self.holds.expiry), "per_hour": self.holds.per_hour },
             "evidence": { "match": time(self.evidence.matched), "negative": time(self.evidence.negative) },
             "inquiry": { "deadline": time(self.inquiry.deadline), "batch_deadline": time(self.inquiry.batch_deadline), "retries_percent": self.inquiry.retries_percent },
+            "routing": dump_routing(self.routing),
+            "holdout": { "share": self.policy.holdout.ratio() },
         })
     }
 }
@@ -117,8 +121,19 @@ fn dump_provider(provider: &Provider) -> Value {
         "credentials": credentials.collect::<Map<_, _>>(), "enabled": provider.enabled, "priority": provider.priority,
         "weight": provider.weight, "bins": provider.bins, "concurrency": provider.concurrency, "per_second": provider.per_second,
         "scenarios": provider.scenarios.iter().map(|scenario| scenario.as_str()).collect::<Vec<_>>(),
-        "prices": provider.prices.to_string(), "timeout": time(provider.timeout),
+        "prices": provider.prices.to_string(), "timeout": time(provider.timeout), "shadow": provider.shadow.ratio(),
     })
+}
+
+fn dump_routing(routing: Routing) -> Value {
+    let lower_below = routing.lower_below.map(Share::ratio);
+    match routing.strategy {
+        Strategy::Priority => json!({ "strategy": "priority", "lower_below": lower_below }),
+        Strategy::Concordance(costs) => json!({
+            "strategy": "concordance", "mismatch_fen": costs.mismatch.get(), "second_fen": costs.second.get(),
+            "explore": costs.explore.ratio(), "lower_below": lower_below,
+        }),
+    }
 }
 
 fn dump_policy(policy: &Policy) -> Value {

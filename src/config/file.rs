@@ -4,6 +4,7 @@
 
 pub(super) mod channel;
 pub(super) mod codes;
+pub(super) mod routing;
 
 use super::read::At;
 use super::text::{AdminAddress, Host, InDoubt, Name, Rate, RoutePath, Size, Text};
@@ -251,6 +252,8 @@ pub(super) struct ProviderFile {
     pub(super) price_fen: Option<u64>,
     /// What it costs by elements, and by how many there were within the month; instead of `price_fen`.
     pub(super) prices: Option<At<Vec<At<PriceFile>>>>,
+    /// Which share of the questions that others are asked it is asked as well, after the fact: recorded, and never used.
+    pub(super) shadow: Option<At<f64>>,
     /// How long one inquiry may take.
     pub(super) timeout: Option<Time>,
 }
@@ -302,6 +305,10 @@ pub(super) struct PolicyFile {
     pub(super) evidence: EvidenceFile,
     /// Inquiries.
     pub(super) inquiry: InquiryFile,
+    /// Who is asked first.
+    pub(super) routing: routing::RoutingFile,
+    /// What leaves though verification refuses it.
+    pub(super) holdout: routing::HoldoutFile,
 }
 
 /// Whether a channel is inspected, and whether decisions bind.

@@ -3,12 +3,14 @@
 use super::text::{AdminAddress, InDoubt};
 use crate::billing::price::Prices;
 use crate::crypto::keys::Keys;
+use crate::domain::chance::Share;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{ChannelName, ProviderName};
 use crate::domain::keep::Keep;
 use crate::domain::payment::Scenario;
 use crate::message::profile::Profile;
 use crate::policy::Policy;
+use crate::route::concordance::Strategy;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 use std::collections::BTreeMap;
@@ -51,6 +53,8 @@ pub struct Config {
     pub evidence: Evidence,
     /// Inquiries.
     pub inquiry: Inquiry,
+    /// Who is asked first.
+    pub routing: Routing,
 }
 
 impl Config {
@@ -339,6 +343,8 @@ pub struct Provider {
     pub per_second: Option<NonZeroU32>,
     /// What billable inquiries cost.
     pub prices: Prices,
+    /// Which share of the questions that others are asked it is asked as well, and nothing rests on what it says.
+    pub shadow: Share,
     /// How long one inquiry may take.
     pub timeout: Duration,
 }
@@ -392,6 +398,15 @@ impl Default for Inquiry {
             retries_percent: 20,
         }
     }
+}
+
+/// Who is asked first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Routing {
+    /// How that is found.
+    pub strategy: Strategy,
+    /// Below which concordance a provider is asked last, where there is such a bound.
+    pub lower_below: Option<Share>,
 }
 
 /// The elements that policy can ask for.

@@ -10,6 +10,8 @@ use crate::domain::answer::Answer;
 pub enum Reason {
     /// The tuple or agreement waits until a contradiction is settled.
     Held,
+    /// Verification would refuse it, and chance let it leave, so that it is seen whether that would have been right.
+    Holdout,
     /// The message can be read in two ways.
     Ambiguous,
     /// The message cannot be read.
@@ -69,8 +71,9 @@ pub struct Hint {
 
 impl Reason {
     /// Every reason, in order of precedence.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Held,
+        Self::Holdout,
         Self::Ambiguous,
         Self::Unreadable,
         Self::Unlisted,
@@ -112,6 +115,7 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Held => "held",
+            Self::Holdout => "holdout",
             Self::Ambiguous => "ambiguous",
             Self::Unreadable => "unreadable",
             Self::Unlisted => "unlisted",
@@ -145,6 +149,7 @@ impl Reason {
             Self::AlreadySent => 409,
             Self::Unavailable | Self::NotAsked | Self::Limited | Self::StoreLost => 503,
             Self::Held
+            | Self::Holdout
             | Self::Unlisted
             | Self::Sealed
             | Self::ElementsMissing
@@ -167,6 +172,7 @@ impl Reason {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Held => "Held until a contradiction is settled",
+            Self::Holdout => "Verification does not match, and it leaves as one of a sample",
             Self::Ambiguous => "The message can be read in two ways",
             Self::Unreadable => "The message cannot be read",
             Self::Unlisted => "The message is not listed in the channel's profile",
@@ -195,7 +201,9 @@ impl Reason {
     pub const fn ways_out(self) -> &'static [&'static str] {
         match self {
             Self::Held | Self::AgreementContradicted => &["rebind", "verify", "release"],
-            Self::NoMatch | Self::CloseMatch | Self::NoRecord => &["rebind", "verify"],
+            Self::NoMatch | Self::CloseMatch | Self::NoRecord | Self::Holdout => {
+                &["rebind", "verify"]
+            }
             Self::AgreementClosed | Self::AgreementUnknown | Self::FirstStepUnseen => &["rebind"],
             Self::Limited | Self::Unavailable | Self::NotAsked | Self::StoreLost => &["retry"],
             Self::AlreadySent => &["query"],
@@ -214,7 +222,11 @@ impl Reason {
     /// What to tell whoever was refused.
     pub const fn hint(self) -> Hint {
         let (code, en, zh) = match self {
-            Self::NoMatch | Self::CloseMatch | Self::Held | Self::AgreementContradicted => (
+            Self::NoMatch
+            | Self::CloseMatch
+            | Self::Held
+            | Self::Holdout
+            | Self::AgreementContradicted => (
                 "use_bank_reserved_phone",
                 "Use the phone number reserved with the bank, or bind the card again.",
                 "请使用银行预留手机号，或重新绑卡。",

@@ -23,6 +23,8 @@ pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
         | Aggregate::Holds
         | Aggregate::Unmapped
         | Aggregate::Forgotten
+        | Aggregate::Concordance
+        | Aggregate::Samples
         | Aggregate::Keys => return now.minus(ENDED_FOR),
     };
     now.plus(PAYMENTS_KEPT).minus(kept)

@@ -3,6 +3,7 @@
 mod agreements;
 pub(super) mod amend;
 mod audit;
+mod concordance;
 mod kept;
 mod person;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use crate::domain::id::{
 use crate::domain::mismatch::Mismatch;
 use crate::domain::outcome::{Arrival, Outcome};
 use crate::reconcile::arrival::{Step, arrive};
+use crate::reconcile::concordance::Book;
 use crate::reconcile::hold::{Brake, Braking, Hold, HoldKey, Holding};
 use crate::store::OpenInquiry;
 use crate::store::journal::OrderKey;
@@ -27,6 +29,7 @@ use crate::store::{
 };
 use amend::Amend;
 use audit::Chain;
+use concordance::Counted;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use person::People;
@@ -35,7 +38,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::io;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +60,10 @@ pub struct Limits {
     pub orders: usize,
     /// Unmapped codes; beyond it the one that was not seen for longest goes.
     pub unmapped: usize,
+    /// Places where concordance is counted; beyond it no other bank is told apart from its channel.
+    pub places: usize,
+    /// Evidence of which it is known in memory that it was counted; beyond it the oldest is looked up where it is kept.
+    pub samples: usize,
     /// Entries of the audit, where no journal keeps them; beyond it the oldest goes.
     pub audit: usize,
 }
@@ -72,6 +79,8 @@ impl Default for Limits {
             inquiries: 10_000,
             orders: 1_000_000,
             unmapped: 1_000,
+            places: 20_000,
+            samples: 100_000,
             audit: 10_000,
         }
     }
@@ -101,6 +110,8 @@ pub struct MemoryStore {
     /// Whether that was looked up since the start.
     looked: AtomicBool,
     audit: Mutex<Chain>,
+    book: Arc<Mutex<Book>>,
+    counted: Mutex<Counted>,
     journal: Option<Writer>,
 }
 

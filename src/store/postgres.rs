@@ -26,11 +26,12 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; \
 
 /// Every version of the schema, from the first; the table `hefu_schema` says how many of them a database has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/postgres-001.sql"),
     include_str!("../../migrations/postgres-002.sql"),
     include_str!("../../migrations/postgres-003.sql"),
     include_str!("../../migrations/postgres-004.sql"),
+    include_str!("../../migrations/postgres-005.sql"),
 ];
 
 /// Why something could not be kept.
@@ -279,7 +280,9 @@ impl Backend for Postgres {
                 | Aggregate::Unmapped
                 | Aggregate::Forgotten
                 | Aggregate::Keys
-                | Aggregate::Audit,
+                | Aggregate::Audit
+                | Aggregate::Concordance
+                | Aggregate::Samples,
             )
             | (By::Card, _) => return Ok(Vec::new()),
         };

@@ -1,8 +1,9 @@
 //! Rows, as every database keeps them: by aggregate a key, how long it is kept, and the value as JSON.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
+use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, PaymentId};
 use crate::domain::keep::PAYMENTS_KEPT;
+use crate::reconcile::concordance::Place;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::store::Record;
 use crate::store::journal::OrderKey;
@@ -37,11 +38,15 @@ pub enum Aggregate {
     Keys,
     /// What persons did.
     Audit,
+    /// How often the halves agreed, by place.
+    Concordance,
+    /// Which evidence was counted there.
+    Samples,
 }
 
 impl Aggregate {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Evidence,
         Self::Agreements,
         Self::Waiting,
@@ -55,6 +60,8 @@ impl Aggregate {
         Self::Forgotten,
         Self::Keys,
         Self::Audit,
+        Self::Concordance,
+        Self::Samples,
     ];
 
     /// The kinds whose rows say whose they are.
@@ -76,6 +83,8 @@ impl Aggregate {
             Self::Forgotten => "forgotten",
             Self::Keys => "fingerprint_keys",
             Self::Audit => "audit",
+            Self::Concordance => "concordance",
+            Self::Samples => "samples",
         }
     }
 }
@@ -133,6 +142,15 @@ impl RowKey {
     /// What the inquiry `id` came to.
     pub fn charge(id: PaymentId) -> Self {
         Self { of: Aggregate::Charges, name: id.to_string() }
+    }
+
+    /// What was counted at `place`.
+    pub fn concordance(place: &Place) -> Self {
+        let Place { provider, elements, channel, bank } = place;
+        let channel = channel.as_ref().map_or("", ChannelName::as_str);
+        let bank = bank.as_ref().map_or("", Bank::as_str);
+        let name = format!("{provider}\n{elements}\n{channel}\n{bank}");
+        Self { of: Aggregate::Concordance, name }
     }
 
     /// The claim on `order`.

@@ -18,11 +18,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Every version of the schema, from the first; `PRAGMA user_version` says how many of them a file has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/sqlite-001.sql"),
     include_str!("../../migrations/sqlite-002.sql"),
     include_str!("../../migrations/sqlite-003.sql"),
     include_str!("../../migrations/sqlite-004.sql"),
+    include_str!("../../migrations/sqlite-005.sql"),
 ];
 
 /// Why something could not be kept or read.
@@ -330,7 +331,9 @@ impl Backend for Sqlite {
                 | Aggregate::Unmapped
                 | Aggregate::Forgotten
                 | Aggregate::Keys
-                | Aggregate::Audit,
+                | Aggregate::Audit
+                | Aggregate::Concordance
+                | Aggregate::Samples,
             )
             | (By::Card, _) => return Ok(Vec::new()),
         };

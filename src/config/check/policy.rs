@@ -1,11 +1,11 @@
 //! From `policy.toml` to policy.
 
 use super::deployment::time;
-use super::within;
+use super::{routing, within};
 use crate::config::file::{ModeFile, PolicyFile, ScenarioFile};
 use crate::config::problem::suggest;
 use crate::config::read::{At, Sheet};
-use crate::config::settings::{ChannelMode, Evidence, Holds, Inquiry, VERIFIABLE};
+use crate::config::settings::{ChannelMode, Evidence, Holds, Inquiry, Routing, VERIFIABLE};
 use crate::config::text::Text;
 use crate::domain::payment::Scenario;
 use crate::policy::{AgreementPolicy, Effect, Policy, ScenarioPolicy};
@@ -23,6 +23,7 @@ pub(crate) struct Checked {
     pub(crate) holds: Holds,
     pub(crate) evidence: Evidence,
     pub(crate) inquiry: Inquiry,
+    pub(crate) routing: Routing,
 }
 
 pub(crate) fn check(sheet: &mut Sheet, file: &PolicyFile, channels: &BTreeSet<String>) -> Checked {
@@ -45,6 +46,7 @@ pub(crate) fn check(sheet: &mut Sheet, file: &PolicyFile, channels: &BTreeSet<St
         }
         policy.refused_rows = refused_rows.value.0;
     }
+    policy.holdout = routing::holdout(sheet, &file.holdout);
     let (holds, evidence, inquiry) = (Holds::default(), Evidence::default(), Inquiry::default());
     Checked {
         policy,
@@ -87,6 +89,7 @@ pub(crate) fn check(sheet: &mut Sheet, file: &PolicyFile, channels: &BTreeSet<St
                 inquiry.retries_percent,
             ),
         },
+        routing: routing::routing(sheet, &file.routing),
     }
 }
 

@@ -56,7 +56,8 @@ impl MemoryStore {
                 | Aggregate::Charges
                 | Aggregate::Forgotten
                 | Aggregate::Keys
-                | Aggregate::Audit => continue,
+                | Aggregate::Audit
+                | Aggregate::Samples => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
                 Aggregate::Holds => limits.holds,
@@ -64,6 +65,7 @@ impl MemoryStore {
                 Aggregate::Expectations => limits.expectations,
                 Aggregate::Inquiries => limits.inquiries,
                 Aggregate::Unmapped => limits.unmapped,
+                Aggregate::Concordance => limits.places,
             };
             let mut wrong = None;
             let loaded = backend.load(of, most, &mut |row| {
@@ -139,7 +141,15 @@ impl MemoryStore {
                     self.know_order(&order.channel, Some(&order.order), payment);
                 }
             }
-            Aggregate::Charges | Aggregate::Forgotten | Aggregate::Keys | Aggregate::Audit => (),
+            Aggregate::Charges
+            | Aggregate::Forgotten
+            | Aggregate::Keys
+            | Aggregate::Audit
+            | Aggregate::Samples => (),
+            Aggregate::Concordance => {
+                let (place, tally) = value(row)?;
+                self.known_book().put(place, tally);
+            }
             Aggregate::Unmapped => {
                 let unmapped: Unmapped = value(row)?;
                 let key = (unmapped.channel.clone(), unmapped.map.clone(), unmapped.code.clone());

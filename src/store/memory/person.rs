@@ -157,7 +157,9 @@ fn is_theirs(people: &People, row: &Row) -> Result<bool, StoreLost> {
         | Aggregate::Unmapped
         | Aggregate::Forgotten
         | Aggregate::Keys
-        | Aggregate::Audit => Ok(false),
+        | Aggregate::Audit
+        | Aggregate::Concordance
+        | Aggregate::Samples => Ok(false),
     };
     theirs.map_err(|error| {
         tracing::error!(%error, of = row.key.of.as_str(), "a row cannot be read: was it written by another Hefu?");

@@ -4,11 +4,12 @@ use super::{Backend, By, Look, PURGED_TOGETHER, Waiting};
 use crate::domain::clock::Timestamp;
 use crate::domain::payment::Mode;
 use crate::store::audit::{self, Head, Note};
+use crate::store::concordance::{self, Counting, Tallies};
 use crate::store::journal::{Admission, Admitted, Leaving, Need, StoreLost};
 use crate::store::keep::until;
 use crate::store::memory::{self, amend::Amend};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// How many people may be forgotten within the days in which that is told on.
 const FORGOTTEN_MAX: usize = 100_000;
@@ -56,6 +57,7 @@ pub(super) struct Told {
     pub(super) verdicts: Vec<Admitted>,
     pub(super) rows: Vec<Vec<Row>>,
     pub(super) noted: Result<(), StoreLost>,
+    pub(super) counted: Tallies,
 }
 
 /// Commits a batch.
@@ -63,6 +65,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
     let (mut puts, mut removals) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
     let (mut admissions, mut reads, mut purges) = (Vec::new(), Vec::new(), Vec::new());
     let (mut notes, mut amends, mut gone) = (Vec::new(), Vec::<&Amend>::new(), Vec::new());
+    let mut counts = Vec::new();
     for waiting in batch {
         match waiting {
             // Of two changes of one row the later one counts.
@@ -78,6 +81,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
                 removals.entry(&removal.key).or_default().push(removal);
             }
             Waiting::Amend(amend) => amends.push(amend),
+            Waiting::Count(counting) => counts.push(&**counting),
             Waiting::Admit(request, _) => admissions.push(&**request),
             Waiting::Read(look, _) => reads.push(look),
             Waiting::Purge(now, keep) => purges.push((*now, *keep)),
@@ -92,6 +96,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
     puts.extend(amended.iter());
     backend.put(&puts.into_values().collect::<Vec<_>>())?;
     backend.remove(&removals.into_values().flatten().collect::<Vec<_>>())?;
+    let counted = count(backend, &counts)?;
     let kept = append(backend, &notes)?;
     let rows = reads.into_iter().map(|look| look_up(backend, look)).collect::<Result<_, _>>()?;
     let verdicts = admit(backend, &admissions)?;
@@ -101,7 +106,28 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
         }
     }
     backend.commit()?;
-    Ok(Told { verdicts, rows, noted: kept })
+    Ok(Told { verdicts, rows, noted: kept, counted })
+}
+
+/// Counts samples of evidence that was not counted at its channel, by any process; should this commit fail and have happened, the
+/// next finds that they were. Yields what is counted now where anything was.
+fn count<B: Backend>(backend: &mut B, counts: &[&Counting]) -> Result<Tallies, B::Error> {
+    if counts.is_empty() {
+        return Ok(Tallies::new());
+    }
+    let mut first = BTreeMap::new();
+    for counting in counts {
+        first.entry(&counting.mark.key).or_insert(*counting);
+    }
+    let marks: Vec<_> = first.values().map(|counting| &counting.mark).collect();
+    let claimed = backend.claim(&marks)?;
+    let keys: BTreeSet<_> = first.values().flat_map(|counting| counting.keys()).collect();
+    let mut tallies = concordance::tallies(&backend.read(&keys.iter().collect::<Vec<_>>())?);
+    for (counting, _) in first.values().zip(claimed).filter(|(_, new)| *new) {
+        counting.count(&mut tallies);
+    }
+    backend.put(&concordance::rows(&tallies).iter().collect::<Vec<_>>())?;
+    Ok(tallies)
 }
 
 /// Appends what was done to the chain where it ends now, which no other process moves within the transaction.
@@ -191,6 +217,10 @@ fn look_up<B: Backend>(backend: &mut B, look: &Look) -> Result<Vec<Row>, B::Erro
             for of in Aggregate::PERSONAL {
                 rows.append(&mut backend.find(of, By::Person, people)?);
             }
+        }
+        Look::Concordance(_) if backend.alone() => (),
+        Look::Concordance(most) => {
+            backend.load(Aggregate::Concordance, *most, &mut |row| rows.push(row))?;
         }
         Look::Forgotten { first } if backend.alone() && !first => (),
         Look::Forgotten { .. } => {
