@@ -68,6 +68,7 @@ fn main() {
         basis: Basis::Verified(Verification::Answered(Answer::NoRecord)),
         asserted: false,
         held: false,
+        spared: false,
     };
     criterion.bench_function("decide", |bench| {
         bench.iter(|| decide(&policy, black_box(&facts)));

@@ -163,6 +163,8 @@ fn admission(number: u64) -> Admission {
         reasons: Vec::new(),
         verified: Some(evidence()),
         asked_now: false,
+        routed: None,
+        held_out: None,
         judged_in: Duration::ZERO,
         outcome: None,
         heard: None,

@@ -2,6 +2,7 @@
 
 mod audit;
 pub mod body;
+mod concordance;
 mod forget;
 mod hooks;
 mod mismatch;
@@ -55,6 +56,12 @@ pub struct Admin {
     pub promises: Promises,
     /// The bearer token.
     pub token: Token,
+}
+
+impl Admin {
+    fn has_channel(&self, name: &str) -> bool {
+        self.channels.iter().any(|channel| channel.as_str() == name)
+    }
 }
 
 /// A request to load the configuration again; the answer says why the old one stays.
@@ -156,6 +163,8 @@ pub fn router(live: Live) -> Router {
         .route("/v1/agreements/import", post(import))
         .route("/v1/people/forget", post(forget::forget))
         .route("/v1/agreements/{channel}/{id}", get(agreement))
+        .route("/v1/advice", post(concordance::advice))
+        .route("/v1/concordance", get(concordance::concordance))
         .route("/v1/audit", get(audit::audit))
         .route("/v1/reload", post(reload))
         .layer(middleware::from_fn_with_state(live.clone(), guard))
@@ -235,7 +244,10 @@ async fn payment(
         StatusCode::BAD_REQUEST,
         "a payment id has 26 letters and digits, as in `Hefu-Payment`",
     ))?;
-    let show = |record: &Record| PaymentBody::new(record, explain::story(record));
+    let show = |record: &Record| {
+        let concordance = admin.service.concordance_of(record);
+        PaymentBody::new(record, explain::story(record)).beside(concordance)
+    };
     if let Some(record) = admin.service.store.record(id) {
         return Ok(Json(KeptBody::Payment(Box::new(show(&record)))));
     }

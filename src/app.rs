@@ -1,6 +1,7 @@
 //! Composition: a checked configuration becomes listeners, a service and an admin API. Binds everything before it serves anything.
 
 mod access;
+pub mod assess;
 pub mod backup;
 mod clock;
 pub mod doctor;
@@ -20,9 +21,10 @@ pub use running::{Running, start, start_on};
 
 use crate::admin::{Admin, Token};
 use crate::config::{self, ChannelMode, Config, InDoubt, Storage};
+use crate::domain::id::ProviderName;
 use crate::message::profile::RouteRule;
 use crate::metrics::{Metrics, MetricsError};
-use crate::provider::{Definition, Provider};
+use crate::provider::{Definition, HttpProvider, Provider};
 use crate::proxy::gate::{Route, Side};
 use crate::proxy::upstream::{
     Address, Invalid, OnDoubt, ServerName, Settings as UpstreamSettings, TlsSettings, Upstream,
@@ -35,6 +37,7 @@ use crate::service::attempts::Purse;
 use crate::service::counts::Counts;
 use crate::service::health::Watch;
 use crate::service::overdue::Promises;
+use crate::service::routing::Routing;
 use crate::service::rules::Rulebook;
 use crate::service::validity::{Kinds, Sharing, Validity};
 use crate::service::verify::Flights;
@@ -274,6 +277,10 @@ fn service(config: &Config, lasting: &Lasting) -> Result<Service, StartError> {
             hold_for: config.holds.expiry,
             holds_per_hour: usize::try_from(config.holds.per_hour).unwrap_or(usize::MAX),
             tells: config.webhook.is_some(),
+            routing: Routing {
+                strategy: config.routing.strategy,
+                lower_below: config.routing.lower_below,
+            },
             ..Settings::default()
         },
         providers: providers(config)?,
@@ -422,20 +429,25 @@ fn address(upstream: &crate::config::Upstream) -> Result<Address, Invalid> {
     Ok(Address { place, tls: tls.transpose()? })
 }
 
+/// A provider, as it is configured.
+fn compiled(name: &ProviderName, settings: &config::Provider) -> Result<HttpProvider, StartError> {
+    let refused = |problems: Vec<crate::provider::Problem>| StartError::Provider {
+        name: name.to_string(),
+        problems: problems
+            .into_iter()
+            .map(|problem| problem.message)
+            .collect::<Vec<_>>()
+            .join("; "),
+    };
+    let definition =
+        Definition::parse(&settings.definition).map_err(|problem| refused(vec![problem]))?;
+    definition.compile(settings.deployment(name.clone())).map_err(refused)
+}
+
 fn providers(config: &Config) -> Result<Vec<ProviderEntry>, StartError> {
     let mut entries = Vec::new();
     for (name, settings) in config.providers.iter().filter(|(_, provider)| provider.enabled) {
-        let refused = |problems: Vec<crate::provider::Problem>| StartError::Provider {
-            name: name.to_string(),
-            problems: problems
-                .into_iter()
-                .map(|problem| problem.message)
-                .collect::<Vec<_>>()
-                .join("; "),
-        };
-        let definition =
-            Definition::parse(&settings.definition).map_err(|problem| refused(vec![problem]))?;
-        let provider = definition.compile(settings.deployment(name.clone())).map_err(refused)?;
+        let provider = compiled(name, settings)?;
         let capability = provider.capability();
         let candidate = Candidate {
             road: capability.road.clone(),
@@ -450,13 +462,15 @@ fn providers(config: &Config) -> Result<Vec<ProviderEntry>, StartError> {
         };
         let watch =
             Arc::new(Watch::new(settings.concurrency.try_into().unwrap_or(NonZeroUsize::MAX)));
-        let prices = settings.prices.clone();
+        let (prices, shadow) = (settings.prices.clone(), settings.shadow);
+        let provider = Arc::new(provider);
         entries.push(ProviderEntry {
-            provider: Arc::new(provider),
+            provider,
             candidate,
             watch,
             prices,
             cap: settings.cap,
+            shadow,
         });
     }
     Ok(entries)

@@ -1,6 +1,7 @@
 //! The `hefu` command: one file a subcommand, and the only place that prints.
 
 pub mod agreements;
+pub mod assess;
 pub mod audit;
 pub mod backtest;
 pub mod backup;
@@ -59,6 +60,7 @@ enum Command {
     Reload(reload::Reload),
     Report(report::Report),
     Settle(settle::Settle),
+    Assess(assess::Assess),
     Schema(schema::Schema),
     Man(man::Man),
     /// Print a completion script for a shell
@@ -94,6 +96,9 @@ pub enum Failure {
     /// A list was not changed.
     #[error(transparent)]
     List(#[from] crate::app::lists::ListError),
+    /// A provider cannot be assessed.
+    #[error(transparent)]
+    Assess(#[from] crate::app::assess::Failed),
     /// A table cannot be written.
     #[error(transparent)]
     Csv(#[from] csv::Error),
@@ -158,6 +163,7 @@ async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
         Command::Reload(reload) => reload.run(&mut out).await,
         Command::Report(report) => report.run(&mut out),
         Command::Settle(settle) => settle.run(&mut out).await,
+        Command::Assess(assess) => assess.run(&mut out).await,
         Command::Schema(schema) => schema.run(&mut out),
         Command::Man(man) => man.run(&mut out),
         Command::Completions { shell } => {

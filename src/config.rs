@@ -21,8 +21,8 @@ pub use problem::{Problem, Problems, Rendering};
 pub use schema::schema;
 pub use settings::{
     AccessLog, Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence,
-    Holds, Inquiry, Kinds, Limits, Listen, Observe, Passthrough, Patience, Provider, Secret,
-    Storage, Tls, Upstream, Webhook,
+    Holds, Inquiry, Kinds, Limits, Listen, Observe, Passthrough, Patience, Provider, Routing,
+    Secret, Storage, Tls, Upstream, Webhook,
 };
 pub use text::{AdminAddress, InDoubt};
 
@@ -126,6 +126,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             calendar,
             webhook: told.flatten(),
             rules: Arc::new(rules),
+            routing: modes.routing,
         }),
         (_, _, problems) => Err(problems),
     }

@@ -1,6 +1,7 @@
 //! The values that every layer speaks in: plain data, no serialization, no clock, no I/O.
 
 pub mod answer;
+pub mod chance;
 pub mod clock;
 pub mod element;
 pub mod id;

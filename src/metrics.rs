@@ -2,6 +2,7 @@
 
 mod asking;
 mod catalogue;
+mod concordance;
 mod edge;
 mod hearing;
 mod rules;
@@ -91,6 +92,7 @@ pub struct Metrics {
     reload: IntGauge,
     clock: Gauge,
     edge: edge::Edge,
+    concordance: concordance::Concordance,
 }
 
 /// The metrics could not be registered or written.
@@ -150,6 +152,7 @@ impl Metrics {
             &["provider", "billable"],
         )?;
         registry.register(Box::new(charges.clone()))?;
+        let concordance = concordance::Concordance::new(&registry)?;
         let build =
             GaugeVec::new(Opts::new("hefu_build_info", "The running version."), &["version"])?;
         registry.register(Box::new(build.clone()))?;
@@ -261,6 +264,7 @@ impl Metrics {
             reload,
             clock,
             edge: edge::Edge::new(&registry)?,
+            concordance,
             registry,
         })
     }

@@ -7,6 +7,7 @@ pub mod reason;
 pub mod rules;
 
 use crate::domain::answer::Answer;
+use crate::domain::chance::Share;
 use crate::domain::element::{Element, ElementSet};
 use crate::domain::id::MerchantId;
 use crate::domain::payment::{Mode, Scenario, Standing};
@@ -155,6 +156,8 @@ pub struct Policy {
     /// The reasons that a rule may lift: such a payment leaves, annotated. None by default, so that no rule forwards what was
     /// not verified.
     pub rules_lift: BTreeSet<Reason>,
+    /// Which share of what verification alone refuses leaves all the same, so that refusals can be seen to be right.
+    pub holdout: Share,
 }
 
 /// Merchants for whom, and scenarios in which, a phone may be settled by combination.
@@ -239,6 +242,7 @@ impl Default for Policy {
             packages: Vec::new(),
             combination: Vec::new(),
             rules_lift: BTreeSet::new(),
+            holdout: Share::NONE,
         }
     }
 }
@@ -284,6 +288,10 @@ pub fn decide_by(policy: &Policy, facts: &Facts, verdict: Option<&Verdict>) -> D
     let (mut effect, mut reasons) = judge(policy, facts);
     if let Some(verdict) = verdict.filter(|_| facts.basis.is_ruled()) {
         effect = rule(policy, facts, verdict, (effect, &mut reasons));
+    }
+    if facts.spared && effect == Effect::Refuse && is_held_out(facts) {
+        effect = Effect::Annotate;
+        reasons.insert(0, Reason::Holdout);
     }
     if facts.held && facts.scenario.stops_at_hold() {
         effect = Effect::Refuse;
@@ -364,6 +372,15 @@ pub fn admit(
         Mode::Enforce if scenario.is_verified() => Err(reason),
         Mode::Enforce | Mode::Observe => Ok((permit, Some(reason))),
     }
+}
+
+/// Whether a holdout may let it leave: what a provider said of the elements is all that is against it, and would be obeyed.
+const fn is_held_out(facts: &Facts) -> bool {
+    matches!(facts.mode, Mode::Enforce)
+        && matches!(
+            facts.basis,
+            Basis::Verified(Verification::Answered(Answer::NoMatch(_) | Answer::NoRecord))
+        )
 }
 
 fn judge(policy: &Policy, facts: &Facts) -> (Effect, Vec<Reason>) {

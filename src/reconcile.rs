@@ -2,7 +2,9 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod arrival;
+pub mod assess;
 pub mod compare;
+pub mod concordance;
 pub mod due;
 pub mod hold;
 

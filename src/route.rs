@@ -5,6 +5,7 @@ pub mod attempts;
 pub mod breaker;
 pub mod budget;
 pub mod combination;
+pub mod concordance;
 pub mod spend;
 
 use crate::domain::answer::Answer;

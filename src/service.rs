@@ -9,6 +9,7 @@ pub mod audit;
 pub mod backtest;
 pub mod batch;
 mod combination;
+pub mod concordance;
 pub mod counts;
 pub mod explain;
 mod facts;
@@ -20,9 +21,12 @@ pub mod notify;
 pub mod overdue;
 mod query;
 pub mod refusal;
+pub mod routing;
 pub mod rules;
 pub mod search;
 pub mod settle;
+pub mod settle;
+mod shadow;
 pub mod statement;
 pub mod validity;
 pub mod verify;
@@ -30,6 +34,7 @@ pub mod webhook;
 
 use crate::billing::price::Prices;
 use crate::crypto::keys::Keys;
+use crate::domain::chance::Share;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::id::{AgreementId, ChannelName, PaymentId};
 use crate::domain::money::Fen;
@@ -38,6 +43,7 @@ use crate::message::profile::Profile;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::provider::Provider;
+use crate::reconcile::concordance::Said;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::route::Candidate;
 use crate::route::attempts::Limits;
@@ -47,6 +53,7 @@ use crate::store::row::RowKey;
 use afterwards::Sample;
 use attempts::Purse;
 use health::Watch;
+use routing::Routing;
 use rules::Rulebook;
 use std::fmt;
 use std::sync::Arc;
@@ -98,6 +105,8 @@ pub struct Settings {
     pub bind_waits_for: Duration,
     /// Whether anybody listens to what is told by webhook.
     pub tells: bool,
+    /// In which order providers are asked.
+    pub routing: Routing,
 }
 
 impl Default for Settings {
@@ -111,6 +120,7 @@ impl Default for Settings {
             holds_per_hour: 100,
             bind_waits_for: Duration::from_mins(30),
             tells: false,
+            routing: Routing::default(),
         }
     }
 }
@@ -128,6 +138,8 @@ pub struct Entry {
     pub prices: Prices,
     /// What it may cost within a day; without bounds where absent.
     pub cap: Option<Fen>,
+    /// Which share of the questions that others are asked it is asked as well.
+    pub shadow: Share,
 }
 
 impl fmt::Debug for Entry {
@@ -190,6 +202,12 @@ impl Service {
             let held = holds.iter().filter(|hold| hold.channel == *channel).count();
             self.metrics.set_holds_open(channel, held);
             self.metrics.set_expectations_open(channel, self.store.expectations(channel));
+        }
+        let now = self.now();
+        for (place, tally) in self.store.places(false) {
+            for said in Said::ALL {
+                self.metrics.set_concordance(&place, said, tally.count(said, None, now));
+            }
         }
         for entry in &self.providers {
             let stands = entry.watch.stands(self.now());

@@ -1,6 +1,7 @@
 //! What Hefu remembers, behind traits by aggregate: fingerprints and answers, never an element.
 
 pub mod audit;
+pub mod concordance;
 pub mod hook;
 pub mod journal;
 mod keep;
@@ -18,6 +19,7 @@ pub mod sqlite;
 pub mod writer;
 
 use crate::domain::answer::{Answer, Billable};
+use crate::domain::chance::{Routed, Share};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{
@@ -32,6 +34,7 @@ use crate::reconcile::arrival::Step;
 use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
 use crate::route::attempts::{Denied, Heard};
 use crate::store::audit::AuditStore;
+use crate::store::concordance::ConcordanceStore;
 use crate::store::journal::{Journal, OrderKey, StoreLost};
 use crate::store::person::PersonStore;
 use crate::store::reserve::{Attempts, Reservation, Reserved};
@@ -330,6 +333,12 @@ pub struct Record {
     pub verified: Option<Evidence>,
     /// Whether that was asked for this message.
     pub asked_now: bool,
+    /// How it came about who was asked, where not by priority alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routed: Option<Box<Routed>>,
+    /// Which share of such refusals leaves all the same, where it is one that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<Share>,
     /// From the complete request to the decision, providers included.
     pub judged_in: Duration,
     /// What the channel reported, and its code.
@@ -550,6 +559,7 @@ pub trait Store:
     + PersonStore
     + AuditStore
     + ShelfStore
+    + ConcordanceStore
     + Journal
 {
 }
@@ -564,6 +574,7 @@ impl<T> Store for T where
         + PersonStore
         + AuditStore
         + ShelfStore
+        + ConcordanceStore
         + Journal
 {
 }

@@ -10,7 +10,7 @@
 
 use expect_test::{Expect, expect, expect_file};
 use hefu::config::{
-    self, Config, Drain, Evidence, Holds, Inquiry, Limits, Patience, Problems, Rendering,
+    self, Config, Drain, Evidence, Holds, Inquiry, Limits, Patience, Problems, Rendering, Routing,
 };
 use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::ChannelName;
@@ -553,6 +553,38 @@ fn what_is_wrong_in_policy_toml_is_found() {
             policy.toml:5 out of range
         "#]],
     );
+    check(
+        "[routing]\nstrategy = 'cheapest'\nmismatch_fen = 1000001\nexplore_percent = 101\nlower_below_percent = 100",
+        expect![[r#"
+            policy.toml:2 `cheapest` is not a way to find who is asked first
+            policy.toml:3 out of range
+            policy.toml:4 out of range
+            policy.toml:5 out of range
+        "#]],
+    );
+}
+
+#[test]
+fn a_holdout_needs_somebody_who_approved_it() {
+    let check = |text: &str, expected: Expect| check(["", text, "", ""], expected);
+    check("holdout.share = 0.0", expect!["no problem"]);
+    check("holdout = { share = 0.02, approved_by = '张三' }", expect!["no problem"]);
+    for share in ["holdout.share = 0.02", "holdout = { share = 0.02, approved_by = ' ' }"] {
+        check(
+            share,
+            expect![[r#"
+                policy.toml:1 a holdout lets refused payments leave, and nobody approved it
+            "#]],
+        );
+    }
+    for share in ["0.2", "-0.1", "nan"] {
+        check(
+            &format!("holdout = {{ share = {share}, approved_by = '张三' }}"),
+            expect![[r#"
+                policy.toml:1 out of range
+            "#]],
+        );
+    }
 }
 
 #[test]
@@ -1075,6 +1107,7 @@ fn the_documented_defaults_are_the_defaults() {
     assert_eq!(config.inquiry, Inquiry::default());
     assert_eq!(config.attempts, hefu::route::attempts::Limits::default());
     assert_eq!((config.merchant_cap, config.observe), (None, config::Observe::default()));
+    assert_eq!(config.routing, Routing::default());
     for channel in config.channels.values() {
         assert_eq!(channel.patience, Patience::default());
         assert_eq!(channel.in_doubt, config::InDoubt::default());

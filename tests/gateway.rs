@@ -8,6 +8,8 @@
 
 #[path = "gateway/access.rs"]
 mod access;
+#[path = "gateway/assessed.rs"]
+mod assessed;
 #[path = "gateway/audited.rs"]
 mod audited;
 #[path = "gateway/bodies.rs"]

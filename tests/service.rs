@@ -11,6 +11,8 @@ mod attempts_spent;
 mod brown_outs;
 #[path = "service/combination.rs"]
 mod combination;
+#[path = "service/concordance.rs"]
+mod concordance;
 #[path = "service/evidence.rs"]
 mod evidence;
 #[path = "service/forget.rs"]
@@ -35,14 +37,17 @@ mod rules;
 mod statement;
 #[path = "service/told.rs"]
 mod told;
+#[path = "service/worlds.rs"]
+mod worlds;
 
 use async_trait::async_trait;
 use expect_test::{Expect, expect};
 use hefu::billing::price::Prices;
-use hefu::config;
+use hefu::config::{self, Config};
 use hefu::crypto::fingerprint::Fingerprinter;
 use hefu::crypto::keys::Keys;
 use hefu::domain::answer::Answer;
+use hefu::domain::chance::Share;
 use hefu::domain::clock::{Clock, Timestamp};
 use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::{KeyId, PaymentId, ProviderName, Road};
@@ -190,6 +195,20 @@ fn world_over(store: MemoryStore, binding: Binding, settings: Settings) -> World
     world_keyed(store, binding, settings, key(1).into())
 }
 
+/// The configuration of the made-up channel.
+fn config_of(rules: &str) -> Config {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/config");
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["hefu.toml", "policy.toml", "channels/acme.toml", "codes/acme.toml"] {
+        std::fs::create_dir_all(dir.path().join(file).parent().unwrap()).unwrap();
+        std::fs::copy(source.join(file), dir.path().join(file)).unwrap();
+    }
+    std::fs::write(dir.path().join("fingerprint.key"), [7; 32]).unwrap();
+    std::fs::create_dir(dir.path().join("rules")).unwrap();
+    std::fs::write(dir.path().join("rules/test.toml"), rules).unwrap();
+    config::load(dir.path()).map_err(|problems| problems.to_string()).unwrap()
+}
+
 fn world_keyed(store: MemoryStore, binding: Binding, settings: Settings, keys: Keys) -> World {
     world_ruled(store, binding, settings, keys, "")
 }
@@ -202,16 +221,7 @@ fn world_ruled(
     keys: Keys,
     rules: &str,
 ) -> World {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/config");
-    let dir = tempfile::tempdir().unwrap();
-    for file in ["hefu.toml", "policy.toml", "channels/acme.toml", "codes/acme.toml"] {
-        std::fs::create_dir_all(dir.path().join(file).parent().unwrap()).unwrap();
-        std::fs::copy(source.join(file), dir.path().join(file)).unwrap();
-    }
-    std::fs::write(dir.path().join("fingerprint.key"), [7; 32]).unwrap();
-    std::fs::create_dir(dir.path().join("rules")).unwrap();
-    std::fs::write(dir.path().join("rules/test.toml"), rules).unwrap();
-    let config = config::load(dir.path()).map_err(|problems| problems.to_string()).unwrap();
+    let config = config_of(rules);
     let book = Some(config.rules.clone()).filter(|book| !book.rules.is_idle());
     let profile = config.profile("acme").unwrap().clone();
     let clock = Arc::new(Hand::default());
@@ -233,6 +243,7 @@ fn world_ruled(
         watch: Arc::new(Watch::new(NonZeroUsize::MAX)),
         prices: Prices::flat(30),
         cap: None,
+        shadow: Share::NONE,
     };
     let service = Arc::new(Service {
         policy: config.policy,

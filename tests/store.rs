@@ -7,6 +7,8 @@ mod audit;
 mod backup;
 #[path = "store/cluster.rs"]
 mod cluster;
+#[path = "store/concordance.rs"]
+mod concordance;
 #[path = "store/contract.rs"]
 mod contract;
 #[path = "store/damaged.rs"]

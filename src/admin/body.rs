@@ -1,5 +1,8 @@
 //! What the admin API shows: bodies of their own, so that the domain needs no serialization.
 
+use crate::admin::concordance::{RateBody, RoutingBody};
+use crate::domain::chance::Share;
+use crate::reconcile::concordance::Rate;
 use crate::reconcile::hold::Hold;
 use crate::service::agreements::Told;
 use crate::service::explain::Story;
@@ -62,6 +65,12 @@ pub struct PaymentBody {
     /// What was said of it and is not believed.
     heard: Option<HeardBody>,
     mismatch: Option<MismatchBody>,
+    /// How often the channel bears out what verification rested on.
+    concordance: Option<RateBody>,
+    /// How it came about who was asked, where not by priority alone.
+    routing: Option<RoutingBody>,
+    /// The share of such refusals that leaves all the same, where it is one that did.
+    holdout: Option<f64>,
     batch: Option<String>,
     row: Option<usize>,
     en: String,
@@ -110,6 +119,12 @@ struct MismatchBody {
 }
 
 impl PaymentBody {
+    /// The same, with how often the channel bears out such evidence.
+    #[must_use]
+    pub fn beside(self, rate: Option<Rate>) -> Self {
+        Self { concordance: rate.map(RateBody::from), ..self }
+    }
+
     /// What is shown of `record`.
     pub fn new(record: &Record, story: Story) -> Self {
         Self {
@@ -161,6 +176,9 @@ impl PaymentBody {
                 kind: mismatch.kind.as_str(),
                 elements: mismatch.elements.to_string(),
             }),
+            concordance: None,
+            routing: record.routed.as_deref().map(RoutingBody::from),
+            holdout: record.held_out.map(Share::ratio),
             batch: record.row_of.map(|(batch, _)| batch.to_string()),
             row: record.row_of.map(|(_, number)| number),
             en: story.en,

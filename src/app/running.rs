@@ -47,6 +47,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(20);
 /// How often is looked whom another process was asked to forget.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
 
+/// How often is learned what other processes counted.
+const CATCH_UP_EVERY: Duration = Duration::from_mins(1);
+
 /// How many requests to reload may wait.
 const ASKED_MAX: usize = 4;
 
@@ -205,6 +208,7 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     };
     let Lasting { store, clock, metrics, .. } = &running.lasting;
     running.chores.spawn(forget_others(store.clone()));
+    running.chores.spawn(catch_up(store.clone()));
     running.chores.spawn(purge(store.clone(), clock.clone(), config.keep));
     running.chores.spawn(watch_clock(clock.clone(), metrics.clone()));
     running.chores.spawn(sweep(running.live.clone()));
@@ -264,6 +268,16 @@ async fn sweep(live: Live) {
                 "`calendar.toml` ends before today: outcomes count as overdue on days off that it does not know"
             );
         }
+    }
+}
+
+/// Learns what other processes counted.
+async fn catch_up(store: Arc<dyn Store>) {
+    let mut every = tokio::time::interval(CATCH_UP_EVERY);
+    loop {
+        every.tick().await;
+        // That the store is lost is said elsewhere.
+        let _ = store.catch_up().await;
     }
 }
 

@@ -11,6 +11,7 @@ pub(super) mod notify;
 pub(super) mod place;
 pub(super) mod policy;
 pub(super) mod provider;
+mod routing;
 pub(super) mod rules;
 mod secrets;
 pub(super) mod statement;

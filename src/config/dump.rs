@@ -1,12 +1,16 @@
 //! The effective configuration as JSON, for `/config_dump`: keys, tokens and credentials are left out.
 
-use super::settings::{Channel, ChannelMode, Config, Kinds, Passthrough, Provider, Upstream};
+use super::settings::{
+    Channel, ChannelMode, Config, Kinds, Passthrough, Provider, Routing, Upstream,
+};
 use super::text::{AdminAddress, format_word};
+use crate::domain::chance::Share;
 use crate::domain::clock::Timestamp;
 use crate::domain::money::Fen;
 use crate::message::profile::{Message, Profile};
 use crate::policy::{Policy, ScenarioPolicy};
 use crate::route::attempts::Limits;
+use crate::route::concordance::Strategy;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -52,6 +56,8 @@ impl Config {
             "attempts": dump_attempts(&self.attempts),
             "spend": { "merchant_fen_per_day": self.merchant_cap.map(Fen::get) },
             "observe": { "sample_percent": self.observe.sample_percent, "fen_per_day": self.observe.cap.get() },
+            "routing": dump_routing(self.routing),
+            "holdout": { "share": self.policy.holdout.ratio() },
         })
     }
 }
@@ -155,7 +161,19 @@ fn dump_provider(provider: &Provider) -> Value {
         "weight": provider.weight, "bins": provider.bins, "concurrency": provider.concurrency, "per_second": provider.per_second,
         "scenarios": provider.scenarios.iter().map(|scenario| scenario.as_str()).collect::<Vec<_>>(),
         "prices": provider.prices.to_string(), "fen_per_day": provider.cap.map(Fen::get), "timeout": time(provider.timeout),
+        "shadow": provider.shadow.ratio(),
     })
+}
+
+fn dump_routing(routing: Routing) -> Value {
+    let lower_below = routing.lower_below.map(Share::ratio);
+    match routing.strategy {
+        Strategy::Priority => json!({ "strategy": "priority", "lower_below": lower_below }),
+        Strategy::Concordance(costs) => json!({
+            "strategy": "concordance", "mismatch_fen": costs.mismatch.get(), "second_fen": costs.second.get(),
+            "explore": costs.explore.ratio(), "lower_below": lower_below,
+        }),
+    }
 }
 
 fn dump_policy(policy: &Policy) -> Value {

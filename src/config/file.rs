@@ -6,6 +6,7 @@ pub(super) mod asking;
 pub(super) mod calendar;
 pub(super) mod channel;
 pub(super) mod codes;
+pub(super) mod routing;
 pub(super) mod rules;
 pub(super) mod statement;
 
@@ -292,6 +293,8 @@ pub(super) struct ProviderFile {
     pub(super) prices: Option<At<Vec<At<PriceFile>>>>,
     /// What it may cost within a day of China's calendar; beyond it others are asked.
     pub(super) fen_per_day: Option<u64>,
+    /// Which share of the questions that others are asked it is asked as well, after the fact: recorded, and never used.
+    pub(super) shadow: Option<At<f64>>,
     /// How long one inquiry may take.
     pub(super) timeout: Option<Time>,
 }
@@ -355,6 +358,10 @@ pub(super) struct PolicyFile {
     pub(super) observe: ObserveFile,
     /// The risk team's rules.
     pub(super) rules: RulesPolicyFile,
+    /// Who is asked first.
+    pub(super) routing: routing::RoutingFile,
+    /// What leaves though verification refuses it.
+    pub(super) holdout: routing::HoldoutFile,
 }
 
 /// Whether a channel is inspected, and whether decisions bind.

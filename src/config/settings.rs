@@ -3,6 +3,7 @@
 use super::text::{AdminAddress, InDoubt};
 use crate::billing::price::Prices;
 use crate::crypto::keys::Keys;
+use crate::domain::chance::Share;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{ChannelName, MerchantId, ProviderName};
 use crate::domain::keep::Keep;
@@ -13,6 +14,7 @@ use crate::policy::Policy;
 use crate::policy::rules::Book;
 use crate::reconcile::due::{Calendar, Level};
 use crate::route::attempts;
+use crate::route::concordance::Strategy;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 use std::collections::BTreeMap;
@@ -68,6 +70,8 @@ pub struct Config {
     pub webhook: Option<Webhook>,
     /// The risk team's rules.
     pub rules: Arc<Book>,
+    /// Who is asked first.
+    pub routing: Routing,
 }
 
 /// Who is told what happens.
@@ -371,6 +375,8 @@ pub struct Provider {
     pub prices: Prices,
     /// What it may cost within a day; without bounds where absent.
     pub cap: Option<Fen>,
+    /// Which share of the questions that others are asked it is asked as well, and nothing rests on what it says.
+    pub shadow: Share,
     /// How long one inquiry may take.
     pub timeout: Duration,
 }
@@ -467,6 +473,15 @@ pub struct Observe {
     pub sample_percent: u32,
     /// What may be spent on them within a day.
     pub cap: Fen,
+}
+
+/// Who is asked first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Routing {
+    /// How that is found.
+    pub strategy: Strategy,
+    /// Below which concordance a provider is asked last, where there is such a bound.
+    pub lower_below: Option<Share>,
 }
 
 /// The elements that policy can ask for.

@@ -143,6 +143,32 @@ words!(
     InDoubt::as_str
 );
 
+/// A way to find who is asked first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum StrategyWord {
+    /// By priority.
+    #[default]
+    Priority,
+    /// By expected cost.
+    Concordance,
+}
+
+impl StrategyWord {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Priority => "priority",
+            Self::Concordance => "concordance",
+        }
+    }
+}
+
+words!(
+    StrategyWord,
+    "a way to find who is asked first",
+    [StrategyWord::Priority, StrategyWord::Concordance],
+    StrategyWord::as_str
+);
+
 /// A price in fen.
 #[derive(Debug)]
 pub(super) struct Rate(pub(super) Decimal);

@@ -91,4 +91,6 @@ pub struct Facts {
     pub asserted: bool,
     /// Whether the tuple or the agreement is held.
     pub held: bool,
+    /// Whether chance is for letting it leave though verification says that it does not match.
+    pub spared: bool,
 }

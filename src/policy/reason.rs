@@ -10,6 +10,8 @@ use crate::domain::answer::Answer;
 pub enum Reason {
     /// The tuple or agreement waits until a contradiction is settled.
     Held,
+    /// Verification would refuse it, and chance let it leave, so that it is seen whether that would have been right.
+    Holdout,
     /// The message can be read in two ways.
     Ambiguous,
     /// The message cannot be read.
@@ -83,8 +85,9 @@ pub struct Hint {
 
 impl Reason {
     /// Every reason, in order of precedence.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Held,
+        Self::Holdout,
         Self::Ambiguous,
         Self::Unreadable,
         Self::Unlisted,
@@ -133,6 +136,7 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Held => "held",
+            Self::Holdout => "holdout",
             Self::Ambiguous => "ambiguous",
             Self::Unreadable => "unreadable",
             Self::Unlisted => "unlisted",
@@ -177,6 +181,7 @@ impl Reason {
             | Self::Limited
             | Self::StoreLost => 503,
             Self::Held
+            | Self::Holdout
             | Self::Unlisted
             | Self::Rule
             | Self::VerificationRequired
@@ -205,6 +210,7 @@ impl Reason {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Held => "Held until a contradiction is settled",
+            Self::Holdout => "Verification does not match, and it leaves as one of a sample",
             Self::Ambiguous => "The message can be read in two ways",
             Self::Unreadable => "The message cannot be read",
             Self::Unlisted => "The message is not listed in the channel's profile",
@@ -244,6 +250,7 @@ impl Reason {
             | Self::CloseMatch
             | Self::NoRecord
             | Self::Combined
+            | Self::Holdout
             | Self::VerificationRequired => &["rebind", "verify"],
             Self::AgreementClosed
             | Self::AgreementUnknown
@@ -276,6 +283,7 @@ impl Reason {
             | Self::CloseMatch
             | Self::Combined
             | Self::Held
+            | Self::Holdout
             | Self::AgreementContradicted => (
                 "use_bank_reserved_phone",
                 "Use the phone number reserved with the bank, or bind the card again.",

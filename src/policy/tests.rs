@@ -3,7 +3,7 @@
 use super::*;
 
 fn check(scenario: Scenario, mode: Mode, basis: Basis, expected: &str) {
-    let facts = Facts { scenario, mode, basis, asserted: false, held: false };
+    let facts = Facts { scenario, mode, basis, asserted: false, held: false, spared: false };
     assert_eq!(show(&decide(&Policy::default(), &facts)), expected, "{facts:?}");
 }
 
@@ -73,6 +73,7 @@ fn what_must_never_be_refused_is_not() {
                 basis: Basis::Passing,
                 asserted: false,
                 held,
+                spared: true,
             };
             assert_eq!(show(&decide(&Policy::default(), &facts)), "permit", "{facts:?}");
         }
@@ -83,7 +84,14 @@ fn what_must_never_be_refused_is_not() {
 fn a_hold_stops_money_coming_in_and_nothing_else() {
     for scenario in Scenario::ALL {
         let basis = answered(Answer::Match);
-        let facts = Facts { scenario, mode: Mode::Enforce, basis, asserted: false, held: true };
+        let facts = Facts {
+            scenario,
+            mode: Mode::Enforce,
+            basis,
+            asserted: false,
+            held: true,
+            spared: false,
+        };
         let expected = if matches!(scenario, Scenario::Debit | Scenario::Pay) {
             "refuse held"
         } else {
@@ -99,7 +107,14 @@ fn only_a_refusal_has_no_permit() {
         for basis in
             [Basis::Passing, Basis::Unlisted, answered(Answer::Match), answered(Answer::NoRecord)]
         {
-            let facts = Facts { scenario: Scenario::Bind, mode, basis, asserted: true, held: true };
+            let facts = Facts {
+                scenario: Scenario::Bind,
+                mode,
+                basis,
+                asserted: true,
+                held: true,
+                spared: false,
+            };
             let decision = decide(&Policy::default(), &facts);
             assert_eq!(
                 decision.effect() == Effect::Refuse,
@@ -118,6 +133,7 @@ fn asserted_elements_are_always_shown() {
         basis: answered(Answer::Match),
         asserted: true,
         held: false,
+        spared: false,
     };
     assert_eq!(show(&decide(&Policy::default(), &facts)), "annotate asserted");
 }
@@ -155,7 +171,10 @@ fn a_batch_has_one_permit() {
     let row = |answer| {
         let basis = answered(answer);
         let (scenario, mode) = (Scenario::Debit, Mode::Enforce);
-        decide(&Policy::default(), &Facts { scenario, mode, basis, asserted: false, held: false })
+        decide(
+            &Policy::default(),
+            &Facts { scenario, mode, basis, asserted: false, held: false, spared: false },
+        )
     };
     let check = |refused_rows, answers: &[Answer], expected: &str| {
         let policy = Policy { refused_rows, ..Policy::default() };
@@ -172,4 +191,42 @@ fn a_batch_has_one_permit() {
     check(Effect::Refuse, &[right, Answer::CloseMatch], "true; permit; annotate close_match");
     check(Effect::Refuse, &[right, wrong], "false; refuse batch_refused; refuse no_match");
     check(Effect::Annotate, &[right, wrong], "true; permit; annotate no_match");
+}
+
+/// What chance spares is what verification alone refuses: no hold, no other reason, and nothing where decisions do not bind.
+#[test]
+fn a_holdout_lets_only_what_does_not_match_leave() {
+    let check = |basis, mode, held, expected: &str| {
+        let facts =
+            Facts { scenario: Scenario::Debit, mode, basis, asserted: false, held, spared: true };
+        assert_eq!(show(&decide(&Policy::default(), &facts)), expected, "{facts:?}");
+    };
+    let no_match = answered(Answer::NoMatch(ElementSet::EMPTY));
+    check(no_match, Mode::Enforce, false, "annotate holdout no_match");
+    check(answered(Answer::NoRecord), Mode::Enforce, false, "annotate holdout no_record");
+    check(no_match, Mode::Enforce, true, "refuse held holdout no_match");
+    check(no_match, Mode::Observe, false, "annotate no_match");
+    check(answered(Answer::Match), Mode::Enforce, false, "permit");
+    check(answered(Answer::NotPossible), Mode::Enforce, false, "annotate not_possible");
+    for basis in [
+        answered(Answer::Limited),
+        answered(Answer::Invalid),
+        answered(Answer::Unavailable),
+        Basis::Verified(Verification::NotAsked),
+        Basis::Unlisted,
+        Basis::Ambiguous,
+        Basis::Unreadable,
+        Basis::Agreement(Standing::Contradicted),
+        Basis::Agreement(Standing::Closed),
+    ] {
+        let facts = Facts {
+            scenario: Scenario::Debit,
+            mode: Mode::Enforce,
+            basis,
+            asserted: false,
+            held: false,
+            spared: true,
+        };
+        assert_eq!(decide(&Policy::default(), &facts).effect(), Effect::Refuse, "{basis:?}");
+    }
 }

@@ -46,6 +46,11 @@ pub fn story(record: &Record) -> Story {
             let _ = write!(zh, "手机号由 {who} 组合认证。");
         }
     }
+    if let Some(share) = record.held_out {
+        let percent = share.ratio() * 100.0;
+        let _ = write!(en, " It left as one of a sample: {percent} % of such refusals do.");
+        let _ = write!(zh, "该笔为抽样放行（比例 {percent}%）。");
+    }
     if let Some((outcome, code, _)) = &record.outcome {
         let code = code.as_deref().unwrap_or("-");
         let (outcome_en, outcome_zh) = outcome_words(*outcome);

@@ -2,6 +2,7 @@
 
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::answer::Answer;
+use crate::domain::chance::{Routed, Share};
 use crate::domain::element::ElementSet;
 use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId};
 use crate::domain::payment::{Mode, Scenario, Standing};
@@ -44,6 +45,7 @@ pub(crate) struct Known {
     /// Whether the agreement that is quoted is another merchant's: nothing is known of it, and nothing done to it.
     pub(crate) foreign: bool,
     pub(crate) asked_now: bool,
+    pub(crate) routed: Option<Box<Routed>>,
     pub(crate) held: bool,
     /// How long providers were waited for.
     pub(crate) waited: Duration,
@@ -153,7 +155,9 @@ impl Service {
         let gathered = self.gather(&question).await;
         known.waited = asked.elapsed();
         match gathered {
-            Gathered::Evidence { evidence, asked_now } => {
+            Gathered::Evidence { evidence, asked_now, routed } => {
+                known.routed = routed;
+                let answer = evidence.answer;
                 known.asked_now = asked_now;
                 if let Answer::NoMatch(_) = evidence.answer
                     && let Some(both) = self.combined(&question, payment, &evidence).await
@@ -274,6 +278,19 @@ impl Service {
             tracing::warn!(of, "the store cannot be read");
         }
         fetched
+    }
+}
+
+impl Known {
+    /// `holdout`, if this is one of those that leave though verification refuses them. The lot is drawn once for a piece of
+    /// evidence, so that nobody gets through by trying again: fingerprints are keyed, and nobody else can tell where theirs falls.
+    pub(crate) fn spared(&self, holdout: Share) -> Option<Share> {
+        let ((tuple, _), evidence) = self.tuple.zip(self.verified.as_ref())?;
+        // FNV-1a: the digest is as good as random already; the time makes another lot of it.
+        let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        let at = evidence.at.as_millis().to_le_bytes();
+        let lot = tuple.digest.iter().chain(&at).fold(0xcbf2_9ce4_8422_2325, fnv);
+        Some(holdout).filter(|holdout| !self.held && holdout.takes(lot >> 16))
     }
 }
 

@@ -5,7 +5,9 @@ use crate::domain::clock::Timestamp;
 use crate::provider::{Reply, Trouble};
 use crate::route::breaker::{Breaker, Health, Pass, Stands};
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Why a provider that could answer is not asked.
@@ -38,6 +40,8 @@ impl Withheld {
 pub struct Watch {
     breaker: Mutex<Breaker>,
     seats: Semaphore,
+    /// How long its answers take, in microseconds: of the last ones more than of those before.
+    latency: AtomicU64,
 }
 
 /// A question to a provider that may be put.
@@ -54,12 +58,26 @@ impl Watch {
     /// Of a provider of which so many questions are asked at once.
     pub fn new(concurrency: NonZeroUsize) -> Self {
         let seats = concurrency.get().min(Semaphore::MAX_PERMITS);
-        Self { breaker: Mutex::default(), seats: Semaphore::new(seats) }
+        Self { breaker: Mutex::default(), seats: Semaphore::new(seats), latency: AtomicU64::new(0) }
     }
 
     /// How its breaker stands.
     pub fn stands(&self, now: Timestamp) -> Stands {
         self.breaker().stands(now)
+    }
+
+    /// How long its answers take.
+    pub fn latency(&self) -> Duration {
+        Duration::from_micros(self.latency.load(Ordering::Relaxed))
+    }
+
+    /// An answer took so long.
+    pub(super) fn took(&self, time: Duration) {
+        let new = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let known = self.latency.load(Ordering::Relaxed);
+        let mean = if known == 0 { new } else { known - known / 8 + new / 8 };
+        // Of two at once one may go uncounted.
+        self.latency.store(mean, Ordering::Relaxed);
     }
 
     /// Whether it may be asked now; nobody waits for that.

@@ -1,6 +1,7 @@
 //! Judging: a complete request becomes a permit and what must be remembered until its answer, or a refusal.
 
 use crate::domain::answer::Answer;
+use crate::domain::chance::Share;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{AgreementId, OrderId, PaymentId};
@@ -90,6 +91,8 @@ pub(crate) struct Draft {
     checks: ElementSet,
     remember: Option<String>,
     undoes: Option<OrderId>,
+    /// Of which share it is one that leaves though verification refuses it, if it is.
+    spared: Option<Share>,
     /// Elements that are not valid as such.
     invalid: ElementSet,
     /// Why it could not be read: its own status, and a text without values.
@@ -192,6 +195,7 @@ impl Service {
             agreement: part.payment.agreement.filter(|_| !known.foreign),
             later,
             invalid: part.invalid.iter().map(|invalid| invalid.element()).collect(),
+            spared: known.spared(self.policy.holdout),
             known,
             unread: None,
             remember: part.remember,
@@ -238,6 +242,7 @@ impl Service {
             checks: ElementSet::EMPTY,
             remember: None,
             undoes: None,
+            spared: None,
             invalid: ElementSet::EMPTY,
             unread: Some((status, error.to_string())),
             row: None,
@@ -296,7 +301,14 @@ impl Service {
     pub(crate) fn decide(&self, draft: &Draft) -> Decision {
         let Draft { scenario, mode, basis, asserted, known, .. } = draft;
         let (scenario, mode, basis) = (*scenario, *mode, *basis);
-        let facts = Facts { scenario, mode, basis, asserted: *asserted, held: known.held };
+        let facts = Facts {
+            scenario,
+            mode,
+            basis,
+            asserted: *asserted,
+            held: known.held,
+            spared: draft.spared.is_some(),
+        };
         policy::decide_by(&self.policy, &facts, draft.rules.as_ref().map(Ruling::verdict))
     }
 
@@ -459,6 +471,10 @@ impl Draft {
             reasons: reasons.clone(),
             verified: self.known.verified.clone(),
             asked_now: self.known.asked_now,
+            routed: self.known.routed.clone(),
+            held_out: self
+                .spared
+                .filter(|_| *effect != Effect::Refuse && reasons.contains(&Reason::Holdout)),
             judged_in: self.begun.elapsed(),
             outcome: None,
             heard: None,

@@ -40,6 +40,7 @@ impl Service {
             basis: Basis::Passing,
             asserted: false,
             held: false,
+            spared: false,
         };
         let permit = policy::decide(&self.policy, &facts).into_permit().ok()?;
         let told = notification::read(&channel.profile, notify, request);

@@ -150,6 +150,7 @@ impl Service {
         match step {
             Step::Nothing | Step::Noted | Step::Confirmed => (),
             Step::Ended | Step::Refined | Step::Reversed | Step::Flipped => {
+                self.count(record, reading.outcome);
                 self.react(channel, record, reading.outcome, mismatch);
             }
         }

@@ -1,6 +1,7 @@
 //! Gathering evidence: what is known already, then providers in turn, one inquiry at a time for one question.
 
 use crate::domain::answer::Answer;
+use crate::domain::chance::Routed;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{ElementSet, Elements};
 use crate::domain::id::{Fingerprint, MerchantId};
@@ -30,7 +31,7 @@ use tokio::time::{Instant, timeout_at};
 pub type Flights = Arc<DashMap<Fingerprint, watch::Receiver<Option<Gathered>>>>;
 
 /// What gathering yields.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Gathered {
     /// Evidence that was kept, or that arrived now.
     Evidence {
@@ -38,6 +39,8 @@ pub enum Gathered {
         evidence: Evidence,
         /// Whether it was asked for this message.
         asked_now: bool,
+        /// How it came about who was asked, where not by priority alone.
+        routed: Option<Box<Routed>>,
     },
     /// Nobody answered in time.
     NoAnswer,
@@ -49,6 +52,16 @@ pub enum Gathered {
     NobodyCan,
     /// There is none, and the mode forbids asking.
     NotAsked,
+}
+
+impl Gathered {
+    /// What was answered, where anything was.
+    const fn answer(&self) -> Option<Answer> {
+        match self {
+            Self::Evidence { evidence, .. } => Some(evidence.answer),
+            Self::NoAnswer | Self::NobodyCan | Self::NotAsked => None,
+        }
+    }
 }
 
 /// What evidence is about, as fingerprints.
@@ -117,11 +130,12 @@ impl Service {
         if Instant::now() >= question.deadline {
             return Gathered::NoAnswer;
         }
-        let plan = self.plan(question);
+        let mut plan = self.plan(question);
+        let trials = self.take_trials(&mut plan);
         if plan.order.is_empty() {
             return Gathered::NobodyCan;
         }
-        let mut flight = self.board(question, plan);
+        let mut flight = self.board(question, self.routed(plan, question), trials);
         let landed = timeout_at(question.deadline, flight.wait_for(Option::is_some)).await;
         match landed {
             Ok(Ok(gathered)) => gathered.clone().unwrap_or(Gathered::NoAnswer),
@@ -161,14 +175,15 @@ impl Service {
         let road = channel.profile.road.as_ref();
         let evidence = self.store.evidence(tuple, channel.name(), road, self.now())?;
         self.metrics.on_evidence(EvidenceUse::Hit);
-        Some(Gathered::Evidence { evidence, asked_now: false })
+        Some(Gathered::Evidence { evidence, asked_now: false, routed: None })
     }
 
     /// Joins the flight that asks this question, or starts it.
     fn board(
         self: &Arc<Self>,
         question: &Question<'_>,
-        plan: Plan,
+        (plan, routed): (Plan, Option<Routed>),
+        trials: Vec<usize>,
     ) -> watch::Receiver<Option<Gathered>> {
         let vacant = match self.flights.entry(question.about.tuple) {
             entry::Entry::Occupied(flight) => {
@@ -199,8 +214,9 @@ impl Service {
         };
         tokio::spawn(trace::carried(async move {
             // No deadline here: each provider has its own, and an answer that is paid for is kept however late it comes.
-            let gathered = service.ask(&plan, &inquiry, &whose).await;
-            if let Gathered::Evidence { evidence, .. } = &gathered {
+            let mut gathered = service.ask(&plan, &inquiry, &whose).await;
+            if let Gathered::Evidence { evidence, routed: how, .. } = &mut gathered {
+                *how = routed.map(Box::new);
                 // What another process was told meanwhile is the newer word too.
                 service.fetch(RowKey::evidence(&about.tuple)).await;
                 for key in about.holds() {
@@ -208,8 +224,12 @@ impl Service {
                 }
                 service.learn(&about, evidence.clone());
             }
+            let answered = gathered.answer();
             sender.send_replace(Some(gathered));
             drop(landing);
+            if let Some(answered) = answered {
+                service.shadow(&trials, &inquiry, answered).await;
+            }
         }));
         receiver
     }
@@ -279,13 +299,13 @@ impl Service {
             }
         }
         match best {
-            Some(evidence) => Gathered::Evidence { evidence, asked_now: true },
+            Some(evidence) => Gathered::Evidence { evidence, asked_now: true, routed: None },
             None => short.into(),
         }
     }
 
     /// Whether a provider may be asked now; `again` where another failed to answer the same.
-    fn turn<'a>(&self, entry: &'a Entry, again: bool) -> Result<Turn<'a>, Withheld> {
+    pub(super) fn turn<'a>(&self, entry: &'a Entry, again: bool) -> Result<Turn<'a>, Withheld> {
         let turn = entry.watch.turn(self.now())?;
         if again && !self.retries.withdraw() {
             return Err(Withheld::Retries);
@@ -295,7 +315,13 @@ impl Service {
 
     /// Puts one question to one provider: durable before it is sent with the attempts and the money that it takes, and a charge
     /// afterwards.
-    async fn put(&self, entry: &Entry, turn: Turn<'_>, inquiry: &Inquiry, whose: &Whose) -> Put {
+    pub(super) async fn put(
+        &self,
+        entry: &Entry,
+        turn: Turn<'_>,
+        inquiry: &Inquiry,
+        whose: &Whose,
+    ) -> Put {
         let provider = &entry.provider;
         let (sent, at) = (Instant::now(), self.now());
         // Each may be billed, so each is one.
@@ -329,6 +355,7 @@ impl Service {
         let Reply { answer, billable, ref code, .. } = reply;
         let charge = Charge { inquiry: open, answer, code: code.clone(), billable };
         self.store.close_inquiry(&charge, &reservation, heard, self.now());
+        entry.watch.took(sent.elapsed());
         self.metrics.on_answer(provider.name(), inquiry.set, answer, sent.elapsed());
         self.metrics.on_charge(provider.name(), billable, entry.prices.first(inquiry.set));
         Put::Asked(Asked { reply, at })
@@ -436,8 +463,8 @@ enum Put {
 }
 
 /// A question that was put.
-struct Asked {
-    reply: Reply,
+pub(super) struct Asked {
+    pub(super) reply: Reply,
     at: Timestamp,
 }
 

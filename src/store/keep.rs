@@ -26,6 +26,8 @@ pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
         | Aggregate::Holds
         | Aggregate::Unmapped
         | Aggregate::Forgotten
+        | Aggregate::Concordance
+        | Aggregate::Samples
         | Aggregate::Keys
         | Aggregate::Attempts
         | Aggregate::Spend

@@ -3,6 +3,7 @@
 mod agreements;
 pub(super) mod amend;
 mod audit;
+mod concordance;
 mod kept;
 mod person;
 mod shelf;
@@ -18,6 +19,7 @@ use crate::domain::id::{
 use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::outcome::{Arrival, Outcome, Precedence};
 use crate::reconcile::arrival::{Step, arrive};
+use crate::reconcile::concordance::Book;
 use crate::reconcile::hold::{Brake, Braking, Hold, HoldKey, Holding};
 use crate::store::OpenInquiry;
 use crate::store::journal::OrderKey;
@@ -29,6 +31,7 @@ use crate::store::{
 };
 use amend::Amend;
 use audit::Chain;
+use concordance::Counted;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use person::People;
@@ -38,7 +41,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::io;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,10 @@ pub struct Limits {
     pub unmapped: usize,
     /// Cards, persons and accounts of which attempts and spend are counted, where no journal keeps them; beyond it nobody is asked.
     pub attempts: usize,
+    /// Places where concordance is counted; beyond it no other bank is told apart from its channel.
+    pub places: usize,
+    /// Evidence of which it is known in memory that it was counted; beyond it the oldest is looked up where it is kept.
+    pub samples: usize,
     /// Entries of the audit, where no journal keeps them; beyond it the oldest goes.
     pub audit: usize,
     /// Mismatches, days of statements and what is to be told, where no journal keeps them; beyond it the oldest of a kind goes.
@@ -80,6 +87,8 @@ impl Default for Limits {
             orders: 1_000_000,
             unmapped: 1_000,
             attempts: 1_000_000,
+            places: 20_000,
+            samples: 100_000,
             audit: 10_000,
             shelf: 100_000,
         }
@@ -114,6 +123,8 @@ pub struct MemoryStore {
     looked: AtomicBool,
     audit: Mutex<Chain>,
     shelf: Mutex<Shelf>,
+    book: Arc<Mutex<Book>>,
+    counted: Mutex<Counted>,
     journal: Option<Writer>,
 }
 

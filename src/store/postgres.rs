@@ -27,13 +27,14 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; \
 
 /// Every version of the schema, from the first; the table `hefu_schema` says how many of them a database has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/postgres-001.sql"),
     include_str!("../../migrations/postgres-002.sql"),
     include_str!("../../migrations/postgres-003.sql"),
     include_str!("../../migrations/postgres-004.sql"),
     include_str!("../../migrations/postgres-005.sql"),
     include_str!("../../migrations/postgres-006.sql"),
+    include_str!("../../migrations/postgres-007.sql"),
 ];
 
 /// Why something could not be kept.
@@ -303,7 +304,9 @@ impl Backend for Postgres {
                 | Aggregate::Spend
                 | Aggregate::Mismatches
                 | Aggregate::Statements
-                | Aggregate::Webhooks,
+                | Aggregate::Webhooks
+                | Aggregate::Concordance
+                | Aggregate::Samples,
             )
             | (By::Card, _) => return Ok(Vec::new()),
         };

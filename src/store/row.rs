@@ -1,8 +1,9 @@
 //! Rows, as every database keeps them: by aggregate a key, how long it is kept, and the value as JSON.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
+use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, PaymentId};
 use crate::domain::keep::PAYMENTS_KEPT;
+use crate::reconcile::concordance::Place;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::store::journal::OrderKey;
 use crate::store::{Owed, Record};
@@ -47,11 +48,15 @@ pub enum Aggregate {
     Statements,
     /// What is to be told to whoever listens.
     Webhooks,
+    /// How often the halves agreed, by place.
+    Concordance,
+    /// Which evidence was counted there.
+    Samples,
 }
 
 impl Aggregate {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Evidence,
         Self::Agreements,
         Self::Waiting,
@@ -70,6 +75,8 @@ impl Aggregate {
         Self::Mismatches,
         Self::Statements,
         Self::Webhooks,
+        Self::Concordance,
+        Self::Samples,
     ];
 
     /// The kinds whose rows say whose they are.
@@ -96,6 +103,8 @@ impl Aggregate {
             Self::Mismatches => "mismatches",
             Self::Statements => "statement_days",
             Self::Webhooks => "webhooks",
+            Self::Concordance => "concordance",
+            Self::Samples => "samples",
         }
     }
 }
@@ -153,6 +162,15 @@ impl RowKey {
     /// What the inquiry `id` came to.
     pub fn charge(id: PaymentId) -> Self {
         Self { of: Aggregate::Charges, name: id.to_string() }
+    }
+
+    /// What was counted at `place`.
+    pub fn concordance(place: &Place) -> Self {
+        let Place { provider, elements, channel, bank } = place;
+        let channel = channel.as_ref().map_or("", ChannelName::as_str);
+        let bank = bank.as_ref().map_or("", Bank::as_str);
+        let name = format!("{provider}\n{elements}\n{channel}\n{bank}");
+        Self { of: Aggregate::Concordance, name }
     }
 
     /// The claim on `order`.

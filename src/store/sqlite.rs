@@ -19,13 +19,14 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Every version of the schema, from the first; `PRAGMA user_version` says how many of them a file has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/sqlite-001.sql"),
     include_str!("../../migrations/sqlite-002.sql"),
     include_str!("../../migrations/sqlite-003.sql"),
     include_str!("../../migrations/sqlite-004.sql"),
     include_str!("../../migrations/sqlite-005.sql"),
     include_str!("../../migrations/sqlite-006.sql"),
+    include_str!("../../migrations/sqlite-007.sql"),
 ];
 
 /// Why something could not be kept or read.
@@ -357,7 +358,9 @@ impl Backend for Sqlite {
                 | Aggregate::Spend
                 | Aggregate::Mismatches
                 | Aggregate::Statements
-                | Aggregate::Webhooks,
+                | Aggregate::Webhooks
+                | Aggregate::Concordance
+                | Aggregate::Samples,
             )
             | (By::Card, _) => return Ok(Vec::new()),
         };

@@ -11,6 +11,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::keep::Keep;
 use crate::route::attempts::Heard;
 use crate::store::audit::Note;
+use crate::store::concordance::Counting;
 use crate::store::journal::{Admission, Admitted, StoreLost};
 use crate::store::memory::amend::Amend;
 use crate::store::reserve::{Reservation, Reserved};
@@ -65,6 +66,8 @@ pub enum Look {
         /// Whether one that crashed may have been told.
         first: bool,
     },
+    /// What was counted at every place, of the last so many; only where another process may have counted.
+    Concordance(usize),
 }
 
 /// What waits to be committed.
@@ -72,6 +75,7 @@ enum Waiting {
     Put(Row),
     Remove(Removal),
     Amend(Amend),
+    Count(Box<Counting>),
     Purge(Timestamp, Keep),
     Admit(Box<Request>, oneshot::Sender<Result<Admitted, StoreLost>>),
     Reserve(Box<Reservation>, oneshot::Sender<Result<Reserved, StoreLost>>),
@@ -171,6 +175,11 @@ impl Writer {
     /// Changes a row that memory does not know.
     pub(super) fn amend(&self, amend: Amend) {
         self.shared.push(&mut self.shared.lock(), Waiting::Amend(amend));
+    }
+
+    /// Counts a sample where it is kept, unless its evidence was counted there.
+    pub(super) fn count(&self, counting: Counting) {
+        self.shared.push(&mut self.shared.lock(), Waiting::Count(Box::new(counting)));
     }
 
     /// Removes some of what `keep` does not keep beyond `now`; nothing while the queue is full.
@@ -373,8 +382,8 @@ fn keep_parts<B: Backend>(
     on(Event::Damaged);
     tracing::error!(%error, "what needs this row is refused, and not kept");
     for waiting in refuse(batch) {
-        // Nobody waits for it; as long as the row is there, it would fail again.
-        *lacks |= !matches!(waiting, Waiting::Remove(_));
+        // Nobody waits for it; as long as the row is there, it would fail again. Nothing rests on a count.
+        *lacks |= !matches!(waiting, Waiting::Remove(_) | Waiting::Count(_));
     }
     Ok(())
 }
@@ -404,13 +413,14 @@ fn take(shared: &Shared, wait: Duration) -> Option<(Vec<Waiting>, bool)> {
 /// Everything in the batch is durable. Who does not listen any more need not be told; but what was claimed for a message that
 /// nobody forwards now is given back.
 fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
-    let Told { verdicts, reserved, rows, swapped, noted } = told;
+    let Told { verdicts, reserved, rows, swapped, noted, mut counted } = told;
     let (mut verdicts, mut rows) = (verdicts.into_iter(), rows.into_iter());
     let (mut reserved, mut swapped) = (reserved.into_iter(), swapped.into_iter());
     let mut again = Vec::new();
     for waiting in batch {
         match waiting {
             Waiting::Put(_) | Waiting::Remove(_) | Waiting::Amend(_) | Waiting::Purge(..) => (),
+            Waiting::Count(counting) => counting.learn(std::mem::take(&mut counted)),
             Waiting::Admit(request, sender) => {
                 let verdict = verdicts.next().ok_or(StoreLost);
                 if sender.send(verdict) == Err(Ok(Admitted::Yes)) {
@@ -456,7 +466,9 @@ fn refuse(batch: Vec<Waiting>) -> Vec<Waiting> {
     let mut again = Vec::new();
     for waiting in batch {
         match waiting {
-            Waiting::Put(_) | Waiting::Remove(_) | Waiting::Amend(_) => again.push(waiting),
+            Waiting::Put(_) | Waiting::Remove(_) | Waiting::Amend(_) | Waiting::Count(_) => {
+                again.push(waiting);
+            }
             Waiting::Purge(..) => (),
             Waiting::Admit(request, sender) => {
                 again.extend(request.undone().map(Waiting::Remove));

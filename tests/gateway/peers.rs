@@ -263,7 +263,7 @@ pub(crate) struct Judge {
 
 fn permit() -> Permit {
     let (scenario, mode, basis) = (Scenario::Query, Mode::Enforce, Basis::Passing);
-    let facts = Facts { scenario, mode, basis, asserted: false, held: false };
+    let facts = Facts { scenario, mode, basis, asserted: false, held: false, spared: false };
     policy::decide(&Policy::default(), &facts).into_permit().expect("a query is permitted")
 }
 

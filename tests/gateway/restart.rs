@@ -121,6 +121,8 @@ fn payment(number: u64, at: Timestamp) -> Leaving {
         reasons: Vec::new(),
         verified: Some(evidence(at)),
         asked_now: false,
+        routed: None,
+        held_out: None,
         judged_in: Duration::ZERO,
         outcome: None,
         heard: None,

@@ -93,6 +93,8 @@ pub(crate) fn record(number: u128) -> Record {
         reasons: vec![Reason::Asserted],
         verified: Some(evidence(Answer::NoMatch(ElementSet::EMPTY.with(Element::Phone)))),
         asked_now: true,
+        routed: None,
+        held_out: None,
         judged_in: Duration::from_micros(120),
         outcome: None,
         heard: None,

@@ -1,5 +1,6 @@
 //! From `hefu.toml` to where this Hefu stands.
 
+use super::routing::portion;
 use super::{place, secrets, store, within};
 use crate::billing::price::{Price, Prices, Step};
 use crate::config::file::{
@@ -402,6 +403,7 @@ fn provider(
     let per_second = file.per_second.as_ref().map(|rate| most(Some(rate), 1..=100_000, 1));
     let scenarios = file.scenarios.iter().flatten().map(|scenario| scenario.value.0);
     let prices = prices(sheet, file);
+    let shadow = file.shadow.as_ref().map(|share| portion(sheet, share, 1.0));
     let (upstream, definition) = (upstream?, definition?);
     Some(Provider {
         weight,
@@ -418,6 +420,7 @@ fn provider(
         priority: file.priority.unwrap_or(PROVIDER_PRIORITY),
         prices,
         cap: file.fen_per_day.map(Fen::new),
+        shadow: shadow.unwrap_or_default(),
         timeout,
     })
 }

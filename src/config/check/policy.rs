@@ -1,11 +1,13 @@
 //! From `policy.toml` to policy.
 
 use super::deployment::time;
-use super::{asking, within};
+use super::{asking, routing, within};
 use crate::config::file::{ModeFile, PolicyFile, ScenarioFile};
 use crate::config::problem::suggest;
 use crate::config::read::{At, Sheet};
-use crate::config::settings::{ChannelMode, Evidence, Holds, Inquiry, Observe, VERIFIABLE};
+use crate::config::settings::{
+    ChannelMode, Evidence, Holds, Inquiry, Observe, Routing, VERIFIABLE,
+};
 use crate::config::text::Text;
 use crate::domain::money::Fen;
 use crate::domain::payment::Scenario;
@@ -28,6 +30,7 @@ pub(crate) struct Checked {
     pub(crate) attempts: attempts::Limits,
     pub(crate) merchant_cap: Option<Fen>,
     pub(crate) observe: Observe,
+    pub(crate) routing: Routing,
 }
 
 pub(crate) fn check(sheet: &mut Sheet, file: &PolicyFile, channels: &BTreeSet<String>) -> Checked {
@@ -50,6 +53,7 @@ pub(crate) fn check(sheet: &mut Sheet, file: &PolicyFile, channels: &BTreeSet<St
         }
         policy.refused_rows = refused_rows.value.0;
     }
+    policy.holdout = routing::holdout(sheet, &file.holdout);
     for reason in file.rules.lift.iter().flatten() {
         policy.rules_lift.insert(reason.value.0);
     }
@@ -87,6 +91,7 @@ pub(crate) fn check(sheet: &mut Sheet, file: &PolicyFile, channels: &BTreeSet<St
                 inquiry.retries_percent,
             ),
         },
+        routing: routing::routing(sheet, &file.routing),
     }
 }
 

@@ -65,7 +65,8 @@ impl MemoryStore {
                 | Aggregate::Spend
                 | Aggregate::Mismatches
                 | Aggregate::Statements
-                | Aggregate::Webhooks => continue,
+                | Aggregate::Webhooks
+                | Aggregate::Samples => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
                 Aggregate::Holds => limits.holds,
@@ -73,6 +74,7 @@ impl MemoryStore {
                 Aggregate::Expectations => limits.expectations,
                 Aggregate::Inquiries => limits.inquiries,
                 Aggregate::Unmapped => limits.unmapped,
+                Aggregate::Concordance => limits.places,
             };
             let mut wrong = None;
             let loaded = backend.load(of, most, &mut |row| {
@@ -156,7 +158,12 @@ impl MemoryStore {
             | Aggregate::Spend
             | Aggregate::Mismatches
             | Aggregate::Statements
-            | Aggregate::Webhooks => (),
+            | Aggregate::Webhooks
+            | Aggregate::Samples => (),
+            Aggregate::Concordance => {
+                let (place, tally) = value(row)?;
+                self.known_book().put(place, tally);
+            }
             Aggregate::Unmapped => {
                 let unmapped: Unmapped = value(row)?;
                 let key = (unmapped.channel.clone(), unmapped.map.clone(), unmapped.code.clone());

@@ -162,7 +162,9 @@ fn is_theirs(people: &People, row: &Row) -> Result<bool, StoreLost> {
         | Aggregate::Spend
         | Aggregate::Mismatches
         | Aggregate::Statements
-        | Aggregate::Webhooks => Ok(false),
+        | Aggregate::Webhooks
+        | Aggregate::Concordance
+        | Aggregate::Samples => Ok(false),
     };
     theirs.map_err(|error| {
         tracing::error!(%error, of = row.key.of.as_str(), "a row cannot be read: was it written by another Hefu?");

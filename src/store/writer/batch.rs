@@ -4,6 +4,7 @@ use super::{Backend, By, Look, PURGED_TOGETHER, Waiting};
 use crate::domain::clock::Timestamp;
 use crate::domain::payment::Mode;
 use crate::store::audit::{self, Head, Note};
+use crate::store::concordance::{self, Counting, Tallies};
 use crate::store::journal::{Admission, Admitted, Leaving, Need, StoreLost};
 use crate::store::keep::until;
 use crate::store::memory::{self, amend::Amend};
@@ -60,6 +61,7 @@ pub(super) struct Told {
     pub(super) rows: Vec<Vec<Row>>,
     pub(super) swapped: Vec<bool>,
     pub(super) noted: Result<(), StoreLost>,
+    pub(super) counted: Tallies,
 }
 
 /// Commits a batch.
@@ -69,6 +71,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
     let (mut notes, mut amends, mut gone) = (Vec::new(), Vec::<&Amend>::new(), Vec::new());
     let mut reservations = Vec::new();
     let mut swaps = Vec::new();
+    let mut counts = Vec::new();
     for waiting in batch {
         match waiting {
             // Of two changes of one row the later one counts.
@@ -84,6 +87,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
                 removals.entry(&removal.key).or_default().push(removal);
             }
             Waiting::Amend(amend) => amends.push(amend),
+            Waiting::Count(counting) => counts.push(&**counting),
             Waiting::Admit(request, _) => admissions.push(&**request),
             Waiting::Reserve(reservation, _) => reservations.push(&**reservation),
             Waiting::Read(look, _) => reads.push(look),
@@ -101,6 +105,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
     backend.put(&puts.into_values().collect::<Vec<_>>())?;
     backend.remove(&removals.into_values().flatten().collect::<Vec<_>>())?;
     let swapped = swap(backend, &swaps)?;
+    let counted = count(backend, &counts)?;
     let kept = append(backend, &notes)?;
     let rows = reads.into_iter().map(|look| look_up(backend, look)).collect::<Result<_, _>>()?;
     let reserved = reserve(backend, &reservations)?;
@@ -111,7 +116,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
         }
     }
     backend.commit()?;
-    Ok(Told { verdicts, reserved, rows, swapped, noted: kept })
+    Ok(Told { verdicts, reserved, rows, swapped, noted: kept, counted })
 }
 
 /// Changes rows that are as is told, one after the other: nobody else writes within the transaction.
@@ -128,6 +133,27 @@ fn swap<B: Backend>(backend: &mut B, swaps: &[&Swap]) -> Result<Vec<bool>, B::Er
         swapped.push(fits);
     }
     Ok(swapped)
+}
+
+/// Counts samples of evidence that was not counted at its channel, by any process; should this commit fail and have happened, the
+/// next finds that they were. Yields what is counted now where anything was.
+fn count<B: Backend>(backend: &mut B, counts: &[&Counting]) -> Result<Tallies, B::Error> {
+    if counts.is_empty() {
+        return Ok(Tallies::new());
+    }
+    let mut first = BTreeMap::new();
+    for counting in counts {
+        first.entry(&counting.mark.key).or_insert(*counting);
+    }
+    let marks: Vec<_> = first.values().map(|counting| &counting.mark).collect();
+    let claimed = backend.claim(&marks)?;
+    let keys: BTreeSet<_> = first.values().flat_map(|counting| counting.keys()).collect();
+    let mut tallies = concordance::tallies(&backend.read(&keys.iter().collect::<Vec<_>>())?);
+    for (counting, _) in first.values().zip(claimed).filter(|(_, new)| *new) {
+        counting.count(&mut tallies);
+    }
+    backend.put(&concordance::rows(&tallies).iter().collect::<Vec<_>>())?;
+    Ok(tallies)
 }
 
 /// Appends what was done to the chain where it ends now, which no other process moves within the transaction.
@@ -218,6 +244,10 @@ fn look_up<B: Backend>(backend: &mut B, look: &Look) -> Result<Vec<Row>, B::Erro
             for of in Aggregate::PERSONAL {
                 rows.append(&mut backend.find(of, By::Person, people)?);
             }
+        }
+        Look::Concordance(_) if backend.alone() => (),
+        Look::Concordance(most) => {
+            backend.load(Aggregate::Concordance, *most, &mut |row| rows.push(row))?;
         }
         Look::Forgotten { first } if backend.alone() && !first => (),
         Look::Forgotten { .. } => {

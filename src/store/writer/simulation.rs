@@ -7,10 +7,12 @@ use super::model::{Database, Disk};
 use super::{Backend as _, Shared, Waiting, keep, take};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
-use crate::domain::id::{ChannelName, Fingerprint, KeyId, OrderId, PaymentId};
+use crate::domain::id::{ChannelName, Fingerprint, KeyId, OrderId, PaymentId, ProviderName};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::Effect;
+use crate::reconcile::concordance::{Age, Place, Said, Sample, Tally};
 use crate::reconcile::hold::HoldKey;
+use crate::store::concordance::{Counting, Mark};
 use crate::store::journal::{Admission, Admitted, Leaving, Need, OrderKey, StoreLost};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::{Record, Stakes};
@@ -59,6 +61,8 @@ struct Book {
     held: BTreeMap<u8, Timestamp>,
     /// Orders of which something was lost in a crash: they may stay claimed.
     tainted: BTreeSet<u8>,
+    /// Evidence whose sample was to be counted.
+    sampled: BTreeSet<u8>,
     told: BTreeMap<&'static str, usize>,
 }
 
@@ -101,6 +105,8 @@ fn leaving(payment: PaymentId, name: u8, tuple: u8, at: Timestamp) -> Leaving {
         reasons: Vec::new(),
         verified: None,
         asked_now: false,
+        routed: None,
+        held_out: None,
         judged_in: Duration::ZERO,
         not_sent: false,
         timeline: Vec::new(),
@@ -114,6 +120,24 @@ fn leaving(payment: PaymentId, name: u8, tuple: u8, at: Timestamp) -> Leaving {
     };
     let needs = vec![Need::NotHeld(hold(tuple))];
     Leaving { record, order: Some(order(name)), needs, expects: true }
+}
+
+/// What tells evidence from other evidence.
+fn mark(evidence: u8) -> Mark {
+    let tuple = Fingerprint { key: KeyId(1), digest: [evidence; 32] };
+    let provider = ProviderName::new("first");
+    Mark::new(&tuple, &provider, Timestamp::from_millis(START), &ChannelName::new("acme"))
+}
+
+fn sample(evidence: u8) -> Sample {
+    let place = Place {
+        provider: ProviderName::new("first"),
+        elements: ElementSet::EMPTY,
+        channel: Some(ChannelName::new("acme")),
+        bank: None,
+    };
+    let (said, agreed, at) = (Said::Match, evidence % 3 > 0, Timestamp::from_millis(START));
+    Sample { place, said, age: Age::Day, agreed, at }
 }
 
 impl World {
@@ -203,8 +227,31 @@ impl World {
                     )
                 };
             }
+            64..68 => self.sample(at),
             _ => self.commit(at),
         }
+    }
+
+    /// Evidence is counted that may have been, here or elsewhere.
+    fn sample(&mut self, at: usize) {
+        let evidence = self.rng.random_range(0..u8::MAX);
+        let mark = mark(evidence);
+        let counting =
+            Counting::new(&mark, sample(evidence), vec![sample(evidence).place], Arc::default());
+        self.push(at, Waiting::Count(Box::new(counting.unwrap())));
+        self.book.sampled.insert(evidence);
+    }
+
+    /// Each piece of evidence is counted once; where nothing crashes, all that was to be.
+    fn all_is_counted_once(&self) {
+        let rows = &self.disk.lock().unwrap().rows;
+        let row = rows.get(&RowKey::concordance(&sample(0).place));
+        let counted = row.map(|row| serde_json::from_str::<(Place, Tally)>(&row.value).unwrap());
+        let now = Timestamp::from_millis(START);
+        let count = counted.map_or(0.0, |(_, it)| it.count(Said::Match, None, now).all());
+        let marks = rows.keys().filter(|key| key.of == Aggregate::Samples).count();
+        assert!((count - f64::from(u32::try_from(marks).unwrap())).abs() < 1e-6, "{count} {marks}");
+        assert!(self.crashes || marks == self.book.sampled.len());
     }
 
     /// Whether nothing holds it, or is about to: nobody makes a second hold.
@@ -243,6 +290,7 @@ impl World {
                 | Waiting::Read(..)
                 | Waiting::Note(..)
                 | Waiting::Amend(_)
+                | Waiting::Count(_)
                 | Waiting::Flush(_) => Vec::new(),
             };
             for removal in removals.iter().filter(|removal| removal.key.of == Aggregate::Orders) {
@@ -310,6 +358,7 @@ impl World {
         for at in [0, 1, 0, 1] {
             self.commit(at);
         }
+        self.all_is_counted_once();
         self.now = self.now.plus(Duration::from_hours(24));
         self.book.held.clear();
         for order in 0..ORDERS {

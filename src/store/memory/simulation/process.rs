@@ -112,6 +112,8 @@ pub(super) fn record(of: &Left, judged: u64) -> Record {
         reasons: Vec::new(),
         verified: None,
         asked_now: false,
+        routed: None,
+        held_out: None,
         judged_in: Duration::ZERO,
         not_sent: false,
         timeline: Vec::new(),
