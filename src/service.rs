@@ -25,7 +25,6 @@ pub mod routing;
 pub mod rules;
 pub mod search;
 pub mod settle;
-pub mod settle;
 mod shadow;
 pub mod statement;
 pub mod validity;

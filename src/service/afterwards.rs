@@ -90,7 +90,7 @@ impl Service {
             deadline: Instant::now() + self.settings.inquiry_deadline,
         };
         let gathered = self.gather(&question).await;
-        let Gathered::Evidence { evidence, asked_now: true } = gathered else { return };
+        let Gathered::Evidence { evidence, asked_now: true, .. } = gathered else { return };
         let Some(record) = self.store.record(later.payment) else { return };
         let Some((outcome, ..)) = &record.outcome else { return };
         let (outcome, known) = (*outcome, record.mismatch);

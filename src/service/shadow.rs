@@ -6,7 +6,7 @@ use crate::domain::chance::Share;
 use crate::provider::Inquiry;
 use crate::route::Plan;
 use crate::service::Service;
-use crate::service::verify::Asked;
+use crate::service::verify::{Asked, Put, Whose};
 
 impl Service {
     /// Takes those on trial out of `plan`, and yields them: they could answer, and are not asked in earnest.
@@ -19,7 +19,12 @@ impl Service {
     }
 
     /// Puts to those on trial what was `answered` in earnest, for as many questions as they have a share in.
-    pub(super) async fn shadow(&self, trials: &[usize], inquiry: &Inquiry, answered: Answer) {
+    pub(super) async fn shadow(
+        &self,
+        trials: &[usize],
+        (inquiry, whose): (&Inquiry, &Whose),
+        answered: Answer,
+    ) {
         for entry in trials.iter().filter_map(|at| self.providers.get(*at)) {
             if !entry.shadow.takes(self.draw()) {
                 continue;
@@ -27,7 +32,9 @@ impl Service {
             let name = entry.provider.name();
             match self.turn(entry, false) {
                 Ok(turn) => {
-                    if let Some(Asked { reply, .. }) = self.put(entry, turn, inquiry).await {
+                    if let Put::Asked(Asked { reply, .. }) =
+                        self.put(entry, turn, inquiry, whose).await
+                    {
                         self.metrics.on_shadow(name, reply.answer, answered);
                     }
                 }

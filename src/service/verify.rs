@@ -430,7 +430,7 @@ pub(super) struct Whose {
 
 /// Why nothing is known; the last of those that are so counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Short {
+pub(super) enum Short {
     /// None of them takes such a question at all.
     NobodyCan,
     /// What may be spent is spent.
@@ -453,7 +453,7 @@ impl From<Short> for Gathered {
 }
 
 /// What came of putting a question.
-enum Put {
+pub(super) enum Put {
     /// It was put.
     Asked(Asked),
     /// It takes what is not to be had; another may be had for less.

@@ -124,7 +124,7 @@ pub struct MemoryStore {
     audit: Mutex<Chain>,
     shelf: Mutex<Shelf>,
     book: Arc<Mutex<Book>>,
-    counted: Mutex<Counted>,
+    sampled: Mutex<Counted>,
     journal: Option<Writer>,
 }
 

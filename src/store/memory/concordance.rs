@@ -43,7 +43,7 @@ impl MemoryStore {
 #[async_trait]
 impl ConcordanceStore for MemoryStore {
     fn count(&self, mark: Mark, sample: Sample) -> bool {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.sampled.lock().unwrap_or_else(PoisonError::into_inner);
         if !counted.insert(&mark, self.limits.samples) {
             return false;
         }
