@@ -144,6 +144,16 @@ pub fn router(live: Live) -> Router {
         .with_state(live)
 }
 
+/// What those may read who scrape and probe from outside: nothing but numbers, by enums and configured names.
+pub fn outside(live: Live) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is no such resource") })
+        .with_state(live)
+}
+
 async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     if admin.token.admits(request.headers()) {
         return next.run(request).await;

@@ -1,7 +1,9 @@
 //! Composition: a checked configuration becomes listeners, a service and an admin API. Binds everything before it serves anything.
 
+mod access;
 pub mod backup;
 mod clock;
+pub mod doctor;
 pub mod gate;
 pub mod handover;
 pub mod lists;
@@ -38,6 +40,7 @@ use crate::store::postgres::{self, Postgres};
 use crate::store::segment::SegmentError;
 use crate::store::sqlite;
 use crate::store::writer::Event;
+use access::Access;
 use clock::Steady;
 use gate::{Entry, ServiceGate, by_specificity};
 use openssl::ssl::SslAcceptor;
@@ -65,6 +68,9 @@ pub enum StartError {
     /// A listener's certificate or key cannot be used.
     #[error("a listener's certificate or key cannot be used")]
     Door(#[source] openssl::error::ErrorStack),
+    /// The access log cannot be written.
+    #[error(transparent)]
+    AccessLog(#[from] access::Unwritable),
     /// The store cannot be opened.
     #[error(transparent)]
     File(#[from] sqlite::OpenError),
@@ -106,12 +112,15 @@ struct Lasting {
     clock: Arc<Steady>,
     flights: Flights,
     counts: Arc<Counts>,
+    access: Access,
 }
 
 impl Lasting {
     fn new(config: &Config) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
         let counts = Arc::new(Counts::default());
+        let access = Access::new(metrics.clone());
+        access.direct(config.access_log.as_ref())?;
         let store = store(config, metrics.clone(), &counts)?;
         let system: fn() -> Duration = clock::system;
         let clock = Steady::new(system, store.newest(), config.keep.payments)?;
@@ -121,6 +130,7 @@ impl Lasting {
             clock: Arc::new(clock),
             flights: Flights::default(),
             counts,
+            access,
         })
     }
 }
@@ -131,7 +141,6 @@ fn store(
     counts: &Arc<Counts>,
 ) -> Result<MemoryStore, StartError> {
     let book = rulebook(config, counts);
-
     let (limits, begun) = (memory::Limits::default(), Instant::now());
     let tell = move |event| match event {
         Event::Committed(took) => metrics.on_commit(took),
@@ -193,6 +202,7 @@ impl Generation {
                 .collect(),
             service,
             metrics: lasting.metrics.clone(),
+            access: lasting.access.clone(),
         };
         Ok(Self {
             gate: Arc::new(gate),

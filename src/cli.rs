@@ -7,10 +7,14 @@ pub mod backup;
 pub mod check;
 pub mod client;
 pub mod demo;
+pub mod doctor;
 pub mod explain;
 pub mod extract;
 pub mod forget;
+pub mod healthcheck;
 pub mod holds;
+pub mod man;
+pub mod reload;
 pub mod rules;
 pub mod schema;
 pub mod serve;
@@ -48,7 +52,11 @@ enum Command {
     Rules(rules::Rules),
     Backtest(backtest::Backtest),
     Statement(statement::Statement),
+    Doctor(doctor::Doctor),
+    Healthcheck(healthcheck::Healthcheck),
+    Reload(reload::Reload),
     Schema(schema::Schema),
+    Man(man::Man),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -141,7 +149,11 @@ async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
         Command::Rules(rules) => rules.run(&mut out),
         Command::Backtest(backtest) => backtest.run(&mut out),
         Command::Statement(statement) => statement.run(&mut out),
+        Command::Doctor(doctor) => doctor.run(&mut out).await,
+        Command::Healthcheck(healthcheck) => healthcheck.run(&mut out).await,
+        Command::Reload(reload) => reload.run(&mut out).await,
         Command::Schema(schema) => schema.run(&mut out),
+        Command::Man(man) => man.run(&mut out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "hefu", &mut out);
             Ok(())

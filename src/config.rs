@@ -20,8 +20,9 @@ pub use alone::{code_maps, profile, rules, rules_of_table};
 pub use problem::{Problem, Problems, Rendering};
 pub use schema::schema;
 pub use settings::{
-    Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence, Holds, Inquiry,
-    Limits, Listen, Passthrough, Patience, Provider, Secret, Storage, Tls, Upstream,
+    AccessLog, Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence,
+    Holds, Inquiry, Limits, Listen, Passthrough, Patience, Provider, Secret, Storage, Tls,
+    Upstream,
 };
 pub use text::{AdminAddress, InDoubt};
 
@@ -101,6 +102,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             listen,
             limits: deployment.limits,
             drain: deployment.drain,
+            access_log: deployment.access_log,
             store: deployment.store,
             keep: deployment.keep,
             keys,

@@ -12,3 +12,4 @@ pub mod outcome;
 pub mod pan;
 pub mod payment;
 pub mod person;
+pub mod trace;

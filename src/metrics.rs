@@ -1,5 +1,7 @@
 //! Every metric, as typed events. No method takes text from a message, so no element can become a label.
 
+mod catalogue;
+mod edge;
 mod hearing;
 mod rules;
 
@@ -13,12 +15,15 @@ use crate::policy::Effect;
 use crate::route::breaker::Stands;
 use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
-    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder,
 };
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 use std::time::Duration;
 
+use catalogue::Registry;
+
+pub use catalogue::Described;
 pub use hearing::Hearing;
 
 /// From 20 µs on: overhead is measured in tens of microseconds, providers in tens of milliseconds.
@@ -80,6 +85,7 @@ pub struct Metrics {
     charges: CounterVec,
     reload: IntGauge,
     clock: Gauge,
+    edge: edge::Edge,
 }
 
 /// The metrics could not be registered or written.
@@ -243,6 +249,7 @@ impl Metrics {
             )?,
             reload,
             clock,
+            edge: edge::Edge::new(&registry)?,
             registry,
         })
     }

@@ -16,6 +16,7 @@ mod response;
 mod secret;
 mod server;
 mod template;
+pub mod trace;
 
 pub use deployment::{ClientCertificate, Deployment};
 pub use file::Definition;

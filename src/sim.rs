@@ -51,6 +51,7 @@ mod yop;
 pub use self::{
     audit::{Audit, ChannelAudit, Count},
     core::Target,
+    deployment::Listeners,
     leaks::{Leak, LeakScanner},
     notices::Notified,
     providers::{Inquired, Said, Script, Twist},

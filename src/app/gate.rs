@@ -1,10 +1,13 @@
 //! The gate between the edge and the service: which route a request takes, and translations both ways.
 
+use super::access::{Access, listener};
 use crate::domain::element::Element;
 use crate::message::coding::{self, Undecoded};
 use crate::message::extract::Request;
 use crate::message::profile::{self, RouteRule};
 use crate::metrics::{Metrics, Unread};
+use crate::provider::trace;
+use crate::proxy::finished::{self, Finished};
 use crate::proxy::gate::{
     Annotations, Gate, Inspected, Permitted, Reported, Route, Side, Withheld,
 };
@@ -50,6 +53,7 @@ pub struct ServiceGate {
     pub(super) channels: BTreeMap<String, Arc<Channel>>,
     pub(super) service: Arc<Service>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) access: Access,
 }
 
 /// What is remembered between permit and answer.
@@ -121,7 +125,9 @@ impl Gate for ServiceGate {
             told: text(request.headers, &HeaderName::from_static(TOLD)),
             body: request.body,
         };
-        match self.service.judge(channel, &read).await {
+        // Providers see a span of ours as the parent of their own; the channel sees the core's.
+        let ours = finished::trace(request.headers).map(|trace| trace.within(rand::random()));
+        match trace::within(ours, self.service.judge(channel, &read)).await {
             Ok((permit, judged)) => {
                 let spent = begun.elapsed().saturating_sub(judged.waited());
                 Ok(Permitted {
@@ -175,6 +181,12 @@ impl Gate for ServiceGate {
 
     fn refused(&self, _side: Side, kind: Kind) {
         self.metrics.on_framing_refusal(kind.status());
+    }
+
+    fn finished(&self, finished: Finished) {
+        let (channel, ending) = (finished.upstream.as_deref(), finished.ending.as_str());
+        self.metrics.on_request(listener(finished.side), channel, ending);
+        self.access.push(self.service.clock.now(), finished);
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) const CORE: &str = "core";
 pub(super) const NOTIFY: &str = "notify";
 /// The name of the admin listener.
 pub(super) const ADMIN: &str = "admin";
+/// The name of the listener of those who scrape.
+pub(super) const METRICS: &str = "metrics";
 /// The socket on which a successor says that it serves.
 const READY: &str = "hefu-ready";
 /// Where inherited sockets begin, by the protocol.
@@ -95,7 +97,7 @@ impl Sockets {
 }
 
 fn is_for(named: &str, name: &str) -> bool {
-    named == name || ![CORE, NOTIFY, ADMIN].contains(&named)
+    named == name || ![CORE, NOTIFY, ADMIN, METRICS].contains(&named)
 }
 
 fn take<T>(from: &mut Vec<(String, T)>, fits: impl FnMut(&(String, T)) -> bool) -> Option<T> {

@@ -38,6 +38,7 @@ impl Fixed {
             ("listen.core", listen.core.to_string()),
             ("listen.notify", format!("{:?}", listen.notify)),
             ("listen.admin", format!("{:?}", listen.admin.as_ref().map(|admin| &admin.address))),
+            ("listen.metrics", format!("{:?}", listen.metrics)),
             ("store", format!("{:?}", config.store)),
             ("store.keep", format!("{:?}", config.keep)),
             ("limits.connections", config.limits.connections.to_string()),
@@ -75,6 +76,8 @@ impl Running {
     /// # Errors
     /// [`ReloadError`]: nothing changed.
     pub fn reload(&self, loaded: Result<Config, Problems>) -> Result<(), ReloadError> {
+        // Whoever has moved the file says so by the same signal, whether or not the configuration is good.
+        self.lasting.access.reopen();
         let reloaded = loaded.map_err(ReloadError::Config).and_then(|config| self.replace(&config));
         self.service.metrics.on_reload(reloaded.is_ok());
         reloaded
@@ -86,6 +89,7 @@ impl Running {
         if !differences.is_empty() {
             return Err(ReloadError::Fixed(differences));
         }
+        self.lasting.access.direct(config.access_log.as_ref()).map_err(StartError::AccessLog)?;
         self.edges.store(std::sync::Arc::new(
             self.edges.load().with(next.gate, next.limits).behind(next.doors),
         ));

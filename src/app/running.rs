@@ -2,10 +2,10 @@
 
 use super::clock::Steady;
 use super::gate::ServiceGate;
-use super::handover::{ADMIN, CORE, NOTIFY, Sockets};
+use super::handover::{ADMIN, CORE, METRICS, NOTIFY, Sockets};
 use super::reload::Fixed;
 use super::{Generation, Lasting, StartError};
-use crate::admin::{Asked, Live, router};
+use crate::admin::{Asked, Live, outside, router};
 use crate::config::{AdminAddress, Config};
 use crate::domain::clock::Clock;
 use crate::domain::keep::Keep;
@@ -17,6 +17,7 @@ use crate::store::Store;
 use crate::store::journal::StoreLost;
 use crate::store::person::Forgotten;
 use arc_swap::ArcSwap;
+use axum::Router;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -52,6 +53,8 @@ pub struct Running {
     pub notify: Option<SocketAddr>,
     /// Where the admin API is, if on TCP.
     pub admin: Option<SocketAddr>,
+    /// Where metrics and health are read from outside.
+    pub metrics: Option<SocketAddr>,
     /// The use cases as they were at the start, for those who run in the same process: what they remember and count is
     /// that of every later configuration too.
     pub service: Arc<Service>,
@@ -91,7 +94,13 @@ impl Running {
         if kept != Ok(Ok(())) {
             tracing::error!("the store cannot be written: the last outcomes are not kept");
         }
+        self.lasting.access.flush().await;
         done
+    }
+
+    /// Waits until what the access log was told is written.
+    pub async fn flush_log(&self) {
+        self.lasting.access.flush().await;
     }
 
     /// Drains while a successor serves on the same sockets: the admin API is the successor's at once.
@@ -136,16 +145,22 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
         Some(AdminAddress::Tcp(address)) => {
             let listener = tcp(&mut inherited, ADMIN, *address, &mut sockets).await?;
             let bound = local(&listener, *address);
-            tokio::spawn(serve_admin(listener, live.clone(), left));
+            tokio::spawn(serve_http(listener, router(live.clone()), left.clone()));
             Some(bound)
         }
         Some(AdminAddress::Unix(path)) => {
             let listener = unix(&mut inherited, path, &mut sockets)?;
-            tokio::spawn(serve_admin(listener, live.clone(), left));
+            tokio::spawn(serve_http(listener, router(live.clone()), left.clone()));
             None
         }
         None => None,
     };
+    let mut metrics = config.listen.metrics;
+    if let Some(address) = &mut metrics {
+        let listener = tcp(&mut inherited, METRICS, *address, &mut sockets).await?;
+        *address = local(&listener, *address);
+        tokio::spawn(serve_http(listener, outside(live.clone()), left));
+    }
     inherited.warn_of_unused();
     let (drain, draining) = watch::channel(false);
     let edges = Arc::new(ArcSwap::from_pointee(Edge::new(gate, limits, draining).behind(doors)));
@@ -156,6 +171,7 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
             .zip(config.listen.notify)
             .map(|(listener, asked)| local(listener, asked)),
         admin,
+        metrics,
         service,
         asked,
         lasting,
@@ -267,17 +283,18 @@ fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(asked)
 }
 
-/// The admin API lives as long as the process, so that it answers while the rest drains; with a successor it leaves at once.
-async fn serve_admin<L>(listener: L, live: Live, mut left: watch::Receiver<bool>)
+/// The admin API and the metrics live as long as the process, so that they answer while the rest drains; with a successor they
+/// leave at once.
+async fn serve_http<L>(listener: L, routes: Router, mut left: watch::Receiver<bool>)
 where
     L: axum::serve::Listener,
     L::Addr: fmt::Debug,
 {
-    let served = axum::serve(listener, router(live)).with_graceful_shutdown(async move {
+    let served = axum::serve(listener, routes).with_graceful_shutdown(async move {
         // An error means that nobody is left to say so, as does `true`.
         let _ = left.wait_for(|left| *left).await;
     });
     if let Err(error) = served.await {
-        tracing::error!(%error, "the admin API ended");
+        tracing::error!(%error, "the admin API or the metrics ended");
     }
 }

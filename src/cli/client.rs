@@ -8,8 +8,8 @@ use std::time::Duration;
 /// Where the admin listener is and what opens it.
 #[derive(Clone, Debug, Args)]
 pub struct AdminArgs {
-    /// The admin listener: `http://127.0.0.1:9900` or `unix:/run/hefu/admin.sock`
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", env = "HEFU_ADMIN")]
+    /// The admin listener: `http://127.0.0.1:7070` or `unix:/run/hefu/admin.sock`
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7070", env = "HEFU_ADMIN")]
     admin: String,
     /// The file with the bearer token
     #[arg(long, value_name = "FILE", env = "HEFU_ADMIN_TOKEN_FILE")]
@@ -62,17 +62,8 @@ impl Client {
     pub fn new(args: &AdminArgs) -> Result<Self, ClientError> {
         let token = std::fs::read_to_string(&args.admin_token_file)
             .map_err(|source| ClientError::Token { file: args.admin_token_file.clone(), source })?;
-        let builder = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1));
-        let (builder, base) = match args.admin.strip_prefix("unix:") {
-            Some(socket) => (builder.unix_socket(PathBuf::from(socket)), "http://admin".to_owned()),
-            None => (builder, args.admin.trim_end_matches('/').to_owned()),
-        };
-        Ok(Self {
-            http: builder.build()?,
-            base,
-            token: token.trim().to_owned(),
-            operator: args.operator.clone(),
-        })
+        let (http, base) = plain(&args.admin, Duration::from_mins(1))?;
+        Ok(Self { http, base, token: token.trim().to_owned(), operator: args.operator.clone() })
     }
 
     /// `GET path`.
@@ -100,6 +91,23 @@ impl Client {
         self.send(request.header("content-type", content_type).body(body)).await
     }
 
+    /// `POST path`, which is answered by nothing or by why not.
+    ///
+    /// # Errors
+    /// [`ClientError`], with all that it says.
+    pub async fn tell(&self, path: &str) -> Result<(), ClientError> {
+        let mut request = self.http.post(format!("{}{path}", self.base)).bearer_auth(&self.token);
+        if let Some(operator) = &self.operator {
+            request = request.header("hefu-operator", operator);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(ClientError::Refused { status: status.as_u16(), detail: response.text().await? })
+    }
+
     async fn send<T: DeserializeOwned>(
         &self,
         request: reqwest::RequestBuilder,
@@ -121,4 +129,17 @@ impl Client {
         serde_json::from_slice(&body)
             .map_err(|_| ClientError::Refused { status: status.as_u16(), detail: text() })
     }
+}
+
+/// A client of `admin`, which is a URL or `unix:` and a socket, and what its paths go behind.
+pub(super) fn plain(
+    admin: &str,
+    within: Duration,
+) -> Result<(reqwest::Client, String), reqwest::Error> {
+    let builder = reqwest::Client::builder().no_proxy().timeout(within);
+    let (builder, base) = match admin.strip_prefix("unix:") {
+        Some(socket) => (builder.unix_socket(PathBuf::from(socket)), "http://admin".to_owned()),
+        None => (builder, admin.trim_end_matches('/').to_owned()),
+    };
+    Ok((builder.build()?, base))
 }

@@ -3,7 +3,7 @@
 
 use crate::cli::Failure;
 use crate::cli::demo::setup;
-use crate::sim::{Settings, Simulation, Target};
+use crate::sim::{Listeners, Settings, Simulation, Target};
 use clap::Args;
 use reqwest::Url;
 use std::io::{self, Write};
@@ -22,6 +22,9 @@ pub struct Simulate {
     /// Write a configuration with which `hefu serve` stands before this simulation, its keys included, into this directory
     #[arg(long, value_name = "DIR")]
     config: Option<PathBuf>,
+    /// In that configuration Hefu listens on 7000, 7001, 7070 and, for everybody, 7071 (metrics), instead of on free ports
+    #[arg(long, requires = "config")]
+    usual_ports: bool,
     /// Print what the core, the channels and the providers see, a line of JSON each, without elements
     #[arg(long)]
     lines: bool,
@@ -55,7 +58,8 @@ impl Simulate {
             writeln!(out, "  {name:<26} {}", file.display())?;
         }
         if let Some(dir) = &self.config {
-            setup::write(dir, &simulation)?;
+            let listeners = if self.usual_ports { Listeners::Usual } else { Listeners::Free };
+            setup::write(dir, &simulation, listeners)?;
             writeln!(out, "configuration: {}", dir.display())?;
         }
         writeln!(out, "running until Ctrl-C")?;

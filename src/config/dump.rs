@@ -23,12 +23,13 @@ impl Config {
         });
         let limits = &self.limits;
         json!({
-            "listen": { "core": self.listen.core.to_string(), "core_tls": self.listen.core_tls.as_ref().map(|_| MASK), "notify_tls": self.listen.notify_tls.as_ref().map(|_| MASK), "notify": self.listen.notify.map(|at| at.to_string()), "admin": admin },
+            "listen": { "core": self.listen.core.to_string(), "core_tls": self.listen.core_tls.as_ref().map(|_| MASK), "notify_tls": self.listen.notify_tls.as_ref().map(|_| MASK), "notify": self.listen.notify.map(|at| at.to_string()), "admin": admin, "metrics": self.listen.metrics.map(|at| at.to_string()) },
             "limits": {
                 "body": limits.body, "head": limits.head, "headers": limits.headers, "connections": limits.connections,
                 "head_deadline": time(limits.head_deadline), "body_deadline": time(limits.body_deadline), "idle": time(limits.idle),
             },
             "drain": { "idle": time(self.drain.idle), "deadline": time(self.drain.deadline) },
+            "log": { "access": self.access_log.as_ref().map(ToString::to_string) },
             "store": self.store.to_string(),
             "keep": { "payments": time(self.keep.payments), "charges": time(self.keep.charges) },
             "secrets": { "fingerprint_key": MASK, "fingerprint_key_id": self.keys.current.id().0, "other_keys": self.keys.others.iter().map(|other| json!({ "id": other.id.0, "until_ms": other.until.map(Timestamp::as_millis) })).collect::<Vec<_>>() },

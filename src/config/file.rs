@@ -35,6 +35,8 @@ pub(super) struct HefuFile {
     pub(super) limits: LimitsFile,
     /// How the process ends.
     pub(super) drain: DrainFile,
+    /// The access log.
+    pub(super) log: LogFile,
     /// What outlives the process.
     pub(super) store: StoreFile,
     /// Keys.
@@ -65,6 +67,9 @@ pub(super) struct ListenFile {
     pub(super) admin: Option<At<Text<AdminAddress>>>,
     /// The bearer token of the admin API.
     pub(super) admin_token_file: Option<FilePath>,
+    /// `/metrics`, `/healthz` and `/readyz`, and nothing else, for those who scrape and probe from outside: no token, no element, and
+    /// whoever gets there reads how much is paid and refused. None where absent; the admin API has them too.
+    pub(super) metrics: Option<At<Text<SocketAddr>>>,
 }
 
 /// TLS towards those who connect.
@@ -110,6 +115,14 @@ pub(super) struct DrainFile {
     pub(super) idle: Option<Time>,
     /// When the process ends, whatever is under way.
     pub(super) deadline: Option<Time>,
+}
+
+/// `[log]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LogFile {
+    /// A line of JSON for each request: `"stdout"`, or a file that is opened anew at every reload. None is written where absent.
+    pub(super) access: Option<FilePath>,
 }
 
 /// `[store]`

@@ -29,6 +29,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the process ends.
     pub drain: Drain,
+    /// Where a line goes for each request, if anywhere.
+    pub access_log: Option<AccessLog>,
     /// Where is kept what is learned.
     pub store: Storage,
     /// How long it is kept.
@@ -105,6 +107,26 @@ pub struct Listen {
     pub notify_tls: Option<Door>,
     /// The admin API.
     pub admin: Option<Admin>,
+    /// Metrics and health, for those who scrape and probe from outside.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// Where a line goes for each request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Standard output.
+    Stdout,
+    /// The end of this file.
+    File(PathBuf),
+}
+
+impl fmt::Display for AccessLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// TLS towards those who connect.

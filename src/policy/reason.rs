@@ -262,9 +262,7 @@ impl Reason {
             Self::AgreementUnknown
             | Self::AgreementClosed
             | Self::FirstStepUnseen
-            | Self::VerificationRequired => {
-                ("bind_again", "Bind the card again.", "请重新绑卡。")
-            }
+            | Self::VerificationRequired => ("bind_again", "Bind the card again.", "请重新绑卡。"),
             Self::ElementsMissing | Self::Invalid => {
                 ("complete_elements", "Complete or correct the details.", "请补充或更正信息。")
             }

@@ -17,6 +17,7 @@ use crate::provider::request::{Draft, Request};
 use crate::provider::response::Response;
 use crate::provider::server;
 use crate::provider::template::{Templates, Unwritable};
+use crate::provider::trace;
 use crate::provider::{Capability, Inquiry, Provider, Reply, Trouble};
 use async_trait::async_trait;
 use http::{HeaderValue, header};
@@ -292,6 +293,9 @@ impl HttpProvider {
         let mut headers = draft.headers;
         if let Ok(host) = HeaderValue::from_str(&self.host) {
             headers.entry(header::HOST).or_insert(host);
+        }
+        if let Some(trace) = trace::header() {
+            headers.insert("traceparent", trace);
         }
         let mut answer = self
             .client

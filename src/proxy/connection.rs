@@ -1,25 +1,26 @@
 //! One connection of the core, request by request.
 
+mod relay;
+
 use super::Edge;
-use super::exchange::{Answer, Exchanged, TooLarge};
-use super::forward::{self, Ending};
+use super::exchange::{Answer, Exchanged};
+use super::finished::{self, Ending as Ended, Finished};
+use super::forward;
 use super::gate::{Annotations, Gate, InDoubt, Inspected, Permitted, Reported, Route, Side};
 use super::head::{self, Framing, Head, Length};
 use super::http2;
-use super::lent::Lent;
 use super::refuse::{Kind, Problem, Unanswered};
 use super::upstream::{OnDoubt, Upstream};
 use super::wire::{Body, Broken, Wire};
 use arc_swap::ArcSwap;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Method;
-use pingora_core::apps::HttpServerApp;
-use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::tls::server::handshake;
 use pingora_core::protocols::{Stream, l4};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
 /// How long, and how much of, what the core still sends is taken after the connection's last answer: closing at once
 /// would reset the connection, and the core would never read the answer.
@@ -27,7 +28,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_READS_MAX: usize = 2048;
 
 /// Why no request can be read.
-enum Unread {
+pub(super) enum Unread {
     /// Nobody is there to answer.
     Gone,
     /// The core is told why.
@@ -59,7 +60,9 @@ pub(super) async fn serve<G: Gate>(
         Ok(true) => return http2::serve(edges, side, wire).await,
         Ok(false) => {}
         Err(_) => {
-            first.refuse(side, wire, Unread::Refused(Kind::Slow), true).await;
+            let mut finished = Finished::begin(side);
+            first.refuse(&mut finished, wire, Unread::Refused(Kind::Slow), true).await;
+            first.gate.finished(finished.end());
             return;
         }
     }
@@ -74,7 +77,16 @@ pub(super) async fn serve<G: Gate>(
 
 impl<G: Gate> Edge<G> {
     /// Serves one request; yields the connection where another may follow.
-    pub(super) async fn serve_one(&self, side: Side, mut wire: Wire) -> Option<Wire> {
+    pub(super) async fn serve_one(&self, side: Side, wire: Wire) -> Option<Wire> {
+        let mut finished = Finished::begin(side);
+        let next = self.serve_noting(&mut finished, wire).await;
+        self.gate.finished(finished.end());
+        next
+    }
+
+    /// Notes in `finished` what comes of it.
+    async fn serve_noting(&self, finished: &mut Finished, mut wire: Wire) -> Option<Wire> {
+        let side = finished.side;
         let read = match self.read_head(&mut wire).await {
             Ok(raw) => match check(side, &raw) {
                 Ok(head) => Ok((raw, head)),
@@ -84,13 +96,21 @@ impl<G: Gate> Edge<G> {
         };
         let (raw, head) = match read {
             Ok(read) => read,
-            Err(unread) => return self.refuse(side, wire, unread, true).await,
+            Err(unread) => return self.refuse(finished, wire, unread, true).await,
         };
+        finished.method = Some(head.method.clone());
+        finished.trace = finished::trace(&head.fields);
         match self.gate.route(side, &head.host, &head.path) {
-            Route::Inspected(upstream) => self.inspect(side, wire, &upstream, (&raw, &head)).await,
-            Route::Streamed(upstream) => self.stream(side, wire, upstream, (&raw, &head)).await,
+            Route::Inspected(upstream) => {
+                finished.upstream = Some(upstream.name().into());
+                self.inspect(finished, wire, &upstream, (&raw, &head)).await
+            }
+            Route::Streamed(upstream) => {
+                finished.upstream = Some(upstream.name().into());
+                self.stream(finished, wire, &upstream, (&raw, &head)).await
+            }
             Route::Unknown => {
-                self.refuse(side, wire, Unread::Refused(Kind::NoRoute), has_body(&head)).await
+                self.refuse(finished, wire, Unread::Refused(Kind::NoRoute), has_body(&head)).await
             }
         }
     }
@@ -142,26 +162,31 @@ impl<G: Gate> Edge<G> {
     /// Reads the body whole, asks the gate, and only with a permit forwards.
     async fn inspect(
         &self,
-        side: Side,
+        finished: &mut Finished,
         mut wire: Wire,
         upstream: &Upstream,
         (raw, head): (&Bytes, &Head),
     ) -> Option<Wire> {
+        let side = finished.side;
         let body = match self.read_body(&mut wire, head).await {
             Ok(body) => body,
-            Err(unread) => return self.refuse(side, wire, unread, has_body(head)).await,
+            Err(unread) => return self.refuse(finished, wire, unread, has_body(head)).await,
         };
+        finished.received = body.len();
+        let begun = Instant::now();
         let (method, query) = (&head.method, head.query.as_deref());
         let request =
             Inspected { side, method, path: &head.path, query, headers: &head.fields, body: &body };
-        let Permitted { permit, pending, annotations } =
-            match self.gate.judge(upstream, &request).await {
-                Ok(permitted) => permitted,
-                Err(problem) if side == Side::Notify => {
-                    return self.refuse(side, wire, Unread::Refused(problem.kind), false).await;
-                }
-                Err(problem) => return self.answer_problem(wire, head, &problem).await,
-            };
+        let judged = self.gate.judge(upstream, &request).await;
+        finished.judged = begun.elapsed();
+        let Permitted { permit, pending, annotations } = match judged {
+            Ok(permitted) => permitted,
+            Err(problem) if side == Side::Notify => {
+                let unread = Unread::Refused(problem.kind);
+                return self.refuse(finished, wire, unread, false).await;
+            }
+            Err(problem) => return self.answer_problem(finished, wire, head, *problem).await,
+        };
         if wire.is_gone() {
             let _ = self.gate.settle(pending, Reported::NotSent).await;
             return None;
@@ -169,7 +194,9 @@ impl<G: Gate> Edge<G> {
         let message =
             forward::request(head, raw, &body, &to_core(side == Side::Notify, annotations));
         let is_head = head.method == Method::HEAD;
+        let begun = Instant::now();
         let exchanged = self.connector.exchange(permit, upstream, &message, is_head).await;
+        finished.exchanged = begun.elapsed();
         let reported = match &exchanged {
             Exchanged::Answer(answer) if answer.has_excess => {
                 Reported::Unread { status: answer.head.status }
@@ -182,44 +209,70 @@ impl<G: Gate> Edge<G> {
             Exchanged::NotSent => Reported::NotSent,
         };
         let Ok(annotations) = self.gate.settle(pending, reported).await else {
-            return self.unanswered(wire, head, Unanswered::NotKept).await;
+            return self.unanswered(finished, wire, head, Unanswered::NotKept).await;
         };
         let annotations = to_core(side == Side::Core, annotations);
+        self.pass_on(finished, wire, (upstream, head), (exchanged, annotations)).await
+    }
+
+    /// Passes on what came, or tells that nothing did.
+    pub(super) async fn pass_on(
+        &self,
+        finished: &mut Finished,
+        wire: Wire,
+        (upstream, head): (&Upstream, &Head),
+        (exchanged, annotations): (Exchanged, Annotations),
+    ) -> Option<Wire> {
+        let side = finished.side;
         match exchanged {
-            Exchanged::Answer(answer) => self.relay(wire, head, &answer, &annotations).await,
+            Exchanged::Answer(answer) => {
+                let has_excess = answer.has_excess;
+                finished.ending = if has_excess { Ended::Unread } else { Ended::Answered };
+                finished.said = annotations;
+                self.relay(finished, wire, head, &answer).await
+            }
             Exchanged::TooLarge(answer) => {
-                let relaying = self.relay_on(wire, head, *answer, &annotations);
-                tokio::time::timeout(upstream.settings().answer_timeout, relaying)
-                    .await
-                    .ok()
-                    .flatten()
+                finished.ending = Ended::Unread;
+                finished.said = annotations;
+                let patience = upstream.settings().answer_timeout;
+                let relaying = self.relay_on(finished, wire, head, (*answer, patience));
+                tokio::time::timeout(patience, relaying).await.ok().flatten()
             }
             Exchanged::InDoubt(doubt) if side == Side::Notify => {
-                self.unanswered(wire, head, Unanswered::from(doubt)).await
+                self.unanswered(finished, wire, head, Unanswered::from(doubt)).await
             }
             Exchanged::InDoubt(doubt) => {
-                self.in_doubt(wire, head, upstream, (doubt, annotations)).await
+                self.in_doubt((finished, doubt, annotations), wire, head, upstream).await
             }
             Exchanged::NotSent if side == Side::Notify => {
-                self.unanswered(wire, head, Unanswered::NotReached).await
+                self.unanswered(finished, wire, head, Unanswered::NotReached).await
             }
             Exchanged::NotSent => {
                 let mut problem = Problem::new(Kind::Unavailable);
                 problem.annotations = annotations;
                 self.gate.refused(side, problem.kind);
-                self.answer_problem(wire, head, &problem).await
+                let next = self.answer_problem(finished, wire, head, problem).await;
+                finished.ending = Ended::Unreachable;
+                next
             }
         }
     }
 
     /// Tells a channel that the core has not acknowledged, and nothing else: it will come again.
-    async fn unanswered(&self, wire: Wire, head: &Head, why: Unanswered) -> Option<Wire> {
+    pub(super) async fn unanswered(
+        &self,
+        finished: &mut Finished,
+        wire: Wire,
+        head: &Head,
+        why: Unanswered,
+    ) -> Option<Wire> {
         tracing::warn!(?why, "a notification is not acknowledged");
+        (finished.ending, finished.status) = (Ended::NotAcknowledged, Some(why.status()));
         let keep_alive = self.keeps_alive(head);
-        self.finish(wire, &why.to_bytes(keep_alive), keep_alive).await
+        self.finish(finished, wire, &why.to_bytes(keep_alive), keep_alive).await
     }
 
-    async fn read_body(&self, wire: &mut Wire, head: &Head) -> Result<Bytes, Unread> {
+    pub(super) async fn read_body(&self, wire: &mut Wire, head: &Head) -> Result<Bytes, Unread> {
         if head::overrides(head) {
             return Err(Unread::Refused(Kind::Framing(Framing::Override)));
         }
@@ -246,103 +299,61 @@ impl<G: Gate> Edge<G> {
         }
     }
 
-    /// Relays a whole answer, in one write.
-    async fn relay(
+    pub(super) async fn in_doubt(
         &self,
-        wire: Wire,
-        head: &Head,
-        answer: &Answer,
-        annotations: &Annotations,
-    ) -> Option<Wire> {
-        let bodiless = head.method == Method::HEAD || matches!(answer.head.status, 204 | 304);
-        let told = answer.head.fields.get_all("content-length").iter().count() == 1;
-        let ending =
-            if bodiless || told { Ending::AsTold } else { Ending::Length(answer.body.len()) };
-        let keep_alive = self.keeps_alive(head);
-        let mut out =
-            forward::answer(&answer.head, annotations, ending, connection(head, keep_alive));
-        out.extend_from_slice(&answer.body);
-        self.finish(wire, &out, keep_alive).await
-    }
-
-    /// Relays an answer that is over the limit, piece by piece, unread.
-    async fn relay_on(
-        &self,
-        mut wire: Wire,
-        head: &Head,
-        answer: TooLarge,
-        annotations: &Annotations,
-    ) -> Option<Wire> {
-        let TooLarge { head: answer_head, begun, mut rest, wire: mut channel } = answer;
-        let ending = match rest {
-            Body::Fixed(_) => Ending::AsTold,
-            Body::Chunked(_) | Body::UntilClose if head.is_http11 => Ending::Chunks,
-            Body::Chunked(_) | Body::UntilClose => Ending::Close,
-        };
-        let keep_alive = self.keeps_alive(head) && ending != Ending::Close;
-        let mut out =
-            forward::answer(&answer_head, annotations, ending, connection(head, keep_alive));
-        let mut piece = BytesMut::from(begun);
-        let mut done = false;
-        loop {
-            match ending {
-                Ending::Chunks if !piece.is_empty() => forward::chunk(&mut out, &piece),
-                _ => out.extend_from_slice(&piece),
-            }
-            if done && ending == Ending::Chunks {
-                out.extend_from_slice(b"0\r\n\r\n");
-            }
-            if done {
-                return self.finish(wire, &out, keep_alive).await;
-            }
-            wire.write(&out).await.ok()?;
-            out.clear();
-            piece.clear();
-            done = rest.read(&mut channel, &mut piece).await.ok()?;
-        }
-    }
-
-    async fn in_doubt(
-        &self,
+        (finished, doubt, annotations): (&mut Finished, InDoubt, Annotations),
         wire: Wire,
         head: &Head,
         upstream: &Upstream,
-        (doubt, annotations): (InDoubt, Annotations),
     ) -> Option<Wire> {
         tracing::warn!(upstream = upstream.name(), ?doubt, "a message is in doubt");
+        finished.ending = Ended::InDoubt;
         match upstream.settings().on_doubt {
-            OnDoubt::Close => None,
+            OnDoubt::Close => {
+                finished.said = annotations;
+                None
+            }
             OnDoubt::Problem => {
                 let mut problem = Problem::new(Kind::InDoubt);
                 problem.annotations = annotations;
-                self.answer_problem(wire, head, &problem).await
+                self.answer_problem(finished, wire, head, problem).await
             }
         }
     }
 
     /// Answers a request that was read whole.
-    async fn answer_problem(&self, wire: Wire, head: &Head, problem: &Problem) -> Option<Wire> {
+    pub(super) async fn answer_problem(
+        &self,
+        finished: &mut Finished,
+        wire: Wire,
+        head: &Head,
+        problem: Problem,
+    ) -> Option<Wire> {
+        finished.own(problem.kind);
         let keep_alive = self.keeps_alive(head);
         let out = problem.to_bytes(keep_alive, head.method != Method::HEAD);
-        self.finish(wire, &out, keep_alive).await
+        finished.said = problem.annotations;
+        self.finish(finished, wire, &out, keep_alive).await
     }
 
     /// Answers a request that was not read whole, and closes.
-    async fn refuse(
+    pub(super) async fn refuse(
         &self,
-        side: Side,
+        finished: &mut Finished,
         mut wire: Wire,
         unread: Unread,
         more_may_come: bool,
     ) -> Option<Wire> {
         let Unread::Refused(kind) = unread else { return None };
-        self.gate.refused(side, kind);
-        let out = match side {
+        self.gate.refused(finished.side, kind);
+        finished.own(kind);
+        let out = match finished.side {
             Side::Core => Problem::new(kind).to_bytes(false, true),
             Side::Notify => kind.to_channel(),
         };
         let closing = async {
             wire.write(&out).await.ok()?;
+            finished.written(out.len());
             wire.stream.shutdown().await.ok()?;
             if more_may_come {
                 linger(&mut wire).await;
@@ -353,9 +364,25 @@ impl<G: Gate> Edge<G> {
         None
     }
 
-    async fn finish(&self, mut wire: Wire, out: &[u8], keep_alive: bool) -> Option<Wire> {
+    pub(super) async fn finish(
+        &self,
+        finished: &mut Finished,
+        mut wire: Wire,
+        out: &[u8],
+        keep_alive: bool,
+    ) -> Option<Wire> {
         // A core that does not read its answer must not hold the connection for ever.
-        tokio::time::timeout(self.limits.write, wire.write(out)).await.ok()?.ok()?;
+        let written = tokio::time::timeout(self.limits.write, wire.write(out)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            finished.ending = Ended::Gone;
+            return None;
+        }
+        finished.written(out.len());
+        self.close_unless(wire, keep_alive).await
+    }
+
+    /// Closes the connection after its last answer.
+    pub(super) async fn close_unless(&self, mut wire: Wire, keep_alive: bool) -> Option<Wire> {
         if !keep_alive {
             // Closing was not the core's wish where we drain: it may have sent more already.
             let may_have_sent = *self.drain.borrow();
@@ -371,37 +398,8 @@ impl<G: Gate> Edge<G> {
         keep_alive.then_some(wire)
     }
 
-    fn keeps_alive(&self, head: &Head) -> bool {
+    pub(super) fn keeps_alive(&self, head: &Head) -> bool {
         head.keep_alive && !*self.drain.borrow()
-    }
-
-    /// Lends the connection to Pingora's proxy for one request.
-    async fn stream(
-        &self,
-        side: Side,
-        wire: Wire,
-        upstream: Arc<Upstream>,
-        (raw, head): (&Bytes, &Head),
-    ) -> Option<Wire> {
-        let Wire { stream, ahead } = wire;
-        let mut lent = Lent::new(stream, head.length);
-        let mut prefix = BytesMut::from(raw.clone());
-        match lent.take_own(ahead) {
-            Ok(own) => prefix.unsplit(own),
-            Err(framing) => {
-                let unread = Unread::Refused(Kind::Framing(framing));
-                return self.refuse(side, lent.into_wire(), unread, true).await;
-            }
-        }
-        let mut session = ServerSession::new_http1(Box::new(lent));
-        session.set_pipelined_prefix(prefix);
-        session.set_connection_user_context(Some(Box::new(upstream)));
-        session.set_read_timeout(Some(self.limits.body));
-        session.set_write_timeout(Some(self.limits.write));
-        let streaming = self.streamed.process_new_http(session, &self.drain);
-        let (stream, _) =
-            tokio::time::timeout(self.limits.streamed, streaming).await.ok()??.consume();
-        stream.into_any().downcast::<Lent>().ok().map(|lent| lent.into_wire())
     }
 }
 
@@ -435,7 +433,7 @@ fn has_body(head: &Head) -> bool {
 }
 
 /// What the core is told about its connection; nothing where that is understood.
-const fn connection(head: &Head, keep_alive: bool) -> Option<&'static str> {
+pub(super) const fn connection(head: &Head, keep_alive: bool) -> Option<&'static str> {
     match (keep_alive, head.is_http11) {
         (false, _) => Some("close"),
         (true, false) => Some("keep-alive"),

@@ -1,5 +1,6 @@
 //! What the edge asks before it forwards, and tells after: the service implements it.
 
+use super::finished::Finished;
 use super::refuse::{Kind, Problem};
 use super::upstream::Upstream;
 use crate::policy::Permit;
@@ -131,5 +132,10 @@ pub trait Gate: Send + Sync + 'static {
     /// The edge itself answered, for metrics.
     fn refused(&self, side: Side, kind: Kind) {
         let _ = (side, kind);
+    }
+
+    /// A request is over, whatever came of it.
+    fn finished(&self, finished: Finished) {
+        let _ = finished;
     }
 }

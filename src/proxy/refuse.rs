@@ -290,12 +290,21 @@ impl From<InDoubt> for Unanswered {
 impl Unanswered {
     /// The whole answer.
     pub(super) fn to_bytes(self, keep_alive: bool) -> BytesMut {
-        let status = match self {
-            Self::NotReached => "502 Bad Gateway",
-            Self::Late => "504 Gateway Timeout",
-            Self::NotKept => "503 Service Unavailable",
+        let phrase = match self {
+            Self::NotReached => "Bad Gateway",
+            Self::Late => "Gateway Timeout",
+            Self::NotKept => "Service Unavailable",
         };
-        bare(status, keep_alive)
+        bare(&format!("{} {phrase}", self.status()), keep_alive)
+    }
+
+    /// Its status.
+    pub(super) const fn status(self) -> u16 {
+        match self {
+            Self::NotReached => 502,
+            Self::Late => 504,
+            Self::NotKept => 503,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::domain::identity::IdNumber;
 use crate::domain::pan::Pan;
 use crate::domain::payment::Scenario;
 use crate::metrics::EvidenceUse;
-use crate::provider::{Inquiry, Reply, Trouble};
+use crate::provider::{Inquiry, Reply, Trouble, trace};
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::route::{self, Next, Plan, Wanted};
 use crate::service::health::{Turn, Withheld};
@@ -175,7 +175,7 @@ impl Service {
             set: question.set,
         };
         let (service, about) = (self.clone(), question.about.clone());
-        tokio::spawn(async move {
+        tokio::spawn(trace::carried(async move {
             // No deadline here: each provider has its own, and an answer that is paid for is kept however late it comes.
             let gathered = service.ask(&plan, &inquiry).await;
             if let Gathered::Evidence { evidence, .. } = &gathered {
@@ -188,7 +188,7 @@ impl Service {
             }
             sender.send_replace(Some(gathered));
             drop(landing);
-        });
+        }));
         receiver
     }
 
@@ -245,7 +245,9 @@ impl Service {
             match route::next(reply.answer) {
                 Next::Nobody => break,
                 Next::OtherSource | Next::Anybody => {
-                    heard.push(reply.source.unwrap_or_else(|| entry.candidate.source.clone()));
+                    // By either name: an answer may name the registry more closely than the provider's file does.
+                    heard.push(entry.candidate.source.clone());
+                    heard.extend(reply.source);
                 }
             }
         }

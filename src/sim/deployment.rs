@@ -25,10 +25,33 @@ impl Audit {
     }
 }
 
+/// Where the Hefu of a simulation listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listeners {
+    /// On free ports of loopback.
+    Free,
+    /// On those of the configuration that ships, with metrics for everybody: for containers, whose network is their own.
+    Usual,
+}
+
+impl Listeners {
+    /// Their lines of `hefu.toml`.
+    const fn lines(self) -> &'static str {
+        match self {
+            Self::Free => {
+                "core = \"127.0.0.1:0\"\nnotify = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\""
+            }
+            Self::Usual => {
+                "core = \"127.0.0.1:7000\"\nnotify = \"127.0.0.1:7001\"\nadmin = \"127.0.0.1:7070\"\nmetrics = \"0.0.0.0:7071\""
+            }
+        }
+    }
+}
+
 impl Simulation {
-    /// `hefu.toml` for this simulation: every channel, four of its providers, all else passed through; listeners on free ports.
+    /// `hefu.toml` for this simulation: every channel, four of its providers, all else passed through.
     /// The files `admin-token` and `fingerprint-key` are the caller's to write beside it.
-    pub fn deployment(&self) -> String {
+    pub fn deployment(&self, listeners: Listeners) -> String {
         let url = |name: &str| self.endpoints().get(name).cloned().unwrap_or_default();
         let file = |name: &str| {
             self.key_files().get(name).map(|file| file.display().to_string()).unwrap_or_default()
@@ -40,9 +63,7 @@ impl Simulation {
             text,
             r#"
 [listen]
-core = "127.0.0.1:0"
-notify = "127.0.0.1:0"
-admin = "127.0.0.1:0"
+{listeners}
 admin_token_file = "admin-token"
 
 [store]
@@ -83,6 +104,7 @@ credentials = {{ sign_key = "{sign_key}", verify_key = "{verify_key}" }}
 path = "/"
 upstream = "{plain}"
 "#,
+            listeners = listeners.lines(),
             tencent_fen = price("tencent"),
             aliyun_fen = price("aliyun"),
             operator3_fen = price("operator3"),

@@ -3,7 +3,7 @@
 use crate::app::Running;
 use crate::cli::Failure;
 use crate::config::{self, Config, Rendering};
-use crate::sim::{Simulation, Target};
+use crate::sim::{Listeners, Simulation, Target};
 use include_dir::{Dir, include_dir};
 use std::fmt::Write as _;
 use std::fs;
@@ -17,6 +17,9 @@ static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/config");
 
 /// The admin token's file, as the simulation's deployment names it.
 const TOKEN_FILE: &str = "admin-token";
+
+/// What the demo's requests leave, searched for elements like everything else.
+const ACCESS_LOG: &str = "access.log";
 
 /// The demo's policy: everything is enforced, and holds are not paused, since the simulated book is small.
 fn policy(simulation: &Simulation) -> String {
@@ -63,7 +66,10 @@ impl Place {
     /// # Errors
     /// Where it cannot be written or does not load.
     pub fn configure(&self, simulation: &Simulation) -> Result<Config, Failure> {
-        write(&self.dir, simulation)?;
+        write(&self.dir, simulation, Listeners::Free)?;
+        let place = self.dir.join("hefu.toml");
+        let deployment = fs::read_to_string(&place)?;
+        fs::write(place, format!("{deployment}\n[log]\naccess = \"{ACCESS_LOG}\"\n"))?;
         config::load(&self.dir)
             .map_err(|problems| Failure::Usage(problems.render(Rendering::Plain)))
     }
@@ -73,7 +79,7 @@ impl Place {
 ///
 /// # Errors
 /// Where it cannot be written.
-pub fn write(dir: &Path, simulation: &Simulation) -> io::Result<()> {
+pub fn write(dir: &Path, simulation: &Simulation, listeners: Listeners) -> io::Result<()> {
     for folder in ["channels", "codes", "providers"] {
         fs::create_dir_all(dir.join(folder))?;
         for file in SHIPPED.get_dir(folder).into_iter().flat_map(Dir::files) {
@@ -83,7 +89,7 @@ pub fn write(dir: &Path, simulation: &Simulation) -> io::Result<()> {
     fs::write(dir.join(TOKEN_FILE), hex::encode(rand::random::<[u8; 16]>()))?;
     fs::write(dir.join("fingerprint-key"), hex::encode(rand::random::<[u8; 32]>()))?;
     fs::write(dir.join("policy.toml"), policy(simulation))?;
-    fs::write(dir.join("hefu.toml"), simulation.deployment())
+    fs::write(dir.join("hefu.toml"), simulation.deployment(listeners))
 }
 
 impl Drop for Place {
@@ -93,12 +99,13 @@ impl Drop for Place {
     }
 }
 
-/// The store's files, for the leak scan; what is not written yet is made so first.
+/// The store's files and the access log, for the leak scan; what is not written yet is made so first.
 pub async fn store_files(running: &Running, place: &Place) -> Vec<Vec<u8>> {
     if let Err(error) = running.service.store.flush().await {
         tracing::error!(%error, "the demo's store");
     }
-    let files = ["hefu.db", "hefu.db-wal"].map(|name| fs::read(place.dir().join(name)));
+    running.flush_log().await;
+    let files = ["hefu.db", "hefu.db-wal", ACCESS_LOG].map(|name| fs::read(place.dir().join(name)));
     files.into_iter().flatten().collect()
 }
 

@@ -3,12 +3,12 @@
 use super::{place, secrets, store, within};
 use crate::billing::price::{Price, Prices, Step};
 use crate::config::file::{
-    DeployedFile, DrainFile, HefuFile, LimitsFile, ListenFile, ProviderFile, Time,
+    DeployedFile, DrainFile, FilePath, HefuFile, LimitsFile, ListenFile, ProviderFile, Time,
 };
 use crate::config::problem::suggest;
 use crate::config::read::{At, Sheet};
 use crate::config::settings::{
-    Admin, Drain, Limits, Listen, Passthrough, Patience, Provider, Storage, Upstream,
+    AccessLog, Admin, Drain, Limits, Listen, Passthrough, Patience, Provider, Storage, Upstream,
 };
 use crate::config::text::{Rate, Size, Text};
 use crate::crypto::keys::Keys;
@@ -40,6 +40,7 @@ pub(crate) struct Deployment {
     pub(crate) listen: Option<Listen>,
     pub(crate) limits: Limits,
     pub(crate) drain: Drain,
+    pub(crate) access_log: Option<AccessLog>,
     pub(crate) store: Storage,
     pub(crate) keep: Keep,
     pub(crate) keys: Option<Keys>,
@@ -56,6 +57,7 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Deploymen
         listen: listen.and_then(|listen| read_listen(sheet, dir, listen)),
         limits: limits(sheet, &file.limits),
         drain: drain(sheet, &file.drain),
+        access_log: file.log.access.as_ref().map(|access| access_log(dir, access)),
         store: store::check(sheet, dir, &file.store),
         keep: store::keep(sheet, &file.store.keep),
         keys: secrets.and_then(|at| secrets::keys(sheet, dir, at)),
@@ -75,6 +77,14 @@ fn read_listen(sheet: &mut Sheet, dir: &Path, at: &At<ListenFile>) -> Option<Lis
     {
         let hint = "channels must not reach the core's listener: give each its own port";
         sheet.problem(&notify.span, "two listeners on one address", hint);
+    }
+    let metrics = file.metrics.as_ref();
+    let others = [core, notify].into_iter().flatten().map(|other| other.value.0);
+    if let Some(metrics) = metrics.filter(|metrics| {
+        metrics.value.0.port() != 0 && others.into_iter().any(|other| other == metrics.value.0)
+    }) {
+        let hint = "metrics have a port of their own";
+        sheet.problem(&metrics.span, "two listeners on one address", hint);
     }
     let admin = match (&file.admin, &file.admin_token_file) {
         (None, _) => Some(None),
@@ -109,7 +119,17 @@ fn read_listen(sheet: &mut Sheet, dir: &Path, at: &At<ListenFile>) -> Option<Lis
         notify: notify.map(|notify| notify.value.0),
         notify_tls: notify_tls?,
         admin: admin?,
+        metrics: metrics.map(|metrics| metrics.value.0),
     })
+}
+
+/// It is opened when Hefu starts, and made then where there is none.
+fn access_log(dir: &Path, file: &FilePath) -> AccessLog {
+    if file.value.as_os_str() == "stdout" {
+        AccessLog::Stdout
+    } else {
+        AccessLog::File(dir.join(&file.value))
+    }
 }
 
 fn limits(sheet: &mut Sheet, file: &LimitsFile) -> Limits {

@@ -1,0 +1,452 @@
+//! The documents: their commands run as they stand, their references are made of the code, and their links lead somewhere.
+
+use crate::tools::{file, files, text};
+use clap::Parser as _;
+use expect_test::expect_file;
+use hefu::cli::Cli;
+use regex::Regex;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Where everything else goes on from.
+const QUICK_START: &str = "docs/quickstart.md";
+/// How many commands lead from a built binary to the first refused payment.
+const COMMANDS_MAX: usize = 8;
+
+/// One command of a document, and what it is to print: `…` stands for anything, a line that is only that for any lines.
+struct Step {
+    command: String,
+    printed: Vec<String>,
+}
+
+/// What a document has one do.
+enum Part {
+    Write(String, String),
+    Run(Step),
+}
+
+fn parts(document: &str) -> Vec<Part> {
+    let (mut parts, text) = (Vec::new(), text(document));
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(kind) = line.trim_start().strip_prefix("```").filter(|kind| !kind.is_empty())
+        else {
+            continue;
+        };
+        let block = lines.by_ref().take_while(|line| line.trim_start() != "```");
+        if let Some((_, title)) = kind.split_once(" title=") {
+            let text = block.flat_map(|line| [line, "\n"]).collect();
+            parts.push(Part::Write(title.to_owned(), text));
+        } else if kind == "console" {
+            for line in block {
+                match (line.strip_prefix("$ "), parts.last_mut()) {
+                    (Some(command), _) => parts
+                        .push(Part::Run(Step { command: command.to_owned(), printed: Vec::new() })),
+                    (None, Some(Part::Run(step))) => step.printed.push(line.to_owned()),
+                    (None, _) => panic!("{document}: `{line}` is printed by nothing"),
+                }
+            }
+        } else {
+            block.for_each(drop);
+        }
+    }
+    parts
+}
+
+/// Marks in the output where a command begins; nothing prints it by itself.
+const MARK: &str = "@@@ hefu documents @@@";
+
+/// One shell that does it all. Background processes end with it.
+fn script(parts: &[&Part]) -> String {
+    let mut script = "set -u\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n".to_owned();
+    for part in parts {
+        match part {
+            Part::Write(name, text) => {
+                writeln!(script, "cat > {name} <<'@@@'\n{text}@@@").unwrap();
+            }
+            Part::Run(Step { command, .. }) => {
+                writeln!(script, "printf '\\n%s\\n' '{MARK}'\n{command}").unwrap();
+                if !command.contains("| grep -c") {
+                    writeln!(
+                        script,
+                        "status=$?; [ $status = 0 ] || printf '%s\\n' \"status $status\""
+                    )
+                    .unwrap();
+                }
+            }
+        }
+    }
+    script
+}
+
+/// Runs documents in a network of their own, where there may be one: their ports are those that ship.
+fn perform(documents: &[&str]) {
+    let parts: Vec<Part> = documents.iter().flat_map(|document| parts(document)).collect();
+    let place = tempfile::tempdir().unwrap();
+    let capture = "tests/message/unionpay/debit.http";
+    fs::copy(file(capture), place.path().join("capture.http")).unwrap();
+    let script = script(&parts.iter().collect::<Vec<_>>());
+    fs::write(place.path().join("script"), script).unwrap();
+    let binaries = Path::new(env!("CARGO_BIN_EXE_hefu")).parent().unwrap().display().to_string();
+    let mut command = apart("ip link set lo up && exec bash script");
+    let output = command
+        .current_dir(place.path())
+        .env("PATH", format!("{binaries}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"))
+        .env("HOME", place.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let steps: Vec<&Step> = parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Run(step) => Some(step),
+            Part::Write(..) => None,
+        })
+        .collect();
+    let outputs: Vec<&str> = printed.split(MARK).skip(1).collect();
+    assert_eq!(outputs.len(), steps.len(), "{documents:?}:\n{printed}");
+    for (step, printed) in steps.iter().zip(outputs) {
+        assert!(!printed.contains("\nstatus "), "$ {}\n{printed}", step.command);
+        let wanted: Vec<String> = step
+            .printed
+            .iter()
+            .map(|line| match line.as_str() {
+                "…" => "(?:.*\n)*?".to_owned(),
+                line => format!(".*{}\n", regex::escape(line.trim()).replace('…', ".*")),
+            })
+            .collect();
+        let wanted = Regex::new(&format!("(?m)^{}", wanted.concat())).unwrap();
+        assert!(
+            wanted.is_match(printed),
+            "$ {}\nprints:\n{printed}\nand not:\n{:#?}",
+            step.command,
+            step.printed
+        );
+    }
+}
+
+/// A shell in a network of its own, which ends with all that it started.
+#[expect(clippy::print_stdout, reason = "what is otherwise than it should be is said")]
+fn apart(script: &str) -> Command {
+    for kind in [&["--net"][..], &["--net", "--map-root-user"]] {
+        let tried = Command::new("unshare").args(kind).arg("true").stderr(Stdio::null()).status();
+        if tried.is_ok_and(|status| status.success()) {
+            let mut command = Command::new("unshare");
+            command.args(kind).args(["--pid", "--fork", "--kill-child", "sh", "-c", script]);
+            return command;
+        }
+    }
+    println!("no network of its own can be had here: the ports that ship are used");
+    let mut command = Command::new("bash");
+    command.arg("script");
+    command
+}
+
+#[test]
+fn the_quick_start_is_short_and_works_as_written() {
+    let commands = parts(QUICK_START).iter().filter(|part| matches!(part, Part::Run(_))).count();
+    assert!(commands <= COMMANDS_MAX, "{commands} commands");
+    perform(&[QUICK_START]);
+}
+
+/// Each goes on from the quick start.
+#[test]
+fn what_each_role_does_works_as_written() {
+    perform(&[QUICK_START, "docs/roles.md"]);
+}
+
+#[test]
+fn the_migration_works_as_written() {
+    perform(&[QUICK_START, "docs/migration.md"]);
+}
+
+#[test]
+fn the_upgrade_works_as_written() {
+    perform(&[QUICK_START, "docs/upgrading.md"]);
+}
+
+#[test]
+fn the_new_provider_works_as_written() {
+    perform(&[QUICK_START, "docs/writing-a-provider.md"]);
+}
+
+/// A block of commands in any other document would be run by nobody.
+#[test]
+fn every_document_with_commands_is_performed() {
+    let performed = [
+        QUICK_START,
+        "docs/roles.md",
+        "docs/migration.md",
+        "docs/upgrading.md",
+        "docs/writing-a-provider.md",
+        // By `tests/message`.
+        "docs/writing-a-channel.md",
+    ];
+    for document in documents() {
+        let has_commands = text(&document).contains("```console");
+        assert!(!has_commands || performed.contains(&document.as_str()), "{document}");
+    }
+}
+
+/// Commands of `hefu` within sentences: they are not run, but there is no such command that Hefu does not have.
+#[test]
+fn commands_in_sentences_are_commands() {
+    let span = Regex::new(r"`(hefu [a-z][^`]*)`").unwrap();
+    let mut seen = 0;
+    for document in documents() {
+        for found in span.captures_iter(&text(&document)) {
+            let command = found[1].replace("\\|", "|");
+            // `a|b` are two commands, `<` is the shell's, and `…` stands for what everybody writes for himself.
+            let command = command.split(" < ").next().unwrap();
+            for one in alternatives(command) {
+                seen += 1;
+                let one = one.replace('…', "X");
+                let words = one.split_whitespace();
+                let told = Cli::try_parse_from(words);
+                let wrong = told.err().filter(|error| {
+                    use clap::error::ErrorKind::{
+                        InvalidSubcommand, InvalidValue, UnknownArgument, ValueValidation,
+                    };
+                    let kind = error.kind();
+                    let is_cut = error.to_string().contains("a value is required");
+                    [UnknownArgument, InvalidSubcommand].contains(&kind)
+                        || ([InvalidValue, ValueValidation].contains(&kind)
+                            && !is_cut
+                            && !one.contains(char::is_uppercase))
+                });
+                assert!(wrong.is_none(), "{document}: `{one}`: {}", wrong.unwrap());
+            }
+        }
+    }
+    assert!(seen > 50, "{seen} commands");
+}
+
+fn alternatives(command: &str) -> Vec<String> {
+    match command.split_whitespace().find(|word| word.contains('|')) {
+        Some(word) => word.split('|').map(|one| command.replace(word, one)).collect(),
+        None => vec![command.to_owned()],
+    }
+}
+
+fn documents() -> Vec<String> {
+    let mut documents = files("docs", ".md");
+    documents.extend(files("deploy", ".md"));
+    documents.extend(["README.md", "ARCHITECTURE.md"].map(str::to_owned));
+    documents
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let link = Regex::new(r"\]\(([^)#\s]+)?(?:#([^)\s]+))?\)").unwrap();
+    for document in documents() {
+        let folder = file(&document).parent().unwrap().to_owned();
+        for found in link.captures_iter(&text(&document)) {
+            let target =
+                found.get(1).map_or(document.rsplit('/').next().unwrap(), |path| path.as_str());
+            if target.starts_with("http") {
+                continue;
+            }
+            let target = folder.join(target);
+            assert!(target.exists(), "{document}: {}", &found[0]);
+            if let Some(anchor) = found.get(2) {
+                let headings = fs::read_to_string(&target).unwrap();
+                let is_there = headings
+                    .lines()
+                    .filter(|line| line.starts_with('#'))
+                    .any(|line| slug(line.trim_start_matches('#')) == anchor.as_str());
+                assert!(is_there, "{document}: {}", &found[0]);
+            }
+        }
+    }
+}
+
+/// What a heading is linked by.
+fn slug(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn the_metrics_reference_is_what_there_is() {
+    let mut page = "# Metrics\n\nMade of the code; `UPDATE_EXPECT=1 cargo nextest run --test deploy documents` rewrites it. Labels come from enums and configured names, \
+        never from messages.\n\n| Metric | Kind | Labels | Says |\n|---|---|---|---|\n"
+        .to_owned();
+    for metric in hefu::metrics::Metrics::new().unwrap().catalogue() {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {} |",
+            metric.name,
+            metric.kind,
+            labels.join(", "),
+            metric.help
+        )
+        .unwrap();
+    }
+    page.push_str("\n`ending` of `hefu_requests_total`, as the access log has it in `flags`: ");
+    let endings = hefu::proxy::finished::Ending::ALL
+        .map(|ending| format!("`{}` ({})", ending.as_str(), ending.flag().unwrap_or("-")));
+    writeln!(page, "{}.", endings.join(", ")).unwrap();
+    expect_file![file("docs/metrics.md")].assert_eq(&page);
+}
+
+#[test]
+fn every_flag_and_field_of_the_access_log_is_explained() {
+    let page = text("docs/access-log.md");
+    for ending in hefu::proxy::finished::Ending::ALL {
+        let flag = ending.flag().unwrap_or("-");
+        assert!(page.contains(&format!("\n| `{flag}` | ")), "{flag}");
+    }
+}
+
+/// Every route, whoever adds one.
+#[test]
+fn every_request_of_the_api_is_explained() {
+    let route = Regex::new(r#"\.route\("([^"]+)", (get|post)"#).unwrap();
+    let (code, page) = (text("src/admin.rs"), text("docs/api.md"));
+    let mut seen = 0;
+    for found in route.captures_iter(&code) {
+        let told = format!("\n| `{} {}` | ", found[2].to_uppercase(), &found[1]);
+        assert!(page.contains(&told), "{told:?} is not in docs/api.md");
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen} routes");
+}
+
+#[test]
+fn the_configuration_reference_is_what_there_is() {
+    let schema = hefu::config::schema();
+    let mut page = "# Configuration reference\n\nMade of the schema (`hefu schema`); `UPDATE_EXPECT=1 cargo nextest run --test deploy documents` rewrites it. Defaults stand in \
+        `config/hefu.toml` and `config/policy.toml`, where a test keeps them. **Bold** keys are needed.\n"
+        .to_owned();
+    let roots = [
+        ("HefuFile", "hefu.toml"),
+        ("PolicyFile", "policy.toml"),
+        ("ChannelFile", "channels/NAME.toml"),
+        ("CodesFile", "codes/NAME.toml"),
+        ("Definition", "providers/NAME.toml"),
+    ];
+    let mut seen = BTreeSet::new();
+    for (root, title) in roots {
+        write!(page, "\n## {title}\n").unwrap();
+        let mut pending = vec![(root.to_owned(), schema["$defs"][root].clone(), title.to_owned())];
+        while let Some((name, definition, path)) = pending.pop() {
+            if name.is_empty() || seen.insert(name) {
+                describe(&schema, (&definition, &path), &mut page, &mut pending);
+            }
+        }
+    }
+    expect_file![file("docs/configuration.md")].assert_eq(&page);
+}
+
+/// A table that is still to be described: its name where it has one, what it is, and where it stands.
+type Table = (String, Value, String);
+
+/// One table of the files; the tables within it are added to `pending`.
+fn describe(
+    schema: &Value,
+    (definition, path): (&Value, &str),
+    page: &mut String,
+    pending: &mut Vec<Table>,
+) {
+    let said = definition["description"].as_str().unwrap_or_default().replace('\n', " ");
+    write!(page, "\n### {path}\n\n").unwrap();
+    if !said.is_empty() && !said.starts_with('`') {
+        writeln!(page, "{said}\n").unwrap();
+    }
+    let Some(keys) = definition["properties"].as_object() else {
+        writeln!(page, "A {}, by names of your own.", kind(definition)).unwrap();
+        let path = format!("{}: NAME", path.trim_end_matches(".toml"));
+        let found = tables(schema, definition).into_iter();
+        pending.extend(found.map(|(name, it)| (name, it, path.clone())));
+        return;
+    };
+    page.push_str("| Key | Is | Says |\n|---|---|---|\n");
+    let needed = definition["required"].as_array().cloned().unwrap_or_default();
+    let mut within = Vec::new();
+    for (key, value) in keys {
+        let is_needed = needed.iter().any(|one| one == key);
+        let shown = if is_needed { format!("**`{key}`**") } else { format!("`{key}`") };
+        let says = value["description"].as_str().unwrap_or_default();
+        let (kind, says) =
+            (kind(value).replace('|', "\\|"), says.replace('\n', " ").replace('|', "\\|"));
+        writeln!(page, "| {shown} | {kind} | {says} |").unwrap();
+        let path = format!("{}: {key}", path.trim_end_matches(".toml"));
+        within.extend(tables(schema, value).into_iter().map(|(name, it)| (name, it, path.clone())));
+    }
+    within.reverse();
+    pending.extend(within);
+}
+
+/// What has keys of its own and may stand where `value` may, by its name where it has one.
+fn tables(schema: &Value, value: &Value) -> Vec<(String, Value)> {
+    if value["properties"].is_object() {
+        return vec![(String::new(), value.clone())];
+    }
+    if let Some(name) = value["$ref"].as_str() {
+        let name = name.rsplit('/').next().unwrap();
+        let found = tables(schema, &schema["$defs"][name]);
+        let named = |(inner, it): (String, Value)| {
+            let name = if inner.is_empty() { name.to_owned() } else { inner };
+            (name, it)
+        };
+        return found.into_iter().map(named).collect();
+    }
+    let of = |key: &str| value[key].as_array().into_iter().flatten();
+    let one = |key: &str| value.get(key).filter(|it| it.is_object());
+    of("anyOf")
+        .chain(of("oneOf"))
+        .chain(of("allOf"))
+        .chain(one("items"))
+        .chain(one("additionalProperties"))
+        .flat_map(|it| tables(schema, it))
+        .collect()
+}
+
+/// What may stand there, in a few words.
+fn kind(value: &Value) -> String {
+    let any = value["anyOf"].as_array().or(value["oneOf"].as_array());
+    if let Some(any) = any {
+        let kinds: Vec<String> = any.iter().map(kind).filter(|kind| kind != "null").collect();
+        return kinds.join(" or ");
+    }
+    if let Some(name) = value["$ref"].as_str() {
+        let name = name.rsplit('/').next().unwrap().trim_end_matches("File");
+        return format!("table {name}");
+    }
+    if let Some(words) = value["enum"].as_array() {
+        return words
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|word| format!("`\"{word}\"`"))
+            .collect::<Vec<_>>()
+            .join(", ");
+    }
+    if let Some(word) = value["const"].as_str() {
+        return format!("`\"{word}\"`");
+    }
+    let types: Vec<&str> = match &value["type"] {
+        Value::String(one) => vec![one],
+        Value::Array(many) => {
+            many.iter().filter_map(Value::as_str).filter(|one| *one != "null").collect()
+        }
+        _ => vec![],
+    };
+    match types.as_slice() {
+        ["array"] => format!("list of {}", kind(&value["items"])),
+        ["object"] if value["additionalProperties"].is_object() => {
+            format!("table of {}", kind(&value["additionalProperties"]))
+        }
+        ["object"] => "table".to_owned(),
+        ["string"] => "text".to_owned(),
+        ["integer"] => "number".to_owned(),
+        ["boolean"] => "`true` or `false`".to_owned(),
+        [] => "anything".to_owned(),
+        other => other.join(" or "),
+    }
+}
