@@ -150,7 +150,6 @@ fn store(
     counts: &Arc<Counts>,
 ) -> Result<MemoryStore, StartError> {
     let book = rulebook(config, counts);
-
     let (limits, begun) = (memory::Limits::default(), Instant::now());
     let tell = move |event| match event {
         Event::Committed(took) => metrics.on_commit(took),

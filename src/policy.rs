@@ -286,12 +286,13 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
 /// Decides, with what the risk team's rules say of the message.
 pub fn decide_by(policy: &Policy, facts: &Facts, verdict: Option<&Verdict>) -> Decision {
     let (mut effect, mut reasons) = judge(policy, facts);
-    if let Some(verdict) = verdict.filter(|_| facts.basis.is_ruled()) {
-        effect = rule(policy, facts, verdict, (effect, &mut reasons));
-    }
+    // Of what verification alone refuses; rules and holds have the last word.
     if facts.spared && effect == Effect::Refuse && is_held_out(facts) {
         effect = Effect::Annotate;
         reasons.insert(0, Reason::Holdout);
+    }
+    if let Some(verdict) = verdict.filter(|_| facts.basis.is_ruled()) {
+        effect = rule(policy, facts, verdict, (effect, &mut reasons));
     }
     if facts.held && facts.scenario.stops_at_hold() {
         effect = Effect::Refuse;

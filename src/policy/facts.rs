@@ -58,6 +58,7 @@ impl Basis {
             | Self::Unreadable
             | Self::Sealed
             | Self::Incomplete
+            | Self::Unconfirmed
             | Self::Verified(_)
             | Self::Agreement(_)
             | Self::ConfirmsUnseen => false,
@@ -70,6 +71,7 @@ impl Basis {
             Self::Passing | Self::Unlisted | Self::Ambiguous | Self::Unreadable => false,
             Self::Sealed
             | Self::Incomplete
+            | Self::Unconfirmed
             | Self::Verified(_)
             | Self::Agreement(_)
             | Self::ConfirmsPermitted

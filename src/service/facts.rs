@@ -157,7 +157,6 @@ impl Service {
         match gathered {
             Gathered::Evidence { evidence, asked_now, routed } => {
                 known.routed = routed;
-                let answer = evidence.answer;
                 known.asked_now = asked_now;
                 if let Answer::NoMatch(_) = evidence.answer
                     && let Some(both) = self.combined(&question, payment, &evidence).await

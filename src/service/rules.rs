@@ -75,14 +75,20 @@ pub(crate) fn answered(
     match basis {
         Basis::Verified(Verification::Answered(answer)) => (Some(answer), None),
         Basis::Agreement(standing) => (kept, Some(standing)),
-        Basis::ConfirmsPermitted => (kept, None),
-        Basis::Verified(Verification::NotAsked | Verification::NobodyCan)
+        Basis::ConfirmsPermitted | Basis::Verified(Verification::Combined) => (kept, None),
+        Basis::Verified(
+            Verification::NotAsked
+            | Verification::NobodyCan
+            | Verification::AttemptsSpent
+            | Verification::SpendCapped,
+        )
         | Basis::Passing
         | Basis::Unlisted
         | Basis::Ambiguous
         | Basis::Unreadable
         | Basis::Sealed
         | Basis::Incomplete
+        | Basis::Unconfirmed
         | Basis::ConfirmsUnseen => (None, None),
     }
 }

@@ -59,7 +59,11 @@ impl Gathered {
     const fn answer(&self) -> Option<Answer> {
         match self {
             Self::Evidence { evidence, .. } => Some(evidence.answer),
-            Self::NoAnswer | Self::NobodyCan | Self::NotAsked => None,
+            Self::NoAnswer
+            | Self::AttemptsSpent
+            | Self::SpendCapped
+            | Self::NobodyCan
+            | Self::NotAsked => None,
         }
     }
 }
@@ -228,7 +232,7 @@ impl Service {
             sender.send_replace(Some(gathered));
             drop(landing);
             if let Some(answered) = answered {
-                service.shadow(&trials, &inquiry, answered).await;
+                service.shadow(&trials, (&inquiry, &whose), answered).await;
             }
         }));
         receiver

@@ -4,11 +4,17 @@ use super::attribute::Attribute;
 use super::mistake::{Mistake, What};
 use std::ops::Range;
 
-/// What stands outside of texts: the byte, the character.
+/// What stands outside of texts and of comments, which go from `//` to the end of the line: the byte, the character.
 fn outside(source: &str) -> impl Iterator<Item = (usize, char)> {
-    let mut quote = None;
-    let mut escaped = false;
+    let (mut quote, mut escaped) = (None, false);
+    let (mut comment, mut before) = (false, ' ');
     source.char_indices().filter(move |(_, letter)| {
+        comment =
+            *letter != '\n' && (comment || quote.is_none() && (before, *letter) == ('/', '/'));
+        before = *letter;
+        if comment {
+            return false;
+        }
         let Some(open) = quote else {
             quote = Some(*letter).filter(|letter| matches!(letter, '"' | '\''));
             return true;
@@ -157,16 +163,17 @@ fn runs(source: &str) -> Vec<Range<usize>> {
 
 /// Where a text begins that does not end.
 fn unclosed(source: &str) -> Option<usize> {
-    let (mut open, mut escaped) = (None, false);
-    for (byte, letter) in source.char_indices() {
-        match open {
-            Some((_, quote)) if !escaped && letter == quote => open = None,
-            Some(_) => escaped = !escaped && letter == '\\',
-            None if matches!(letter, '"' | '\'') => open = Some((byte, letter)),
-            None => (),
-        }
-    }
-    open.map(|(byte, _)| byte)
+    // Of a text its opening quote alone stands outside, and of the last one what closes it does not follow.
+    let (byte, quote) =
+        outside(source).filter(|(_, letter)| matches!(letter, '"' | '\'')).last()?;
+    let within = source.get(byte.saturating_add(1)..).unwrap_or_default();
+    let mut escaped = false;
+    let closed = within.chars().any(|letter| {
+        let closes = !escaped && letter == quote;
+        escaped = !escaped && letter == '\\';
+        closes
+    });
+    (!closed).then_some(byte)
 }
 
 /// Brackets without their other half.

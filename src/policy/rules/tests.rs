@@ -191,6 +191,7 @@ fn a_condition_comes_to_what_it_says() {
     check("payment.scenario in [\"pay\", \"debit\"]", &[], Ok(true));
     check("payment.hour in [1, 2, 3]", &[], Ok(false));
     check("velocity(\"card\", \"debit\", \"1h\") >= 3", &[], Ok(true));
+    check("payment.hour == 0 // 凌晨，don't ask \"\n && !payment.held", &[], Ok(true));
     check("payment.channel.matches(\"^f.rst$\")", &[], Ok(true));
     check("size(payment.channel) == 5", &[], Ok(true));
     let huge = "has(payment.amount) && payment.amount * 3 > 5";

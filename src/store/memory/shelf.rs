@@ -53,7 +53,9 @@ impl MemoryStore {
             | Aggregate::Keys
             | Aggregate::Audit
             | Aggregate::Attempts
-            | Aggregate::Spend => Vec::new(),
+            | Aggregate::Spend
+            | Aggregate::Concordance
+            | Aggregate::Samples => Vec::new(),
             Aggregate::Mismatches | Aggregate::Statements | Aggregate::Webhooks => {
                 let (first, end) = (range.from.clone(), range.before.clone());
                 let key = |name| RowKey { of: range.of, name };
