@@ -36,7 +36,7 @@ fuzz: ## Fuzz everything that reads bytes from outside, SECONDS_EACH a target (6
 bench: setup ## Measure; prints ratios to a bare Pingora proxy of the same profile
 	cargo bench --bench micro
 	cargo bench --bench store
-	cargo bench --bench exchange
+	cargo bench --bench side_by_side
 
 setup:
 	@scripts/setup test

@@ -1,9 +1,9 @@
 //! The edge: connections of the core and of the channels, judged by a [`Gate`] and served with Pingora.
 //!
 //! A request head is read strictly by ourselves ([`head`]) before anything else looks at it. A request on an inspected
-//! route is then read whole, judged, and exchanged with the channel in one write and one answer; it never passes
-//! Pingora's proxy filters, which forward the head before the body was seen. Anything else goes to Pingora's proxy,
-//! which streams it. Upstream connections, their pool and their TLS are Pingora's for both.
+//! route is then read whole, judged, and exchanged with the channel in one write and one answer. Anything else streams
+//! through, piece by piece. Neither passes Pingora's proxy filters, which forward the head before the body was seen, and read
+//! heads again that were read strictly before. Upstream connections, their pool and their TLS are Pingora's for both.
 
 mod answer;
 mod chunked;
@@ -14,7 +14,6 @@ mod forward;
 pub mod gate;
 pub mod head;
 mod http2;
-mod lent;
 pub mod path;
 pub mod refuse;
 mod streamed;
@@ -29,12 +28,10 @@ use openssl::pkey::{PKey, Private};
 use openssl::ssl::{AlpnError, SslAcceptor, SslMethod, SslVerifyMode, select_next_proto};
 use openssl::x509::X509;
 use pingora_core::protocols::l4::stream::Stream;
-use pingora_proxy::HttpProxy;
 use std::fmt;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
-use streamed::Streamed;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -129,7 +126,6 @@ pub struct Edge<G> {
     limits: Limits,
     doors: Doors,
     connector: Arc<Connector>,
-    streamed: Arc<HttpProxy<Streamed>>,
     drain: watch::Receiver<bool>,
 }
 
@@ -148,13 +144,11 @@ impl<G> fmt::Debug for Edge<G> {
 impl<G: Gate> Edge<G> {
     /// Serves for a gate. When `drain` turns true, connections are served on until idle, but each answer ends its own.
     pub fn new(gate: Arc<G>, limits: Limits, drain: watch::Receiver<bool>) -> Self {
-        let idle = limits.idle_upstream_connections;
         Self {
             gate,
             limits,
             doors: Doors::default(),
-            connector: Arc::new(Connector::new(idle)),
-            streamed: streamed::proxy(idle),
+            connector: Arc::new(Connector::new(limits.idle_upstream_connections)),
             drain,
         }
     }
@@ -173,7 +167,6 @@ impl<G: Gate> Edge<G> {
             limits,
             doors: self.doors.clone(),
             connector: Arc::clone(&self.connector),
-            streamed: Arc::clone(&self.streamed),
             drain: self.drain.clone(),
         }
     }

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 /// What is logged where nothing else is asked for. The host framework is quiet: its errors quote request heads.
-const DEFAULT: &str = "info,pingora_core=off,pingora_proxy=off";
+const DEFAULT: &str = "info,pingora_core=off";
 
 /// Starts logging to standard error; a second call does nothing.
 pub fn init(json: bool) {

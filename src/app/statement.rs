@@ -91,13 +91,20 @@ impl Known {
                 self.asked.insert(id, asked);
             }
         };
-        let mut charged = |Charge { inquiry, billable, .. }| {
+        // Their answer is on its way, or a crash cut it off. What is charged is not open, whatever a crash left of it: they are read
+        // first, so that one which is charged meanwhile is found in either.
+        let mut open = BTreeMap::new();
+        each(backend, Aggregate::Inquiries, |inquiry: OpenInquiry| {
+            open.insert(inquiry.id, inquiry);
+        })?;
+        each(backend, Aggregate::Charges, |Charge { inquiry, billable, .. }| {
             progress();
+            open.remove(&inquiry.id);
             asked(inquiry, billable);
-        };
-        each(backend, Aggregate::Charges, &mut charged)?;
-        // Their answer is on its way, or a crash cut it off. One that was charged meanwhile is in neither: it is of today.
-        each(backend, Aggregate::Inquiries, |open| asked(open, Billable::Uncertain))?;
+        })?;
+        for inquiry in open.into_values() {
+            asked(inquiry, Billable::Uncertain);
+        }
         each(backend, Aggregate::Payments, |record: Record| {
             progress();
             let reused = record.verified.filter(|_| !record.asked_now);

@@ -60,9 +60,7 @@ impl Demo {
         let captured = log.clone();
         // Fails where a subscriber is set already; the scan then reads fewer logs.
         let _ = tracing_subscriber::fmt()
-            .with_env_filter(
-                "debug,hefu=trace,pingora_core=off,pingora_proxy=off,hyper=off,reqwest=off",
-            )
+            .with_env_filter("debug,hefu=trace,pingora_core=off,hyper=off,reqwest=off")
             .with_ansi(false)
             .with_writer(captured)
             .try_init();

@@ -284,9 +284,16 @@ fn position(
 /// Whether some reader takes `written` for `key`: letters as [`fold`] has them, spaces around it (PHP, Java), an index in
 /// brackets (PHP, qs), or a control character behind it, where readers in C end.
 pub(crate) fn is_twin(written: &str, key: &str) -> bool {
+    // Two letters or digits that differ settle nearly all comparisons.
+    if let (Some(one), Some(other)) = (written.as_bytes().first(), key.as_bytes().first())
+        && one.is_ascii_alphanumeric()
+        && other.is_ascii_alphanumeric()
+        && !one.eq_ignore_ascii_case(other)
+    {
+        return false;
+    }
     let is_space = |c: char| c.is_whitespace() || c.is_control();
     let mut rest = written.trim_start_matches(is_space).chars();
-    // The first letter settles nearly all comparisons.
     key.chars().all(|c| rest.next().is_some_and(|other| fold(other) == fold(c)))
         && match rest.next() {
             None | Some('[') => true,

@@ -9,15 +9,12 @@ use super::forward;
 use super::gate::{Annotations, Gate, InDoubt, Inspected, Permitted, Reported, Route, Side};
 use super::head::{self, Framing, Head, Length};
 use super::http2;
-use super::lent::Lent;
 use super::refuse::{Kind, Problem, Unanswered};
 use super::upstream::{OnDoubt, Upstream};
 use super::wire::{Body, Broken, Wire};
 use arc_swap::ArcSwap;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Method;
-use pingora_core::apps::HttpServerApp;
-use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::tls::server::handshake;
 use pingora_core::protocols::{Stream, l4};
 use std::sync::Arc;
@@ -31,7 +28,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_READS_MAX: usize = 2048;
 
 /// Why no request can be read.
-enum Unread {
+pub(super) enum Unread {
     /// Nobody is there to answer.
     Gone,
     /// The core is told why.
@@ -110,7 +107,7 @@ impl<G: Gate> Edge<G> {
             }
             Route::Streamed(upstream) => {
                 finished.upstream = Some(upstream.name().into());
-                self.stream(finished, wire, upstream, (&raw, &head)).await
+                self.stream(finished, wire, &upstream, (&raw, &head)).await
             }
             Route::Unknown => {
                 self.refuse(finished, wire, Unread::Refused(Kind::NoRoute), has_body(&head)).await
@@ -219,7 +216,7 @@ impl<G: Gate> Edge<G> {
     }
 
     /// Passes on what came, or tells that nothing did.
-    async fn pass_on(
+    pub(super) async fn pass_on(
         &self,
         finished: &mut Finished,
         wire: Wire,
@@ -237,11 +234,9 @@ impl<G: Gate> Edge<G> {
             Exchanged::TooLarge(answer) => {
                 finished.ending = Ended::Unread;
                 finished.said = annotations;
-                let relaying = self.relay_on(finished, wire, head, *answer);
-                tokio::time::timeout(upstream.settings().answer_timeout, relaying)
-                    .await
-                    .ok()
-                    .flatten()
+                let patience = upstream.settings().answer_timeout;
+                let relaying = self.relay_on(finished, wire, head, (*answer, patience));
+                tokio::time::timeout(patience, relaying).await.ok().flatten()
             }
             Exchanged::InDoubt(doubt) if side == Side::Notify => {
                 self.unanswered(finished, wire, head, Unanswered::from(doubt)).await
@@ -264,7 +259,7 @@ impl<G: Gate> Edge<G> {
     }
 
     /// Tells a channel that the core has not acknowledged, and nothing else: it will come again.
-    async fn unanswered(
+    pub(super) async fn unanswered(
         &self,
         finished: &mut Finished,
         wire: Wire,
@@ -277,7 +272,7 @@ impl<G: Gate> Edge<G> {
         self.finish(finished, wire, &why.to_bytes(keep_alive), keep_alive).await
     }
 
-    async fn read_body(&self, wire: &mut Wire, head: &Head) -> Result<Bytes, Unread> {
+    pub(super) async fn read_body(&self, wire: &mut Wire, head: &Head) -> Result<Bytes, Unread> {
         if head::overrides(head) {
             return Err(Unread::Refused(Kind::Framing(Framing::Override)));
         }
@@ -304,7 +299,7 @@ impl<G: Gate> Edge<G> {
         }
     }
 
-    async fn in_doubt(
+    pub(super) async fn in_doubt(
         &self,
         (finished, doubt, annotations): (&mut Finished, InDoubt, Annotations),
         wire: Wire,
@@ -327,7 +322,7 @@ impl<G: Gate> Edge<G> {
     }
 
     /// Answers a request that was read whole.
-    async fn answer_problem(
+    pub(super) async fn answer_problem(
         &self,
         finished: &mut Finished,
         wire: Wire,
@@ -342,7 +337,7 @@ impl<G: Gate> Edge<G> {
     }
 
     /// Answers a request that was not read whole, and closes.
-    async fn refuse(
+    pub(super) async fn refuse(
         &self,
         finished: &mut Finished,
         mut wire: Wire,
@@ -369,7 +364,7 @@ impl<G: Gate> Edge<G> {
         None
     }
 
-    async fn finish(
+    pub(super) async fn finish(
         &self,
         finished: &mut Finished,
         mut wire: Wire,
@@ -383,6 +378,11 @@ impl<G: Gate> Edge<G> {
             return None;
         }
         finished.written(out.len());
+        self.close_unless(wire, keep_alive).await
+    }
+
+    /// Closes the connection after its last answer.
+    pub(super) async fn close_unless(&self, mut wire: Wire, keep_alive: bool) -> Option<Wire> {
         if !keep_alive {
             // Closing was not the core's wish where we drain: it may have sent more already.
             let may_have_sent = *self.drain.borrow();
@@ -398,40 +398,8 @@ impl<G: Gate> Edge<G> {
         keep_alive.then_some(wire)
     }
 
-    fn keeps_alive(&self, head: &Head) -> bool {
+    pub(super) fn keeps_alive(&self, head: &Head) -> bool {
         head.keep_alive && !*self.drain.borrow()
-    }
-
-    /// Lends the connection to Pingora's proxy for one request.
-    async fn stream(
-        &self,
-        finished: &mut Finished,
-        wire: Wire,
-        upstream: Arc<Upstream>,
-        (raw, head): (&Bytes, &Head),
-    ) -> Option<Wire> {
-        let Wire { stream, ahead } = wire;
-        let mut lent = Lent::new(stream, head.length);
-        let mut prefix = BytesMut::from(raw.clone());
-        match lent.take_own(ahead) {
-            Ok(own) => prefix.unsplit(own),
-            Err(framing) => {
-                let unread = Unread::Refused(Kind::Framing(framing));
-                return self.refuse(finished, lent.into_wire(), unread, true).await;
-            }
-        }
-        let mut session = ServerSession::new_http1(Box::new(lent));
-        session.set_pipelined_prefix(prefix);
-        session.set_connection_user_context(Some(Box::new(upstream)));
-        session.set_read_timeout(Some(self.limits.body));
-        session.set_write_timeout(Some(self.limits.write));
-        finished.ending = Ended::Streamed;
-        let begun = Instant::now();
-        let streaming = self.streamed.process_new_http(session, &self.drain);
-        let streamed = tokio::time::timeout(self.limits.streamed, streaming).await;
-        finished.exchanged = begun.elapsed();
-        let (stream, _) = streamed.ok()??.consume();
-        stream.into_any().downcast::<Lent>().ok().map(|lent| lent.into_wire())
     }
 }
 
@@ -465,7 +433,7 @@ fn has_body(head: &Head) -> bool {
 }
 
 /// What the core is told about its connection; nothing where that is understood.
-const fn connection(head: &Head, keep_alive: bool) -> Option<&'static str> {
+pub(super) const fn connection(head: &Head, keep_alive: bool) -> Option<&'static str> {
     match (keep_alive, head.is_http11) {
         (false, _) => Some("close"),
         (true, false) => Some("keep-alive"),

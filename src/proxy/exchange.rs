@@ -10,6 +10,7 @@ use bytes::Bytes;
 use pingora_core::connectors::{ConnectorOptions, TransportConnector};
 use pingora_core::upstreams::peer::Peer;
 use std::fmt;
+use tokio::io::AsyncRead;
 
 /// The most `1xx` heads before an answer.
 const INTERIM_MAX: usize = 16;
@@ -28,7 +29,7 @@ pub(super) enum Exchanged {
     /// The whole answer.
     Answer(Answer),
     /// An answer that is over the limit: its beginning, and where the rest comes from.
-    TooLarge(Box<TooLarge>),
+    TooLarge(Box<Coming>),
     /// It may have been received; nothing can be read.
     InDoubt(InDoubt),
     /// No address could be reached, and not a byte left.
@@ -43,20 +44,21 @@ pub(super) struct Answer {
     pub(super) has_excess: bool,
 }
 
+/// An answer that is over the limit and still coming; its connection is never used again.
 #[derive(Debug)]
-pub(super) struct TooLarge {
+pub(super) struct Coming {
     pub(super) head: AnswerHead,
     /// What was read of the body.
     pub(super) begun: Bytes,
     /// How the rest ends.
     pub(super) rest: Body,
-    /// The connection; it is never used again.
+    /// Whence it comes.
     pub(super) wire: Wire,
 }
 
 /// A connection, and the pool's key for it.
-struct Connected {
-    wire: Wire,
+pub(super) struct Connected {
+    pub(super) wire: Wire,
     key: u64,
 }
 
@@ -83,6 +85,16 @@ impl Connector {
         message: &[u8],
         to_head: bool,
     ) -> Exchanged {
+        self.send(upstream, message, to_head).await
+    }
+
+    /// Sends what needs no permit, as it is not inspected.
+    pub(super) async fn send(
+        &self,
+        upstream: &Upstream,
+        message: &[u8],
+        to_head: bool,
+    ) -> Exchanged {
         if upstream.settings().http2 {
             return self.http2.exchange(&self.transport, upstream, message, to_head).await;
         }
@@ -97,14 +109,19 @@ impl Connector {
             Ok(Err(doubt)) => Exchanged::InDoubt(doubt),
             Ok(Ok((exchanged, None))) => exchanged,
             Ok(Ok((exchanged, Some(wire)))) => {
-                self.transport.release_stream(wire.stream, key, Some(settings.idle_timeout));
+                self.keep(upstream, Connected { wire, key });
                 exchanged
             }
         }
     }
 
+    /// Keeps a connection for the next message.
+    pub(super) fn keep(&self, upstream: &Upstream, Connected { wire, key }: Connected) {
+        self.transport.release_stream(wire.stream, key, Some(upstream.settings().idle_timeout));
+    }
+
     /// A kept connection that the channel has not closed, or a new one to the first address that can be reached.
-    async fn connect(&self, upstream: &Upstream) -> Option<Connected> {
+    pub(super) async fn connect(&self, upstream: &Upstream) -> Option<Connected> {
         for peer in upstream.known_peers().iter() {
             if let Some(stream) = self.transport.reused_stream(peer).await {
                 return Some(Connected { wire: Wire::new(stream), key: peer.reuse_hash() });
@@ -136,12 +153,7 @@ async fn converse(
     let collected = body.collect(&mut wire, max).await.map_err(doubt)?;
     if !collected.is_whole {
         return Ok((
-            Exchanged::TooLarge(Box::new(TooLarge {
-                head,
-                begun: collected.body,
-                rest: body,
-                wire,
-            })),
+            Exchanged::TooLarge(Box::new(Coming { head, begun: collected.body, rest: body, wire })),
             None,
         ));
     }
@@ -150,7 +162,10 @@ async fn converse(
     Ok((Exchanged::Answer(answer), (keeps_alive && !has_excess).then_some(wire)))
 }
 
-async fn final_head(wire: &mut Wire) -> Result<AnswerHead, InDoubt> {
+/// The head of the answer, after those that only say that one will come.
+pub(super) async fn final_head<S: AsyncRead + Unpin>(
+    wire: &mut Wire<S>,
+) -> Result<AnswerHead, InDoubt> {
     for _ in 0..=INTERIM_MAX {
         let raw = wire.read_head(HEAD_BYTES_MAX).await.map_err(doubt)?;
         let head = AnswerHead::read(raw).ok_or(InDoubt::Garbled)?;

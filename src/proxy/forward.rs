@@ -23,6 +23,29 @@ pub(super) enum Ending {
 /// The request as it goes on, head and body in one piece. A chunked body leaves with a length.
 pub(super) fn request(head: &Head, raw: &[u8], body: &[u8], annotations: &Annotations) -> BytesMut {
     let mut out = BytesMut::with_capacity(raw.len() + 32 + body.len());
+    put_request_head(&mut out, head, raw, Some(body.len()), annotations);
+    out.put_slice(body);
+    out
+}
+
+/// The head of a request whose body goes on as it comes: by its length, or by chunks.
+pub(super) fn streamed_request(head: &Head, raw: &[u8]) -> BytesMut {
+    let mut out = BytesMut::with_capacity(raw.len() + 32);
+    let length = match head.length {
+        Length::Fixed(length) => usize::try_from(length).ok(),
+        Length::Chunked => None,
+    };
+    put_request_head(&mut out, head, raw, length, &Annotations::new());
+    out
+}
+
+fn put_request_head(
+    out: &mut BytesMut,
+    head: &Head,
+    raw: &[u8],
+    length: Option<usize>,
+    annotations: &Annotations,
+) {
     out.put_slice(head.method.as_str().as_bytes());
     out.put_u8(b' ');
     out.put_slice(raw.get(head.target.clone()).unwrap_or_default());
@@ -30,18 +53,18 @@ pub(super) fn request(head: &Head, raw: &[u8], body: &[u8], annotations: &Annota
     let dropped = named(&head.fields);
     for (name, line) in lines(raw) {
         if name.eq_ignore_ascii_case("content-length") {
-            put_length(&mut out, body.len());
+            put_length(out, length.unwrap_or_default());
         } else if !head::stays_here(name) && !is_in(&dropped, name) {
-            put_line(&mut out, line);
+            put_line(out, line);
         }
     }
-    if head.length == Length::Chunked {
-        put_length(&mut out, body.len());
+    match (head.length, length) {
+        (Length::Chunked, Some(length)) => put_length(out, length),
+        (Length::Chunked, None) => put_line(out, b"Transfer-Encoding: chunked"),
+        (Length::Fixed(_), _) => {}
     }
-    put_fields(&mut out, annotations);
+    put_fields(out, annotations);
     out.put_slice(b"\r\n");
-    out.put_slice(body);
-    out
 }
 
 /// The head of the channel's answer as it goes to the core.
@@ -78,11 +101,16 @@ pub(super) fn answer(
     out
 }
 
-/// One chunk of a body that is streamed on.
-pub(super) fn chunk(out: &mut BytesMut, piece: &[u8]) {
-    out.put_slice(format!("{:x}\r\n", piece.len()).as_bytes());
-    out.put_slice(piece);
-    out.put_slice(b"\r\n");
+/// A piece of a body that is streamed on by chunks; the last one ends it.
+pub(super) fn chunk(out: &mut BytesMut, piece: &[u8], last: bool) {
+    if !piece.is_empty() {
+        out.put_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        out.put_slice(piece);
+        out.put_slice(b"\r\n");
+    }
+    if last {
+        out.put_slice(b"0\r\n\r\n");
+    }
 }
 
 /// The field lines of a checked head, without their line endings, and the name of each.

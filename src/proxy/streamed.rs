@@ -1,187 +1,328 @@
-//! Traffic that is not inspected: Pingora's own proxy streams it through, unbuffered, and never twice.
+//! Traffic that is not inspected: streamed through both ways, unbuffered, and never twice.
 
-use super::head::{self, Framing};
-use super::refuse::{Kind, Problem};
-use super::upstream::{OnDoubt, Upstream};
-use async_trait::async_trait;
-use http::HeaderMap;
-use pingora_core::server::configuration::ServerConf;
-use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorSource, ErrorType, Result};
-use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
-use std::any::Any;
-use std::sync::Arc;
+use super::Edge;
+use super::answer::AnswerHead;
+use super::connection::{Unread, connection};
+use super::exchange::final_head;
+use super::finished::{Ending as Ended, Finished};
+use super::forward::{self, Ending};
+use super::gate::{Annotations, Gate, InDoubt, Side};
+use super::head::{Head, Length};
+use super::refuse::{Kind, Problem, Unanswered};
+use super::upstream::Upstream;
+use super::wire::{Body, Broken, Wire};
+use bytes::{Bytes, BytesMut};
+use http::Method;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout};
 
-/// The most addresses tried for one request.
-const ADDRESSES_MAX: usize = 8;
-
-/// Pingora's hooks.
-#[derive(Debug)]
-pub(super) struct Streamed;
-
-/// One request.
-#[derive(Debug, Default)]
-pub(super) struct Context {
-    /// Whom the route leads to. Absent where the request did not come through the edge's own reading.
-    upstream: Option<Arc<Upstream>>,
-    /// Its addresses, as they were when the request began.
-    peers: Arc<Vec<HttpPeer>>,
-    /// How many addresses could not be reached.
-    unreachable: usize,
-    /// Whether a connection was made: from then on a byte may have left.
-    may_have_left: bool,
+/// Why no answer came whole.
+enum Cut {
+    /// Nothing of it was passed on; the message may have been received.
+    Unanswered(InDoubt),
+    /// It broke off on its way to the core, or the core did.
+    Broken,
 }
 
-/// The proxy, with `idle` kept connections.
-pub(super) fn proxy(idle: usize) -> Arc<HttpProxy<Streamed>> {
-    let conf = ServerConf {
-        max_retries: ADDRESSES_MAX,
-        upstream_keepalive_pool_size: idle,
-        ..ServerConf::default()
-    };
-    Arc::new(http_proxy(&Arc::new(conf), Streamed))
+/// What became of both connections.
+struct Streamed {
+    /// Whether the core's may serve another request.
+    core: bool,
+    /// Whether the upstream's may.
+    upstream: bool,
 }
 
-#[async_trait]
-impl ProxyHttp for Streamed {
-    type CTX = Context;
-
-    fn new_ctx(&self) -> Context {
-        Context::default()
-    }
-
-    /// The edge hands the upstream over as what the connection remembers.
-    fn on_connection_reuse(
+impl<G: Gate> Edge<G> {
+    /// Streams one request and its answer, within the limit; yields the connection where another may follow.
+    pub(super) async fn stream(
         &self,
-        _: &mut Session,
-        ctx: &mut Context,
-        upstream: Box<dyn Any + Send + Sync>,
-    ) {
-        ctx.upstream = upstream.downcast::<Arc<Upstream>>().ok().map(|upstream| *upstream);
-    }
-
-    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        if ctx.upstream.is_some() {
-            return Ok(false);
-        }
-        session.set_keepalive(None);
-        answer(session, Kind::NoRoute).await?;
-        Ok(true)
-    }
-
-    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        let upstream = ctx.upstream.as_ref().ok_or_else(|| Error::new(ErrorType::InternalError))?;
-        if ctx.unreachable == 0 {
-            ctx.peers = upstream.current_peers().await;
-        }
-        let peer = ctx.peers.get(ctx.unreachable).cloned();
-        peer.map(Box::new).ok_or_else(|| Error::new_up(ErrorType::ConnectError))
-    }
-
-    async fn upstream_request_filter(
-        &self,
-        _: &mut Session,
-        request: &mut RequestHeader,
-        _: &mut Context,
-    ) -> Result<()> {
-        for name in reserved(&request.headers) {
-            request.remove_header(&name);
-        }
-        Ok(())
-    }
-
-    async fn response_filter(
-        &self,
-        _: &mut Session,
-        response: &mut ResponseHeader,
-        _: &mut Context,
-    ) -> Result<()> {
-        for name in reserved(&response.headers) {
-            response.remove_header(&name);
-        }
-        Ok(())
-    }
-
-    async fn connected_to_upstream(
-        &self,
-        _: &mut Session,
-        _reused: bool,
-        _: &HttpPeer,
-        _: std::os::unix::io::RawFd,
-        _: Option<&pingora_core::protocols::Digest>,
-        ctx: &mut Context,
-    ) -> Result<()> {
-        ctx.may_have_left = true;
-        Ok(())
-    }
-
-    /// No method is idempotent enough to be sent twice: what a channel does with a GET is the channel's affair.
-    fn error_while_proxy(
-        &self,
-        _: &HttpPeer,
-        _: &mut Session,
-        mut error: Box<Error>,
-        _: &mut Context,
-        _reused: bool,
-    ) -> Box<Error> {
-        error.set_retry(false);
-        error
-    }
-
-    /// The next address, since nothing was sent.
-    fn fail_to_connect(
-        &self,
-        _: &mut Session,
-        _: &HttpPeer,
-        ctx: &mut Context,
-        mut error: Box<Error>,
-    ) -> Box<Error> {
-        ctx.unreachable += 1;
-        error.set_retry(ctx.unreachable < ctx.peers.len());
-        error
-    }
-
-    async fn fail_to_proxy(
-        &self,
-        session: &mut Session,
-        error: &Error,
-        ctx: &mut Context,
-    ) -> FailToProxy {
-        let closes = ctx
-            .upstream
-            .as_ref()
-            .is_none_or(|upstream| upstream.settings().on_doubt == OnDoubt::Close);
-        let kind = match (error.esource(), ctx.may_have_left) {
-            (ErrorSource::Downstream, _) if *error.etype() == ErrorType::InvalidHTTPHeader => {
-                Some(Kind::Framing(Framing::Syntax))
+        finished: &mut Finished,
+        wire: Wire,
+        upstream: &Upstream,
+        (raw, head): (&Bytes, &Head),
+    ) -> Option<Wire> {
+        finished.ending = Ended::Streamed;
+        let begun = Instant::now();
+        let streaming = async {
+            if upstream.settings().http2 {
+                self.send_whole(finished, wire, upstream, (raw, head)).await
+            } else {
+                self.stream_on(finished, wire, upstream, (raw, head)).await
             }
-            (ErrorSource::Downstream, _) => None,
-            (_, false) => Some(Kind::Unavailable),
-            (_, true) => (!closes).then_some(Kind::InDoubt),
         };
-        let kind = kind.filter(|_| session.response_written().is_none());
-        session.set_keepalive(None);
-        if let Some(kind) = kind {
-            let _ = answer(session, kind).await;
+        let next = timeout(self.limits.streamed, streaming).await.ok().flatten();
+        finished.exchanged = begun.elapsed();
+        next
+    }
+
+    async fn stream_on(
+        &self,
+        finished: &mut Finished,
+        mut wire: Wire,
+        upstream: &Upstream,
+        (raw, head): (&Bytes, &Head),
+    ) -> Option<Wire> {
+        let mut upload = Upload::new(head.length);
+        let mut out = forward::streamed_request(head, raw);
+        // Nobody is connected to for what is malformed from the start.
+        if let Err(broken) = upload.take(&mut wire.ahead, &mut out) {
+            return self.refuse(finished, wire, Unread::from(broken), true).await;
         }
-        FailToProxy { error_code: kind.map_or(0, Kind::status), can_reuse_downstream: false }
+        if head.expects_continue && !upload.done && wire.ahead.is_empty() {
+            wire.write(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
+        }
+        let Some(mut connected) = self.connector.connect(upstream).await else {
+            return self.not_reached(finished, wire, (head, upload.done)).await;
+        };
+        let patience = upstream.settings().answer_timeout;
+        let sent = timeout(patience, connected.wire.write(&out)).await;
+        let streamed = match sent {
+            Err(_) => Err(Cut::Unanswered(InDoubt::Late)),
+            Ok(Err(_)) => Err(Cut::Unanswered(InDoubt::Broken)),
+            Ok(Ok(())) if upload.done => {
+                let keeps_alive = self.keeps_alive(head);
+                answer(
+                    finished,
+                    &mut wire.stream,
+                    &mut connected.wire,
+                    (head, keeps_alive, patience),
+                )
+                .await
+            }
+            Ok(Ok(())) => {
+                let both = (&mut wire, &mut connected.wire);
+                self.stream_both(finished, both, head, (upload, patience)).await
+            }
+        };
+        match streamed {
+            Ok(Streamed { core, upstream: kept }) => {
+                if kept {
+                    self.connector.keep(upstream, connected);
+                }
+                self.close_unless(wire, core).await
+            }
+            Err(Cut::Broken) => None,
+            Err(Cut::Unanswered(doubt)) if finished.side == Side::Notify => {
+                self.unanswered(finished, wire, head, Unanswered::from(doubt)).await
+            }
+            Err(Cut::Unanswered(doubt)) => {
+                self.in_doubt((finished, doubt, Annotations::new()), wire, head, upstream).await
+            }
+        }
+    }
+
+    /// Passes the rest of the body on while the answer may already come.
+    async fn stream_both(
+        &self,
+        finished: &mut Finished,
+        (core, upstream): (&mut Wire, &mut Wire),
+        head: &Head,
+        (mut upload, patience): (Upload, Duration),
+    ) -> Result<Streamed, Cut> {
+        let (from_core, mut to_core) = tokio::io::split(&mut core.stream);
+        let (from_upstream, mut to_upstream) = tokio::io::split(&mut upstream.stream);
+        let mut from_core = Wire { stream: from_core, ahead: std::mem::take(&mut core.ahead) };
+        let mut from_upstream =
+            Wire { stream: from_upstream, ahead: std::mem::take(&mut upstream.ahead) };
+        let pace = self.limits.body;
+        let uploading = upload.run(&mut from_core, &mut to_upstream, pace);
+        // The answer is due only when all was sent.
+        let due = patience.saturating_add(self.limits.streamed);
+        let of = (head, self.keeps_alive(head), due);
+        let answering = answer(finished, &mut to_core, &mut from_upstream, of);
+        tokio::pin!(answering);
+        let answered = tokio::select! {
+            // Of what comes at once, the end of the upload counts: nothing of it is left to read then.
+            biased;
+            uploaded = uploading => match uploaded {
+                Ok(()) => answering.await,
+                // An upstream that reads no more may have answered why.
+                Err(Upset::Upstream) => answering.await.map(|_| Streamed { core: false, upstream: false }),
+                Err(Upset::Core) => Err(Cut::Broken),
+            },
+            // Whoever answers before it has all does not want the rest.
+            answered = &mut answering => answered.map(|_| Streamed { core: false, upstream: false }),
+        };
+        // Of the upstream's nothing is left where its connection may be used again.
+        core.ahead = from_core.ahead;
+        answered
+    }
+
+    /// No address could be reached, and not a byte left.
+    async fn not_reached(
+        &self,
+        finished: &mut Finished,
+        wire: Wire,
+        (head, is_whole): (&Head, bool),
+    ) -> Option<Wire> {
+        if finished.side == Side::Notify {
+            return self.unanswered(finished, wire, head, Unanswered::NotReached).await;
+        }
+        if !is_whole {
+            return self.refuse(finished, wire, Unread::Refused(Kind::Unavailable), true).await;
+        }
+        self.gate.refused(finished.side, Kind::Unavailable);
+        self.answer_problem(finished, wire, head, Problem::new(Kind::Unavailable)).await
+    }
+
+    /// Towards HTTP/2 a message is one piece, as where it is inspected.
+    async fn send_whole(
+        &self,
+        finished: &mut Finished,
+        mut wire: Wire,
+        upstream: &Upstream,
+        (raw, head): (&Bytes, &Head),
+    ) -> Option<Wire> {
+        let body = match self.read_body(&mut wire, head).await {
+            Ok(body) => body,
+            Err(unread) => return self.refuse(finished, wire, unread, true).await,
+        };
+        let message = forward::request(head, raw, &body, &Annotations::new());
+        let is_head = head.method == Method::HEAD;
+        let exchanged = self.connector.send(upstream, &message, is_head).await;
+        self.pass_on(finished, wire, (upstream, head), (exchanged, Annotations::new())).await
     }
 }
 
-fn reserved(fields: &HeaderMap) -> Vec<http::HeaderName> {
-    fields.keys().filter(|name| head::is_reserved(name.as_str())).cloned().collect()
+/// The body of a request, as it goes on.
+struct Upload {
+    body: Body,
+    chunked: bool,
+    done: bool,
 }
 
-async fn answer(session: &mut Session, kind: Kind) -> Result<()> {
-    let problem = Problem::new(kind);
-    let body = problem.json();
-    let mut response = ResponseHeader::build(kind.status(), Some(3))?;
-    response.insert_header(http::header::CONTENT_TYPE, "application/problem+json")?;
-    response.insert_header(http::header::CONTENT_LENGTH, body.len())?;
-    if let Some(seconds) = problem.retry_after {
-        response.insert_header(http::header::RETRY_AFTER, seconds)?;
+/// Who ended an upload.
+enum Upset {
+    Core,
+    Upstream,
+}
+
+impl Upload {
+    fn new(length: Length) -> Self {
+        Self { body: Body::from(length), chunked: length == Length::Chunked, done: false }
     }
-    session.write_response_header(Box::new(response), false).await?;
-    session.write_response_body(Some(body.into()), true).await
+
+    /// Moves what came already.
+    fn take(&mut self, ahead: &mut BytesMut, out: &mut BytesMut) -> Result<(), Broken> {
+        let mut piece = BytesMut::new();
+        self.done = self.body.take(ahead, &mut piece)?;
+        self.put(&piece, out);
+        Ok(())
+    }
+
+    fn put(&self, piece: &[u8], out: &mut BytesMut) {
+        if self.chunked {
+            forward::chunk(out, piece, self.done);
+        } else {
+            out.extend_from_slice(piece);
+        }
+    }
+
+    /// Passes the rest on, each piece within `pace`.
+    async fn run<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+        &mut self,
+        core: &mut Wire<R>,
+        upstream: &mut W,
+        pace: Duration,
+    ) -> Result<(), Upset> {
+        let (mut piece, mut out) = (BytesMut::new(), BytesMut::new());
+        while !self.done {
+            piece.clear();
+            out.clear();
+            let read = timeout(pace, self.body.read(core, &mut piece)).await;
+            self.done = read.map_err(|_| Upset::Core)?.map_err(|_| Upset::Core)?;
+            self.put(&piece, &mut out);
+            let written = timeout(pace, put(upstream, &out)).await;
+            written.map_err(|_| Upset::Upstream)?.map_err(|_| Upset::Upstream)?;
+        }
+        Ok(())
+    }
+}
+
+async fn put<W: AsyncWrite + Unpin>(to: &mut W, bytes: &[u8]) -> std::io::Result<()> {
+    to.write_all(bytes).await?;
+    to.flush().await
+}
+
+/// Reads the answer and passes it on as it comes.
+async fn answer<W: AsyncWrite + Unpin, S: AsyncRead + Unpin>(
+    finished: &mut Finished,
+    core: &mut W,
+    upstream: &mut Wire<S>,
+    (head, keeps_alive, patience): (&Head, bool, Duration),
+) -> Result<Streamed, Cut> {
+    let coming = timeout(patience, final_head(upstream)).await;
+    let answer = coming.map_err(|_| Cut::Unanswered(InDoubt::Late))?.map_err(Cut::Unanswered)?;
+    let body = answer.body(head.method == Method::HEAD);
+    let mut rest = body.ok_or(Cut::Unanswered(InDoubt::Garbled))?;
+    let kept = answer.keeps_alive(&rest);
+    let mut begun = BytesMut::new();
+    // What came with the head goes on with it.
+    let whole = rest.take(&mut upstream.ahead, &mut begun);
+    whole.map_err(|_| Cut::Unanswered(InDoubt::Garbled))?;
+    let relaying = Relaying::of(head, &rest, keeps_alive);
+    let begun = begun.freeze();
+    finished.status = Some(answer.status);
+    let relayed =
+        relaying.pass_on(finished, core, upstream, ((&answer, &begun, &mut rest), patience));
+    relayed.await.ok_or(Cut::Broken)?;
+    Ok(Streamed { core: relaying.keep_alive, upstream: kept && upstream.ahead.is_empty() })
+}
+
+/// An answer: its head, what was read of its body, and how the rest ends.
+type Begun<'a> = (&'a AnswerHead, &'a [u8], &'a mut Body);
+
+/// How an answer that comes in pieces is passed on.
+pub(super) struct Relaying {
+    ending: Ending,
+    connection: Option<&'static str>,
+    /// Whether the core's connection may serve another request afterwards.
+    pub(super) keep_alive: bool,
+}
+
+impl Relaying {
+    /// An answer that ends as `body` does.
+    pub(super) fn of(head: &Head, body: &Body, keeps_alive: bool) -> Self {
+        let ending = match body {
+            Body::Fixed(_) => Ending::AsTold,
+            Body::Chunked(_) | Body::UntilClose if head.is_http11 => Ending::Chunks,
+            Body::Chunked(_) | Body::UntilClose => Ending::Close,
+        };
+        let keep_alive = keeps_alive && ending != Ending::Close;
+        Self { ending, connection: connection(head, keep_alive), keep_alive }
+    }
+
+    /// Passes all of it on. `None` where either connection broke, or a piece took longer than `patience`.
+    pub(super) async fn pass_on<W: AsyncWrite + Unpin, S: AsyncRead + Unpin>(
+        &self,
+        finished: &mut Finished,
+        core: &mut W,
+        upstream: &mut Wire<S>,
+        ((head, begun, rest), patience): (Begun<'_>, Duration),
+    ) -> Option<()> {
+        let mut out = forward::answer(head, &finished.said, self.ending, self.connection);
+        let mut done = rest.is_done();
+        self.put(&mut out, begun, done);
+        let mut piece = BytesMut::new();
+        loop {
+            timeout(patience, put(core, &out)).await.ok()?.ok()?;
+            finished.written(out.len());
+            if done {
+                return Some(());
+            }
+            out.clear();
+            piece.clear();
+            done = timeout(patience, rest.read(upstream, &mut piece)).await.ok()?.ok()?;
+            self.put(&mut out, &piece, done);
+        }
+    }
+
+    fn put(&self, out: &mut BytesMut, piece: &[u8], last: bool) {
+        if self.ending == Ending::Chunks {
+            forward::chunk(out, piece, last);
+        } else {
+            out.extend_from_slice(piece);
+        }
+    }
 }

@@ -11,12 +11,9 @@ use pingora_core::utils::tls::CertKey;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
-
-/// How old an answer of DNS may be before it is asked again.
-const DNS_EVERY: Duration = Duration::from_secs(10);
+use tokio::time::timeout;
 
 /// What the core gets when a message may have reached the channel and nothing can be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,8 +101,6 @@ pub struct Upstream {
     templates: Vec<Template>,
     /// The peers that the addresses last resolved to, for finding pooled connections without asking DNS again.
     resolved: ArcSwap<Vec<HttpPeer>>,
-    /// When DNS was last asked; never where no address needs it.
-    asked: Mutex<Option<Instant>>,
     lookup: Lookup,
 }
 
@@ -144,13 +139,7 @@ impl Upstream {
         let templates: Vec<Template> = templates
             .collect::<Result<_, _>>()
             .map_err(|error| Invalid::Certificate(settings.name.clone(), error))?;
-        let upstream = Self {
-            settings,
-            templates,
-            resolved: ArcSwap::default(),
-            asked: Mutex::default(),
-            lookup: system,
-        };
+        let upstream = Self { settings, templates, resolved: ArcSwap::default(), lookup: system };
         if !upstream.needs_dns() {
             upstream.resolved.store(Arc::new(upstream.peers()));
         }
@@ -172,24 +161,9 @@ impl Upstream {
         self.resolved.load_full()
     }
 
-    /// The peers, in order, without a wait where any are known: DNS is asked again beside, every so often.
-    pub(super) async fn current_peers(self: &Arc<Self>) -> Arc<Vec<HttpPeer>> {
-        let known = self.known_peers();
-        if known.is_empty() {
-            return self.resolve().await;
-        }
-        if self.needs_dns() && self.asked().is_none_or(|asked| asked.elapsed() >= DNS_EVERY) {
-            *self.asked() = Some(Instant::now());
-            let upstream = Arc::clone(self);
-            tokio::spawn(async move { upstream.resolve().await });
-        }
-        known
-    }
-
     /// Resolves the addresses, in order; one that does not resolve now is where it last was.
     pub(super) async fn resolve(&self) -> Arc<Vec<HttpPeer>> {
         if self.needs_dns() {
-            *self.asked() = Some(Instant::now());
             let patience = self.settings.connect_timeout;
             join_all(self.templates.iter().filter(|template| template.is_name).map(
                 async |template| {
@@ -223,10 +197,6 @@ impl Upstream {
 
     fn needs_dns(&self) -> bool {
         self.templates.iter().any(|template| template.is_name)
-    }
-
-    fn asked(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -289,6 +259,7 @@ impl Template {
 mod tests {
     use super::*;
     use pingora_core::upstreams::peer::Peer as _;
+    use std::sync::Mutex;
 
     /// What DNS says of each name, in turn; then nothing any more.
     static SAYS: Mutex<Vec<Said>> = Mutex::new(Vec::new());
@@ -355,21 +326,5 @@ mod tests {
         )
         .await;
         check(vec![], &["10.0.0.4:1", "10.0.0.3:2", "127.0.0.9:3"]).await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_streams_asks_again_every_so_often_and_never_waits() {
-        let bank = upstream(&["c:1"]);
-        says(vec![("c:1", Ok(&["10.0.0.1:1"])), ("c:1", Ok(&["10.0.0.2:1"]))]);
-        assert_eq!(places(&bank.current_peers().await), ["10.0.0.1:1"]);
-        tokio::time::advance(DNS_EVERY / 2).await;
-        assert_eq!(places(&bank.current_peers().await), ["10.0.0.1:1"]);
-        tokio::task::yield_now().await;
-        let left = SAYS.lock().unwrap().iter().filter(|(name, _)| *name == "c:1").count();
-        assert_eq!(left, 1, "asked too early");
-        tokio::time::advance(DNS_EVERY / 2).await;
-        assert_eq!(places(&bank.current_peers().await), ["10.0.0.1:1"]);
-        tokio::task::yield_now().await;
-        assert_eq!(places(&bank.current_peers().await), ["10.0.0.2:1"]);
     }
 }

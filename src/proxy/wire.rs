@@ -108,6 +108,15 @@ impl From<Length> for Body {
 }
 
 impl Body {
+    /// Whether nothing of it is left to come, as far as that is known without reading.
+    pub(super) const fn is_done(&self) -> bool {
+        match self {
+            Self::Fixed(left) => *left == 0,
+            Self::Chunked(chunked) => chunked.is_done(),
+            Self::UntilClose => false,
+        }
+    }
+
     /// Appends what comes next, and says whether the body is complete.
     pub(super) async fn read<S: AsyncRead + Unpin>(
         &mut self,
@@ -157,7 +166,11 @@ impl Body {
     }
 
     /// Moves what was read ahead, and says whether the body is complete.
-    fn take(&mut self, ahead: &mut BytesMut, out: &mut BytesMut) -> Result<bool, Broken> {
+    pub(super) fn take(
+        &mut self,
+        ahead: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<bool, Broken> {
         match self {
             Self::Fixed(left) => {
                 let now = usize::try_from(*left).unwrap_or(usize::MAX).min(ahead.len());

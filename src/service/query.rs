@@ -148,7 +148,10 @@ pub(crate) fn rests_on(of: &Record) -> Vec<RowKey> {
     let evidence = tuple.iter().map(RowKey::evidence);
     let agreements = agreement.map(|id| RowKey::agreement(&of.channel, id));
     let held = agreement.map(|id| HoldKey::Agreement(of.channel.clone(), id.clone()));
-    let held = held.into_iter().chain(stakes.told.or(tuple).map(HoldKey::Tuple));
+    // Held under whichever key the process that made the hold writes with.
+    let tuples = tuple.into_iter().chain(stakes.told);
+    let others = stakes.others.iter().flat_map(|other| [Some(other.tuple), other.told]).flatten();
+    let held = held.into_iter().chain(tuples.chain(others).map(HoldKey::Tuple));
     evidence.chain(agreements).chain(held.map(|key| RowKey::hold(&key))).collect()
 }
 

@@ -245,7 +245,9 @@ impl Service {
             match route::next(reply.answer) {
                 Next::Nobody => break,
                 Next::OtherSource | Next::Anybody => {
-                    heard.push(reply.source.unwrap_or_else(|| entry.candidate.source.clone()));
+                    // By either name: an answer may name the registry more closely than the provider's file does.
+                    heard.push(entry.candidate.source.clone());
+                    heard.extend(reply.source);
                 }
             }
         }

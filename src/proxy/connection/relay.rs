@@ -2,14 +2,15 @@
 
 use super::connection;
 use crate::proxy::Edge;
-use crate::proxy::exchange::{Answer, TooLarge};
+use crate::proxy::exchange::{Answer, Coming};
 use crate::proxy::finished::Finished;
 use crate::proxy::forward::{self, Ending};
 use crate::proxy::gate::Gate;
 use crate::proxy::head::Head;
-use crate::proxy::wire::{Body, Wire};
-use bytes::BytesMut;
+use crate::proxy::streamed::Relaying;
+use crate::proxy::wire::Wire;
 use http::Method;
+use std::time::Duration;
 
 impl<G: Gate> Edge<G> {
     /// Relays a whole answer, in one write.
@@ -38,36 +39,15 @@ impl<G: Gate> Edge<G> {
         finished: &mut Finished,
         mut wire: Wire,
         head: &Head,
-        answer: TooLarge,
+        (answer, patience): (Coming, Duration),
     ) -> Option<Wire> {
-        let TooLarge { head: answer_head, begun, mut rest, wire: mut channel } = answer;
-        finished.status = Some(answer_head.status);
-        let ending = match rest {
-            Body::Fixed(_) => Ending::AsTold,
-            Body::Chunked(_) | Body::UntilClose if head.is_http11 => Ending::Chunks,
-            Body::Chunked(_) | Body::UntilClose => Ending::Close,
-        };
-        let keep_alive = self.keeps_alive(head) && ending != Ending::Close;
-        let mut out =
-            forward::answer(&answer_head, &finished.said, ending, connection(head, keep_alive));
-        let mut piece = BytesMut::from(begun);
-        let mut done = false;
-        loop {
-            match ending {
-                Ending::Chunks if !piece.is_empty() => forward::chunk(&mut out, &piece),
-                _ => out.extend_from_slice(&piece),
-            }
-            if done && ending == Ending::Chunks {
-                out.extend_from_slice(b"0\r\n\r\n");
-            }
-            if done {
-                return self.finish(finished, wire, &out, keep_alive).await;
-            }
-            wire.write(&out).await.ok()?;
-            finished.written(out.len());
-            out.clear();
-            piece.clear();
-            done = rest.read(&mut channel, &mut piece).await.ok()?;
-        }
+        let Coming { head: answer, begun, mut rest, wire: mut upstream } = answer;
+        finished.status = Some(answer.status);
+        let relaying = Relaying::of(head, &rest, self.keeps_alive(head));
+        let answer = (&answer, &*begun, &mut rest);
+        let core = &mut wire.stream;
+        let relayed = relaying.pass_on(finished, core, &mut upstream, (answer, patience)).await;
+        relayed?;
+        self.close_unless(wire, relaying.keep_alive).await
     }
 }

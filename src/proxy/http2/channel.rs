@@ -3,7 +3,7 @@
 use super::budget::{Budget, Watched};
 use super::title_case;
 use crate::proxy::answer::AnswerHead;
-use crate::proxy::exchange::{Answer, Exchanged, TooLarge};
+use crate::proxy::exchange::{Answer, Coming, Exchanged};
 use crate::proxy::gate::InDoubt;
 use crate::proxy::head::{self, Length};
 use crate::proxy::upstream::Upstream;
@@ -172,7 +172,7 @@ fn head_of(parts: &http::response::Parts) -> Bytes {
     out.freeze()
 }
 
-fn go_on(head: AnswerHead, begun: Bytes, mut stream: RecvStream) -> TooLarge {
+fn go_on(head: AnswerHead, begun: Bytes, mut stream: RecvStream) -> Coming {
     let length = head.fields.get(http::header::CONTENT_LENGTH);
     let length = length.and_then(|length| head::decimal(length.as_bytes()));
     let so_far = u64::try_from(begun.len()).unwrap_or(u64::MAX);
@@ -186,7 +186,7 @@ fn go_on(head: AnswerHead, begun: Bytes, mut stream: RecvStream) -> TooLarge {
             }
         }
     });
-    TooLarge { head, begun, rest, wire: Wire::new(Box::new(far)) }
+    Coming { head, begun, rest, wire: Wire::new(Box::new(far)) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! A closed loop of keep-alive connections that checks every answer.
 
+use crate::foreign::spent;
 use crate::world;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,13 +12,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-const CONNECTIONS: usize = 64;
 /// As many as the message has.
 const ORDER_DIGITS: usize = 14;
 /// The next order.
 static ORDERS: AtomicU64 = AtomicU64::new(0);
-/// What `/proc/…/stat` counts in: `USER_HZ`, which is 100 on every Linux.
-const TICK: Duration = Duration::from_millis(10);
 
 /// One request, and what its answer must be.
 #[derive(Clone, Debug)]
@@ -40,8 +38,8 @@ pub(crate) struct Sent {
     pub(crate) requests: f64,
     /// In how many seconds.
     pub(crate) seconds: f64,
-    /// What the proxy's process spent meanwhile.
-    pub(crate) cpu: Option<Duration>,
+    /// What the proxy's process spent meanwhile, for itself and in the system.
+    pub(crate) cpu: Option<(Duration, Duration)>,
 }
 
 impl Sent {
@@ -49,7 +47,9 @@ impl Sent {
     pub(crate) fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.seconds += other.seconds;
-        self.cpu = self.cpu.zip(other.cpu).map(|(sum, cpu)| sum + cpu);
+        let sum =
+            |((user, system), (more_user, more_system))| (user + more_user, system + more_system);
+        self.cpu = self.cpu.zip(other.cpu).map(sum);
     }
 }
 
@@ -74,16 +74,25 @@ impl Load {
         self.0.exchange(&mut connect(address).await?, &mut request, &mut answer).await
     }
 
-    /// Sends it over and over, and counts from the end of the warm-up on.
+    /// A connection by which one request is sent after the other.
+    pub(crate) fn connect_blocking(&self, address: SocketAddr) -> io::Result<Blocking> {
+        let stream = std::net::TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        let (message, request) = (self.0.clone(), self.0.request.clone());
+        Ok(Blocking { message, stream, request, answer: Vec::with_capacity(4096) })
+    }
+
+    /// Sends it over and over by so many connections, and counts from the end of the warm-up on.
     pub(crate) async fn run(
         &self,
         address: SocketAddr,
+        connections: usize,
         process: Option<u32>,
         (warm_up, measured): (Duration, Duration),
     ) -> io::Result<Sent> {
         let (count, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
         let mut loops = JoinSet::new();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..connections {
             let mut stream = connect(address).await?;
             let (message, count, stop) = (self.0.clone(), count.clone(), stop.clone());
             loops.spawn(async move {
@@ -95,8 +104,7 @@ impl Load {
                 io::Result::Ok(())
             });
         }
-        let snapshot =
-            || (count.load(Ordering::Relaxed), Instant::now(), process.and_then(cpu_time));
+        let snapshot = || (count.load(Ordering::Relaxed), Instant::now(), process.and_then(spent));
         tokio::time::sleep(warm_up).await;
         let (before, began, cpu_before) = snapshot();
         tokio::time::sleep(measured).await;
@@ -105,11 +113,41 @@ impl Load {
         while let Some(ended) = loops.join_next().await {
             ended.map_err(io::Error::other)??;
         }
+        let meanwhile =
+            |((user, system), (user_after, system_after)): (_, (Duration, Duration))| {
+                (user_after.saturating_sub(user), system_after.saturating_sub(system))
+            };
         Ok(Sent {
             requests: f64::from(after - before),
             seconds: (ended - began).as_secs_f64(),
-            cpu: cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before)),
+            cpu: cpu_before.zip(cpu_after).map(meanwhile),
         })
+    }
+}
+
+/// A connection without a runtime.
+#[derive(Debug)]
+pub(crate) struct Blocking {
+    message: Arc<Message>,
+    stream: std::net::TcpStream,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl Blocking {
+    /// Sends the next order, and checks the answer.
+    pub(crate) fn exchange(&mut self) -> io::Result<()> {
+        self.message.number(&mut self.request);
+        self.stream.write_all(&self.request)?;
+        self.answer.clear();
+        let mut piece = [0; 4096];
+        loop {
+            let read = self.stream.read(&mut piece)?;
+            self.answer.extend_from_slice(piece.get(..read).unwrap_or_default());
+            if self.message.is_whole(&self.answer, read)? {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -120,23 +158,37 @@ impl Message {
         request: &mut [u8],
         answer: &mut Vec<u8>,
     ) -> io::Result<()> {
-        let order = ORDERS.fetch_add(1, Ordering::Relaxed);
-        let digits = format!("{order:0ORDER_DIGITS$}");
-        request.get_mut(self.order.clone()).unwrap().copy_from_slice(digits.as_bytes());
+        self.number(request);
         stream.write_all(request).await?;
         answer.clear();
         loop {
-            if stream.read_buf(answer).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+            let read = stream.read_buf(answer).await?;
+            if self.is_whole(answer, read)? {
+                return Ok(());
             }
-            let Some(head) = head_end(answer) else { continue };
-            if answer.len() >= head + self.body.len() {
-                return if answer.split_at_checked(head).is_some_and(|it| self.is_right(it)) {
-                    Ok(())
-                } else {
-                    Err(io::Error::other(format!("{:?}", String::from_utf8_lossy(answer))))
-                };
-            }
+        }
+    }
+
+    /// Gives a request the next order.
+    fn number(&self, request: &mut [u8]) {
+        let order = ORDERS.fetch_add(1, Ordering::Relaxed);
+        let digits = format!("{order:0ORDER_DIGITS$}");
+        request.get_mut(self.order.clone()).unwrap().copy_from_slice(digits.as_bytes());
+    }
+
+    /// Whether an answer has come whole, after a read of so many bytes.
+    fn is_whole(&self, answer: &[u8], read: usize) -> io::Result<bool> {
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let Some(head) = head_end(answer) else { return Ok(false) };
+        if answer.len() < head + self.body.len() {
+            return Ok(false);
+        }
+        if answer.split_at_checked(head).is_some_and(|it| self.is_right(it)) {
+            Ok(true)
+        } else {
+            Err(io::Error::other(format!("{:?}", String::from_utf8_lossy(answer))))
         }
     }
 
@@ -144,7 +196,8 @@ impl Message {
         let expects = self.expects.as_bytes();
         head.starts_with(b"HTTP/1.1 200")
             && body == self.body
-            && (expects.is_empty() || head.windows(expects.len()).any(|line| line == expects))
+            && (expects.is_empty()
+                || head.windows(expects.len()).any(|line| line.eq_ignore_ascii_case(expects)))
     }
 }
 
@@ -157,13 +210,4 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-/// What a process has spent, user and system.
-fn cpu_time(process: u32) -> Option<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The second field is the name in brackets, which may hold anything.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
-    Some(TICK * ticks.sum::<Result<u32, _>>().ok()?)
 }

@@ -11,6 +11,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,18 +32,18 @@ impl Peer {
     /// Starts this program again in another role, on the core of its kind.
     pub(crate) fn start(role: &str, channel: Option<SocketAddr>, pinned: bool) -> Self {
         let program = std::env::current_exe().unwrap();
-        let mut command = if pinned {
-            let mut command = Command::new("taskset");
-            command.args(["-c", if channel.is_some() { PROXIES } else { OTHERS }]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
+        let core = if channel.is_some() { PROXIES } else { OTHERS };
+        let mut command = pin(core, &program, pinned);
         command.arg(role).args(channel.map(|channel| channel.to_string()));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         Self { child, address: line.trim().parse().unwrap() }
+    }
+
+    /// Another program, which listens at `address`.
+    pub(crate) const fn of(child: Child, address: SocketAddr) -> Self {
+        Self { child, address }
     }
 
     /// The process: `taskset` becomes what it starts.
@@ -57,6 +58,20 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A program on the proxies' core.
+pub(crate) fn pin_to_proxies(program: &Path, pinned: bool) -> Command {
+    pin(PROXIES, program, pinned)
+}
+
+fn pin(core: &str, program: &Path, pinned: bool) -> Command {
+    if !pinned {
+        return Command::new(program);
+    }
+    let mut command = Command::new("taskset");
+    command.args(["-c", core]).arg(program);
+    command
 }
 
 /// Moves this process off the proxies' core; whether that can be done here.

@@ -1,0 +1,189 @@
+//! One exchange through Hefu beside a bare Pingora proxy of the same build and what others proxy with: interleaved rounds,
+//! judged by their ratio.
+//!
+//! Each proxy has one thread that proxies and the same core; load and channel share the other. Every answer is checked byte for
+//! byte, and every order leaves once. `cargo bench --bench side_by_side -- 9` runs nine rounds instead of five.
+#![expect(clippy::unwrap_used, reason = "a bench may panic")]
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench measures and prints")]
+
+#[path = "side_by_side/foreign.rs"]
+mod foreign;
+#[path = "side_by_side/load.rs"]
+mod load;
+#[path = "side_by_side/open.rs"]
+mod open;
+#[path = "side_by_side/peers.rs"]
+mod peers;
+#[path = "side_by_side/proxies.rs"]
+mod proxies;
+#[path = "side_by_side/report.rs"]
+mod report;
+#[path = "side_by_side/stats.rs"]
+mod stats;
+mod world;
+
+use foreign::Snapshot;
+use load::{Load, Sent};
+use open::Times;
+use peers::Peer;
+use report::{Lap, Report};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A round measures each contender in turn, so often and so long, after a warm-up each time. The turns are short, since
+/// a noisy machine must not be noisy to one of them only.
+const TURNS: usize = 4;
+const MEASURED: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(100);
+const ROUNDS: usize = 5;
+const CONNECTIONS: usize = 64;
+
+/// How many rounds are tried for each that is to count.
+const TRIES: usize = 2;
+
+/// How long each is sent requests at a fixed rate, in each round.
+const OPEN: Duration = Duration::from_secs(1);
+
+/// That rate, as a share of what a bare Pingora proxy can do.
+const OPEN_SHARE: f64 = 0.3;
+
+/// Where Hefu inspects, and where it does not.
+const INSPECTED: &str = "/gateway/api/backTransReq.do";
+const UNINSPECTED: &str = "/plain/backTransReq.do";
+
+/// What an answer has that was inspected.
+const DECIDED: &str = "Hefu-Decision: permit;mode=enforce\r\n";
+
+/// One of those that are compared.
+struct Contender {
+    name: &'static str,
+    address: SocketAddr,
+    /// Whose processor time is counted.
+    process: Option<u32>,
+    load: Load,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["channel"] => peers::channel(),
+        ["bare_pingora", channel] => peers::bare_pingora(channel.parse().unwrap()),
+        ["hefu", channel] => peers::hefu(channel, false),
+        ["hefu_durable", channel] => peers::hefu(channel, true),
+        others => compare(others.iter().find_map(|word| word.parse().ok()).unwrap_or(ROUNDS)),
+    }
+}
+
+fn compare(rounds: usize) {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let pinned = peers::pin_self();
+    let channel = Peer::start("channel", None, pinned);
+    let [bare, hefu, durable] = ["bare_pingora", "hefu", "hefu_durable"]
+        .map(|role| Peer::start(role, Some(channel.address), pinned));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+
+    let debit = world::debit();
+    let contender = |name, peer: &Peer, path, expects: &'static str| Contender {
+        name,
+        address: peer.address,
+        process: (name != "direct").then(|| peer.id()),
+        load: Load::new(path, &debit, expects),
+    };
+    let mut contenders = vec![
+        contender("direct", &channel, INSPECTED, ""),
+        contender("bare_pingora", &bare, INSPECTED, ""),
+        contender("hefu_memory", &hefu, INSPECTED, DECIDED),
+        contender("hefu_durable", &durable, INSPECTED, DECIDED),
+        contender("hefu_uninspected", &hefu, UNINSPECTED, ""),
+    ];
+    let mut others = Vec::new();
+    for other in proxies::OTHERS {
+        let Some((peer, dir)) = other.start(channel.address, pinned) else {
+            println!("left out: {} (not installed)", other.name);
+            continue;
+        };
+        let expects = if other.inspects { DECIDED } else { "" };
+        contenders.push(contender(other.name, &peer, INSPECTED, expects));
+        others.push((peer, dir));
+    }
+    println!("left out: envoy, envoy_ext_authz (no package brings them)");
+    // A verification through the channel is evidence; from then on no provider needs to be asked.
+    let verify = Load::new(
+        INSPECTED,
+        &world::message(["72", "01", "001001"]),
+        "Hefu-Outcome: succeeded;code=\"00\";arrival=sync\r\n",
+    );
+    for hefu in [&hefu, &durable] {
+        runtime.block_on(verify.once(hefu.address)).unwrap();
+    }
+    let ours: Vec<u32> = [&channel, &bare, &hefu, &durable]
+        .into_iter()
+        .chain(others.iter().map(|(peer, _)| peer))
+        .map(Peer::id)
+        .chain([std::process::id()])
+        .collect();
+    let mut report = Report::new(cores, pinned);
+    let (mut tried, mut rate) = (0, None);
+    while report.rounds() < rounds && tried < rounds * TRIES {
+        tried += 1;
+        let before = Snapshot::take(&ours);
+        let mut laps = runtime.block_on(run(&contenders));
+        let bare = laps.get("bare_pingora").map_or(0.0, |lap| lap.per_second);
+        let rate = *rate.get_or_insert(bare * OPEN_SHARE);
+        for Contender { name, address, load, .. } in &contenders {
+            let times = open::run(load, *address, rate, OPEN);
+            let times = times.unwrap_or_else(|error| panic_with(name, &error));
+            laps.entry(name).and_modify(|lap| lap.times = times);
+        }
+        let disturbed =
+            before.zip(Snapshot::take(&ours)).is_some_and(|(then, now)| then.is_disturbed(&now));
+        // Where the machine is never quiet, what there is must do, and is said to be so.
+        let left = rounds * TRIES - tried;
+        let drop = disturbed && report.rounds() + left >= rounds;
+        println!(
+            "round {tried:>2}{}",
+            if drop {
+                ": disturbed, dropped"
+            } else if disturbed {
+                ": disturbed"
+            } else {
+                ""
+            }
+        );
+        for (name, lap) in &laps {
+            println!("  {name:<17} {:>8.0} req/s", lap.per_second);
+        }
+        report.add(laps, disturbed, drop);
+    }
+    report.print(rate.unwrap_or_default());
+}
+
+/// One round.
+async fn run(contenders: &[Contender]) -> BTreeMap<&'static str, Lap> {
+    let mut sums: BTreeMap<&str, Sent> = BTreeMap::new();
+    for turn in 0..TURNS {
+        let mut order: Vec<&Contender> = contenders.iter().collect();
+        // What drifts must not favour who comes first.
+        if turn % 2 == 1 {
+            order.reverse();
+        }
+        for Contender { name, address, process, load } in order {
+            let sent = load.run(*address, CONNECTIONS, *process, (WARM_UP, MEASURED)).await;
+            let sent = sent.unwrap_or_else(|error| panic_with(name, &error));
+            sums.entry(name).and_modify(|sum| sum.add(sent)).or_insert(sent);
+        }
+    }
+    let each = |time: Duration, requests: f64| time.as_secs_f64() * 1e6 / requests;
+    let lap = |Sent { requests, seconds, cpu }: Sent| Lap {
+        per_second: requests / seconds,
+        cpu_us: cpu.map(|(user, system)| (each(user, requests), each(system, requests))),
+        times: Times::default(),
+    };
+    sums.into_iter().map(|(name, sent)| (name, lap(sent))).collect()
+}
+
+#[expect(clippy::panic, reason = "a wrong answer ends the bench")]
+fn panic_with(name: &str, error: &std::io::Error) -> ! {
+    panic!("{name}: {error}")
+}
