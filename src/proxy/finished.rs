@@ -125,13 +125,13 @@ pub struct Finished {
     pub upstream: Option<Box<str>>,
     /// Its method, where its head could be read.
     pub method: Option<Method>,
-    /// The status that was written; none where the connection was closed instead, or where it is the stream's own.
+    /// The status that was written; none where the connection was closed instead.
     pub status: Option<u16>,
     /// How it ended.
     pub ending: Ending,
     /// The length of its body, where that was read.
     pub received: usize,
-    /// The length of what was written, head included; of an answer that was streamed on, its beginning.
+    /// The length of what was written, head included.
     pub sent: usize,
     /// From its first byte until the answer was written.
     pub total: Duration,

@@ -97,6 +97,7 @@ fn perform(documents: &[&str]) {
         .current_dir(place.path())
         .env("PATH", format!("{binaries}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"))
         .env("HOME", place.path())
+        .env("TMPDIR", place.path())
         .stdin(Stdio::null())
         .output()
         .unwrap();
