@@ -23,6 +23,8 @@ mod keys;
 mod lasting;
 #[path = "service/notifications.rs"]
 mod notifications;
+#[path = "service/packages.rs"]
+mod packages;
 #[path = "service/queries.rs"]
 mod queries;
 #[path = "service/routing.rs"]

@@ -441,6 +441,7 @@ fn refuse(batch: Vec<Waiting>) -> Vec<Waiting> {
     let mut again = Vec::new();
     for waiting in batch {
         match waiting {
+            Waiting::Amend(amend) if amend.is_once() => (),
             Waiting::Put(_) | Waiting::Remove(_) | Waiting::Amend(_) => again.push(waiting),
             Waiting::Purge(..) => (),
             Waiting::Admit(request, sender) => {
