@@ -27,6 +27,8 @@ mod lasting;
 mod notifications;
 #[path = "service/outcomes.rs"]
 mod outcomes;
+#[path = "service/packages.rs"]
+mod packages;
 #[path = "service/queries.rs"]
 mod queries;
 #[path = "service/routing.rs"]

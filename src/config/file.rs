@@ -16,7 +16,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
 use crate::domain::payment::Scenario;
 use crate::policy::{Effect, Reason};
-use asking::{AttemptsFile, CombinationFile, ObserveFile, PackageFile, SourceFile, SpendFile};
+use asking::{AttemptsFile, BelievedFile, CombinationFile, ObserveFile, PackageFile, SpendFile};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -448,7 +448,7 @@ pub(super) struct EvidenceFile {
     /// `invalid`
     pub(super) invalid: Option<Time>,
     /// By the source of the answer, as definitions of providers name it: `police`; `operator` is `operator:cmcc` too.
-    pub(super) source: BTreeMap<At<String>, SourceFile>,
+    pub(super) source: BTreeMap<At<String>, BelievedFile>,
     /// Whether a message of one merchant may use what is known by those of others.
     pub(super) shared: bool,
     /// Numbers of one and the same merchant, which may have one at every channel.

@@ -1,7 +1,7 @@
 //! Attempts: how often one card, or one person, may be asked about at one source. Wrong tries lock cards, whoever makes them.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::MerchantId;
+use crate::domain::id::{MerchantId, PaymentId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -145,8 +145,8 @@ struct Count {
     /// The day of which `asked` is.
     day: u64,
     asked: u32,
-    /// Of which nobody knows what they came to: each may have been a wrong one.
-    open: u32,
+    /// The inquiries of which nobody knows what they came to: each may have been a wrong one.
+    open: Vec<PaymentId>,
     wrong: u32,
     /// When the last one was made that is open or wrong.
     last: Timestamp,
@@ -162,7 +162,8 @@ impl Count {
 
     fn wrong(&self, limits: &Limits, now: Timestamp) -> u32 {
         let stands = now < self.last.plus(limits.wrong_for);
-        if stands { self.wrong.saturating_add(self.open) } else { 0 }
+        let open = u32::try_from(self.open.len()).unwrap_or(u32::MAX);
+        if stands { self.wrong.saturating_add(open) } else { 0 }
     }
 
     fn is_limited(&self, now: Timestamp) -> bool {
@@ -189,23 +190,30 @@ struct Sums {
 
 impl Tally {
     /// Counts one more attempt. Until it is told what it came to, it counts as a wrong one too.
-    pub fn reserve(&mut self, asking: &Asking, limits: &Limits) {
+    pub fn reserve(&mut self, asking: &Asking, inquiry: PaymentId, limits: &Limits) {
         let now = asking.at;
         self.0.retain(|count| count.matters(limits, now));
         let count = self.count(asking);
         if count.wrong(limits, now) == 0 {
-            (count.wrong, count.open) = (0, 0);
+            (count.wrong, count.open) = (0, Vec::new());
         }
         count.asked = count.asked(now).saturating_add(1);
         count.day = now.china_day();
-        count.open = count.open.saturating_add(1);
+        count.open.push(inquiry);
         count.last = count.last.max(now);
     }
 
-    /// An attempt came to something at `now`.
-    pub fn settle(&mut self, asking: &Asking, heard: Heard, limits: &Limits, now: Timestamp) {
+    /// An attempt came to something at `now`. Told twice it counts once.
+    pub fn settle(
+        &mut self,
+        asking: &Asking,
+        (inquiry, heard): (PaymentId, Heard),
+        limits: &Limits,
+        now: Timestamp,
+    ) {
         let count = self.count(asking);
-        count.open = count.open.saturating_sub(1);
+        let Some(at) = count.open.iter().position(|open| *open == inquiry) else { return };
+        count.open.swap_remove(at);
         match heard {
             Heard::Right => {
                 let here = self.0.iter_mut().filter(|count| count.source == asking.source);

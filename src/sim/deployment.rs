@@ -77,6 +77,7 @@ fingerprint_key_id = 1
 url = "{tencent}"
 priority = 10
 price_fen = {tencent_fen}
+fen_per_day = 100000000
 vars = {{ secret_id = "{tencent_id}" }}
 credentials = {{ secret_key = "{tencent_secret}" }}
 

@@ -2,7 +2,7 @@
 //! so that replicas and what comes after a crash count as one.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::Fingerprint;
+use crate::domain::id::{Fingerprint, PaymentId};
 use crate::domain::keep::PAYMENTS_KEPT;
 use crate::domain::money::Fen;
 use crate::route::attempts::{self, Asking, Denied, Heard, Limits, Subject, Tally};
@@ -77,10 +77,10 @@ impl Attempts {
     }
 
     /// The row of `of` as it is once the attempt came to something.
-    pub(super) fn settled(&self, row: &Row, heard: Heard, now: Timestamp) -> Option<Row> {
+    fn settled(&self, row: &Row, came_to: (PaymentId, Heard), now: Timestamp) -> Option<Row> {
         // What cannot be read is not changed: the attempt stays counted.
         let mut tally: Tally = serde_json::from_str(&row.value).ok()?;
-        tally.settle(&self.asking, heard, &self.limits, now);
+        tally.settle(&self.asking, came_to, &self.limits, now);
         Row::new(row.key.clone(), Some(self.until(now)), &tally)
     }
 }
@@ -161,7 +161,7 @@ impl Reservation {
         for of in of {
             let key = of.row(&of.key);
             let mut tally = tally(rows, &key)?;
-            tally.reserve(asking, limits);
+            tally.reserve(asking, self.inquiry.id, limits);
             put.extend(Row::new(key, Some(self.attempts.until(at)), &tally));
         }
         let until = Some(at.plus(PAYMENTS_KEPT));
@@ -177,7 +177,7 @@ impl Reservation {
     pub(super) fn settling(&self, heard: Heard, billed: bool, now: Timestamp) -> Vec<Settling> {
         let attempts = self.attempts.of.iter().map(|of| Settling {
             key: of.row(&of.key),
-            change: Change::Attempt(self.attempts.clone(), heard, now),
+            change: Change::Attempt(self.attempts.clone(), (self.inquiry.id, heard), now),
         });
         let refunds = self.accounts().filter(|_| !billed);
         let refunds = refunds.map(|key| Settling { key, change: Change::Refund(self.cost) });
@@ -194,15 +194,23 @@ pub(super) struct Settling {
 
 #[derive(Clone, Debug)]
 enum Change {
-    Attempt(Attempts, Heard, Timestamp),
+    Attempt(Attempts, (PaymentId, Heard), Timestamp),
     Refund(Fen),
 }
 
 impl Settling {
+    /// Whether it must not be made again where nobody knows whether it was: money that is given back twice is spent twice.
+    pub(super) const fn is_once(&self) -> bool {
+        match self.change {
+            Change::Refund(_) => true,
+            Change::Attempt(..) => false,
+        }
+    }
+
     /// The row as it is then.
     pub(super) fn apply(&self, row: &Row) -> Option<Row> {
         match &self.change {
-            Change::Attempt(attempts, heard, now) => attempts.settled(row, *heard, *now),
+            Change::Attempt(attempts, came_to, now) => attempts.settled(row, *came_to, *now),
             Change::Refund(fen) => {
                 let spent: Fen = serde_json::from_str(&row.value).ok()?;
                 let left = Fen::new(spent.get().saturating_sub(fen.get()));
@@ -211,3 +219,6 @@ impl Settling {
         }
     }
 }
+
+#[cfg(test)]
+mod simulation;

@@ -466,6 +466,7 @@ fn refuse(batch: Vec<Waiting>) -> Vec<Waiting> {
     let mut again = Vec::new();
     for waiting in batch {
         match waiting {
+            Waiting::Amend(amend) if amend.is_once() => (),
             Waiting::Put(_) | Waiting::Remove(_) | Waiting::Amend(_) | Waiting::Count(_) => {
                 again.push(waiting);
             }

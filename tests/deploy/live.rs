@@ -15,8 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Metrics that no code has yet. Their panels and alerts are there, and have nothing to show until somebody counts.
-const TO_COME: [&str; 3] =
-    ["hefu_attempts_denied_total", "hefu_spend_cap_ratio", "hefu_rule_hits_total"];
+const TO_COME: [&str; 1] = ["hefu_rule_hits_total"];
 
 /// What the demo does not make happen, and an alert or a panel looks for: a part of the selector, and why.
 const RARE: [(&str, &str); 9] = [

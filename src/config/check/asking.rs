@@ -3,7 +3,7 @@
 use super::deployment::time;
 use super::within;
 use crate::config::file::asking::{
-    AttemptsFile, CombinationFile, ObserveFile, PackageFile, SourceFile,
+    AttemptsFile, BelievedFile, CombinationFile, ObserveFile, PackageFile,
 };
 use crate::config::file::{EvidenceFile, Time};
 use crate::config::read::{At, Sheet};
@@ -134,7 +134,7 @@ pub(super) fn evidence(sheet: &mut Sheet, file: &EvidenceFile) -> Evidence {
             same.extend(ids.map(|id| (id, first.clone())));
         }
     }
-    let own = SourceFile {
+    let own = BelievedFile {
         matched: None,
         close_match: file.close_match.clone(),
         no_match: file.no_match.clone(),
@@ -155,7 +155,7 @@ pub(super) fn evidence(sheet: &mut Sheet, file: &EvidenceFile) -> Evidence {
     }
 }
 
-fn kinds(sheet: &mut Sheet, file: &SourceFile) -> Kinds {
+fn kinds(sheet: &mut Sheet, file: &BelievedFile) -> Kinds {
     let mut some = |value: &Option<Time>, most| {
         value.as_ref().map(|at| time(sheet, Some(at), SECOND..=most, MINUTE))
     };

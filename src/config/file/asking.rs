@@ -27,7 +27,7 @@ pub(in crate::config) struct PackageFile {
 /// `[evidence.source.NAME]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct SourceFile {
+pub(in crate::config) struct BelievedFile {
     /// `match`
     #[serde(rename = "match")]
     pub(in crate::config) matched: Option<Time>,

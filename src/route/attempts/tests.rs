@@ -29,16 +29,19 @@ fn heard(word: &str) -> Heard {
 /// `story` is `merchant source answer` by step, `open` where none came, `+HOURS` where time passes; what A may do at bank then.
 fn check(story: &[&str], expected: Result<u32, &str>) {
     let (mut tally, mut now) = (Tally::default(), EVENING);
-    for step in story {
+    for (number, step) in (0..).zip(story) {
+        let id = PaymentId::new(now, number);
         if let Some(hours) = step.strip_prefix('+') {
             now = now.plus(Duration::from_hours(hours.parse().unwrap()));
             continue;
         }
         let words: Vec<&str> = step.split(' ').collect();
         let by = asking(words[1], words[0], now);
-        tally.reserve(&by, &LIMITS);
+        tally.reserve(&by, id, &LIMITS);
         if words[2] != "open" {
-            tally.settle(&by, heard(words[2]), &LIMITS, now);
+            tally.settle(&by, (id, heard(words[2])), &LIMITS, now);
+            // Told again, it is no news.
+            tally.settle(&by, (id, Heard::Wrong), &LIMITS, now);
         }
     }
     let found = left(Subject::Card, [&tally], &asking("bank", "A", now), &LIMITS);
@@ -96,18 +99,19 @@ proptest! {
     ) {
         let merchants = ["A", "B", "C"];
         let (mut tally, mut now, mut at_bank) = (Tally::default(), EVENING, Vec::new());
-        for (merchant, what, hours) in steps {
+        for (number, (merchant, what, hours)) in (0..).zip(steps) {
+            let id = PaymentId::new(EVENING, number);
             now = now.plus(Duration::from_hours(hours));
             let by = &asking("bank", merchants[merchant], now);
             if left(Subject::Card, [&tally], by, &LIMITS).is_err() {
                 continue;
             }
-            tally.reserve(by, &LIMITS);
+            tally.reserve(by, id, &LIMITS);
             // The last is one that nobody heard of, and wrong.
             match what {
-                0 => { at_bank.clear(); tally.settle(by, Heard::Right, &LIMITS, now); }
-                1 => { at_bank.push((now, merchant)); tally.settle(by, Heard::Wrong, &LIMITS, now); }
-                2 => { tally.settle(by, Heard::Neither, &LIMITS, now); }
+                0 => { at_bank.clear(); tally.settle(by, (id, Heard::Right), &LIMITS, now); }
+                1 => { at_bank.push((now, merchant)); tally.settle(by, (id, Heard::Wrong), &LIMITS, now); }
+                2 => { tally.settle(by, (id, Heard::Neither), &LIMITS, now); }
                 _ => at_bank.push((now, merchant)),
             }
             at_bank.retain(|(at, _)| now < at.plus(LIMITS.wrong_for));
@@ -123,11 +127,13 @@ proptest! {
     #[test]
     fn a_tally_does_not_grow(steps in proptest::collection::vec((0..200_usize, 0..5_usize), 1..400)) {
         let mut tally = Tally::default();
-        for (merchant, what) in steps {
+        for (number, (merchant, what)) in (0..).zip(steps) {
+            let id = PaymentId::new(EVENING, number);
             let by = asking("bank", &merchant.to_string(), EVENING);
             if left(Subject::Card, [&tally], &by, &LIMITS).is_ok() {
-                tally.reserve(&by, &LIMITS);
-                tally.settle(&by, [Heard::Right, Heard::Wrong, Heard::Neither, Heard::NotSent, Heard::Limited][what], &LIMITS, EVENING);
+                tally.reserve(&by, id, &LIMITS);
+                let heard = [Heard::Right, Heard::Wrong, Heard::Neither, Heard::NotSent, Heard::Limited][what];
+                tally.settle(&by, (id, heard), &LIMITS, EVENING);
             }
         }
         prop_assert!(tally.0.len() <= 5);

@@ -39,6 +39,14 @@ impl Amend {
         }
     }
 
+    /// Whether it must not be made again where nobody knows whether it was.
+    pub(in crate::store) fn is_once(&self) -> bool {
+        match self {
+            Self::Settle(settling) => settling.is_once(),
+            Self::Contradict(..) | Self::Close(..) | Self::CloseCard { .. } => false,
+        }
+    }
+
     /// The row as it is then, if it changes. What cannot be read is not changed.
     pub(in crate::store) fn apply(&self, row: &Row) -> Option<Row> {
         match self {

@@ -287,6 +287,7 @@ impl World {
                 Waiting::Admit(request, _) => request.undone().collect(),
                 Waiting::Put(_)
                 | Waiting::Purge(..)
+                | Waiting::Reserve(..)
                 | Waiting::Read(..)
                 | Waiting::Note(..)
                 | Waiting::Amend(_)
