@@ -60,6 +60,7 @@ pub struct PaymentBody {
     /// What was said of it and is not believed.
     heard: Option<HeardBody>,
     mismatch: Option<MismatchBody>,
+    rules: Option<RulesBody>,
     batch: Option<String>,
     row: Option<usize>,
     en: String,
@@ -89,6 +90,19 @@ struct HeardBody {
     outcome: &'static str,
     code: Option<String>,
     belief: &'static str,
+}
+
+/// What rules said of it.
+#[derive(Debug, Serialize)]
+struct RulesBody {
+    /// The set by which it was judged, whole.
+    set: String,
+    /// The rule behind the decision, and its reason.
+    rule: Option<String>,
+    reason: Option<String>,
+    hits: Vec<String>,
+    shadows: Vec<String>,
+    errors: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -134,6 +148,14 @@ impl PaymentBody {
             mismatch: record.mismatch.map(|mismatch| MismatchBody {
                 kind: mismatch.kind.as_str(),
                 elements: mismatch.elements.to_string(),
+            }),
+            rules: record.stakes.rules.as_deref().map(|ruled| RulesBody {
+                set: ruled.set.clone(),
+                rule: ruled.told.as_ref().map(|(rule, _)| rule.clone()),
+                reason: ruled.told.as_ref().map(|(_, reason)| reason.clone()),
+                hits: ruled.hits.clone(),
+                shadows: ruled.shadows.clone(),
+                errors: ruled.faults.clone(),
             }),
             batch: record.row_of.map(|(batch, _)| batch.to_string()),
             row: record.row_of.map(|(_, number)| number),

@@ -1,8 +1,9 @@
 //! What the risk team's rules did. Rules are named in configuration, so that their names are bounded labels.
 
+use super::catalogue::Registry;
 use super::{Metrics, MetricsError};
 use crate::policy::rules::{Action, RuleId};
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, Opts};
 
 /// The metrics of rules.
 #[derive(Clone, Debug)]
