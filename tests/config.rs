@@ -8,6 +8,9 @@
 #![expect(clippy::too_many_lines, reason = "tables of cases")]
 #![expect(clippy::needless_raw_string_hashes, reason = "so the snapshots are written")]
 
+#[path = "config/rules.rs"]
+mod rules;
+
 use expect_test::{Expect, expect, expect_file};
 use hefu::config::{
     self, Config, Drain, Evidence, Holds, Inquiry, Limits, Patience, Problems, Rendering, Routing,

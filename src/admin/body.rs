@@ -71,6 +71,7 @@ pub struct PaymentBody {
     routing: Option<RoutingBody>,
     /// The share of such refusals that leaves all the same, where it is one that did.
     holdout: Option<f64>,
+    rules: Option<RulesBody>,
     batch: Option<String>,
     row: Option<usize>,
     en: String,
@@ -110,6 +111,19 @@ struct HeardBody {
     outcome: &'static str,
     code: Option<String>,
     belief: &'static str,
+}
+
+/// What rules said of it.
+#[derive(Debug, Serialize)]
+struct RulesBody {
+    /// The set by which it was judged, whole.
+    set: String,
+    /// The rule behind the decision, and its reason.
+    rule: Option<String>,
+    reason: Option<String>,
+    hits: Vec<String>,
+    shadows: Vec<String>,
+    errors: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -179,6 +193,14 @@ impl PaymentBody {
             concordance: None,
             routing: record.routed.as_deref().map(RoutingBody::from),
             holdout: record.held_out.map(Share::ratio),
+            rules: record.stakes.rules.as_deref().map(|ruled| RulesBody {
+                set: ruled.set.clone(),
+                rule: ruled.told.as_ref().map(|(rule, _)| rule.clone()),
+                reason: ruled.told.as_ref().map(|(_, reason)| reason.clone()),
+                hits: ruled.hits.clone(),
+                shadows: ruled.shadows.clone(),
+                errors: ruled.faults.clone(),
+            }),
             batch: record.row_of.map(|(batch, _)| batch.to_string()),
             row: record.row_of.map(|(_, number)| number),
             en: story.en,

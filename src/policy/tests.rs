@@ -230,3 +230,57 @@ fn a_holdout_lets_only_what_does_not_match_leave() {
         assert_eq!(decide(&Policy::default(), &facts).effect(), Effect::Refuse, "{basis:?}");
     }
 }
+
+/// Everything that rules can make of a decision, by its invariants.
+#[test]
+fn rules_close_and_only_policy_lets_them_open() {
+    use crate::policy::rules::{Action, Hit, Verdict};
+    let no_record = answered(Answer::NoRecord);
+    let bases = [
+        Basis::Passing,
+        Basis::Unlisted,
+        Basis::Ambiguous,
+        Basis::Sealed,
+        answered(Answer::Match),
+        answered(Answer::NoMatch(ElementSet::EMPTY)),
+        no_record,
+        Basis::Agreement(Standing::Good),
+        Basis::Agreement(Standing::Closed),
+        Basis::ConfirmsPermitted,
+    ];
+    let lifting = Policy { rules_lift: [Reason::NoRecord].into(), ..Policy::default() };
+    for (basis, held, mode, actions) in bases.into_iter().flat_map(|basis| {
+        (0..32_u8).map(move |bits| {
+            let mode = if bits & 16 == 0 { Mode::Enforce } else { Mode::Observe };
+            (basis, bits % 3 == 0, mode, bits & 15)
+        })
+    }) {
+        let hit = |rule: usize| Hit { rule, action: Action::ALL[rule], binds: true };
+        let hits = (0..4).filter(|rule| actions >> rule & 1 == 1).map(hit).collect::<Vec<_>>();
+        let verdict = Verdict { hits, faults: Vec::new() };
+        let has = |action| verdict.binding(action).is_some();
+        let facts =
+            Facts { scenario: Scenario::Debit, mode, basis, asserted: false, held, spared: false };
+        let plain = decide(&Policy::default(), &facts);
+        let ruled = decide_by(&Policy::default(), &facts, Some(&verdict));
+        assert!(ruled.effect() >= plain.effect(), "{facts:?} {verdict:?}: a rule opens");
+        if !basis.is_ruled() {
+            assert_eq!(show(&ruled), show(&plain), "{facts:?}");
+            continue;
+        }
+        let closes =
+            has(Action::Refuse) || (has(Action::RequireVerification) && !basis.is_verified());
+        if closes {
+            let expected = if mode == Mode::Enforce { Effect::Refuse } else { Effect::Annotate };
+            assert_eq!(ruled.effect(), expected, "{facts:?} {verdict:?}");
+        }
+        let lifted = decide_by(&lifting, &facts, Some(&verdict));
+        let opens = lifted.effect() < ruled.effect();
+        let may = has(Action::Permit) && basis == no_record && !closes && !held;
+        assert_eq!(opens, may && mode == Mode::Enforce, "{facts:?} {verdict:?}");
+        // A shadow changes nothing.
+        let shadows = verdict.hits.iter().map(|hit| Hit { binds: false, ..*hit }).collect();
+        let shadows = Verdict { hits: shadows, faults: Vec::new() };
+        assert_eq!(show(&decide_by(&lifting, &facts, Some(&shadows))), show(&plain), "{facts:?}");
+    }
+}
