@@ -24,12 +24,17 @@ mod world;
 
 use foreign::Snapshot;
 use load::{Load, Sent};
+use mimalloc::MiMalloc;
 use open::Times;
 use peers::Peer;
 use report::{Lap, Report};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+/// As in the program, and for the bare proxy too.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// A round measures each contender in turn, so often and so long, after a warm-up each time. The turns are short, since
 /// a noisy machine must not be noisy to one of them only.

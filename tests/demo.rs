@@ -89,7 +89,13 @@ async fn the_admin_api_shows_what_operators_need_and_no_element() {
     holds_are_listed_and_released(&api, &running).await;
     agreements_are_imported(&api).await;
     // The scan of everything shown finds nothing, and finds a planted element.
-    let shown = api_outputs(&running, &place).await;
+    let mut shown = api_outputs(&running, &place).await;
+    running.flush_log().await;
+    let lines = std::fs::read_to_string(place.dir().join("access.log")).unwrap();
+    let has_all =
+        |line: &&str| ["\"payment\":\"", "\"verification\":\""].iter().all(|it| line.contains(it));
+    assert!(lines.lines().filter(has_all).count() > 20, "{lines}");
+    shown.extend_from_slice(lines.as_bytes());
     let audit =
         Report::new((SEED, 5), &simulation, &running, std::slice::from_ref(&shown)).unwrap();
     assert_eq!(audit.element_leaks(), 0);

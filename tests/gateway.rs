@@ -6,6 +6,8 @@
     reason = "a test may panic"
 )]
 
+#[path = "gateway/access.rs"]
+mod access;
 #[path = "gateway/assessed.rs"]
 mod assessed;
 #[path = "gateway/audited.rs"]
@@ -44,6 +46,8 @@ mod process;
 mod refusals;
 #[path = "gateway/restart.rs"]
 mod restart;
+#[path = "gateway/rotation.rs"]
+mod rotation;
 #[path = "gateway/seventh.rs"]
 mod seventh;
 #[path = "gateway/statement.rs"]

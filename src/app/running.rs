@@ -101,6 +101,11 @@ impl Running {
         done
     }
 
+    /// Waits until what the access log was told is written.
+    pub async fn flush_log(&self) {
+        self.lasting.access.flush().await;
+    }
+
     /// Drains while a successor serves on the same sockets: the admin API is the successor's at once.
     pub async fn retire(self) -> bool {
         self.leave.send_replace(true);

@@ -53,6 +53,7 @@ impl Serve {
             core = %running.core,
             notify = running.notify.map(tracing::field::display),
             admin = running.admin.map(tracing::field::display),
+            metrics = running.metrics.map(tracing::field::display),
             pid = std::process::id(),
             "serving"
         );

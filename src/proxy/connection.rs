@@ -351,9 +351,9 @@ impl<G: Gate> Edge<G> {
             Side::Core => Problem::new(kind).to_bytes(false, true),
             Side::Notify => kind.to_channel(),
         };
-        finished.sent = out.len();
         let closing = async {
             wire.write(&out).await.ok()?;
+            finished.written(out.len());
             wire.stream.shutdown().await.ok()?;
             if more_may_come {
                 linger(&mut wire).await;
@@ -377,7 +377,7 @@ impl<G: Gate> Edge<G> {
             finished.ending = Ended::Gone;
             return None;
         }
-        finished.sent = finished.sent.saturating_add(out.len());
+        finished.written(out.len());
         self.close_unless(wire, keep_alive).await
     }
 

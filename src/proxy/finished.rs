@@ -166,9 +166,17 @@ impl Finished {
         }
     }
 
+    /// `bytes` of the answer are written; what the connection does after them is no time of the request's.
+    pub(super) fn written(&mut self, bytes: usize) {
+        self.sent = self.sent.saturating_add(bytes);
+        self.total = self.begun.elapsed();
+    }
+
     /// It is over.
     pub(super) fn end(mut self) -> Self {
-        self.total = self.begun.elapsed();
+        if self.total.is_zero() {
+            self.total = self.begun.elapsed();
+        }
         self
     }
 

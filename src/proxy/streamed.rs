@@ -307,7 +307,7 @@ impl Relaying {
         let mut piece = BytesMut::new();
         loop {
             timeout(patience, put(core, &out)).await.ok()?.ok()?;
-            finished.sent = finished.sent.saturating_add(out.len());
+            finished.written(out.len());
             if done {
                 return Some(());
             }

@@ -8,7 +8,8 @@ use regex::Regex;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -61,12 +62,20 @@ impl Drop for Ending {
 struct World {
     address: String,
     client: reqwest::Client,
+    core: String,
     _processes: [Ending; 2],
-    _place: tempfile::TempDir,
+    place: tempfile::TempDir,
 }
 
-/// The demo, and where its metrics are: its address and the file of its token.
-fn demo() -> (Ending, String, String) {
+/// The demo, and where it is.
+struct Demo {
+    process: Ending,
+    core: String,
+    admin: String,
+    token: String,
+}
+
+fn demo() -> Demo {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_hefu"))
         .args(["demo", "--rate", "120", "--seed", "11", "--for", TRAFFIC])
         .stdout(Stdio::piped())
@@ -75,13 +84,17 @@ fn demo() -> (Ending, String, String) {
         .unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
     let told = Regex::new(r"\$\(cat ([^)]+)\)\D* http://([^/]+)/metrics").unwrap();
+    let mut core = String::new();
     let found = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        if let Some((_, address)) = line.split_once("core listener   http://") {
+            address.clone_into(&mut core);
+        }
         told.captures(&line).map(|found| (found[2].to_owned(), found[1].to_owned()))
     });
     // It would stop where nobody reads.
     std::thread::spawn(move || lines.for_each(drop));
-    let (address, token) = found.unwrap();
-    (Ending(demo), address, token)
+    let (admin, token) = found.unwrap();
+    Demo { process: Ending(demo), core, admin, token }
 }
 
 /// Prometheus says where it listens when it does.
@@ -107,19 +120,26 @@ fn prometheus(place: &Path, binary: &Path) -> (Ending, String) {
 impl World {
     fn new(binary: &Path) -> Self {
         let place = tempfile::tempdir().unwrap();
-        let (demo, target, token) = demo();
+        let Demo { process: demo, core, admin: target, token } = demo();
         let configuration = format!(
             "global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\n\
-             rule_files: ['{}', '{}']\n\
+             rule_files: ['{}', '{}', '{}']\n\
              scrape_configs:\n  - job_name: hefu\n    authorization: {{credentials_file: '{token}'}}\n\
              \x20   static_configs: [{{targets: ['{target}']}}]\n",
-            file(RECORDING).display(),
+            file(RECORDING[0]).display(),
+            file(RECORDING[1]).display(),
             file(ALERTS).display(),
         );
         fs::write(place.path().join("prometheus.yml"), configuration).unwrap();
         let (prometheus, address) = prometheus(place.path(), binary);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, client, _processes: [demo, prometheus], _place: place }
+        Self { address, client, core, _processes: [demo, prometheus], place }
+    }
+
+    /// The simulated core never does.
+    fn send_what_has_no_single_reading(&self) {
+        let mut core = TcpStream::connect(&self.core).unwrap();
+        core.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").unwrap();
     }
 
     /// How many series a query yields.
@@ -174,11 +194,8 @@ fn is_rare(query: &str) -> bool {
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "what has nothing to show is said")]
 async fn every_panel_and_every_alert_has_something_to_look_at() {
-    let (Some(binary), Some(alerts), Some(recording)) =
-        (tool("prometheus"), rules(ALERTS), rules(RECORDING))
-    else {
-        return;
-    };
+    let Some(binary) = tool("prometheus") else { return };
+    let read_rules = [RECORDING[0], RECORDING[1], ALERTS].map(rules);
     let mut wanted = Vec::new();
     for name in DASHBOARDS {
         for panel in panels(&dashboard(name)) {
@@ -189,7 +206,7 @@ async fn every_panel_and_every_alert_has_something_to_look_at() {
         }
     }
     let shown = wanted.len();
-    for rule in alerts.iter().chain(&recording) {
+    for rule in read_rules.iter().flatten().flatten() {
         let what = rule["alert"].as_str().or(rule["record"].as_str()).unwrap();
         for operand in operands(rule["expr"].as_str().unwrap()) {
             wanted.push((what.to_owned(), operand));
@@ -203,6 +220,7 @@ async fn every_panel_and_every_alert_has_something_to_look_at() {
     }
     let world = World::new(&binary);
     for _ in 0..SECONDS_MAX {
+        world.send_what_has_no_single_reading();
         world.unanswered(&mut wanted).await;
         if wanted.iter().all(|(_, query)| is_rare(query)) {
             break;
@@ -233,7 +251,7 @@ async fn check_metrics(world: &World) {
     let answer: Value = serde_json::from_slice(&answer).unwrap();
     let target = &answer["data"]["activeTargets"][0];
     assert_eq!(target["health"], "up", "{target}");
-    let configuration = fs::read_to_string(world._place.path().join("prometheus.yml")).unwrap();
+    let configuration = fs::read_to_string(world.place.path().join("prometheus.yml")).unwrap();
     let token = configuration.split("credentials_file: '").nth(1).unwrap().split('\'').next();
     let token = fs::read_to_string(token.unwrap()).unwrap();
     let url = target["scrapeUrl"].as_str().unwrap();
@@ -249,7 +267,7 @@ fn rules_and_dashboards_read_metrics_that_there_are() {
     let metrics = hefu::metrics::Metrics::new().unwrap();
     let known: BTreeSet<String> =
         metrics.catalogue().into_iter().map(|metric| metric.name).collect();
-    let mut files = vec![text(RECORDING), text(ALERTS)];
+    let mut files = [RECORDING[0], RECORDING[1], ALERTS].map(text).to_vec();
     files.extend(DASHBOARDS.map(|name| text(&format!("deploy/grafana/dashboards/{name}.json"))));
     let name = Regex::new(r"\bhefu_[a-z_]+").unwrap();
     for found in files.iter().flat_map(|text| name.find_iter(text)) {

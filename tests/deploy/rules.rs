@@ -4,9 +4,14 @@ use crate::tools::{file, run, text, tool, yaml};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-pub(crate) const RECORDING: &str = "deploy/prometheus/recording.yml";
+pub(crate) const RECORDING: [&str; 2] =
+    ["deploy/prometheus/promises.yml", "deploy/prometheus/halves.yml"];
 pub(crate) const ALERTS: &str = "deploy/prometheus/alerts.yml";
-const TESTS: [&str; 2] = ["deploy/prometheus/tests.yml", "deploy/prometheus/tests-days.yml"];
+const TESTS: [&str; 3] = [
+    "deploy/prometheus/tests.yml",
+    "deploy/prometheus/tests-days.yml",
+    "deploy/prometheus/tests-promises.yml",
+];
 const RUNBOOKS: [&str; 2] = ["docs/runbooks.md", "docs/runbooks.zh.md"];
 
 /// Every rule of a file.
@@ -19,25 +24,17 @@ pub(crate) fn rules(name: &str) -> Option<Vec<Value>> {
 #[test]
 fn rules_are_valid() {
     if let Some(promtool) = tool("promtool") {
-        let printed = run(&promtool, &["check", "rules", RECORDING, ALERTS]);
+        let printed = run(&promtool, &["check", "rules", RECORDING[0], RECORDING[1], ALERTS]);
         assert!(!printed.contains("duplicate"), "{printed}");
     }
 }
 
 #[test]
-fn rules_of_minutes_say_what_they_should() {
-    test_rules(TESTS[0]);
-}
-
-#[test]
-fn rules_of_days_say_what_they_should() {
-    test_rules(TESTS[1]);
-}
-
-fn test_rules(name: &str) {
-    if let Some(promtool) = tool("promtool") {
+fn rules_say_what_they_should() {
+    let Some(promtool) = tool("promtool") else { return };
+    for name in TESTS {
         let printed = run(&promtool, &["test", "rules", file(name).to_str().unwrap()]);
-        assert!(printed.contains("SUCCESS"), "{printed}");
+        assert!(printed.contains("SUCCESS"), "{name}: {printed}");
     }
 }
 

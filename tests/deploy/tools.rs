@@ -125,8 +125,8 @@ pub(crate) fn configuration(secrets: &str, named: &[(&str, &str)]) -> tempfile::
             };
             fs::write(kept.join(name), made).unwrap();
         }
-        let text = text.replace(secrets, kept.to_str().unwrap());
-        // Where it keeps things need not be there to be checked.
+        let kept = kept.to_str().unwrap();
+        let text = text.replace(secrets, kept).replace("/var/lib/hefu", kept);
         fs::write(place.path().join(name), text).unwrap();
     }
     place

@@ -70,7 +70,7 @@ fn field(line: &str, name: &str) -> String {
 pub(crate) struct Place(TempDir);
 
 impl Place {
-    fn new(core: &str, channel: &str) -> Self {
+    pub(crate) fn new(core: &str, channel: &str) -> Self {
         let place = Self(TempDir::new().unwrap());
         let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/config");
         for folder in ["channels", "codes"] {
@@ -149,6 +149,7 @@ pub(crate) struct Hefu {
     pub(crate) core: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) notify: Option<SocketAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
     /// The processes, in their order.
     pids: Vec<String>,
 }
@@ -182,7 +183,9 @@ impl Hefu {
         let line = log.line(0, &["serving"]).await;
         let address = |name| field(&line, name).parse().unwrap();
         let notify = line.contains(" notify=").then(|| address("notify"));
-        Self { child, log, core: address("core"), admin: address("admin"), notify, pids }
+        let metrics = line.contains(" metrics=").then(|| address("metrics"));
+        let (core, admin) = (address("core"), address("admin"));
+        Self { child, log, core, admin, notify, metrics, pids }
     }
 
     pub(crate) fn signal(&self, signal: &str) {
@@ -219,7 +222,7 @@ impl Hefu {
     }
 }
 
-fn query() -> String {
+pub(crate) fn query() -> String {
     let body = r#"{"type":"query","order":"1"}"#;
     format!(
         "POST /acme/pay HTTP/1.1\r\nHost: bank\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -328,17 +331,17 @@ async fn certificates_are_read_again() {
 
 /// What a load saw.
 #[derive(Default)]
-struct Tally {
-    answered: AtomicUsize,
+pub(crate) struct Tally {
+    pub(crate) answered: AtomicUsize,
     told_to_close: AtomicUsize,
-    failed: AtomicUsize,
-    is_over: AtomicBool,
-    changed: Notify,
+    pub(crate) failed: AtomicUsize,
+    pub(crate) is_over: AtomicBool,
+    pub(crate) changed: Notify,
 }
 
 impl Tally {
     /// Waits until so many more are answered.
-    async fn more(&self, count: usize) {
+    pub(crate) async fn more(&self, count: usize) {
         let enough = self.answered.load(Ordering::Relaxed) + count;
         let waiting = async {
             loop {

@@ -12,7 +12,8 @@ use hefu::domain::element::Elements;
 use hefu::domain::identity::{IdNumber, IdType};
 use hefu::domain::pan::{AccountKind, Pan};
 use hefu::domain::person::Name;
-use hefu::provider::{Billable, Deployment, Provider, Trouble};
+use hefu::domain::trace::TraceParent;
+use hefu::provider::{Billable, Deployment, Provider, Trouble, trace};
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Verifier;
@@ -32,6 +33,21 @@ fn show(seen: &Seen, headers: &[&str], body: &str) -> String {
     lines.extend(headers.iter().map(header));
     lines.push(body.to_owned());
     lines.join("\n")
+}
+
+#[tokio::test]
+async fn a_question_is_asked_within_the_cores_trace() {
+    let told = |seen: Seen| seen.headers.get("traceparent").cloned();
+    assert_eq!(told(sent(TENCENT, FOUR, elements()).await), None);
+    let trace = TraceParent::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    let ours = trace.unwrap().within(0xab);
+    let asking = async {
+        // The asking is a task of its own.
+        let asking = trace::carried(sent(TENCENT, FOUR, elements()));
+        tokio::spawn(asking).await.unwrap()
+    };
+    let told = told(trace::within(Some(ours), asking).await).unwrap();
+    assert_eq!(told, "00-0af7651916cd43dd8448eb211c80319c-00000000000000ab-01");
 }
 
 #[tokio::test]

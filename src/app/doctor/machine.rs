@@ -98,7 +98,7 @@ fn free(dir: &Path) -> Finding {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let seen = format!("{place}: {} MiB free", free >> 20);
             if free < FREE_MIN {
-                let remedy = "a payment takes some 4 kB for 400 days: give it room, or shorten `[store.keep]`; docs/capacity.md counts";
+                let remedy = "a message takes some 2 kB as long as `[store.keep]` says: give it room, or keep less; docs/capacity.md counts";
                 Finding::bad(WHAT, seen, remedy)
             } else {
                 Finding::good(WHAT, seen)

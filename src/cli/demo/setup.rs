@@ -18,6 +18,9 @@ static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/config");
 /// The admin token's file, as the simulation's deployment names it.
 const TOKEN_FILE: &str = "admin-token";
 
+/// What the demo's requests leave, searched for elements like everything else.
+const ACCESS_LOG: &str = "access.log";
+
 /// The demo's policy: everything is enforced, and holds are not paused, since the simulated book is small.
 fn policy(simulation: &Simulation) -> String {
     let mut text = "[mode]\n".to_owned();
@@ -64,6 +67,9 @@ impl Place {
     /// Where it cannot be written or does not load.
     pub fn configure(&self, simulation: &Simulation) -> Result<Config, Failure> {
         write(&self.dir, simulation, Listeners::Free)?;
+        let place = self.dir.join("hefu.toml");
+        let deployment = fs::read_to_string(&place)?;
+        fs::write(place, format!("{deployment}\n[log]\naccess = \"{ACCESS_LOG}\"\n"))?;
         config::load(&self.dir)
             .map_err(|problems| Failure::Usage(problems.render(Rendering::Plain)))
     }
@@ -93,12 +99,13 @@ impl Drop for Place {
     }
 }
 
-/// The store's files, for the leak scan; what is not written yet is made so first.
+/// The store's files and the access log, for the leak scan; what is not written yet is made so first.
 pub async fn store_files(running: &Running, place: &Place) -> Vec<Vec<u8>> {
     if let Err(error) = running.service.store.flush().await {
         tracing::error!(%error, "the demo's store");
     }
-    let files = ["hefu.db", "hefu.db-wal"].map(|name| fs::read(place.dir().join(name)));
+    running.flush_log().await;
+    let files = ["hefu.db", "hefu.db-wal", ACCESS_LOG].map(|name| fs::read(place.dir().join(name)));
     files.into_iter().flatten().collect()
 }
 
