@@ -29,6 +29,7 @@ breadth: setup ## COUNT generated and COUNT mutated messages of every type (1000
 
 torture: setup ## Kill Hefu N times (100) under load, over either store: nothing left twice or unknown; a restart with 1,000,000 records
 	HEFU_TORTURE=$(N) HEFU_RECORDS=1000000 cargo test --test gateway -- --nocapture lasting::what_may_have_left killed:: restart::
+	cargo test --test service -- --ignored --nocapture worlds::
 
 fuzz: ## Fuzz everything that reads bytes from outside, SECONDS_EACH a target (600)
 	scripts/fuzz

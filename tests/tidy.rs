@@ -64,6 +64,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "route",
             "service",
             "store",
+            "telemetry",
         ],
     ),
     (

@@ -17,8 +17,8 @@ pub enum Strategy {
     Concordance(Costs),
 }
 
-/// How often each is to be tried at a channel before costs decide; from then on chance decides ever less often, down to what is set.
-const TRIALS: f64 = 10.0;
+/// For which share of questions chance decides among those of whom it is in doubt who is best.
+const IN_DOUBT: Share = Share::percent(30);
 
 /// What is weighed against what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Costs {
     pub mismatch: Fen,
     /// What a second of waiting costs.
     pub second: Fen,
-    /// For which share of questions chance decides who is asked first, once each was tried a little.
+    /// For which share of questions chance decides among all who is asked first.
     pub explore: Share,
 }
 
@@ -76,48 +76,79 @@ pub struct Ranked {
 /// Orders `plan` by what each is expected to cost. Of whom nothing is known, as much is expected as of the others together; where
 /// nothing is known of anybody, prices and waiting are no reason either, and the plan stays. What is expected alike stays in the
 /// plan's order, so that affinity and priority decide.
+///
+/// Then chance: for a few questions anybody may be first, and as long as several may be the best, for more of them one of those.
 pub fn rank(mut plan: Plan, known: impl Fn(usize) -> Known, costs: Costs, draw: u64) -> Ranked {
     let of: Vec<_> = plan.order.iter().map(|at| (*at, known(*at))).collect();
     let told: Vec<f64> = of.iter().filter_map(|(_, known)| known.mismatch).collect();
     let mean = told.iter().sum::<f64>() / f64::from(u32::try_from(told.len()).unwrap_or(1).max(1));
-    let expect = |(at, known): &(usize, Known)| Expected {
-        at: *at,
-        cost: known.price
-            + fen(costs.second) * known.latency.as_secs_f64()
-            + fen(costs.mismatch) * known.mismatch.unwrap_or(mean),
-    };
-    let mut expected: Vec<_> = of.iter().map(expect).collect();
+    let mut weighed: Vec<_> = of.iter().map(|of| weigh(of, mean, costs)).collect();
     if !told.is_empty() {
-        expected.sort_by(|one, other| one.cost.total_cmp(&other.cost));
+        weighed.sort_by(|one, other| one.expected.cost.total_cmp(&other.expected.cost));
     }
-    let many = u32::try_from(expected.len()).unwrap_or(u32::MAX);
-    let explore = explore(costs.explore, &of);
-    let explored = many > 1 && explore.takes(draw);
-    let spare = draw / u64::from(Share::ALL.get());
-    let chosen = if explored { spare.checked_rem(many.into()).unwrap_or_default() } else { 0 };
-    let chosen = usize::try_from(chosen).unwrap_or_default();
-    if chosen < expected.len() {
-        let first = expected.remove(chosen);
+    let best = weighed.iter().map(|it| it.most).fold(f64::INFINITY, f64::min);
+    let doubted: Vec<usize> =
+        weighed.iter().enumerate().filter(|(_, it)| it.least <= best).map(|(at, _)| at).collect();
+    let Chosen { at, explored, propensity } = choose(weighed.len(), &doubted, costs.explore, draw);
+    let mut expected: Vec<_> = weighed.into_iter().map(|it| it.expected).collect();
+    if at < expected.len() {
+        let first = expected.remove(at);
         expected.insert(0, first);
     }
     plan.order = expected.iter().map(|expected| expected.at).collect();
-    let by_chance = explore.get().checked_div(many).unwrap_or_default();
-    let propensity = match (many, chosen) {
-        (0 | 1, _) => Share::ALL,
-        (_, 0) => Share::of_million(Share::ALL.get() - explore.get() + by_chance),
-        (..) => Share::of_million(by_chance),
-    };
     Ranked { plan, expected, explored, propensity }
 }
 
-/// For which share chance decides: for all until each was tried [`TRIALS`] times on average, and then for so many fewer as more is
-/// known, at least for `least`. Whoever never says anything does not keep the others from being told apart.
-fn explore(least: Share, of: &[(usize, Known)]) -> Share {
-    let tried: f64 = of.iter().map(|(_, known)| known.tried).sum();
-    let wanted = TRIALS * f64::from(u32::try_from(of.len()).unwrap_or(u32::MAX));
-    let ratio = if tried > wanted { wanted / tried } else { 1.0 };
-    let millionths = (ratio * f64::from(Share::ALL.get())).to_u32().unwrap_or_default();
-    Share::of_million(millionths).max(least)
+/// What one is expected to cost, and between what that may well lie.
+struct Weighed {
+    expected: Expected,
+    least: f64,
+    most: f64,
+}
+
+fn weigh((at, known): &(usize, Known), mean: f64, costs: Costs) -> Weighed {
+    let risk = known.mismatch.unwrap_or(mean);
+    let sure = known.price + fen(costs.second) * known.latency.as_secs_f64();
+    // The standard deviation of what was seen at this channel so often.
+    let doubt = (risk * (1.0 - risk) / (known.tried + 1.0)).sqrt();
+    let cost = |risk: f64| sure + fen(costs.mismatch) * risk;
+    let expected = Expected { at: *at, cost: cost(risk) };
+    Weighed { expected, least: cost(risk - doubt), most: cost(risk + doubt) }
+}
+
+/// Who is first, by place in the order of expected costs.
+struct Chosen {
+    at: usize,
+    explored: bool,
+    propensity: Share,
+}
+
+/// Lets chance decide: among all of `many`, or among those of whom it is in doubt who is best, the first of all being one.
+fn choose(many: usize, doubted: &[usize], explore: Share, draw: u64) -> Chosen {
+    let million = u64::from(Share::ALL.get());
+    let (first, draw) = (draw % million, draw / million);
+    let (second, draw) = (draw % million, draw / million);
+    let one_of = |of: usize| {
+        let chosen = draw.checked_rem(u64::try_from(of).unwrap_or(u64::MAX)).unwrap_or_default();
+        usize::try_from(chosen).unwrap_or_default()
+    };
+    let in_doubt = if doubted.len() > 1 { IN_DOUBT } else { Share::NONE };
+    let (at, explored) = if many > 1 && explore.takes(first) {
+        (one_of(many), true)
+    } else if in_doubt.takes(second) {
+        (doubted.get(one_of(doubted.len())).copied().unwrap_or_default(), true)
+    } else {
+        (0, false)
+    };
+    let each = |of: usize| 1.0 / f64::from(u32::try_from(of).unwrap_or(u32::MAX).max(1));
+    let mut chance =
+        in_doubt.ratio() * if doubted.contains(&at) { each(doubted.len()) } else { 0.0 };
+    if at == 0 {
+        chance += 1.0 - in_doubt.ratio();
+    }
+    let chance = explore.ratio() * each(many) + (1.0 - explore.ratio()) * chance;
+    let propensity = (chance * f64::from(Share::ALL.get())).round().to_u32().unwrap_or_default();
+    Chosen { at, explored, propensity: Share::of_million(propensity) }
 }
 
 /// Puts those last whose word `is_low` says is borne out too seldom, in the order in which they stood; and says who they are.
@@ -136,6 +167,7 @@ fn fen(fen: Fen) -> f64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     const COSTS: Costs =
         Costs { mismatch: Fen::new(2_000), second: Fen::new(10), explore: Share::NONE };
@@ -150,9 +182,10 @@ mod tests {
             let latency = Duration::from_millis(millis);
             Known { price: price.into(), latency, mismatch, tried: 1e9 }
         };
-        let ranked = rank(plan(known.len()), of, COSTS, 0);
+        // By this draw chance decides nothing.
+        let ranked = rank(plan(known.len()), of, COSTS, 900_000_000_000);
         assert_eq!(ranked.plan.order, expected, "{known:?}");
-        assert_eq!((ranked.explored, ranked.propensity), (false, Share::ALL));
+        assert!(!ranked.explored);
     }
 
     #[test]
@@ -171,17 +204,23 @@ mod tests {
     }
 
     #[test]
-    fn chance_decides_until_each_was_tried() {
-        let check = |tried: &[f64], least, expected| {
-            let known = |tried: &f64| (0, Known { tried: *tried, ..Known::default() });
-            let of: Vec<_> = tried.iter().map(known).collect();
-            assert_eq!(explore(Share::percent(least), &of), Share::percent(expected), "{tried:?}");
+    fn chance_decides_among_those_who_may_be_the_best() {
+        let check = |known: &[(f64, f64)], expected: &[usize]| {
+            let of = |at: usize| Known {
+                mismatch: Some(known[at].0),
+                tried: known[at].1,
+                ..Known::default()
+            };
+            let firsts = (0..10_000_u64).map(|draw| {
+                let draw = draw % 100 * 10_000_000_000 + draw / 100 * 1_000_000_000_000;
+                rank(plan(known.len()), of, COSTS, draw).plan.order[0]
+            });
+            let firsts: BTreeSet<_> = firsts.collect();
+            assert_eq!(firsts.into_iter().collect::<Vec<_>>(), expected, "{known:?}");
         };
-        check(&[0.0, 0.0], 5, 100);
-        check(&[20.0, 0.0], 5, 100);
-        check(&[40.0, 0.0], 5, 50);
-        check(&[30.0, 70.0, 0.0], 5, 30);
-        check(&[1_000.0, 1_000.0], 5, 5);
+        check(&[(0.05, 10.0), (0.02, 10.0), (0.5, 10.0)], &[0, 1]);
+        check(&[(0.05, 10_000.0), (0.02, 10_000.0), (0.5, 0.0)], &[1, 2]);
+        check(&[(0.05, 10_000.0), (0.02, 10_000.0), (0.5, 1_000.0)], &[1]);
     }
 
     #[test]
@@ -199,24 +238,19 @@ mod tests {
     proptest! {
         /// Who is first is so as often as is told: over draws that are as likely as each other.
         #[test]
-        fn propensities_are_true(many in 1_u32..6, explore in 0_u32..=100) {
-            let costs = Costs { explore: Share::percent(explore), ..COSTS };
-            let mismatch = |at: usize| Some(if at == 0 { 0.0 } else { 0.5 });
-            let of = |at: usize| Known { mismatch: mismatch(at), tried: 1e9, ..Known::default() };
-            let all = usize::try_from(many).unwrap();
-            let mut first = vec![0_u32; all];
-            let mut told = vec![Share::NONE; all];
-            for draw in 0..100 * many {
-                let (hundredth, one) = (u64::from(draw % 100), u64::from(draw / 100));
-                let ranked = rank(plan(all), of, costs, one * 1_000_000 + hundredth * 10_000);
-                let at = ranked.plan.order[0];
-                first[at] += 1;
-                told[at] = ranked.propensity;
-                prop_assert_eq!(ranked.plan.order.len(), all);
+        fn propensities_are_true(many in 1_usize..5, doubted in 1_usize..5, tenths in 0_u32..=10) {
+            let doubted: Vec<usize> = (0..doubted.min(many)).collect();
+            let explore = Share::percent(10 * tenths);
+            let (mut first, mut told) = (vec![0_u32; many], vec![Share::NONE; many]);
+            for draw in 0..1_200_u64 {
+                let (one, other, rest) = (draw % 10, draw / 10 % 10, draw / 100);
+                let draw = (one + other * 1_000_000) * 100_000 + rest * 1_000_000_000_000;
+                let chosen = choose(many, &doubted, explore, draw);
+                first[chosen.at] += 1;
+                told[chosen.at] = chosen.propensity;
             }
             for (first, told) in first.into_iter().zip(told) {
-                let seen = f64::from(first) / f64::from(100 * many);
-                prop_assert!((told.ratio() - seen).abs() < 1e-5, "{:?} {}", told, seen);
+                prop_assert!((told.ratio() - f64::from(first) / 1_200.0).abs() < 1e-5);
             }
         }
     }

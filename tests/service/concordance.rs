@@ -118,13 +118,13 @@ async fn by_concordance_the_better_one_is_asked_and_chance_is_told() {
         let routed = record.routed.unwrap();
         assert_eq!(routed.expected.len(), 2);
         explored += u32::from(routed.explored);
-        // At first chance decides alone; at last for one of five.
-        assert!(number > 0 || routed.propensity == Share::percent(50));
-        assert!(number < 150 || routed.propensity == Share::percent(if first { 10 } else { 90 }));
+        // One of five is anybody's, and while it is in doubt who is best, three of ten of the others.
+        let sure = Share::percent(if first { 10 } else { 90 });
+        assert!(number < 150 || routed.propensity == sure, "{number} {routed:?}");
     }
     // The second is asked first but for what chance decides.
     assert!(seconds > 250, "{seconds}");
-    assert!((60..=200).contains(&explored), "{explored}");
+    assert!((40..=200).contains(&explored), "{explored}");
 }
 
 fn order(number: u32) -> hefu::domain::id::OrderId {

@@ -15,7 +15,7 @@ pub(in crate::config) struct RoutingFile {
     pub(in crate::config) mismatch_fen: Option<At<u64>>,
     /// What a second of waiting costs.
     pub(in crate::config) second_fen: Option<At<u64>>,
-    /// For how many of a hundred questions chance decides who is asked first, once each was tried a little.
+    /// For how many of a hundred questions chance decides who is asked first; more while it is in doubt who is best.
     pub(in crate::config) explore_percent: Option<At<u32>>,
     /// A provider whose word the channel surely bears out less often than this is asked last; none where 0.
     pub(in crate::config) lower_below_percent: Option<At<u32>>,
