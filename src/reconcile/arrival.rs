@@ -154,7 +154,7 @@ mod tests {
     /// What must be known in the end, by another way of thinking: no state, and all arrivals at once. Only for those of which none
     /// undoes: an undoing counts by when it is told.
     fn in_the_end(arrivals: &[Told], precedence: Precedence) -> Option<Told> {
-        let ends = arrivals.iter().filter(|(outcome, _)| end(*outcome) != End::Open);
+        let mut ends = arrivals.iter().filter(|(outcome, _)| end(*outcome) != End::Open);
         let heaviest = ends.clone().map(|(_, arrival)| precedence.weight(*arrival)).max()?;
         ends.rfind(|(_, arrival)| precedence.weight(*arrival) == heaviest).copied()
     }

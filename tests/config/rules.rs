@@ -49,7 +49,7 @@ fn a_mistake_is_found_where_it_stands() {
     let quoted = "(7, 18) \"6\" is text, and the other side is a whole number";
     check(&rule(long), "", &[quoted]);
     check(
-        "[[rule]]\nid = 'One'\naction = 'block'\n",
+        "[[rule]]\nid = 'One'\naction = 'block'\nowner = 'risk'\nwhen = 'payment.held'\n",
         "",
         &["(2, 6) `One` is not a rule's name", "(3, 10) `block` is not an action"],
     );
@@ -59,7 +59,7 @@ fn a_mistake_is_found_where_it_stands() {
         &["(7, 6) two rules have this name"],
     );
     let none = rule("'has(card.id) && card.id in list(\"stolen\")'");
-    check(&none, "", &["(5, 38) there is no list \"stolen\""]);
+    check(&none, "", &["(5, 36) there is no list \"stolen\""]);
     check(&format!("{STOLEN}{none}"), "", &[]);
 }
 

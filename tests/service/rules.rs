@@ -2,7 +2,7 @@
 
 use crate::{World, key, world_ruled};
 use hefu::domain::answer::Answer;
-use hefu::domain::id::PaymentId;
+use hefu::domain::id::{OrderId, PaymentId};
 use hefu::service::{Binding, Settings};
 use hefu::store::memory::{Limits, MemoryStore};
 use std::time::Duration;
@@ -25,6 +25,12 @@ const ENFORCE: Binding = Binding::Enforce(100);
 async fn told(world: &World, order: &str) -> String {
     let told = world.send(&World::debit(order, 0), "ok").await;
     told.lines().next().unwrap().to_owned()
+}
+
+/// The payment of an order.
+fn kept(world: &World, order: &str) -> PaymentId {
+    let payments = world.service.store.by_order(world.channel.name(), &OrderId(order.into()));
+    *payments.first().unwrap()
 }
 
 fn counted(world: &World, rule: &str, mode: &str) -> u64 {
@@ -111,12 +117,8 @@ async fn a_mismatch_is_counted_against_the_card() {
 async fn what_was_judged_is_kept_and_explained() {
     let when = "velocity(\"card\", \"any\", \"1h\") == 0 && payment.held";
     let world = world(ENFORCE, &rule("first", "annotate", "'shadow'", when));
-    let judged = world.judge(&world.channel, &World::debit("1", 0)).await.unwrap();
-    let hefu::service::judge::Judged::One(pending) = judged else { panic!("a batch") };
-    drop(pending);
-    let records =
-        world.service.store.by_order(world.channel.name(), &hefu::domain::id::OrderId("1".into()));
-    let id: PaymentId = records[0];
+    world.judge(&world.channel, &World::debit("1", 0)).await.unwrap();
+    let id = kept(&world, "1");
     let record = world.service.store.record(id).unwrap();
     let ruled = record.stakes.rules.as_deref().unwrap();
     let book = world.service.rules.as_ref().unwrap();
@@ -134,7 +136,6 @@ async fn no_rules_leave_no_trace() {
     let world = world(ENFORCE, "");
     assert!(world.service.rules.is_none());
     world.send(&World::debit("1", 0), "ok").await;
-    let order = hefu::domain::id::OrderId("1".into());
-    let id = world.service.store.by_order(world.channel.name(), &order)[0];
+    let id = kept(&world, "1");
     assert!(world.service.store.record(id).unwrap().stakes.rules.is_none());
 }
