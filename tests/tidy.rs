@@ -50,8 +50,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "admin", "billing", "config", "crypto", "domain", "message", "metrics", "policy",
-            "provider", "proxy", "route", "service", "store",
+            "admin",
+            "billing",
+            "config",
+            "crypto",
+            "domain",
+            "message",
+            "metrics",
+            "policy",
+            "provider",
+            "proxy",
+            "route",
+            "service",
+            "store",
+            "telemetry",
         ],
     ),
     (
