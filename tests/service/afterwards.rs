@@ -35,7 +35,7 @@ impl World {
         asked
     }
 
-    fn mismatches(&self, kind: &str) -> u64 {
+    fn mismatches_of(&self, kind: &str) -> u64 {
         self.service.metrics.total("hefu_mismatches_total", &[("kind", kind)])
     }
 }
@@ -56,11 +56,11 @@ async fn nobody_is_asked_unless_that_is_set() {
 async fn what_was_observed_is_compared_afterwards() {
     let world = observing(100, 1_000);
     world.observe(&World::debit("1", 0), "name").await;
-    assert_eq!((world.first.asked(), world.mismatches("match_then_no_match")), (1, 1));
+    assert_eq!((world.first.asked(), world.mismatches_of("match_then_no_match")), (1, 1));
     let world = observing(100, 1_000);
     world.first.will(&[Answer::NoMatch(ElementSet::EMPTY.with(Element::Phone))]);
     world.observe(&World::debit("1", 0), "ok").await;
-    assert_eq!((world.first.asked(), world.mismatches("no_match_then_success")), (1, 1));
+    assert_eq!((world.first.asked(), world.mismatches_of("no_match_then_success")), (1, 1));
     let told = world.send(&World::debit("2", 0), "ok").await;
     assert!(told.starts_with("decision: annotate;reason=no_match;mode=observe"), "{told}");
     assert_eq!(world.first.asked(), 1, "it is known");

@@ -25,7 +25,7 @@ const PHONE: ElementSet = ElementSet::EMPTY.with(Element::Phone);
 
 impl World {
     /// How often the channel bore out what the first provider said, and did not.
-    fn counted(&self, said: Said) -> (f64, f64) {
+    fn borne_out(&self, said: Said) -> (f64, f64) {
         let (name, at) = (ProviderName::new("first"), (Some(self.channel.name()), None));
         let count = self.service.concordance(&name, FOUR, at, (said, None)).count;
         (count.agreed, count.differed)
@@ -49,17 +49,17 @@ async fn the_first_outcome_that_says_anything_counts() {
     for (order, code) in [("1", "taken"), ("2", "gone"), ("3", "never heard of")] {
         world.send(&World::debit(order, 0), code).await;
     }
-    assert_eq!(world.counted(Said::Match), (0.0, 0.0), "neither says anything of the elements");
+    assert_eq!(world.borne_out(Said::Match), (0.0, 0.0), "neither says anything of the elements");
     world.send(&World::debit("4", 0), "poor").await;
-    assert_eq!(world.counted(Said::Match), (1.0, 0.0), "they were checked first");
+    assert_eq!(world.borne_out(Said::Match), (1.0, 0.0), "they were checked first");
     world.send(&World::debit("5", 0), "ok").await;
-    assert_eq!(world.counted(Said::Match), (1.0, 0.0), "the same evidence");
+    assert_eq!(world.borne_out(Said::Match), (1.0, 0.0), "the same evidence");
     world.send(&World::debit("6", 1), "phone").await;
-    assert_eq!(world.counted(Said::Match), (1.0, 1.0));
+    assert_eq!(world.borne_out(Said::Match), (1.0, 1.0));
     // Asked about again it is other evidence.
     world.later(Duration::from_hours(91 * 24));
     world.send(&World::debit("7", 0), "ok").await;
-    let (agreed, _) = world.counted(Said::Match);
+    let (agreed, _) = world.borne_out(Said::Match);
     assert!(agreed > 1.0 && agreed < 2.0, "what is older weighs less: {agreed}");
 }
 
@@ -67,7 +67,7 @@ async fn the_first_outcome_that_says_anything_counts() {
 async fn elements_that_were_told_blame_nobody() {
     let world = world();
     world.send(r#""type":"debit","order":"1","amount":"100","envelope":"sealed""#, "phone").await;
-    assert_eq!(world.counted(Said::Match), (0.0, 0.0));
+    assert_eq!(world.borne_out(Said::Match), (0.0, 0.0));
 }
 
 #[tokio::test]
@@ -142,10 +142,10 @@ async fn a_holdout_shows_refusals_that_were_wrong() {
             outcome: succeeded;code="ok";arrival=sync
             mismatch: no_match_then_success;provider="first";suspects="phone""#]])
         .await;
-    assert_eq!(world.counted(Said::NoMatch), (0.0, 1.0));
+    assert_eq!(world.borne_out(Said::NoMatch), (0.0, 1.0));
     let record = world.recorded(&World::debit("2", 1), "phone").await;
     assert_eq!(record.held_out, Some(Share::ALL));
-    assert_eq!(world.counted(Said::NoMatch), (1.0, 1.0));
+    assert_eq!(world.borne_out(Said::NoMatch), (1.0, 1.0));
     // The hold that this made is none of a holdout's.
     world.check(&World::debit("3", 1), "ok", expect!["403 held not_asked []"]).await;
 }

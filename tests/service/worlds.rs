@@ -11,7 +11,7 @@
     reason = "a test may panic, and shows its figures"
 )]
 
-use crate::{FOUR, Hand, config_of, key};
+use crate::{ANY, FOUR, Hand, config_of, key};
 use async_trait::async_trait;
 use hefu::billing::price::Prices;
 use hefu::domain::answer::{Answer, Billable};
@@ -30,9 +30,12 @@ use hefu::reconcile::{Expected, Verified};
 use hefu::route::budget::Budget;
 use hefu::route::concordance::{Costs, Known, Strategy, rank};
 use hefu::route::{self, Candidate, Plan, Wanted};
+use hefu::service::afterwards::Sample as Sampled;
+use hefu::service::attempts::Purse;
 use hefu::service::health::Watch;
 use hefu::service::routing::Routing;
 use hefu::service::settle::Reported;
+use hefu::service::validity::{Sharing, Validity};
 use hefu::service::verify::Flights;
 use hefu::service::{Binding, Channel, Entry, Service, Settings};
 use hefu::store::memory::{Limits, MemoryStore};
@@ -219,6 +222,7 @@ impl World {
             },
             watch: Arc::new(Watch::new(NonZeroUsize::MAX)),
             prices: Prices::flat(truth.prices[registry.number].into()),
+            cap: None,
             shadow: Share::NONE,
         };
         let config = config_of("");
@@ -245,6 +249,12 @@ impl World {
             entropy: draw,
             flights: Flights::default(),
             retries: Budget::new(20),
+            attempts: ANY,
+            purse: Purse::default(),
+            observe: Sampled::default(),
+            validity: Validity::default(),
+            sharing: Sharing::default(),
+            rules: None,
         };
         let channels = channels.collect();
         let (service, book) = (Arc::new(service), RefCell::default());
@@ -323,6 +333,7 @@ impl World {
             kind: None,
             id_type: None,
             bin: None,
+            side: None,
             scenario: Scenario::Debit,
             road: channel.profile.road.as_ref(),
             draw: 0,

@@ -288,6 +288,7 @@ impl World {
                 Waiting::Put(_)
                 | Waiting::Purge(..)
                 | Waiting::Reserve(..)
+                | Waiting::Swap(..)
                 | Waiting::Read(..)
                 | Waiting::Note(..)
                 | Waiting::Amend(_)
