@@ -10,6 +10,7 @@ pub mod backtest;
 pub mod batch;
 mod combination;
 pub mod concordance;
+mod contradict;
 pub mod counts;
 pub mod explain;
 mod facts;

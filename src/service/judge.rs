@@ -1,5 +1,7 @@
 //! Judging: a complete request becomes a permit and what must be remembered until its answer, or a refusal.
 
+mod draft;
+
 use crate::domain::answer::Answer;
 use crate::domain::chance::Share;
 use crate::domain::clock::Timestamp;
@@ -360,139 +362,6 @@ impl Service {
             undoes: draft.undoes,
             row: draft.row,
             later: draft.later,
-        }
-    }
-}
-
-impl Draft {
-    /// What rules may see of it.
-    fn seen<'a>(&'a self, channel: &'a Channel) -> Seen<'a> {
-        let known = &self.known;
-        let (answer, standing) = rules::answered(self.basis, known.verified.as_ref());
-        Seen {
-            at: self.at,
-            scenario: self.scenario,
-            channel: channel.name(),
-            merchant: known.merchant.as_ref(),
-            amount: self.amount,
-            bank: known.bank.as_ref(),
-            kind: Kept::Known(self.kind),
-            card: known.card,
-            other_cards: &known.other_cards,
-            person: known.person,
-            phone: Kept::Known(known.phone),
-            agreement: self.agreement.as_ref(),
-            standing,
-            answer,
-            verified: known.verified.as_ref(),
-            asserted: self.asserted,
-            held: known.held,
-            row: self.row.is_some(),
-        }
-    }
-
-    /// What chooses among orders for it.
-    fn draw(&self) -> u64 {
-        rules::draw(self.known.order.as_ref().map(|order| &*order.0), self.payment)
-    }
-
-    /// What must still be so when it leaves.
-    pub(crate) fn needs(&self, channel: &Channel) -> Vec<Need> {
-        let (name, tuple) = (channel.name(), self.known.tuple.map(|(tuple, _)| tuple));
-        let holds = facts::hold_keys(name, self.agreement.as_ref(), &self.known);
-        let holds = holds.filter(|_| self.scenario.stops_at_hold()).map(Need::NotHeld);
-        let quoted = self.basis == Basis::Agreement(Standing::Good);
-        let quoted = self.agreement.as_ref().filter(|_| quoted);
-        let answered = matches!(self.basis, Basis::Verified(Verification::Answered(_)));
-        let evidence = self.known.verified.as_ref().filter(|_| answered);
-        let road = &channel.profile.road;
-        holds
-            .chain(quoted.map(|id| Need::Open(name.clone(), id.clone())))
-            .chain(evidence.into_iter().flat_map(|evidence| {
-                let since = evidence.at;
-                let others = self.known.others.iter().map(|other| other.tuple);
-                tuple.into_iter().chain(others).map(move |tuple| Need::Uncontradicted {
-                    tuple,
-                    channel: name.clone(),
-                    road: road.clone(),
-                    since,
-                })
-            }))
-            .collect()
-    }
-
-    /// What its order is known by, where it moves money.
-    pub(crate) fn order_key(&self, channel: &Channel) -> Option<OrderKey> {
-        let message = self.message.and_then(|at| channel.profile.messages.get(at));
-        Some(OrderKey {
-            channel: channel.name().clone(),
-            merchant: self.known.merchant.clone(),
-            scenario: self.scenario,
-            confirms: message.is_some_and(|message| !message.recall.is_empty()),
-            order: self.known.order.clone().filter(|_| self.scenario.moves_money())?,
-        })
-    }
-
-    /// What is kept of it.
-    pub(crate) fn record(
-        &self,
-        channel: &Channel,
-        (effect, reasons): &Decided,
-        claim: Option<&OrderKey>,
-    ) -> Record {
-        let message = self.message.and_then(|at| channel.profile.messages.get(at));
-        let known = &self.known;
-        let stakes = Stakes {
-            merchant: known.merchant.clone(),
-            claim: claim.map(|key| (key.order.clone(), key.confirms)),
-            tuple: known.tuple,
-            asserted: known.asserted,
-            told: known.told,
-            others: known.others.clone(),
-            card: known.card,
-            other_cards: known.other_cards.clone(),
-            person: known.person,
-            bank: known.bank.clone(),
-            agreement: self.agreement.clone(),
-            checks: self.checks,
-            proves: message.map_or(ElementSet::EMPTY, |message| message.checks),
-            rules: self.rules.as_ref().map(|it| Box::new(it.kept(&self.seen(channel), reasons))),
-        };
-        Record {
-            payment: self.payment,
-            at: self.at,
-            channel: channel.name().clone(),
-            scenario: self.scenario,
-            order: self.known.order.clone(),
-            amount: self.amount,
-            carried: self.carried,
-            mode: self.mode,
-            effect: *effect,
-            reasons: reasons.clone(),
-            verified: self.known.verified.clone(),
-            asked_now: self.known.asked_now,
-            routed: self.known.routed.clone(),
-            held_out: self
-                .spared
-                .filter(|_| *effect != Effect::Refuse && reasons.contains(&Reason::Holdout)),
-            judged_in: self.begun.elapsed(),
-            outcome: None,
-            heard: None,
-            mismatch: None,
-            not_sent: false,
-            timeline: Vec::new(),
-            stated: false,
-            undone: false,
-            row_of: self.row_of,
-            stakes,
-        }
-    }
-
-    /// The elements at fault, where they are known.
-    pub(crate) fn at_fault(&self) -> ElementSet {
-        match self.known.verified.as_ref().map(|evidence| evidence.answer) {
-            Some(Answer::NoMatch(elements)) => elements,
-            Some(_) | None => self.invalid,
         }
     }
 }

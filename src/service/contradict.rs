@@ -1,0 +1,62 @@
+//! What a contradiction sets in motion: a hold, and evidence that loses its worth.
+
+use crate::domain::element::ElementSet;
+use crate::domain::mismatch::{Mismatch, MismatchKind};
+use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
+use crate::service::webhook::Event;
+use crate::service::{Channel, Service};
+use crate::store::Record;
+
+impl Service {
+    /// The debit outcome prevails: evidence loses its worth here, and the next debit waits; unless the brake is on.
+    ///
+    /// Secrets of a card come with each message, so that suspecting them says nothing of the next. What an agreement was bound
+    /// with may be more than we know.
+    pub(super) fn contradict(
+        &self,
+        channel: &Channel,
+        record: &Record,
+        suspects: ElementSet,
+        mismatch: Option<Mismatch>,
+    ) {
+        let (road, now) = (channel.profile.road.as_ref(), self.now());
+        let (channel, known) = (channel.name(), &record.stakes);
+        let suspected = known.tuple.filter(|(_, set)| suspects.meets(*set));
+        let key = match (&known.agreement, suspected) {
+            (Some(id), _) if !ElementSet::SECRET.is_superset(suspects) => {
+                HoldKey::Agreement(channel.clone(), id.clone())
+            }
+            (None, Some((tuple, _))) => HoldKey::Tuple(known.told.unwrap_or(tuple)),
+            (Some(_) | None, _) => return,
+        };
+        let hold = Hold {
+            key,
+            channel: channel.clone(),
+            payment: record.payment,
+            since: now,
+            until: now.plus(self.settings.hold_for),
+            person: known.person,
+        };
+        let braking = Braking {
+            bank: known.bank.as_ref(),
+            matched: mismatch.is_some_and(|it| it.kind == MismatchKind::MatchThenNoMatch),
+            per_hour: self.settings.holds_per_hour,
+        };
+        let made = self.store.make_hold(hold.clone(), braking);
+        if made == Holding::Made {
+            self.tell(Event::HoldMade(&hold));
+        }
+        if made == Holding::Paused {
+            self.metrics.on_hold_paused(channel, None);
+            tracing::warn!(channel = channel.as_str(), payment.id = %record.payment, "holds are paused: too many, or too many within the hour");
+            return;
+        }
+        if let Some((tuple, set)) = suspected
+            && !known.asserted.meets(set)
+        {
+            // By whichever clock it was asked for, that was before.
+            let asked = record.verified.as_ref().map_or(now, |evidence| evidence.at);
+            self.store.contradict(&tuple, channel, road, now.max(asked));
+        }
+    }
+}

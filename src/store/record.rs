@@ -1,0 +1,261 @@
+//! The record of a payment: what it was judged by, what became of it, and what its outcomes bear upon.
+
+use crate::domain::chance::{Routed, Share};
+use crate::domain::clock::Timestamp;
+use crate::domain::element::ElementSet;
+use crate::domain::id::{
+    AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId, PaymentId,
+};
+use crate::domain::mismatch::Mismatch;
+use crate::domain::money::Fen;
+use crate::domain::outcome::{Arrival, Belief, Outcome};
+use crate::domain::payment::{Mode, Scenario};
+use crate::policy::{Effect, Reason};
+use crate::store::Evidence;
+use crate::store::journal::OrderKey;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The same elements under another key that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Other {
+    /// Their tuple.
+    pub tuple: Fingerprint,
+    /// The tuple as told by the merchant to the channel, where the core told any of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Fingerprint>,
+}
+
+/// What is compared with the outcome of a payment, and what it bears upon: outcomes come late, and more than once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case")]
+pub struct Stakes {
+    /// The core's merchant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merchant: Option<MerchantId>,
+    /// By which order it was admitted, where it is the one that claimed it, and whether as the step that confirms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<(OrderId, bool)>,
+    /// The tuple, and of which elements.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuple: Option<(Fingerprint, ElementSet)>,
+    /// Which of them the core told: the channel may have read others.
+    pub asserted: ElementSet,
+    /// The tuple as told by this merchant to this channel, where the core told any of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<Fingerprint>,
+    /// Tuple and told under the other keys that are read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Other>,
+    /// The card.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub card: Option<Fingerprint>,
+    /// The card under the other keys that are read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_cards: Vec<Fingerprint>,
+    /// The person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<Fingerprint>,
+    /// The issuing bank.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bank: Option<Bank>,
+    /// The agreement that it quotes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<AgreementId>,
+    /// Which elements its success proves, of those that it carried.
+    pub checks: ElementSet,
+    /// Which elements the success of such a message proves at most.
+    pub proves: ElementSet,
+    /// What the risk team's rules said of it, where there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Box<Ruled>>,
+}
+
+/// What rules said of a payment, and what they saw of it that is kept nowhere else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ruled {
+    /// The set by which it was judged, whole.
+    pub set: String,
+    /// The rule behind the decision, and its reason, where one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<(String, String)>,
+    /// The rules that held and bound.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hits: Vec<String>,
+    /// The rules that held and did not bind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shadows: Vec<String>,
+    /// The rules that could not be evaluated.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+    /// What was looked up for the set, in its order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Option<i64>>,
+    /// The kind of account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The phone number, where rules count or look for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Fingerprint>,
+}
+
+/// What a notification said that is not believed until it is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hearsay {
+    /// What it said.
+    pub outcome: Outcome,
+    /// The channel's code.
+    pub code: Option<String>,
+    /// How far it is believed.
+    pub belief: Belief,
+}
+
+/// The most moments of a timeline; beyond it the last is replaced.
+const MOMENTS_MAX: usize = 12;
+
+/// That something was reported of a payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub outcome: Outcome,
+    /// By which code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// How it arrived.
+    pub arrival: Arrival,
+}
+
+/// What became of one message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// Its id.
+    pub payment: PaymentId,
+    /// When it was judged.
+    pub at: Timestamp,
+    /// The channel.
+    pub channel: ChannelName,
+    /// What it was for.
+    pub scenario: Scenario,
+    /// The order, as the channel names it.
+    pub order: Option<OrderId>,
+    /// The amount.
+    pub amount: Option<Fen>,
+    /// The elements that it carried.
+    pub carried: ElementSet,
+    /// Whether the decision bound.
+    pub mode: Mode,
+    /// What was done.
+    pub effect: Effect,
+    /// Why.
+    pub reasons: Vec<Reason>,
+    /// What verification rested on.
+    pub verified: Option<Evidence>,
+    /// Whether that was asked for this message.
+    pub asked_now: bool,
+    /// How it came about who was asked, where not by priority alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routed: Option<Box<Routed>>,
+    /// Which share of such refusals leaves all the same, where it is one that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<Share>,
+    /// From the complete request to the decision, providers included.
+    pub judged_in: Duration,
+    /// What the channel reported, and its code.
+    pub outcome: Option<(Outcome, Option<String>, Arrival)>,
+    /// What was said of it, and is not believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Hearsay>,
+    /// How the halves differ.
+    pub mismatch: Option<Mismatch>,
+    /// Whether nothing of it was sent after all.
+    pub not_sent: bool,
+    /// Everything that was reported of it and came to something, in the order in which it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<Moment>,
+    /// Whether a statement named it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stated: bool,
+    /// Whether the core itself asked for it to be undone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undone: bool,
+    /// The batch whose row it is, and the row's number, from 1.
+    pub row_of: Option<(PaymentId, usize)>,
+    /// What its outcome bears upon.
+    #[serde(default)]
+    pub stakes: Stakes,
+}
+
+impl Record {
+    /// What it claimed at its admission.
+    pub fn claim(&self) -> Option<OrderKey> {
+        let (order, confirms) = self.stakes.claim.clone()?;
+        Some(OrderKey {
+            channel: self.channel.clone(),
+            merchant: self.stakes.merchant.clone(),
+            scenario: self.scenario,
+            confirms,
+            order,
+        })
+    }
+
+    /// Notes that something was reported at `at`.
+    pub(super) fn note(
+        &mut self,
+        (outcome, code, arrival): (Outcome, Option<String>, Arrival),
+        at: Timestamp,
+    ) {
+        if self.timeline.len() >= MOMENTS_MAX {
+            self.timeline.pop();
+        }
+        self.timeline.push(Moment { at, outcome, code: code.clone(), arrival });
+        self.outcome = Some((outcome, code, arrival));
+    }
+
+    /// Whether it may have reached the channel.
+    pub fn left(&self) -> bool {
+        self.effect != Effect::Refuse && !self.not_sent
+    }
+}
+
+/// A payment whose outcome is owed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "OwedRow", into = "OwedRow")]
+pub struct Owed {
+    /// Who owes it.
+    pub channel: ChannelName,
+    /// Of which payment.
+    pub payment: PaymentId,
+    /// Since when, where that is not since the payment: it was reversed, and that is to be confirmed.
+    pub since: Option<Timestamp>,
+}
+
+/// As it is kept: most have no time of their own.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum OwedRow {
+    Since(ChannelName, PaymentId, Timestamp),
+    Payment(ChannelName, PaymentId),
+}
+
+impl From<OwedRow> for Owed {
+    fn from(row: OwedRow) -> Self {
+        match row {
+            OwedRow::Since(channel, payment, since) => {
+                Self { channel, payment, since: Some(since) }
+            }
+            OwedRow::Payment(channel, payment) => Self { channel, payment, since: None },
+        }
+    }
+}
+
+impl From<Owed> for OwedRow {
+    fn from(Owed { channel, payment, since }: Owed) -> Self {
+        match since {
+            Some(since) => Self::Since(channel, payment, since),
+            None => Self::Payment(channel, payment),
+        }
+    }
+}
