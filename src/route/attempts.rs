@@ -147,7 +147,8 @@ struct Count {
     asked: u32,
     /// The inquiries of which nobody knows what they came to: each may have been a wrong one.
     open: Vec<PaymentId>,
-    wrong: u32,
+    /// When the wrong ones were heard of.
+    wrong: Vec<Timestamp>,
     /// When the last one was made that is open or wrong.
     last: Timestamp,
     /// Until when the source is left alone.
@@ -162,8 +163,8 @@ impl Count {
 
     fn wrong(&self, limits: &Limits, now: Timestamp) -> u32 {
         let stands = now < self.last.plus(limits.wrong_for);
-        let open = u32::try_from(self.open.len()).unwrap_or(u32::MAX);
-        if stands { self.wrong.saturating_add(open) } else { 0 }
+        let both = self.open.len().saturating_add(self.wrong.len());
+        if stands { u32::try_from(both).unwrap_or(u32::MAX) } else { 0 }
     }
 
     fn is_limited(&self, now: Timestamp) -> bool {
@@ -195,7 +196,7 @@ impl Tally {
         self.0.retain(|count| count.matters(limits, now));
         let count = self.count(asking);
         if count.wrong(limits, now) == 0 {
-            (count.wrong, count.open) = (0, Vec::new());
+            (count.wrong, count.open) = (Vec::new(), Vec::new());
         }
         count.asked = count.asked(now).saturating_add(1);
         count.day = now.china_day();
@@ -217,9 +218,10 @@ impl Tally {
         match heard {
             Heard::Right => {
                 let here = self.0.iter_mut().filter(|count| count.source == asking.source);
-                here.for_each(|count| count.wrong = 0);
+                // Those that were heard of before it was asked came before it at the source, too; of others nobody knows.
+                here.for_each(|count| count.wrong.retain(|heard| *heard >= asking.at));
             }
-            Heard::Wrong => count.wrong = count.wrong.saturating_add(1),
+            Heard::Wrong => count.wrong.push(now),
             Heard::Limited => count.limited = Some(now.plus(limits.limited_for)),
             Heard::NotSent if count.day == asking.at.china_day() => {
                 count.asked = count.asked.saturating_sub(1);

@@ -16,22 +16,23 @@ use std::sync::{Arc, Mutex};
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const MOST: u32 = 6;
 
-fn question(number: u128, merchant: u64) -> Reservation {
+fn question(number: u64, merchant: u64) -> Reservation {
+    let at = NOW.plus(Duration::from_secs(number));
     let most = Most { per_day: 1_000, wrong: MOST };
     let merchant = Some(MerchantId(format!("m{merchant}").into()));
     let key = Fingerprint { key: KeyId(1), digest: [1; 32] };
     let provider = ProviderName::new("first");
     Reservation {
         inquiry: OpenInquiry {
-            id: PaymentId::new(NOW, number),
+            id: PaymentId::new(at, number.into()),
             provider: provider.clone(),
             set: ElementSet::EMPTY,
             scenario: None,
-            at: NOW,
+            at,
         },
         attempts: Attempts {
             of: vec![Of { subject: Subject::Card, key, others: Vec::new() }],
-            asking: Asking { source: "bank".into(), merchant, at: NOW },
+            asking: Asking { source: "bank".into(), merchant, at },
             limits: Limits { card: most, person: most, left_to_others: 2, ..Limits::default() },
         },
         cost: Fen::new(30),
@@ -79,7 +80,7 @@ fn run(seed: u64) -> (u32, u64) {
             }
             billed += if bills { 30 } else { 0 };
             let (writer, database) = &mut processes[at];
-            for settling in question.settling(heard, bills, NOW) {
+            for settling in question.settling(heard, bills, NOW.plus(Duration::from_secs(number))) {
                 writer.amend(Amend::Settle(Box::new(settling)));
             }
             writer.commit(database);
@@ -91,13 +92,10 @@ fn run(seed: u64) -> (u32, u64) {
     (most, billed)
 }
 
-#[test]
-fn no_more_is_asked_than_may_be() {
+/// Within a runtime, since who waits for a commit waits no longer than a while.
+#[tokio::test(start_paused = true)]
+async fn no_more_is_asked_than_may_be() {
     let runs: Vec<_> = (0..300).map(run).collect();
-    println!(
-        "{} of 300 runs came to the last attempt",
-        runs.iter().filter(|it| it.0 == MOST).count()
-    );
     assert!(runs.iter().any(|(most, _)| *most >= MOST - 1), "{runs:?}");
-    assert!(runs.iter().any(|(_, billed)| *billed > 600), "{runs:?}");
+    assert!(runs.iter().any(|(_, billed)| *billed > 300), "{runs:?}");
 }
