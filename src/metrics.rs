@@ -18,8 +18,8 @@ use crate::domain::payment::{Mode, Scenario};
 use crate::policy::Effect;
 use crate::route::breaker::Stands;
 use prometheus::{
-    CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
-    IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts,
 };
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;

@@ -2,27 +2,26 @@
 
 mod draft;
 
-use crate::domain::answer::Answer;
 use crate::domain::chance::Share;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{AgreementId, OrderId, PaymentId};
 use crate::domain::money::Fen;
 use crate::domain::pan::{AccountKind, Pan};
-use crate::domain::payment::{Mode, Scenario, Standing};
+use crate::domain::payment::{Mode, Scenario};
 use crate::message::extract::{self, ExtractError, Extracted, Part, Payments, Request};
 use crate::message::node::ReadError;
 use crate::message::profile::Message;
-use crate::policy::{self, Basis, Decision, Effect, Facts, Permit, Reason, Verification};
+use crate::policy::{self, Basis, Decision, Effect, Facts, Permit, Reason};
 use crate::service::admission::Withheld;
 use crate::service::afterwards::Later;
 use crate::service::batch::Batch;
 use crate::service::facts::{self, Known};
 use crate::service::refusal::Refusal;
-use crate::service::rules::{self, Kept, Ruling, Seen};
+use crate::service::rules::Ruling;
 use crate::service::{Binding, Channel, Service};
-use crate::store::journal::{Need, OrderKey};
-use crate::store::{Record, Stakes};
+use crate::store::Record;
+use crate::store::journal::OrderKey;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;

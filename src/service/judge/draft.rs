@@ -4,10 +4,10 @@ use super::{Decided, Draft};
 use crate::domain::answer::Answer;
 use crate::domain::element::ElementSet;
 use crate::domain::payment::Standing;
-use crate::policy::{Basis, Verification};
+use crate::policy::{Basis, Effect, Reason, Verification};
 use crate::service::Channel;
 use crate::service::facts;
-use crate::service::rules::{self, Kept, Ruling, Seen};
+use crate::service::rules::{self, Kept, Seen};
 use crate::store::journal::{Need, OrderKey};
 use crate::store::{Record, Stakes};
 
