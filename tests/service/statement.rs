@@ -59,6 +59,8 @@ async fn a_statement_is_the_last_word(world: World) {
         .will(&[hefu::domain::answer::Answer::NoMatch(hefu::domain::element::ElementSet::EMPTY)]);
     world.send(&World::debit("6", 6), "ok").await;
     assert_eq!((world.open(), world.held()), (2, 0));
+    // What is learned from it is newer than every payment in it.
+    world.later(Duration::from_secs(1));
     let text = "debit|1|100|ok\ndebit|2|100|phone\ndebit|3|100|ok\ndebit|4|99|ok\ndebit|5|100|ZZ\ndebit|6|100|ok\nrefund|2|100|ok\ndebit|9|100|ok\ntotal|8";
     let came = world.stated(text).await;
     let differs = Came::Differs;

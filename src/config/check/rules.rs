@@ -185,9 +185,12 @@ fn within(raw: &str, at: usize) -> usize {
         return begin.saturating_add(at).min(raw.len());
     }
     let (mut place, mut value) = (begin, 0_usize);
-    while value < at {
-        let Some(rest) = raw.get(place..).filter(|rest| !rest.is_empty()) else { break };
+    while let Some(rest) = raw.get(place..).filter(|rest| !rest.is_empty()) {
         let (written, meant) = escape(rest);
+        // Before the place there may be a line that goes on, which means nothing.
+        if value >= at && meant > 0 {
+            break;
+        }
         place = place.saturating_add(written.max(1));
         value = value.saturating_add(meant);
     }
