@@ -463,34 +463,46 @@ fn what_is_wrong_about_asking_is_found() {
     check(
         "attempts = { card_wrong = 0, wrong_for = '1s', limited_for = '32d' }",
         expect![[r#"
-    "#]],
+            policy.toml:1 no merchant has an attempt of its own
+            policy.toml:1 out of range
+            policy.toml:1 out of range
+            policy.toml:1 out of range
+        "#]],
     );
     check(
         "attempts.left_to_others = 3",
         expect![[r#"
-    "#]],
+            policy.toml:1 no merchant has an attempt of its own
+        "#]],
     );
     check(
         "attempts.card_wrong = 1",
         expect![[r#"
-    "#]],
+            policy.toml:1 no merchant has an attempt of its own
+        "#]],
     );
     check("observe = { sample_percent = 5, fen_per_day = 1000 }", expect!["no problem"]);
     check(
         "observe.sample_percent = 5",
         expect![[r#"
-    "#]],
+            policy.toml:1 a sample of which nothing may be asked
+        "#]],
     );
     check(
         "observe = { sample_percent = 101, fen_per_day = 1000 }",
         expect![[r#"
-    "#]],
+            policy.toml:1 out of range
+        "#]],
     );
     check("[[combination]]\nmerchants = ['A']\nscenarios = ['bind']", expect!["no problem"]);
     check(
         "[[combination]]\nmerchants = []\nscenarios = ['refund']\n[[combination]]",
         expect![[r#"
-    "#]],
+            policy.toml:2 no merchant
+            policy.toml:3 `refund` is never judged
+            policy.toml:4 `merchants` is missing
+            policy.toml:4 `scenarios` is missing
+        "#]],
     );
     check(
         "[[package]]\nscenario = 'debit'\nrequired = ['pan']\nfrom_fen = 1",
@@ -499,13 +511,20 @@ fn what_is_wrong_about_asking_is_found() {
     check(
         "[[package]]\nscenario = 'query'\nrequired = ['cvv2']\n[[package]]",
         expect![[r#"
-    "#]],
+            policy.toml:2 `query` is never judged
+            policy.toml:3 `cvv2` can never be verified
+            policy.toml:4 `required` is missing
+            policy.toml:4 `scenario` is missing
+        "#]],
     );
     check("evidence = { no_record = '2d', source.police.match = '365d' }", expect!["no problem"]);
     check(
         "evidence = { no_match = '2d', source.police.match = '366d', source.bank.mach = '1d' }",
         expect![[r#"
-    "#]],
+            policy.toml:1 out of range
+            policy.toml:1 out of range
+            policy.toml:1 unknown key `mach`
+        "#]],
     );
 }
 

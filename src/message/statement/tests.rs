@@ -1,3 +1,5 @@
+//! Lines of statements, as they are read.
+
 use super::*;
 use crate::message::charset::by_label;
 use expect_test::{Expect, expect};

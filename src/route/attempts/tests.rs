@@ -1,3 +1,5 @@
+//! Attempts, one story a line.
+
 use super::*;
 use proptest::prelude::*;
 
