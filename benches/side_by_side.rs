@@ -80,6 +80,7 @@ fn main() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "who is compared, in one order")]
 fn compare(rounds: usize) {
     let cores = std::thread::available_parallelism().unwrap().get();
     let pinned = peers::pin_self();

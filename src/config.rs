@@ -50,6 +50,7 @@ const FILES_MAX: usize = 256;
 ///
 /// # Errors
 /// Every problem of every file, never only the first.
+#[expect(clippy::too_many_lines, reason = "each kind of file once, in one order")]
 pub fn load(place: &Path) -> Result<Config, Problems> {
     let dir = match place.parent() {
         Some(parent) if place.is_file() => parent,

@@ -2,8 +2,8 @@
 //!
 //! `scripts/setup` gets the readers into `target/deploy-tools` and lists there what could not be had; a test says so and skips that.
 //! `cargo nextest run --test deploy`.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
-#![expect(clippy::indexing_slicing, clippy::string_slice, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 #[path = "deploy/container.rs"]
 mod container;

@@ -1,5 +1,5 @@
 //! The service with a made-up channel, a scripted provider and a clock in hand: what becomes of one payment after another.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 #[path = "service/afterwards.rs"]
 mod afterwards;

@@ -1,4 +1,4 @@
-//! What others proxy with: nginx and HAProxy, blind and with the inspection that people build in Lua.
+//! What others proxy with: nginx and `HAProxy`, blind and with the inspection that people build in Lua.
 
 use crate::peers::{Peer, pin_to_proxies};
 use std::fs;

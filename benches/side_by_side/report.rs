@@ -143,7 +143,7 @@ impl Report {
         }
         println!();
         let spreads = self.print_ratios();
-        self.write(&json!({
+        Self::write(&json!({
             "rounds": rounds, "disturbed": disturbed, "dropped": dropped, "cores": cores, "pinned": pinned,
             "open_loop_per_second": rounded(rate, 0),
             "requests_per_second": per_second, "ratios": spreads, "cpu_us_per_request": cpu,
@@ -169,7 +169,7 @@ impl Report {
         spreads
     }
 
-    fn write(&self, report: &Value) {
+    fn write(report: &Value) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/side_by_side.json");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, format!("{report:#}\n")).unwrap();

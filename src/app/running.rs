@@ -148,6 +148,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 ///
 /// # Errors
 /// [`StartError`]; nothing is served then.
+#[expect(clippy::too_many_lines, reason = "what is started, in one order")]
 pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running, StartError> {
     let lasting = Lasting::new(&config)?;
     let Generation { gate, limits, doors, admin: current, fixed } =

@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// How many lines go in one request.
 const LINES_PER_PART: usize = 2_000;

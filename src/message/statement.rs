@@ -177,14 +177,13 @@ impl Statement {
                 fits &= values.contains(&cell(name)?.into_owned());
             }
             if fits {
-                return self.told(codes, rule, cell);
+                return Self::told(codes, rule, cell);
             }
         }
         Err(BadLine::Unlisted)
     }
 
     fn told<'c>(
-        &self,
         codes: &BTreeMap<String, CodeMap>,
         rule: &LineRule,
         cell: impl Fn(&String) -> Result<Cow<'c, str>, BadLine>,

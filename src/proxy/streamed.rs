@@ -283,13 +283,13 @@ pub(super) struct Relaying {
 
 impl Relaying {
     /// An answer that ends as `body` does.
-    pub(super) fn of(head: &Head, body: &Body, keeps_alive: bool) -> Self {
+    pub(super) fn of(head: &Head, body: &Body, may_stay: bool) -> Self {
         let ending = match body {
             Body::Fixed(_) => Ending::AsTold,
             Body::Chunked(_) | Body::UntilClose if head.is_http11 => Ending::Chunks,
             Body::Chunked(_) | Body::UntilClose => Ending::Close,
         };
-        let keep_alive = keeps_alive && ending != Ending::Close;
+        let keep_alive = may_stay && ending != Ending::Close;
         Self { ending, connection: connection(head, keep_alive), keep_alive }
     }
 

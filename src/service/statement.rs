@@ -68,7 +68,8 @@ impl Difference {
 /// A day of which a statement was read as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Day {
-    day: String,
+    #[serde(rename = "day")]
+    date: String,
     lines: u64,
     at: Timestamp,
 }
@@ -185,7 +186,7 @@ impl Service {
         lines: u64,
     ) -> Result<Closed, StoreLost> {
         let now = self.now();
-        let value = Day { day: day.to_string(), lines, at: now };
+        let value = Day { date: day.to_string(), lines, at: now };
         let key = day_key(channel.name(), day);
         let row = Row::new(key, Some(now.plus(PAYMENTS_KEPT)), &value).ok_or(StoreLost)?;
         self.store.shelve(row);

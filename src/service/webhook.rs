@@ -99,7 +99,7 @@ impl Service {
                 }
             }
             Event::HoldMade(hold) => {
-                self.put_hook(hold.payment, |id, at| of_hold("hold_made", hold, id, at))
+                self.put_hook(hold.payment, |id, at| of_hold("hold_made", hold, id, at));
             }
             Event::HoldReleased(hold) => {
                 self.put_hook(hold.payment, |id, at| of_hold("hold_released", hold, id, at));

@@ -130,6 +130,7 @@ pub struct Moment {
 
 /// What became of one message.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as it is kept")]
 pub struct Record {
     /// Its id.
     pub payment: PaymentId,

@@ -7,6 +7,7 @@ use crate::tools::{file, pipe, text, tool};
 use regex::Regex;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -231,7 +232,7 @@ async fn every_panel_and_every_alert_has_something_to_look_at() {
     );
     let mut seen = String::new();
     for (what, query) in &rare {
-        seen.push_str(&format!("{what}: {query}\n"));
+        let _infallible = writeln!(seen, "{what}: {query}");
     }
     println!("{seen}");
     check_metrics(&world).await;

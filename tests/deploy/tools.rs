@@ -118,7 +118,7 @@ pub(crate) fn configuration(secrets: &str, named: &[(&str, &str)]) -> tempfile::
     for (name, text) in named {
         for path in text.split('"').filter(|word| word.starts_with(secrets)) {
             let name = path.strip_prefix(secrets).unwrap().trim_start_matches('/');
-            let made = if name.ends_with(".pem") {
+            let made = if Path::new(name).extension().is_some_and(|it| it == "pem") {
                 text_of_certificate()
             } else {
                 "0123456789abcdef".repeat(4)

@@ -4,6 +4,7 @@ use crate::peers::{Channel, Peer, Reply, channel, ok, soon};
 use crate::process::{Hefu, Place};
 use expect_test::expect;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use tokio::process::Command;
 
 /// A provider that answers its nth question as the nth of `codes` says, and from then on that all is right.
@@ -51,7 +52,7 @@ async fn a_provider_is_assessed_on_labelled_data() {
     let mut data = String::from("name,id_number,pan,phone,truth\n");
     for line in lines.iter().chain(&["1380,match", "13800000004,perhaps", "13800000005,name phone"])
     {
-        data.push_str(&format!("{PERSON},{line}\n"));
+        let _infallible = writeln!(data, "{PERSON},{line}");
     }
     place.write("data.csv", data);
     let mut command = Command::new(env!("CARGO_BIN_EXE_hefu"));
@@ -62,7 +63,7 @@ async fn a_provider_is_assessed_on_labelled_data() {
     assert!(!done.status.success(), "two lines are bad");
     let said = String::from_utf8(done.stdout).unwrap();
     assert!(!said.contains("1380") && !said.contains("张三"), "{said}");
-    expect![[r#"
+    expect![[r"
         …/data.csv:6: an element is not one
         …/data.csv:7: `truth` is `match`, `no_match`, or the elements that are wrong
         trial about name id_number pan phone
@@ -81,7 +82,7 @@ async fn a_provider_is_assessed_on_labelled_data() {
         phone                 2   50.0 %        1   6.1 % to 93.9 %
 
         5 billed, 0 uncertain; cost 150 fen at the first rate
-    "#]]
+    "]]
     .assert_eq(&said.replace(place.path().to_str().unwrap(), "…"));
     assert_eq!(trial.seen.lock().unwrap().messages.len(), 5);
 }
@@ -125,7 +126,7 @@ async fn what_debits_show_of_a_provider_is_told_and_advised_by() {
     }
     let shown = get(&format!("/v1/payments/{payment}")).await;
     assert_eq!(shown["concordance"]["level"], "provider", "three samples are few: {shown:#}");
-    let advise = async |question: Value| {
+    let ask_for = async |question: Value| {
         let answer = hefu.admin("POST /v1/advice", &question.to_string()).await;
         (answer.status(), serde_json::from_str::<Value>(answer.text()).unwrap_or_default())
     };
@@ -133,15 +134,15 @@ async fn what_debits_show_of_a_provider_is_told_and_advised_by() {
         json!({ "payment": payment }),
         json!({ "elements": "name id_number pan phone", "bank": "620000", "age_seconds": 60 }),
     ] {
-        let (status, advice) = advise(question).await;
+        let (status, advice) = ask_for(question).await;
         assert_eq!(
             (status, &advice[0]["channel"], &advice[0]["provider"]),
             (200, &json!("acme"), &json!("trial"))
         );
     }
-    assert_eq!(advise(json!({ "elements": "name", "bank": "62" })).await.0, 400);
-    assert_eq!(advise(json!({ "payment": "01J9Z" })).await.0, 404);
-    assert_eq!(advise(json!({ "pan": "6200000000000005" })).await.0, 422);
+    assert_eq!(ask_for(json!({ "elements": "name", "bank": "62" })).await.0, 400);
+    assert_eq!(ask_for(json!({ "payment": "01J9Z" })).await.0, 404);
+    assert_eq!(ask_for(json!({ "pan": "6200000000000005" })).await.0, 422);
     let metrics = hefu.admin("GET /metrics", "").await;
     let samples = r#"hefu_concordance_samples_total{agreed="no",channel="acme",provider="trial",said="match"} 1"#;
     assert!(metrics.text().contains(samples), "{}", metrics.text());

@@ -44,6 +44,7 @@ async fn debit(hefu: &Hefu, order: &str) {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn a_statement_is_settled_by_command_and_whoever_listens_is_told() {
     let bank = channel(|_| ok(r#"{"code":"taken"}"#)).await;
     let ops = channel(|_| ok("")).await;

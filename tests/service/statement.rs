@@ -164,7 +164,7 @@ async fn absence_means_failure_over_a_file() {
 
 /// A long statement, read and settled over a file, of which every fiftieth line is ours. `HEFU_STATEMENT_LINES=1000000` for a whole day's.
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "the figure is what it is for")]
+#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "the figure is what it is for")]
 async fn a_long_statement_is_settled_in_bounded_memory() {
     let lines = std::env::var("HEFU_STATEMENT_LINES").ok().and_then(|it| it.parse().ok());
     let (lines, part) = (lines.unwrap_or(5_000_u64), 2_000);

@@ -149,7 +149,7 @@ thread_local! {
 
 /// What chance decides within the service, by the world's seed.
 fn draw() -> u128 {
-    DRAWS.with_borrow_mut(|rng| rng.random())
+    DRAWS.with_borrow_mut(rand::Rng::random)
 }
 
 struct World {

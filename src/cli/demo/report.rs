@@ -253,6 +253,7 @@ impl Report {
     ///
     /// # Errors
     /// Where the output cannot be written.
+    #[expect(clippy::too_many_lines, reason = "a page, from top to bottom")]
     pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let counted = &self.counted;
         writeln!(

@@ -100,8 +100,11 @@ impl Settled {
 fn stands(running: &Running, channel: &ChannelName, it: &Ended) -> bool {
     let store = &running.service.store;
     let payments = store.by_order(channel, &OrderId(it.order.as_str().into()));
-    let mut records = payments.into_iter().filter_map(|payment| store.record(payment));
-    let outcome = records.find(|record| record.left()).and_then(|record| record.outcome);
+    let mut left = payments.into_iter().filter_map(|payment| {
+        let record = store.record(payment)?;
+        record.left().then_some(record.outcome)
+    });
+    let outcome = left.next().flatten();
     outcome.is_some_and(|(outcome, ..)| match outcome {
         Outcome::Succeeded => it.succeeded,
         Outcome::NoMatch(_) | Outcome::Declined(_) => !it.succeeded,

@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(lines(b"a\r\n\nb"), [line(1, "a"), line(2, ""), line(3, "b")]);
         let long = [vec![b'x'; 200_000], b"\nb\n".to_vec()].concat();
         assert_eq!(lines(&long), [(1, None), line(2, "b")]);
-        assert_eq!(lines(&[b'x'; 200_000]), [(1, None)]);
+        assert_eq!(lines(&vec![b'x'; 200_000]), [(1, None)]);
     }
 
     #[test]

@@ -299,7 +299,7 @@ mod tests {
             let value = table["when"].as_str().unwrap();
             let at = value.find(of).unwrap();
             let span = within(raw, at)..within(raw, at + of.len());
-            assert_eq!(&raw[span], expected, "{raw}");
+            assert_eq!(raw.get(span).unwrap(), expected, "{raw}");
         };
         check("'a == b'", "b", "b");
         check("'''\n  a ==\n  b'''", "b", "b");

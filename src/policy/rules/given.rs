@@ -224,9 +224,10 @@ mod tests {
     fn the_time_is_that_of_china() {
         let check = |ms, expected: [i64; 3]| {
             let given = Given::new(Timestamp::from_millis(ms));
-            let of = |attribute| match given.get(attribute) {
-                Value::Number(number) => number,
-                other => panic!("{other:?}"),
+            let of = |attribute| {
+                let value = given.get(attribute);
+                let Value::Number(number) = value else { panic!("{value:?}") };
+                number
             };
             let found = [Attribute::Weekday, Attribute::Hour, Attribute::Minute].map(of);
             assert_eq!(found, expected, "{ms}");

@@ -37,9 +37,9 @@ fn draft(source: &str) -> Draft {
 
 fn compiled(source: &str) -> Result<Rules, Vec<Mistake>> {
     Rules::compile(vec![draft(source)], &names(), "v1").map_err(|defects| {
-        let mistake = |defect: Defect| match defect.flaw {
-            Flaw::Condition(mistake) => mistake,
-            other => panic!("{other:?}"),
+        let mistake = |defect: Defect| {
+            let Flaw::Condition(mistake) = defect.flaw else { panic!("{:?}", defect.flaw) };
+            mistake
         };
         defects.into_iter().map(mistake).collect()
     })
@@ -235,7 +235,8 @@ fn each_condition_is_explained() {
 fn places_are_right_beyond_ascii() {
     let source = "payment.channel != \"中文\" && payment.hourr < 6";
     let mistakes = compiled(source).unwrap_err();
-    let found: Vec<_> = mistakes.iter().map(|mistake| &source[mistake.span.clone()]).collect();
+    let found: Vec<_> =
+        mistakes.iter().map(|mistake| source.get(mistake.span.clone()).unwrap()).collect();
     assert_eq!(found, ["\"中文\"", "payment.hourr"]);
 }
 
@@ -338,10 +339,9 @@ fn context(given: &Given<'_>, set: &Rules) -> Context<'static, 'static> {
         let value = value.unwrap();
         match input {
             Input::InList { attribute, list } => {
-                let member = match given.get(*attribute) {
-                    Value::Text(text) => text.to_owned(),
-                    _ => "it".to_owned(),
-                };
+                let known = given.get(*attribute);
+                let member =
+                    if let Value::Text(text) = known { text.to_owned() } else { "it".to_owned() };
                 lists.insert(list.to_string(), if value == 0 { vec![] } else { vec![member] });
             }
             Input::Count { .. } => drop(counts.insert(input.to_string(), value)),

@@ -136,7 +136,8 @@ fn sample(evidence: u8) -> Sample {
         channel: Some(ChannelName::new("acme")),
         bank: None,
     };
-    let (said, agreed, at) = (Said::Match, evidence % 3 > 0, Timestamp::from_millis(START));
+    let (said, agreed, at) =
+        (Said::Match, !evidence.is_multiple_of(3), Timestamp::from_millis(START));
     Sample { place, said, age: Age::Day, agreed, at }
 }
 
