@@ -48,7 +48,7 @@ impl Finding {
     }
 }
 
-/// Looks at everything that `config` needs. Blocks, for [`PATIENCE`] at most for each thing that is out of reach.
+/// Looks at everything that `config` needs. Blocks, for `PATIENCE` at most for each thing that is out of reach.
 pub fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = vec![machine::clock(), machine::files(config)];
     match &config.store {
