@@ -155,7 +155,7 @@ impl Report {
             }
         }
         let missing = &self.settled.missing;
-        // What is missed is shown, and no fault: a payment may have ended for Hefu by what the channel's books do not tell.
+        // What is missed is said at the end, and is no fault yet: it is not understood whether the books or the sweep are wrong.
         if missing.falsely > 0 {
             faults.push(format!("missing outcomes: {missing:?}"));
         }
@@ -321,7 +321,9 @@ impl Report {
         writeln!(
             out,
             "\n{}",
-            if faults.is_empty() {
+            if faults.is_empty() && self.settled.missing.found < self.settled.missing.truly {
+                "Both halves of the tally agree, but for outcomes that are missing and were not found."
+            } else if faults.is_empty() {
                 "Both halves of the tally agree."
             } else {
                 "What Hefu found is not what is true."
