@@ -19,6 +19,8 @@ mod forged;
 mod forget;
 #[path = "store/keys.rs"]
 mod keys;
+#[path = "store/loading.rs"]
+mod loading;
 #[path = "store/lost.rs"]
 mod lost;
 #[path = "store/place.rs"]

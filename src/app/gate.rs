@@ -12,7 +12,7 @@ use crate::proxy::gate::{
     Annotations, Gate, Inspected, Permitted, Reported, Route, Side, Withheld,
 };
 use crate::proxy::head::{Framing, connection_names};
-use crate::proxy::refuse::{Hint, Kind, Problem, Row, Rule};
+use crate::proxy::refuse::{Earlier, Hint, Kind, Problem, Row, Rule};
 use crate::proxy::upstream::Upstream;
 use crate::service::judge::Judged;
 use crate::service::notify::Heard;
@@ -288,6 +288,11 @@ fn problem(refusal: &Refusal) -> Problem {
         reasons: refusal.reasons.iter().map(|reason| reason.as_str()).collect(),
         elements: refusal.elements.iter().map(Element::as_str).collect(),
         attempts_left: refusal.attempts_left,
+        earlier: refusal.earlier.as_ref().map(|it| Earlier {
+            payment: it.payment.to_string(),
+            state: it.state,
+            differs: it.differs.clone(),
+        }),
         ways_out: reason.ways_out().to_vec(),
         rows: refusal.rows.iter().map(row).collect(),
         hint: Some(Hint { code: hint.code, en: hint.en, zh: hint.zh }),

@@ -202,6 +202,32 @@ impl Record {
         })
     }
 
+    /// Takes over what `other`, a copy of the same record, knows beyond it: of what was reported that of who heard more.
+    pub(super) fn join(&mut self, other: Self) {
+        let heard =
+            |record: &Self| (record.timeline.len(), record.timeline.last().map(|moment| moment.at));
+        let as_much = heard(self) == heard(&other);
+        let less = if heard(self) < heard(&other) { std::mem::replace(self, other) } else { other };
+        self.stated |= less.stated;
+        self.undone |= less.undone;
+        self.not_sent |= less.not_sent;
+        if as_much {
+            self.mismatch = self.mismatch.or(less.mismatch);
+            self.heard = self.heard.take().or(less.heard);
+        }
+    }
+
+    /// Whether a notification told just that before.
+    pub(super) fn was_told(
+        &self,
+        (outcome, code, arrival): &(Outcome, Option<String>, Arrival),
+    ) -> bool {
+        let same = |moment: &Moment| {
+            (moment.outcome, &moment.code, moment.arrival) == (*outcome, code, *arrival)
+        };
+        *arrival == Arrival::Notify && self.timeline.iter().any(same)
+    }
+
     /// Notes that something was reported at `at`.
     pub(super) fn note(
         &mut self,

@@ -257,3 +257,22 @@ async fn nobody_waits_for_ever_and_what_is_admitted_too_late_is_given_back() {
     assert_eq!(again, Ok(Admitted::Yes));
     assert_eq!(world.restarted().expectations(&channel()), 1);
 }
+
+/// One that waits behind a commit that hangs leaves in `observe` all the same: that it is owed is not taken back when it is
+/// admitted at last.
+#[tokio::test(start_paused = true)]
+async fn what_left_while_a_commit_hung_is_owed() {
+    let world = World::new();
+    let observed = |number, name: &str| Admission {
+        mode: Mode::Observe,
+        ..admission(vec![leaving(number, name)])
+    };
+    world.set(HANGS);
+    let (first, second) =
+        tokio::join!(world.store.admit(observed(1, "a")), world.store.admit(observed(2, "b")));
+    assert_eq!((first, second), (Err(StoreLost), Err(StoreLost)));
+    tokio::time::resume();
+    world.recovered().await;
+    world.store.flush().await.unwrap();
+    assert_eq!(world.restarted().expectations(&channel()), 2);
+}
