@@ -172,6 +172,8 @@ fn store(
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let opening = scope.spawn(|| {
                 let mut backend = Postgres::open((**place).clone(), authorities)?;
+                let theirs = backend.time().map_err(postgres::OpenError::Database)?;
+                clock::near(theirs, clock::system())?;
                 keys::check(&mut backend, &config.keys)?;
                 rules::recount(&mut backend, book.as_ref(), clock::system())?;
                 Ok(MemoryStore::open(limits, backend, tell)?)

@@ -12,6 +12,7 @@ mod combination;
 pub mod concordance;
 mod contradict;
 pub mod counts;
+pub mod earlier;
 pub mod explain;
 mod facts;
 pub mod forget;

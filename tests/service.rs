@@ -292,7 +292,14 @@ impl World {
             Err(refusal) => {
                 let reasons: Vec<_> =
                     refusal.reasons.iter().map(|reason| reason.as_str()).collect();
-                format!("{} {} [{}]", refusal.status, reasons.join(" "), refusal.elements)
+                let refused =
+                    format!("{} {} [{}]", refusal.status, reasons.join(" "), refusal.elements);
+                refusal.earlier.iter().fold(refused, |told, earlier| {
+                    let record = self.service.store.record(earlier.payment).unwrap();
+                    assert!(record.left());
+                    let differs = earlier.differs.join(" ");
+                    format!("{told} earlier {} [{differs}]", earlier.state)
+                })
             }
             Ok(judged) => {
                 let told = self.service.settle(judged, reported).await;

@@ -149,6 +149,8 @@ pub struct Problem {
     pub elements: Vec<&'static str>,
     /// How often these elements may still be tried.
     pub attempts_left: Option<u32>,
+    /// The payment of the same order that may have left before.
+    pub earlier: Option<Earlier>,
     /// How the customer gets on.
     pub ways_out: Vec<&'static str>,
     /// For the customer.
@@ -179,6 +181,8 @@ struct Body<'a> {
     elements: &'a [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts_left: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earlier: Option<&'a Earlier>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     ways_out: &'a [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,6 +191,18 @@ struct Body<'a> {
     rows: &'a [Row],
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a Rule>,
+}
+
+/// A payment of the same order, as a core is told of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Earlier {
+    /// Its id.
+    pub payment: String,
+    /// Its outcome, or `open`.
+    pub state: &'static str,
+    /// In what the one that comes now differs from it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<&'static str>,
 }
 
 /// A rule of the risk team, as a core is told of it.
@@ -209,6 +225,7 @@ impl Problem {
             reasons: Vec::new(),
             elements: Vec::new(),
             attempts_left: None,
+            earlier: None,
             ways_out: Vec::new(),
             hint: None,
             rows: Vec::new(),
@@ -234,6 +251,7 @@ impl Problem {
             reasons: &self.reasons,
             elements: &self.elements,
             attempts_left: self.attempts_left,
+            earlier: self.earlier.as_ref(),
             ways_out: &self.ways_out,
             hint: self.hint.as_ref(),
             rows: &self.rows,

@@ -142,6 +142,7 @@ fn refusal(id: PaymentId, drafts: &[Draft], decided: Vec<(Effect, Vec<Reason>)>)
         reasons,
         elements: rows.iter().fold(ElementSet::EMPTY, |all, row| all.union(row.elements)),
         attempts_left: None,
+        earlier: None,
         detail: None,
         rows,
         rule: drafts.iter().find_map(|draft| draft.rules.as_ref()?.refusing()),

@@ -282,6 +282,7 @@ impl Service {
                 let first = reasons.first().map_or(403, |reason| reason.status());
                 let elements = draft.at_fault();
                 let attempts_left = self.attempts_left(&draft.known, &reasons).await;
+                let earlier = self.earlier(channel, &draft, &reasons).await;
                 let rule = draft.rules.as_ref().and_then(|ruling| ruling.note(&reasons));
                 let (status, detail) =
                     draft.unread.map_or((first, None), |(status, text)| (status, Some(text)));
@@ -291,6 +292,7 @@ impl Service {
                     reasons,
                     elements,
                     attempts_left,
+                    earlier,
                     detail,
                     rows: Vec::new(),
                     rule,
