@@ -8,11 +8,13 @@ use crate::domain::id::{Fingerprint, MerchantId};
 use crate::domain::identity::IdNumber;
 use crate::domain::pan::Pan;
 use crate::domain::payment::Scenario;
+use crate::domain::trace::Said;
 use crate::metrics::EvidenceUse;
 use crate::provider::{Inquiry, Reply, Trouble, trace};
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::route::combination::Side;
 use crate::route::{self, Next, Plan, Wanted};
+use crate::service::admission::journaled;
 use crate::service::attempts;
 use crate::service::health::{Turn, Withheld};
 use crate::service::webhook::Event;
@@ -79,6 +81,24 @@ pub struct About {
     pub person: Option<Fingerprint>,
 }
 
+/// What a span says of gathering.
+fn told(gathered: &Gathered) -> trace::Attributes {
+    let evidence = match gathered {
+        Gathered::Evidence { asked_now: true, .. } => "asked",
+        Gathered::Evidence { asked_now: false, .. } => "known",
+        Gathered::NoAnswer => "no_answer",
+        Gathered::AttemptsSpent => "attempts_spent",
+        Gathered::SpendCapped => "spend_capped",
+        Gathered::NobodyCan => "nobody_can",
+        Gathered::NotAsked => "not_asked",
+    };
+    let mut told = vec![("hefu.evidence", Said::Word(evidence))];
+    if let Gathered::Evidence { evidence, .. } = gathered {
+        told.push(("hefu.answer", Said::Word(evidence.answer.as_str())));
+    }
+    told
+}
+
 impl About {
     /// What may be held of it.
     fn holds(&self) -> impl Iterator<Item = HoldKey> {
@@ -116,6 +136,10 @@ impl Service {
     ///
     /// The asking is a task of its own: neither a core that hangs up nor the deadline loses an answer that is paid for.
     pub(crate) async fn gather(self: &Arc<Self>, question: &Question<'_>) -> Gathered {
+        trace::part("verify", self.gather_now(question), told).await
+    }
+
+    async fn gather_now(self: &Arc<Self>, question: &Question<'_>) -> Gathered {
         let mut kept = self.kept(question);
         if kept.is_none() {
             self.fetch(RowKey::evidence(&question.about.tuple)).await;
@@ -338,7 +362,7 @@ impl Service {
             at,
         };
         let reservation = self.reservation(entry, open.clone(), whose.clone());
-        match self.store.open_inquiry(&reservation).await {
+        match journaled("inquiry", self.store.open_inquiry(&reservation)).await {
             Ok(Reserved::Yes(accounts)) => self.spent(&reservation, &accounts),
             Ok(Reserved::Denied(denied)) => {
                 self.metrics.on_denied(denied);
