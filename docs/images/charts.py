@@ -19,16 +19,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999"]
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 300, 56, 250, 44, 36
 
-# Each: file, title, unit, and queries with how their series are called. `%` is of 1, `ms` of a second.
+# Each: file, title, unit, and queries with how their series are called. `%` is of 1.
 CHARTS = [
     ("mismatches", "Verified “match”, then refused by the channel: payments found so far", "",
      [('sum by (channel) (hefu_mismatches_total{kind="match_then_no_match"})', "{channel}")]),
     ("concordance", "How often channels bear out a provider’s “match”", "%",
      [('avg by (provider) (hefu_concordance_ratio{said="match", bound="expected"} '
        "and on (provider, channel, elements, said) hefu_concordance_samples > 5)", "{provider}")]),
-    ("overhead", "Time in Hefu, without channel and provider", "ms",
-     [("histogram_quantile(0.5, sum by (le) (rate(hefu_overhead_seconds_bucket[10s])))", "p50"),
-      ("histogram_quantile(0.99, sum by (le) (rate(hefu_overhead_seconds_bucket[10s])))", "p99")]),
+    ("evidence", "Questions answered by what was known already: no inquiry, no fee", "%",
+     [('sum(hefu_evidence_total{result="hit"}) / sum(hefu_evidence_total)', "of all so far")]),
 ]
 
 
@@ -90,8 +89,7 @@ def rounded(most):
 
 
 def shown(value, unit):
-    scaled = value * {"%": 100, "ms": 1000}.get(unit, 1)
-    return f"{scaled:.3g}{' ' if unit == 'ms' else ''}{unit}"
+    return f"{value * (100 if unit == '%' else 1):.3g}{unit}"
 
 
 def drawn(title, unit, lines, how):
@@ -130,7 +128,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hefu", default=ROOT / "target/debug/hefu")
     parser.add_argument("--prometheus", default=ROOT / "target/deploy-tools/debian/usr/bin/prometheus")
-    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--seconds", type=int, default=120)
     parser.add_argument("--rate", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path(__file__).parent)

@@ -4,7 +4,7 @@
 use crate::dashboards::{DASHBOARDS, dashboard, panels};
 use crate::odd::Odd;
 use crate::rules::{ALERTS, RECORDING, rules};
-use crate::tools::{file, pipe, text, tool};
+use crate::tools::{file, pipe, run, text, tool};
 use regex::Regex;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -216,6 +216,29 @@ async fn check_metrics(world: &World) {
     let (_, said) = pipe(&promtool, &["check", "metrics"], &metrics.text().await.unwrap());
     let disliked: Vec<&str> = said.lines().filter(|line| !DISLIKED.contains(line)).collect();
     assert!(disliked.is_empty(), "{disliked:#?}");
+}
+
+/// The README's charts can be drawn by anybody, and nobody draws them by hand.
+#[test]
+fn every_chart_is_drawn_from_a_real_run() {
+    let Some(prometheus) = tool("prometheus") else { return };
+    let place = tempfile::tempdir().unwrap();
+    let script = file("docs/images/charts.py");
+    let (prometheus, to) = (prometheus.to_str().unwrap(), place.path().to_str().unwrap());
+    let options = ["--hefu", env!("CARGO_BIN_EXE_hefu"), "--prometheus", prometheus, "--to", to];
+    let arguments = [&[script.to_str().unwrap(), "--seconds", "20"], options.as_slice()].concat();
+    run(Path::new("python3"), &arguments);
+    let link = Regex::new(r"\(docs/images/([a-z]+\.svg)\)").unwrap();
+    let shown: BTreeSet<String> =
+        link.captures_iter(&text("README.md")).map(|found| found[1].to_owned()).collect();
+    let drawn = |name: &str| fs::read_to_string(place.path().join(name)).unwrap();
+    let made_by = "Drawn by docs/images/charts.py of what Prometheus saw";
+    for name in &shown {
+        for svg in [drawn(name), text(&format!("docs/images/{name}"))] {
+            assert!(svg.contains(made_by) && svg.contains("stroke-width=\"2\""), "{name}");
+        }
+    }
+    assert!(shown.len() >= 2, "{shown:?}");
 }
 
 /// A name that no metric has would never have a series, whatever happens.
