@@ -86,7 +86,7 @@ impl Demo {
         let simulation =
             Simulation::start(sim::Settings::new(self.seed, place.dir().to_owned())).await?;
         let collector = Collector::start().await?;
-        let config = place.configure(&simulation, collector.address)?;
+        let config = place.configure(&simulation, Some(collector.address))?;
         let running = app::start(config).await?;
         if !self.json {
             self.welcome(out, &running, (&place, simulation.channels().len()))?;
@@ -110,7 +110,8 @@ impl Demo {
         shown.extend(setup::store_files(&running, &place).await);
         let mut report = Report::new((self.seed, seconds), &simulation, &running, &shown)?;
         let settled = Settled::new(&place, &simulation, &running).await?;
-        let mut shown = vec![setup::api_outputs(&running, &place).await];
+        running.flush_spans().await;
+        let mut shown = vec![setup::api_outputs(&running, &place).await, collector.bytes()];
         shown.extend(setup::store_files(&running, &place).await);
         report.settle(settled, &simulation, &running, &shown)?;
         running.drain().await;

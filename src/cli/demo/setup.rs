@@ -66,20 +66,22 @@ impl Place {
         self.dir.join(TOKEN_FILE)
     }
 
-    /// Writes the configuration, with a collector of spans, and loads it as `hefu serve` would.
+    /// Writes the configuration, with a collector of spans where there is one, and loads it as `hefu serve` would.
     ///
     /// # Errors
     /// Where it cannot be written or does not load.
     pub fn configure(
         &self,
         simulation: &Simulation,
-        collector: SocketAddr,
+        collector: Option<SocketAddr>,
     ) -> Result<Config, Failure> {
         write(&self.dir, simulation, Listeners::Free)?;
         let place = self.dir.join("hefu.toml");
         let deployment = fs::read_to_string(&place)?;
-        let trace = format!("[trace]\notlp = \"http://{collector}/v1/traces\"\nshare = {TRACED}");
-        fs::write(place, format!("{deployment}\n[log]\naccess = \"{ACCESS_LOG}\"\n{trace}\n"))?;
+        let trace = collector.map_or_else(String::new, |collector| {
+            format!("[trace]\notlp = \"http://{collector}/v1/traces\"\nshare = {TRACED}\n")
+        });
+        fs::write(place, format!("{deployment}\n[log]\naccess = \"{ACCESS_LOG}\"\n{trace}"))?;
         config::load(&self.dir)
             .map_err(|problems| Failure::Usage(problems.render(Rendering::Plain)))
     }
