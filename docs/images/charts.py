@@ -26,8 +26,6 @@ CHARTS = [
     ("concordance", "How often channels bear out a provider’s “match”", "%",
      [('avg by (provider) (hefu_concordance_ratio{said="match", bound="expected"} '
        "and on (provider, channel, elements, said) hefu_concordance_samples > 5)", "{provider}")]),
-    ("evidence", "Questions answered by what was known already: no inquiry, no fee", "%",
-     [('sum(hefu_evidence_total{result="hit"}) / sum(hefu_evidence_total)', "of all so far")]),
 ]
 
 
@@ -128,7 +126,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hefu", default=ROOT / "target/debug/hefu")
     parser.add_argument("--prometheus", default=ROOT / "target/deploy-tools/debian/usr/bin/prometheus")
-    parser.add_argument("--seconds", type=int, default=120)
+    parser.add_argument("--seconds", type=int, default=90)
     parser.add_argument("--rate", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path(__file__).parent)

@@ -2,12 +2,11 @@
 //! and what is owed from then on is durable.
 
 use crate::domain::payment::{Mode, Scenario};
-use crate::domain::trace::Said;
 use crate::policy::{self, Found, Permit, Reason};
-use crate::provider::trace;
 use crate::service::judge::{Decided, Draft};
+use crate::service::traced::journaled;
 use crate::service::{Channel, Service};
-use crate::store::journal::{Admission, Admitted, Leaving, Need, OrderKey, StoreLost};
+use crate::store::journal::{Admission, Admitted, Leaving, Need, OrderKey};
 use crate::store::row::RowKey;
 
 /// Why a message does not leave.
@@ -19,17 +18,7 @@ pub(crate) enum Withheld<R> {
     Overtaken(Vec<RowKey>),
 }
 
-/// Waits for the journal, which a trace tells of: `why` is what it waits with.
-pub(crate) async fn journaled<F: Future>(why: &'static str, writing: F) -> F::Output {
-    trace::part("journal", writing, |_| vec![("hefu.journal", Said::Word(why))]).await
-}
-
 impl Service {
-    /// Waits until all that was learned is durable.
-    pub(crate) async fn flushed(&self) -> Result<(), StoreLost> {
-        journaled("outcome", self.store.flush()).await
-    }
-
     /// Admits a message that may leave. Yields the permit, and why it might have been withheld. At the `last` try what it
     /// rests on is given up rather than looked up again.
     ///

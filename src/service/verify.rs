@@ -8,15 +8,14 @@ use crate::domain::id::{Fingerprint, MerchantId};
 use crate::domain::identity::IdNumber;
 use crate::domain::pan::Pan;
 use crate::domain::payment::Scenario;
-use crate::domain::trace::Said;
 use crate::metrics::EvidenceUse;
 use crate::provider::{Inquiry, Reply, Trouble, trace};
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::route::combination::Side;
 use crate::route::{self, Next, Plan, Wanted};
-use crate::service::admission::journaled;
 use crate::service::attempts;
 use crate::service::health::{Turn, Withheld};
+use crate::service::traced::{journaled, told};
 use crate::service::webhook::Event;
 use crate::service::{Channel, Entry, Service};
 use crate::store::journal::StoreLost;
@@ -79,24 +78,6 @@ pub struct About {
     pub others: Vec<Fingerprint>,
     /// By what is found what is kept of the person.
     pub person: Option<Fingerprint>,
-}
-
-/// What a span says of gathering.
-fn told(gathered: &Gathered) -> trace::Attributes {
-    let evidence = match gathered {
-        Gathered::Evidence { asked_now: true, .. } => "asked",
-        Gathered::Evidence { asked_now: false, .. } => "known",
-        Gathered::NoAnswer => "no_answer",
-        Gathered::AttemptsSpent => "attempts_spent",
-        Gathered::SpendCapped => "spend_capped",
-        Gathered::NobodyCan => "nobody_can",
-        Gathered::NotAsked => "not_asked",
-    };
-    let mut told = vec![("hefu.evidence", Said::Word(evidence))];
-    if let Gathered::Evidence { evidence, .. } = gathered {
-        told.push(("hefu.answer", Said::Word(evidence.answer.as_str())));
-    }
-    told
 }
 
 impl About {
