@@ -2,7 +2,7 @@
 
 use super::clock;
 use crate::config::Tracing;
-use crate::domain::trace::{Role, Said, Span, Spans as _, Trace};
+use crate::domain::trace::{Role, Said, Span, Spans, Trace};
 use crate::metrics::Metrics;
 use crate::provider::trace::{Attributes, Current};
 use crate::proxy::finished::{self, Ending, Finished, Traced};
@@ -102,8 +102,8 @@ impl Traces {
     /// What is done for a request, as those who do it see it.
     pub(super) fn current(&self, at: Option<Trace>) -> Option<Current> {
         let open = self.open.load();
-        let queue = open.as_ref().map(|open| open.queue.clone());
-        at.map(|at| Current { at, spans: queue.filter(|_| at.is_sampled()).map(|it| it as _) })
+        let queue = open.as_ref().map(|open| -> Arc<dyn Spans> { open.queue.clone() });
+        at.map(|at| Current { at, spans: queue.filter(|_| at.is_sampled()) })
     }
 
     /// Whether the spans of a trace are kept.

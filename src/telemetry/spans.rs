@@ -142,7 +142,7 @@ async fn send(
         if !batch.is_empty() {
             let spans = u64::try_from(batch.len()).unwrap_or(u64::MAX);
             let now = (wall(), tokio::time::Instant::now().into_std());
-            let data = batch.drain(..).map(|span| exported(*span, now)).collect();
+            let data = batch.drain(..).map(|span| exported(span, now)).collect();
             match exporter.export(data).await {
                 Ok(()) => {
                     is_failing = false;
@@ -163,9 +163,9 @@ async fn send(
     }
 }
 
-fn sort(job: Job, batch: &mut Vec<Box<Span>>, flushed: &mut Vec<oneshot::Sender<()>>) {
+fn sort(job: Job, batch: &mut Vec<Span>, flushed: &mut Vec<oneshot::Sender<()>>) {
     match job {
-        Job::Span(span) => batch.push(span),
+        Job::Span(span) => batch.push(*span),
         Job::Flush(sent) => flushed.push(sent),
     }
 }
