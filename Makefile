@@ -6,12 +6,12 @@ SEED ?= 7
 COUNT ?= 10000
 N ?= 100
 
-.PHONY: help demo test check breadth torture fuzz bench setup setup-check
+.PHONY: help demo test check breadth torture fuzz bench setup setup-demo setup-check
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-demo: setup ## Build the quick profile and watch Hefu at work on simulated traffic
+demo: setup-demo ## Build the quick profile and watch Hefu at work on simulated traffic
 	@echo 'Building Hefu, the quick profile: some minutes the first time, seconds after.'
 	cargo build
 	@echo
@@ -48,6 +48,9 @@ bench: setup ## Measure; prints ratios to a bare Pingora proxy of the same profi
 
 setup:
 	@scripts/setup test
+
+setup-demo:
+	@scripts/setup demo
 
 setup-check:
 	@scripts/setup check
