@@ -9,12 +9,11 @@ use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
-/// What the channel answers to an order whose name begins so. `closes` is not answered at all.
-const ANSWERS: [(&str, &str, &str); 6] = [
+/// What the channel answers to an order whose name begins so. `closes` is not answered at all, and owed for ever.
+const ANSWERS: [(&str, &str, &str); 5] = [
     ("unmapped", "", r#"{"code":"never heard of"}"#),
     ("coded", "Content-Encoding: zstd\r\n", "?"),
     ("differs", "", r#"{"code":"phone"}"#),
-    ("owed", "", r#"{"code":"taken"}"#),
     // The core asks about it once more, and hears otherwise.
     ("flips", "", r#"{"code":"ok"}"#),
     ("asked", "", r#"{"code":"ok","state":"poor"}"#),
@@ -60,7 +59,7 @@ impl Odd {
 
     /// Every second something of everything.
     pub(crate) fn go_on(&self, second: u32) {
-        for kind in ["unmapped", "coded", "owed", "closes", "flips"] {
+        for kind in ["unmapped", "coded", "closes", "flips"] {
             send(self.core, "/acme/", &debit(&format!("{kind}{second}"), second));
         }
         // An issuer's bad night: other people every time.
