@@ -12,6 +12,7 @@ mod reload;
 pub mod rules;
 mod running;
 pub mod statement;
+mod traces;
 pub mod usage;
 mod webhooks;
 
@@ -49,6 +50,7 @@ use crate::store::postgres::{self, Postgres};
 use crate::store::segment::SegmentError;
 use crate::store::sqlite;
 use crate::store::writer::Event;
+use crate::telemetry::spans::Unusable;
 use access::Access;
 use clock::Steady;
 use gate::{Entry, ServiceGate, by_specificity};
@@ -59,6 +61,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use traces::Traces;
 
 /// Why nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +83,9 @@ pub enum StartError {
     /// The access log cannot be written.
     #[error(transparent)]
     AccessLog(#[from] access::Unwritable),
+    /// The collector cannot be sent to.
+    #[error(transparent)]
+    Spans(#[from] Unusable),
     /// The store cannot be opened.
     #[error(transparent)]
     File(#[from] sqlite::OpenError),
@@ -121,6 +127,7 @@ struct Lasting {
     clock: Arc<Steady>,
     flights: Flights,
     access: Access,
+    traces: Traces,
     counts: Arc<Counts>,
 }
 
@@ -129,6 +136,8 @@ impl Lasting {
         let metrics = Arc::new(Metrics::new()?);
         let access = Access::new(metrics.clone());
         access.direct(config.access_log.as_ref())?;
+        let traces = Traces::new(metrics.clone());
+        traces.direct(config.trace.as_ref())?;
         let counts = Arc::new(Counts::default());
         let store = store(config, metrics.clone(), &counts)?;
         let system: fn() -> Duration = clock::system;
@@ -139,6 +148,7 @@ impl Lasting {
             clock: Arc::new(clock),
             flights: Flights::default(),
             access,
+            traces,
             counts,
         })
     }
@@ -225,6 +235,8 @@ impl Generation {
             service,
             metrics: lasting.metrics.clone(),
             access: lasting.access.clone(),
+            traces: lasting.traces.clone(),
+            secure: [config.listen.core_tls.is_some(), config.listen.notify_tls.is_some()],
         };
         Ok(Self {
             gate: Arc::new(gate),

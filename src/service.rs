@@ -29,6 +29,7 @@ pub mod search;
 pub mod settle;
 mod shadow;
 pub mod statement;
+mod traced;
 pub mod validity;
 pub mod verify;
 pub mod webhook;

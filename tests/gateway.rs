@@ -58,3 +58,5 @@ mod statement;
 mod streams;
 #[path = "gateway/tls.rs"]
 mod tls;
+#[path = "gateway/traces.rs"]
+mod traces;

@@ -29,5 +29,7 @@ mod place;
 mod power;
 #[path = "store/reserve.rs"]
 mod reserve;
+#[path = "deploy/skipped.rs"]
+mod skipped;
 #[path = "store/values.rs"]
 mod values;

@@ -92,6 +92,7 @@ impl Running {
             return Err(ReloadError::Fixed(differences));
         }
         self.lasting.access.direct(config.access_log.as_ref()).map_err(StartError::AccessLog)?;
+        self.lasting.traces.direct(config.trace.as_ref()).map_err(StartError::Spans)?;
         self.edges.store(std::sync::Arc::new(
             self.edges.load().with(next.gate, next.limits).behind(next.doors),
         ));

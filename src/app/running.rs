@@ -103,12 +103,18 @@ impl Running {
             tracing::error!("the store cannot be written: the last outcomes are not kept");
         }
         self.lasting.access.flush().await;
+        self.lasting.traces.flush().await;
         done
     }
 
     /// Waits until what the access log was told is written.
     pub async fn flush_log(&self) {
         self.lasting.access.flush().await;
+    }
+
+    /// Waits until the collector was sent what it is to have.
+    pub async fn flush_spans(&self) {
+        self.lasting.traces.flush().await;
     }
 
     /// Drains while a successor serves on the same sockets: the admin API is the successor's at once.

@@ -46,6 +46,8 @@ pub(super) struct HefuFile {
     pub(super) store: StoreFile,
     /// Who is told what happens.
     pub(super) webhook: Option<At<WebhookFile>>,
+    /// Who takes spans of the work on messages; nobody where absent.
+    pub(super) trace: Option<At<TraceFile>>,
     /// Keys.
     #[schemars(required)]
     pub(super) secrets: Option<At<SecretsFile>>,
@@ -245,6 +247,19 @@ pub(super) struct WebhookFile {
     #[schemars(required)]
     pub(super) key_file: Option<FilePath>,
     /// How long they may take to take it.
+    pub(super) timeout: Option<Time>,
+}
+
+/// `[trace]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TraceFile {
+    /// Where the collector takes OTLP by HTTP, its path included.
+    #[schemars(required)]
+    pub(super) otlp: Option<At<String>>,
+    /// Of which share of the messages spans are kept whose core sends no `traceparent`; of the others as the core wants.
+    pub(super) share: Option<At<f64>>,
+    /// How long the collector may take.
     pub(super) timeout: Option<Time>,
 }
 

@@ -70,10 +70,23 @@ pub struct Config {
     pub calendar: Calendar,
     /// Who is told what happens.
     pub webhook: Option<Webhook>,
+    /// Who takes spans, if anybody.
+    pub trace: Option<Tracing>,
     /// The risk team's rules.
     pub rules: Arc<Book>,
     /// Who is asked first.
     pub routing: Routing,
+}
+
+/// Who takes spans.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracing {
+    /// Where the collector is.
+    pub otlp: String,
+    /// Of which share of the messages whose core says nothing of a trace.
+    pub share: Share,
+    /// How long it may take.
+    pub timeout: Duration,
 }
 
 /// Who is told what happens.

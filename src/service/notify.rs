@@ -80,7 +80,7 @@ impl Service {
             return Ok(());
         }
         looked_up?;
-        self.store.flush().await
+        self.flushed().await
     }
 
     fn not_heard(&self, channel: &Channel, unheard: &Unheard) {

@@ -57,7 +57,7 @@ impl Service {
             Judged::Batch(_) => self.settle_now(judged, reported),
         };
         // What the next debit must not miss is durable before the answer is relayed; but no answer is withheld for it.
-        if weighs && self.store.flush().await.is_err() {
+        if weighs && self.flushed().await.is_err() {
             tracing::error!("a contradiction is not durable yet: the store cannot be written");
         }
         annotations

@@ -15,6 +15,7 @@ use crate::route::combination::Side;
 use crate::route::{self, Next, Plan, Wanted};
 use crate::service::attempts;
 use crate::service::health::{Turn, Withheld};
+use crate::service::traced::{journaled, told};
 use crate::service::webhook::Event;
 use crate::service::{Channel, Entry, Service};
 use crate::store::journal::StoreLost;
@@ -116,6 +117,10 @@ impl Service {
     ///
     /// The asking is a task of its own: neither a core that hangs up nor the deadline loses an answer that is paid for.
     pub(crate) async fn gather(self: &Arc<Self>, question: &Question<'_>) -> Gathered {
+        trace::part("verify", self.gather_now(question), told).await
+    }
+
+    async fn gather_now(self: &Arc<Self>, question: &Question<'_>) -> Gathered {
         let mut kept = self.kept(question);
         if kept.is_none() {
             self.fetch(RowKey::evidence(&question.about.tuple)).await;
@@ -338,7 +343,7 @@ impl Service {
             at,
         };
         let reservation = self.reservation(entry, open.clone(), whose.clone());
-        match self.store.open_inquiry(&reservation).await {
+        match journaled("inquiry", self.store.open_inquiry(&reservation)).await {
             Ok(Reserved::Yes(accounts)) => self.spent(&reservation, &accounts),
             Ok(Reserved::Denied(denied)) => {
                 self.metrics.on_denied(denied);

@@ -1,5 +1,6 @@
 //! A database that fails: nothing is admitted on its word, nothing that was put is lost, and it goes on by itself.
 
+use crate::skipped::skipped;
 use crate::values::{NOW, admission, channel, evidence, leaving, tuple};
 use hefu::domain::answer::Answer;
 use hefu::domain::clock::Timestamp;
@@ -183,11 +184,9 @@ impl Drop for SmallDisk {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "what is skipped is said")]
 async fn a_full_disk_refuses_and_resumes_by_itself() {
     let Some(disk) = SmallDisk::new() else {
-        eprintln!("SKIPPED: this user may not mount a small tmpfs");
-        return;
+        return skipped("a full disk: this user may not mount a small tmpfs");
     };
     let path = disk.0.path().join("hefu.db");
     let open =
@@ -219,11 +218,9 @@ async fn a_full_disk_refuses_and_resumes_by_itself() {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "what is skipped is said")]
 async fn a_store_on_a_read_only_file_system_is_not_opened() {
     let Some(disk) = SmallDisk::new() else {
-        eprintln!("SKIPPED: this user may not mount a small tmpfs");
-        return;
+        return skipped("a read-only file system: this user may not mount a small tmpfs");
     };
     let path = disk.0.path().join("hefu.db");
     let remount = |how: &str| {

@@ -43,6 +43,8 @@ struct Counted {
     /// Combinations that were tried, and those that settled a payment.
     combined: (u64, u64),
     outcomes: [u64; 4],
+    /// Spans that the collector took, which are searched for elements too.
+    spans: u64,
     overhead_p50: u64,
     overhead_p99: u64,
 }
@@ -65,6 +67,7 @@ impl Counted {
             ),
             outcomes: ["sync", "notify", "query", "statement"]
                 .map(|arrival| metrics.total("hefu_outcomes_total", &[("arrival", arrival)])),
+            spans: metrics.total("hefu_spans_total", &[("result", "taken")]),
             overhead_p50: metrics.overhead_us(0.5),
             overhead_p99: metrics.overhead_us(0.99),
         }
@@ -242,6 +245,7 @@ impl Report {
             "bytes_changed": self.audit.sum(|channel| channel.bytes_changed),
             "forwarded_without_permit": self.forwarded_without_permit,
             "element_leaks": self.element_leaks,
+            "spans": counted.spans,
             "overhead_us": { "p50": counted.overhead_p50, "p99": counted.overhead_p99 },
             "channels": channels,
             "faults": self.faults(),
