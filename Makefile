@@ -45,6 +45,7 @@ bench: setup ## Measure; prints ratios to a bare Pingora proxy of the same profi
 	cargo bench --bench store
 	cargo bench --bench side_by_side
 	cargo bench --bench side_by_side -- growth
+	cargo bench --bench brown_outs
 
 setup:
 	@scripts/setup test

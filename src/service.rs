@@ -17,6 +17,7 @@ pub mod explain;
 mod facts;
 pub mod forget;
 pub mod health;
+pub mod hindsight;
 pub mod judge;
 pub mod mismatch;
 pub mod notify;

@@ -314,6 +314,7 @@ fn row(row: &RefusedRow) -> Row {
         row: row.number,
         reasons: row.reasons.iter().map(|reason| reason.as_str()).collect(),
         elements: row.elements.iter().map(Element::as_str).collect(),
+        attempts_left: row.attempts_left,
     }
 }
 

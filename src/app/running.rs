@@ -41,7 +41,7 @@ const PURGE_EVERY: Duration = Duration::from_secs(1);
 /// How far the system's clock may be off before somebody is told.
 const CLOCK_FAR: Duration = Duration::from_secs(1);
 
-/// How often is looked for outcomes that are overdue.
+/// How often is looked for outcomes that are overdue, and for what was spent.
 const SWEEP_EVERY: Duration = Duration::from_secs(20);
 
 /// How often is looked whom another process was asked to forget.
@@ -258,7 +258,7 @@ async fn watch_clock(clock: Arc<Steady>, metrics: Arc<Metrics>) {
     }
 }
 
-/// Looks for outcomes that are overdue.
+/// Looks for outcomes that are overdue, and for what was spent.
 async fn sweep(live: Live) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     let (mut swept, mut outdated) = (Swept::default(), false);
@@ -267,6 +267,7 @@ async fn sweep(live: Live) {
         let admin = live.current();
         // Where the store is lost, that is said elsewhere, and the rest is found the next time.
         let _ = admin.service.sweep(&admin.promises, &mut swept).await;
+        admin.service.learn_spent().await;
         let until = admin.promises.calendar.valid_until;
         let now = day_of(admin.service.clock.now());
         let is_outdated = until.zip(now).is_some_and(|(until, now)| until < now);

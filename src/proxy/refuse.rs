@@ -130,6 +130,9 @@ pub struct Row {
     /// The elements to blame.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub elements: Vec<&'static str>,
+    /// How often its elements may still be tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts_left: Option<u32>,
 }
 
 /// A refusal, or another answer of our own.
@@ -380,11 +383,16 @@ mod tests {
             ]],
         );
         problem = Problem::new(Kind::Refused);
-        problem.rows = vec![Row { row: 3, reasons: vec!["no_match"], elements: vec![] }];
+        problem.rows = vec![Row {
+            row: 3,
+            reasons: vec!["no_match"],
+            elements: vec![],
+            attempts_left: Some(1),
+        }];
         check(
             &problem,
             expect![[
-                r#"{"type":"urn:hefu:refused","title":"The payment is refused","status":403,"forwarded":false,"rows":[{"row":3,"reasons":["no_match"]}]}"#
+                r#"{"type":"urn:hefu:refused","title":"The payment is refused","status":403,"forwarded":false,"rows":[{"row":3,"reasons":["no_match"],"attempts_left":1}]}"#
             ]],
         );
         check(

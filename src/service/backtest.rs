@@ -49,7 +49,7 @@ impl Fate {
         }
     }
 
-    fn of(record: &Record) -> Self {
+    pub(crate) fn of(record: &Record) -> Self {
         if !record.left() {
             return Self::Refused;
         }
@@ -79,7 +79,7 @@ pub struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, record: &Record) {
+    pub(crate) fn add(&mut self, record: &Record) {
         self.payments = self.payments.saturating_add(1);
         let fen = record.amount.map_or(0, crate::domain::money::Fen::get);
         self.fen = self.fen.saturating_add(fen);

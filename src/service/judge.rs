@@ -84,7 +84,7 @@ pub(crate) struct Draft {
     pub(crate) scenario: Scenario,
     pub(crate) mode: Mode,
     basis: Basis,
-    known: Known,
+    pub(crate) known: Known,
     amount: Option<Fen>,
     carried: ElementSet,
     asserted: bool,

@@ -163,9 +163,7 @@ pub(crate) fn rests_on(of: &Record) -> Vec<RowKey> {
     let agreements = agreement.map(|id| RowKey::agreement(&of.channel, id));
     let held = agreement.map(|id| HoldKey::Agreement(of.channel.clone(), id.clone()));
     // Held under whichever key the process that made the hold writes with.
-    let tuples = tuple.into_iter().chain(stakes.told);
-    let others = stakes.others.iter().flat_map(|other| [Some(other.tuple), other.told]).flatten();
-    let held = held.into_iter().chain(tuples.chain(others).map(HoldKey::Tuple));
+    let held = held.into_iter().chain(stakes.holds().map(HoldKey::Tuple));
     evidence.chain(agreements).chain(held.map(|key| RowKey::hold(&key))).collect()
 }
 

@@ -47,6 +47,8 @@ pub struct RefusedRow {
     pub reasons: Vec<Reason>,
     /// The elements at fault, where they are known.
     pub elements: ElementSet,
+    /// How many more attempts there are to verify its card and person, where that is what matters.
+    pub attempts_left: Option<u32>,
 }
 
 impl Refusal {

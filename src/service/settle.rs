@@ -264,9 +264,10 @@ impl Service {
         if proven {
             let stakes = &record.stakes;
             let read = stakes.checks.is_superset(set);
-            let current = Other { tuple, told: stakes.told };
+            let current = Other { tuple, told: stakes.told, anyone: stakes.anyone };
             for other in std::iter::once(&current).chain(&stakes.others) {
-                for tuple in Some(other.tuple).filter(|_| read).into_iter().chain(other.told) {
+                let read = [Some(other.tuple), other.anyone].into_iter().filter(|_| read);
+                for tuple in read.flatten().chain(other.told) {
                     self.end_hold_before(&HoldKey::Tuple(tuple), record.at);
                 }
             }
@@ -319,6 +320,7 @@ impl Service {
         let bind = Agreement {
             merchant: known.merchant.clone(),
             tuple: known.tuple,
+            anyone: known.anyone,
             asserted: known.asserted,
             card: known.card,
             other_cards: known.other_cards.clone(),
@@ -356,6 +358,7 @@ impl Service {
             &About {
                 tuple,
                 others: stakes.others.iter().map(|other| other.tuple).collect(),
+                anyone: stakes.anyones().collect(),
                 person: stakes.person,
             },
             Evidence {
@@ -367,6 +370,7 @@ impl Service {
                 until: record.at.plus(valid_for),
                 beside: None,
             },
+            true,
         );
     }
 

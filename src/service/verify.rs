@@ -76,6 +76,8 @@ pub struct About {
     pub tuple: Fingerprint,
     /// The same tuple under the other keys that are read.
     pub others: Vec<Fingerprint>,
+    /// The tuple whoever sends it, under whichever key, where evidence on it is a merchant's own.
+    pub anyone: Vec<Fingerprint>,
     /// By what is found what is kept of the person.
     pub person: Option<Fingerprint>,
 }
@@ -83,7 +85,8 @@ pub struct About {
 impl About {
     /// What may be held of it.
     fn holds(&self) -> impl Iterator<Item = HoldKey> {
-        std::iter::once(self.tuple).chain(self.others.iter().copied()).map(HoldKey::Tuple)
+        let all = self.others.iter().chain(&self.anyone).copied();
+        std::iter::once(self.tuple).chain(all).map(HoldKey::Tuple)
     }
 }
 
@@ -170,7 +173,7 @@ impl Service {
 
     /// The evidence that is known under another key; from then on it is known under this one.
     async fn carried(&self, question: &Question<'_>) -> Option<Gathered> {
-        let About { tuple, others, person } = &question.about;
+        let About { tuple, others, person, .. } = &question.about;
         for other in others {
             self.fetch(RowKey::evidence(other)).await;
             self.store.carry_evidence(other, *tuple, *person);
@@ -231,7 +234,7 @@ impl Service {
                 for key in about.holds() {
                     service.fetch(RowKey::hold(&key)).await;
                 }
-                service.learn(&about, evidence.clone());
+                service.learn(&about, evidence.clone(), !whose.observed);
             }
             let answered = gathered.answer();
             sender.send_replace(Some(gathered));
@@ -401,9 +404,10 @@ impl Service {
         }
     }
 
-    /// Keeps evidence; a match settles what was held on its tuple, unless a channel spoke since it was asked for.
-    pub(crate) fn learn(&self, about: &About, evidence: Evidence) {
+    /// Keeps evidence; where it `settles`, a match ends what was held on its tuple, unless a channel spoke since it was asked for.
+    pub(crate) fn learn(&self, about: &About, evidence: Evidence, settles: bool) {
         let (matched, asked, now) = (evidence.answer == Answer::Match, evidence.at, self.now());
+        let matched = matched && settles;
         let tuple = about.tuple;
         self.store.put_evidence(tuple, about.person, evidence);
         for key in about.holds() {

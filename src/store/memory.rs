@@ -412,6 +412,13 @@ impl PaymentStore for MemoryStore {
         }
     }
 
+    fn verified_since(&self, record: &Record, evidence: Evidence) {
+        self.change_record(record, |record| {
+            (record.verified, record.asked_now) = (Some(evidence), true);
+            true
+        });
+    }
+
     fn stated(&self, record: &Record) {
         self.change_record(record, |record| !std::mem::replace(&mut record.stated, true));
     }
