@@ -59,7 +59,7 @@ impl<'a> Given<'a> {
         given.set(Attribute::Minute, number(minute));
         given.set(Attribute::Hour, number(minute / 60));
         given.set(Attribute::Weekday, number(weekday.saturating_add(1)));
-        for flag in [Attribute::Asserted, Attribute::Held, Attribute::Batch] {
+        for flag in [Attribute::Asserted, Attribute::Held, Attribute::Batch, Attribute::Combined] {
             given.set(flag, Value::Flag(false));
         }
         given

@@ -3,7 +3,7 @@
 use super::compile::{self, Names};
 use super::given::{Given, Input};
 use super::mistake::Mistake;
-use super::{Action, Fault, OnError, Rule, RuleId, Schedule, State};
+use super::{Action, Attribute, Fault, OnError, Rule, RuleId, Schedule, State};
 use crate::domain::clock::Timestamp;
 use crate::policy::Reason;
 
@@ -35,6 +35,8 @@ pub struct Draft {
     pub on_error: OnError,
     /// Its condition.
     pub source: Box<str>,
+    /// Whether it is only tried, beside one that may say the same.
+    pub trial: bool,
 }
 
 /// A mistake of a set: which rule, and what.
@@ -69,6 +71,8 @@ pub struct Rules {
     inputs: Vec<Input>,
     /// What it is called where it is recorded: made of its text.
     pub version: Box<str>,
+    /// The version that is only tried in it, where one is.
+    pub trial: Option<u64>,
 }
 
 /// A rule that holds for a payment.
@@ -113,7 +117,7 @@ impl Rules {
     /// # Errors
     /// Every mistake of every rule.
     pub fn compile(drafts: Vec<Draft>, names: &Names, version: &str) -> Result<Self, Vec<Defect>> {
-        let mut set = Self { rules: Vec::new(), inputs: Vec::new(), version: version.into() };
+        let mut set = Self { rules: Vec::new(), inputs: Vec::new(), version: version.into(), trial: None };
         let mut defects = Vec::new();
         for (rule, draft) in drafts.into_iter().enumerate() {
             let mut found = |flaw| defects.push(Defect { rule, flaw });
@@ -132,7 +136,7 @@ impl Rules {
                             && other.schedule == draft.schedule
                             && other.state != State::Retired
                     });
-                    if let Some(same) = same.filter(|_| draft.state != State::Retired) {
+                    if let Some(same) = same.filter(|_| draft.state != State::Retired && !draft.trial) {
                         found(Flaw::SameAs(same.id.clone()));
                     }
                     let Draft { id, name, action, state, reason, owner, .. } = draft;
@@ -147,6 +151,7 @@ impl Rules {
                         expires: draft.expires,
                         on_error: draft.on_error,
                         source: draft.source,
+                        asleep: None,
                         condition,
                     });
                 }
@@ -173,6 +178,17 @@ impl Rules {
     /// What must be looked up before it is evaluated, in the order in which it is given.
     pub fn inputs(&self) -> &[Input] {
         &self.inputs
+    }
+
+    /// Has a rule bind nothing until then; says whether there is such a rule.
+    pub fn sleep(&mut self, id: &RuleId, until: Timestamp) -> bool {
+        let rule = self.rules.iter_mut().find(|rule| rule.id == *id);
+        rule.map(|rule| rule.asleep = Some(until)).is_some()
+    }
+
+    /// Whether a rule reads `attribute`, which costs something to find out.
+    pub fn reads(&self, attribute: Attribute) -> bool {
+        self.rules.iter().any(|rule| rule.source.contains(attribute.name()))
     }
 
     /// Whether nothing of it is ever evaluated.
@@ -212,7 +228,8 @@ impl Rules {
                 }
             };
             if hit {
-                verdict.hits.push(Hit { rule, action: it.action, binds: it.binds(draw) });
+                let binds = it.binds(draw) && it.asleep.is_none_or(|until| until <= given.at);
+                verdict.hits.push(Hit { rule, action: it.action, binds });
             }
         }
         verdict

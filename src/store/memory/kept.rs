@@ -66,6 +66,8 @@ impl MemoryStore {
                 | Aggregate::Mismatches
                 | Aggregate::Statements
                 | Aggregate::Webhooks
+                | Aggregate::Managed
+                | Aggregate::ListEntries
                 | Aggregate::Samples => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
@@ -159,6 +161,8 @@ impl MemoryStore {
             | Aggregate::Mismatches
             | Aggregate::Statements
             | Aggregate::Webhooks
+            | Aggregate::Managed
+            | Aggregate::ListEntries
             | Aggregate::Samples => (),
             Aggregate::Concordance => {
                 let (place, tally) = value(row)?;
