@@ -1,4 +1,4 @@
-//! The API's description in OpenAPI 3.1, made of the table of routes.
+//! The API's description in `OpenAPI` 3.1, made of the table of routes.
 
 use super::routes::{Content, MakeSchema, Served, all};
 use schemars::SchemaGenerator;

@@ -151,7 +151,7 @@ pub(super) async fn turn_channel(
     let admin = live.current();
     let name = admin.turnable(&channel)?;
     let at = admin.service.clock.now();
-    let until = minutes.map(|minutes| at.plus(Duration::from_secs(60) * minutes));
+    let until = minutes.map(|minutes| at.plus(Duration::from_mins(1) * minutes));
     let turn = ChannelTurn {
         enforce: Some(enforce).filter(|percent| *percent > 0),
         until,

@@ -64,7 +64,7 @@ impl InForce {
         let names = managed.turned.channels.keys();
         let is_turned = |name: &&_| managed.turned.channel(name, now).is_some();
         let turned = names.filter(is_turned).map(ToString::to_string).collect();
-        Ok(Self { live, trial, entries, turned, managed })
+        Ok(Self { managed, live, trial, entries, turned })
     }
 
     /// What `config` comes to with all that is managed.

@@ -13,6 +13,7 @@ mod node;
 mod set;
 mod slip;
 mod syntax;
+mod word;
 #[cfg(test)]
 mod tests;
 

@@ -87,8 +87,8 @@ pub async fn entries(
     loop {
         let (of, before) = (Aggregate::ListEntries, before.clone());
         let rows = store.range(Range { of, from, before, most: PAGE_MAX, last: false }).await?;
-        let Some(last) = rows.last() else { return Ok(found) };
-        from = format!("{}\0", last.key.name);
+        let Some(end) = rows.last() else { return Ok(found) };
+        from = format!("{}\0", end.key.name);
         for row in &rows {
             let value = row.key.name.strip_prefix(&prefix).unwrap_or_default();
             found.insert(value.to_owned(), read(row)?);
@@ -123,7 +123,9 @@ impl Service {
             return Err(ListError::Full);
         }
         let done = Imported { new, known: rows.len().saturating_sub(new) };
-        rows.into_values().for_each(|row| self.store.shelve(row));
+        for row in rows.into_values() {
+            self.store.shelve(row);
+        }
         self.list_changed(list).await?;
         Ok(done)
     }

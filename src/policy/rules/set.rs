@@ -3,6 +3,7 @@
 use super::compile::{self, Names};
 use super::given::{Given, Input};
 use super::mistake::Mistake;
+use super::word::Words;
 use super::{Action, Attribute, Fault, OnError, Rule, RuleId, Schedule, State};
 use crate::domain::clock::Timestamp;
 use crate::policy::Reason;
@@ -69,6 +70,7 @@ pub enum Flaw {
 pub struct Rules {
     rules: Vec<Rule>,
     inputs: Vec<Input>,
+    words: Words,
     /// What it is called where it is recorded: made of its text.
     pub version: Box<str>,
     /// The version that is only tried in it, where one is.
@@ -117,7 +119,8 @@ impl Rules {
     /// # Errors
     /// Every mistake of every rule.
     pub fn compile(drafts: Vec<Draft>, names: &Names, version: &str) -> Result<Self, Vec<Defect>> {
-        let mut set = Self { rules: Vec::new(), inputs: Vec::new(), version: version.into(), trial: None };
+        let mut set = Self { version: version.into(), ..Self::default() };
+
         let mut defects = Vec::new();
         for (rule, draft) in drafts.into_iter().enumerate() {
             let mut found = |flaw| defects.push(Defect { rule, flaw });
@@ -129,7 +132,8 @@ impl Rules {
                 found(Flaw::SameId);
             }
             match compile::compile(&draft.source, names, &mut set.inputs) {
-                Ok(condition) => {
+                Ok(mut condition) => {
+                    condition.test = set.words.numbered(condition.test);
                     let same = set.rules.iter().find(|other| {
                         other.action == draft.action
                             && other.condition.test == condition.test
@@ -199,6 +203,7 @@ impl Rules {
     /// Evaluates every rule that is not retired as if it were live, and whether it is over or not: for a backtest.
     pub fn try_all(&self, given: &Given<'_>) -> Verdict {
         let mut verdict = Verdict::default();
+        let given = &self.words.spelled(given);
         for (rule, it) in self.rules.iter().enumerate() {
             let on = it.schedule.is_none_or(|schedule| schedule.is_on(given));
             if it.state == State::Retired || !on {
@@ -216,6 +221,7 @@ impl Rules {
     /// Evaluates every rule, whatever the others say. `draw` is the order's: every message of an order fares alike.
     pub fn judge(&self, given: &Given<'_>, draw: u64) -> Verdict {
         let mut verdict = Verdict::default();
+        let given = &self.words.spelled(given);
         for (rule, it) in self.rules.iter().enumerate() {
             if !it.state.is_evaluated() || !it.applies(given) {
                 continue;

@@ -101,6 +101,7 @@ impl MemoryStore {
     }
 
     /// Takes a row into memory, where memory knows less.
+    #[expect(clippy::too_many_lines, reason = "each kind of rows once")]
     fn restore(&self, row: &Row) -> Result<(), serde_json::Error> {
         match row.key.of {
             Aggregate::Evidence => {
