@@ -38,6 +38,7 @@ bench: setup ## Measure; prints ratios to a bare Pingora proxy of the same profi
 	cargo bench --bench micro
 	cargo bench --bench store
 	cargo bench --bench side_by_side
+	cargo bench --bench side_by_side -- growth
 
 setup:
 	@scripts/setup test

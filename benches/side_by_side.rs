@@ -2,14 +2,19 @@
 //! judged by their ratio.
 //!
 //! Each proxy has one thread that proxies and the same core; load and channel share the other. Every answer is checked byte for
-//! byte, and every order leaves once. `cargo bench --bench side_by_side -- 9` runs nine rounds instead of five.
+//! byte, and every order leaves once. `cargo bench --bench side_by_side -- 9` runs nine rounds instead of five, `-- growth` tells how
+//! Hefu does with more of everything.
 #![expect(clippy::unwrap_used, reason = "a bench may panic")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench measures and prints")]
 
 #[path = "side_by_side/foreign.rs"]
 mod foreign;
+#[path = "side_by_side/growth.rs"]
+mod growth;
 #[path = "side_by_side/load.rs"]
 mod load;
+#[path = "side_by_side/more.rs"]
+mod more;
 #[path = "side_by_side/open.rs"]
 mod open;
 #[path = "side_by_side/peers.rs"]
@@ -26,7 +31,7 @@ use foreign::Snapshot;
 use load::{Load, Sent};
 use mimalloc::MiMalloc;
 use open::Times;
-use peers::Peer;
+use peers::{Peer, Shape};
 use report::{Lap, Report};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -70,12 +75,14 @@ struct Contender {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo bench` adds a flag of its own.
+    let arguments = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
+    let arguments: Vec<String> = arguments.collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["channel"] => peers::channel(),
         ["bare_pingora", channel] => peers::bare_pingora(channel.parse().unwrap()),
-        ["hefu", channel] => peers::hefu(channel, false),
-        ["hefu_durable", channel] => peers::hefu(channel, true),
+        ["hefu", channel, shape @ ..] => peers::hefu(channel, Shape::read(shape).unwrap()),
+        ["growth"] => growth::run(),
         others => compare(others.iter().find_map(|word| word.parse().ok()).unwrap_or(ROUNDS)),
     }
 }
@@ -85,8 +92,9 @@ fn compare(rounds: usize) {
     let cores = std::thread::available_parallelism().unwrap().get();
     let pinned = peers::pin_self();
     let channel = Peer::start("channel", None, pinned);
-    let [bare, hefu, durable] = ["bare_pingora", "hefu", "hefu_durable"]
-        .map(|role| Peer::start(role, Some(channel.address), pinned));
+    let bare = Peer::start("bare_pingora", Some(channel.address), pinned);
+    let [hefu, durable] = [false, true]
+        .map(|durable| Peer::hefu(Shape { durable, ..Shape::USUAL }, channel.address, pinned));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 
     let debit = world::debit();
@@ -114,14 +122,8 @@ fn compare(rounds: usize) {
         others.push((peer, dir));
     }
     println!("left out: envoy, envoy_ext_authz (no package brings them)");
-    // A verification through the channel is evidence; from then on no provider needs to be asked.
-    let verify = Load::new(
-        INSPECTED,
-        &world::message(["72", "01", "001001"]),
-        "Hefu-Outcome: succeeded;code=\"00\";arrival=sync\r\n",
-    );
     for hefu in [&hefu, &durable] {
-        runtime.block_on(verify.once(hefu.address)).unwrap();
+        runtime.block_on(verify(hefu)).unwrap();
     }
     let ours: Vec<u32> = [&channel, &bare, &hefu, &durable]
         .into_iter()
@@ -163,6 +165,13 @@ fn compare(rounds: usize) {
         report.add(laps, disturbed, drop);
     }
     report.print(rate.unwrap_or_default());
+}
+
+/// A verification through the channel is evidence; from then on no provider needs to be asked.
+async fn verify(hefu: &Peer) -> std::io::Result<()> {
+    let message = world::message(["72", "01", "001001"]);
+    let expects = "Hefu-Outcome: succeeded;code=\"00\";arrival=sync\r\n";
+    Load::new(INSPECTED, &message, expects).once(hefu.address).await
 }
 
 /// One round.

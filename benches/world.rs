@@ -11,7 +11,7 @@ use std::path::Path;
 pub(crate) const REQUEST_BYTES: usize = 430;
 
 /// The shipped files.
-const SHIPPED: [(&str, &str); 4] = [
+pub(crate) const SHIPPED: [(&str, &str); 4] = [
     ("channels/unionpay.toml", include_str!("../config/channels/unionpay.toml")),
     ("channels/baofoo.toml", include_str!("../config/channels/baofoo.toml")),
     ("codes/unionpay.toml", include_str!("../config/codes/unionpay.toml")),
@@ -35,6 +35,11 @@ pub(crate) fn configure(dir: &Path, deployment: &str) -> Config {
 
 /// A message about one made-up person's card, of [`REQUEST_BYTES`]: `kind` is `txnType`, `txnSubType` and `bizType`.
 pub(crate) fn message(kind: [&str; 3]) -> Vec<u8> {
+    message_of(kind, REQUEST_BYTES)
+}
+
+/// As [`message`], of so many bytes, by a longer signature.
+pub(crate) fn message_of(kind: [&str; 3], bytes: usize) -> Vec<u8> {
     let customer = "{certifTp=01&certifId=11010519491231002X&customerNm=张三&phoneNo=13800000000}";
     let customer = STANDARD.encode(customer);
     let customer = utf8_percent_encode(&customer, NON_ALPHANUMERIC);
@@ -45,14 +50,17 @@ pub(crate) fn message(kind: [&str; 3]) -> Vec<u8> {
          &txnTime=20261123000000&txnAmt=100&currencyCode=156&accNo=6200000000000005&accType=01\
          &customerInfo={customer}&signature="
     );
-    assert!(body.len() <= REQUEST_BYTES, "{}", body.len());
-    body.extend(std::iter::repeat_n('A', REQUEST_BYTES - body.len()));
+    assert!(body.len() <= bytes, "{}", body.len());
+    body.extend(std::iter::repeat_n('A', bytes - body.len()));
     body.into_bytes()
 }
 
-/// A debit by card, with four elements.
+/// Which message is a debit by card, with four elements.
+pub(crate) const DEBIT: [&str; 3] = ["11", "02", "000501"];
+
+/// That debit.
 pub(crate) fn debit() -> Vec<u8> {
-    message(["11", "02", "000501"])
+    message(DEBIT)
 }
 
 /// The channel's answer to either.

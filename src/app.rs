@@ -162,7 +162,9 @@ fn store(
     counts: &Arc<Counts>,
 ) -> Result<MemoryStore, StartError> {
     let book = rulebook(config, counts);
-    let (limits, begun) = (memory::Limits::default(), Instant::now());
+    let limits =
+        memory::Limits { evidence: config.evidence_in_memory, ..memory::Limits::default() };
+    let begun = Instant::now();
     let tell = move |event| match event {
         Event::Committed(took) => metrics.on_commit(took),
         Event::Damaged => metrics.on_damage(),

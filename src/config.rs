@@ -128,6 +128,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             access_log: deployment.access_log,
             store: deployment.store,
             keep: deployment.keep,
+            evidence_in_memory: deployment.evidence_in_memory,
             keys,
             channels,
             unused,

@@ -4,3 +4,4 @@ pub mod fingerprint;
 pub mod keys;
 pub mod seal;
 pub mod signature;
+pub mod tag;

@@ -23,6 +23,7 @@ use hefu::domain::payment::Scenario;
 use hefu::message::profile::{Message, Step};
 use hefu::policy::Policy;
 use hefu::reconcile::due::Level;
+use hefu::store::memory;
 use openssl::asn1::Asn1Time;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
@@ -372,6 +373,27 @@ fn what_is_wrong_with_the_store_is_found() {
         "[store]\npostgres = 'host=h user=u'\npassword_file = 'none'",
         expect![[r#"
         hefu.toml:5 the file cannot be read: entity not found
+    "#]],
+    );
+}
+
+#[test]
+fn how_much_is_in_memory_has_bounds() {
+    let check = |count: &str, expected| {
+        check([&format!("[store]\nevidence_in_memory = {count}"), "", "", ""], expected);
+    };
+    check("1000", expect!["no problem"]);
+    check("50_000_000", expect!["no problem"]);
+    check(
+        "999",
+        expect![[r#"
+        hefu.toml:4 out of range
+    "#]],
+    );
+    check(
+        "50_000_001",
+        expect![[r#"
+        hefu.toml:4 out of range
     "#]],
     );
 }
@@ -1123,6 +1145,7 @@ fn the_documented_defaults_are_the_defaults() {
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.drain, Drain::default());
     assert_eq!(config.keep, Keep::default());
+    assert_eq!(config.evidence_in_memory, memory::Limits::default().evidence);
     assert_eq!(config.policy, Policy::default());
     assert_eq!(config.holds, Holds::default());
     assert_eq!(config.evidence, Evidence::default());

@@ -13,6 +13,8 @@ mod concordance;
 mod contract;
 #[path = "store/damaged.rs"]
 mod damaged;
+#[path = "store/forged.rs"]
+mod forged;
 #[path = "store/forget.rs"]
 mod forget;
 #[path = "store/keys.rs"]

@@ -91,9 +91,12 @@ impl Load {
         (warm_up, measured): (Duration, Duration),
     ) -> io::Result<Sent> {
         let (count, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
-        let mut loops = JoinSet::new();
+        let mut streams = Vec::new();
         for _ in 0..connections {
-            let mut stream = connect(address).await?;
+            streams.push(connect(address).await?);
+        }
+        let mut loops = JoinSet::new();
+        for mut stream in streams {
             let (message, count, stop) = (self.0.clone(), count.clone(), stop.clone());
             loops.spawn(async move {
                 let (mut request, mut answer) = (message.request.clone(), Vec::with_capacity(4096));

@@ -1,6 +1,7 @@
 //! The channel and the proxies, each a process of its own.
 
 use crate::load::head_end;
+use crate::more;
 use crate::world;
 use async_trait::async_trait;
 use hefu::app;
@@ -29,12 +30,21 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// Starts Hefu in this program.
+    pub(crate) fn hefu(shape: Shape, channel: SocketAddr, pinned: bool) -> Self {
+        Self::start_with("hefu", Some(channel), &shape.arguments(), pinned)
+    }
+
     /// Starts this program again in another role, on the core of its kind.
     pub(crate) fn start(role: &str, channel: Option<SocketAddr>, pinned: bool) -> Self {
+        Self::start_with(role, channel, &[], pinned)
+    }
+
+    fn start_with(role: &str, channel: Option<SocketAddr>, more: &[String], pinned: bool) -> Self {
         let program = std::env::current_exe().unwrap();
         let core = if channel.is_some() { PROXIES } else { OTHERS };
         let mut command = pin(core, &program, pinned);
-        command.arg(role).args(channel.map(|channel| channel.to_string()));
+        command.arg(role).args(channel.map(|channel| channel.to_string())).args(more);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -108,8 +118,9 @@ pub(crate) fn channel() {
             tokio::spawn(async move {
                 let mut request = Vec::with_capacity(4096);
                 while stream.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
-                    let head = head_end(&request);
-                    if head.is_some_and(|head| request.len() >= head + world::REQUEST_BYTES) {
+                    let whole = head_end(&request)
+                        .is_some_and(|head| request.len() >= head + content_length(&request));
+                    if whole {
                         assert!(request.starts_with(b"POST /") && request.ends_with(b"AAAA"));
                         request.clear();
                         if stream.write_all(&answer).await.is_err() {
@@ -121,6 +132,48 @@ pub(crate) fn channel() {
         }
     });
     serve_until_orphaned(address);
+}
+
+/// What a head says of the body's length.
+fn content_length(request: &[u8]) -> usize {
+    let name = b"content-length: ";
+    let at = request.windows(name.len()).position(|at| at.eq_ignore_ascii_case(name)).unwrap();
+    let digits = request.iter().skip(at + name.len()).take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'))
+}
+
+/// How Hefu is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// With a store in a file.
+    pub(crate) durable: bool,
+    /// How many rules judge.
+    pub(crate) rules: usize,
+    /// How many other tuples there is evidence about.
+    pub(crate) evidence: u64,
+    /// How many channels there are.
+    pub(crate) profiles: usize,
+}
+
+impl Shape {
+    /// What is compared with others: fifty rules, one channel.
+    pub(crate) const USUAL: Self = Self { durable: false, rules: 50, evidence: 0, profiles: 1 };
+
+    fn arguments(self) -> [String; 4] {
+        let Self { durable, rules, evidence, profiles } = self;
+        [durable.to_string(), rules.to_string(), evidence.to_string(), profiles.to_string()]
+    }
+
+    /// As [`Self::arguments`] wrote it.
+    pub(crate) fn read(arguments: &[&str]) -> Option<Self> {
+        let [durable, rules, evidence, profiles] = arguments else { return None };
+        Some(Self {
+            durable: durable.parse().ok()?,
+            rules: rules.parse().ok()?,
+            evidence: evidence.parse().ok()?,
+            profiles: profiles.parse().ok()?,
+        })
+    }
 }
 
 /// The least that Pingora proxies with.
@@ -157,17 +210,26 @@ pub(crate) fn bare_pingora(channel: SocketAddr) {
     server.run_forever();
 }
 
-/// Hefu as `hefu serve` composes it, with one worker thread as well; `durable` with a store in a file.
-pub(crate) fn hefu(channel: &str, durable: bool) {
+/// Hefu as `hefu serve` composes it, with one worker thread as well.
+pub(crate) fn hefu(channel: &str, shape: Shape) {
     let dir = tempfile::tempdir().unwrap();
-    let store = if durable { "[store]\nfile = \"hefu.db\"\n" } else { "" };
-    let deployment = format!(
-        "{store}[channels.unionpay]\nupstreams = [\"http://{channel}\"]\n\
+    let store = if shape.durable { "file = \"hefu.db\"\n" } else { "" };
+    let in_memory = shape.evidence.max(1_000_000) + 1;
+    let mut deployment = format!(
+        "[store]\n{store}evidence_in_memory = {in_memory}\n[channels.unionpay]\nupstreams = [\"http://{channel}\"]\n\
          [[passthrough]]\npath = \"/plain/\"\nupstream = \"http://{channel}\"\n"
     );
+    for number in 1..shape.profiles {
+        deployment += &more::another_channel(dir.path(), number, channel);
+    }
+    more::rules(dir.path(), shape.rules);
     let config = world::configure(dir.path(), &deployment);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let running = runtime.block_on(app::start(config)).unwrap();
+    for number in 0..shape.evidence {
+        let (tuple, evidence) = more::evidence(number);
+        running.service.store.put_evidence(tuple, None, evidence);
+    }
     serve_until_orphaned(running.core);
 }

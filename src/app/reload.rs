@@ -44,6 +44,7 @@ impl Fixed {
             ),
             ("listen.metrics", format!("{:?}", listen.metrics)),
             ("store", format!("{:?}", config.store)),
+            ("store.evidence_in_memory", config.evidence_in_memory.to_string()),
             ("store.keep", format!("{:?}", config.keep)),
             ("webhook", format!("{:?}", config.webhook)),
             ("limits.connections", config.limits.connections.to_string()),

@@ -11,6 +11,7 @@ use crate::service::backtest::Backtest;
 pub use crate::service::backtest::{Fate, Found, Sum, Tally};
 use crate::service::counts::Counts;
 use crate::service::rules::{Explained, Rulebook};
+use crate::store::keys;
 use crate::store::memory::LoadError;
 use crate::store::postgres::Postgres;
 use crate::store::writer::Backend;
@@ -98,6 +99,7 @@ fn each_since(
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
                 let mut backend = Postgres::open((**place).clone(), authorities)?;
+                keys::check(&mut backend, &config.keys)?;
                 Ok(reading::payments_since(&mut backend, first, &mut feed)?)
             });
             reading.join().unwrap_or(Err(Failed::Panicked))

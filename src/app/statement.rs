@@ -6,6 +6,7 @@ use crate::billing::statement::Tally;
 use crate::config::{Config, Storage};
 use crate::domain::answer::Billable;
 use crate::domain::id::{PaymentId, ProviderName};
+use crate::store::keys::{self, KeysError};
 use crate::store::memory::LoadError;
 use crate::store::postgres::{self, Postgres};
 use crate::store::reading::each;
@@ -30,6 +31,9 @@ pub enum Failed {
     /// The database cannot be used.
     #[error(transparent)]
     Shared(#[from] postgres::OpenError),
+    /// Its keys are others.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// It cannot be read.
     #[error(transparent)]
     Read(#[from] LoadError<SegmentError<sqlite::Error>>),
@@ -70,6 +74,7 @@ pub(super) fn open<R: Reader>(config: &Config, reader: R) -> Result<R::Yield, Fa
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
                 let mut backend = Postgres::open((**place).clone(), authorities)?;
+                keys::check(&mut backend, &config.keys)?;
                 Ok(reader.read(&mut backend)?)
             });
             reading.join().unwrap_or(Err(Failed::Panicked))

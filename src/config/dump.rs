@@ -41,6 +41,7 @@ impl Config {
             "drain": { "idle": time(self.drain.idle), "deadline": time(self.drain.deadline) },
             "log": { "access": self.access_log.as_ref().map(ToString::to_string) },
             "store": self.store.to_string(),
+            "evidence_in_memory": self.evidence_in_memory,
             "keep": { "payments": time(self.keep.payments), "charges": time(self.keep.charges) },
             "secrets": { "fingerprint_key": MASK, "fingerprint_key_id": self.keys.current.id().0, "other_keys": self.keys.others.iter().map(|other| json!({ "id": other.id.0, "until_ms": other.until.map(Timestamp::as_millis) })).collect::<Vec<_>>() },
             "channels": self.channels.iter().map(|(name, channel)| (name.to_string(), dump_channel(channel))).collect::<Map<_, _>>(),

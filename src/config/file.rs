@@ -153,6 +153,8 @@ pub(super) struct StoreFile {
     pub(super) password_file: Option<FilePath>,
     /// The authorities to trust; the system's where absent.
     pub(super) ca_file: Option<FilePath>,
+    /// How many pieces of evidence are kept in memory, half a KiB each; the others are looked up where they are kept.
+    pub(super) evidence_in_memory: Option<At<usize>>,
     /// How long is kept what has no end of its own.
     pub(super) keep: KeepFile,
 }

@@ -41,6 +41,8 @@ pub struct Config {
     pub store: Storage,
     /// How long it is kept.
     pub keep: Keep,
+    /// How many pieces of evidence are in memory at most.
+    pub evidence_in_memory: usize,
     /// Make fingerprints.
     pub keys: Keys,
     /// The channels in use.

@@ -121,6 +121,11 @@ impl Fingerprinter {
         self.id
     }
 
+    /// A key that follows from ours and tells nothing of it, for what is kept beside the fingerprints.
+    pub(super) fn wrapping(&self) -> [u8; 32] {
+        self.text("wrapping", "").digest
+    }
+
     /// What tells the key from others, and nothing of it.
     pub fn check(&self) -> Fingerprint {
         self.text("is same", "")

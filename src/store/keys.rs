@@ -1,12 +1,18 @@
-//! Under which keys a store was written. Under another key everything in it would be there and never be found.
+//! Under which keys a store was written. Under another key everything in it would be there and never be found; and where others can
+//! write it, what is not tagged by its own key was not written by Hefu.
 
+use crate::crypto::fingerprint::Fingerprinter;
 use crate::crypto::keys::Keys;
+use crate::crypto::tag::Tagger;
 use crate::domain::id::{Fingerprint, KeyId};
 use crate::store::row::{Aggregate, Row, RowKey};
 use crate::store::writer::Backend;
 
 /// The most keys that a store remembers; there are as many numbers.
 const KEYS_MAX: usize = 1 << 16;
+
+/// How rows begin that keep the key of the tags, before the number of the fingerprint key that it is kept under.
+const WRAPPED: &str = "tags ";
 
 /// Why a store cannot be used with the keys that are configured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +30,14 @@ pub enum KeysError {
         "the store was written under another fingerprint key {0} than the file holds: put the right file back, or give this key a number of its own"
     )]
     Another(u16),
+    /// No key that is there opens the key of the rows' tags.
+    #[error(
+        "the key of the rows' tags is kept under fingerprint key {0}, whose file is not there or is another: put it back"
+    )]
+    Untagged(String),
+    /// The library that wraps keys.
+    #[error("the key of the rows' tags cannot be wrapped")]
+    Unwrapped,
 }
 
 /// Checks that everything in the store is under one of `keys`, and has it remember the one that is written with.
@@ -44,7 +58,9 @@ fn check_within<B: Backend>(backend: &mut B, keys: &Keys) -> Result<(), KeysErro
     backend.begin().map_err(failed)?;
     let mut rows = Vec::new();
     backend.load(Aggregate::Keys, KEYS_MAX, &mut |row| rows.push(row)).map_err(failed)?;
-    for row in &rows {
+    let (wrapped, told): (Vec<Row>, Vec<Row>) =
+        rows.into_iter().partition(|row| row.key.name.starts_with(WRAPPED));
+    for row in &told {
         let known: Fingerprint = serde_json::from_str(&row.value)
             .map_err(|error| KeysError::Store(error.to_string()))?;
         let KeyId(id) = known.key;
@@ -57,9 +73,39 @@ fn check_within<B: Backend>(backend: &mut B, keys: &Keys) -> Result<(), KeysErro
     }
     let current = &keys.current;
     let key = RowKey { of: Aggregate::Keys, name: current.id().0.to_string() };
-    if rows.iter().all(|row| row.key != key) {
+    if told.iter().all(|row| row.key != key) {
         let row = Row::new(key, None, &current.check());
         backend.put(&row.iter().collect::<Vec<_>>()).map_err(failed)?;
     }
+    if backend.is_shared() {
+        let (tagger, row) = tagger(&wrapped, keys)?;
+        backend.put(&row.iter().collect::<Vec<_>>()).map_err(failed)?;
+        backend.tag_by(tagger);
+    }
     backend.commit().map_err(failed)
+}
+
+/// The key of the tags, drawn where there is none; with the row by which it is kept under the current fingerprint key, where that
+/// is not there.
+fn tagger(wrapped: &[Row], keys: &Keys) -> Result<(Tagger, Option<Row>), KeysError> {
+    let name = |key: &Fingerprinter| format!("{WRAPPED}{}", key.id().0);
+    let opened = keys.all().find_map(|key| {
+        let row = wrapped.iter().find(|row| row.key.name == name(key))?;
+        let text: String = serde_json::from_str(&row.value).ok()?;
+        Tagger::unwrapped(&text, key)
+    });
+    let tagger = match (opened, wrapped.first()) {
+        (Some(tagger), _) => tagger,
+        (None, Some(row)) => {
+            let under = row.key.name.trim_start_matches(WRAPPED);
+            return Err(KeysError::Untagged(under.to_owned()));
+        }
+        (None, None) => Tagger::new(rand::random()),
+    };
+    let name = name(&keys.current);
+    if wrapped.iter().any(|row| row.key.name == name) {
+        return Ok((tagger, None));
+    }
+    let text = tagger.wrapped(&keys.current, rand::random()).ok_or(KeysError::Unwrapped)?;
+    Ok((tagger, Row::new(RowKey { of: Aggregate::Keys, name }, None, &text)))
 }

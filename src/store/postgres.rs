@@ -1,5 +1,6 @@
 //! The shared database: `PostgreSQL`, one transaction for whatever waits in one replica, and no two transactions at once.
 
+use crate::crypto::tag::Tagger;
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use crate::store::shelf::Range;
@@ -87,6 +88,7 @@ pub struct Postgres {
     config: Config,
     tls: MakeTlsConnector,
     connection: Option<Connection>,
+    tagger: Option<Tagger>,
 }
 
 impl fmt::Debug for Postgres {
@@ -108,7 +110,7 @@ impl Postgres {
             tls.cert_store_mut().add_cert(authority.clone())?;
         }
         let tls = MakeTlsConnector::new(tls.build());
-        let mut store = Self { config, tls, connection: None };
+        let mut store = Self { config, tls, connection: None, tagger: None };
         let migrated = store.migrate();
         if migrated.is_err() {
             store.roll_back();
@@ -207,12 +209,12 @@ struct Columns<'r> {
 }
 
 impl<'r> Columns<'r> {
-    fn of(rows: &[&&'r Row]) -> Self {
+    fn of(rows: &[&&'r Row], tagger: Option<&Tagger>) -> Self {
         Self {
             names: rows.iter().map(|row| row.key.name.as_str()).collect(),
             until: rows.iter().map(|row| row.until.map(millis)).collect(),
             values: rows.iter().map(|row| row.value.as_str()).collect(),
-            checksums: rows.iter().map(|row| i64::from(row.checksum())).collect(),
+            checksums: rows.iter().map(|row| row.checksum(tagger)).collect(),
         }
     }
 }
@@ -221,15 +223,23 @@ fn millis(at: Timestamp) -> i64 {
     i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn row(of: Aggregate, row: &postgres::Row) -> Result<Row, Error> {
+fn row(of: Aggregate, row: &postgres::Row, tagger: Option<&Tagger>) -> Result<Row, Error> {
     let until = row.try_get::<_, Option<i64>>(1)?;
     let until = until.map(|until| Timestamp::from_millis(u64::try_from(until).unwrap_or(0)));
     let found = Row { key: RowKey { of, name: row.try_get(0)? }, until, value: row.try_get(2)? };
-    Ok(found.checked(row.try_get(3)?)?)
+    Ok(found.checked(row.try_get(3)?, tagger)?)
 }
 
 impl Backend for Postgres {
     type Error = Error;
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn tag_by(&mut self, tagger: Tagger) {
+        self.tagger = Some(tagger);
+    }
 
     fn load(&mut self, of: Aggregate, most: usize, each: &mut dyn FnMut(Row)) -> Result<(), Error> {
         let sql = format!(
@@ -237,9 +247,10 @@ impl Backend for Postgres {
             of.as_str()
         );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let tagger = self.tagger;
         let mut rows = self.connect()?.query_raw(&sql, [most])?;
         while let Some(found) = rows.next()? {
-            each(row(of, &found)?);
+            each(row(of, &found, tagger.as_ref())?);
         }
         Ok(())
     }
@@ -252,8 +263,9 @@ impl Backend for Postgres {
         );
         let most = i64::try_from(range.most).unwrap_or(i64::MAX);
         let found = self.connection()?.query(sql, &[&range.from, &range.before, &most])?;
+        let tagger = self.tagger.as_ref();
         let mut rows: Vec<Row> =
-            found.iter().map(|found| row(range.of, found)).collect::<Result<_, Error>>()?;
+            found.iter().map(|found| row(range.of, found, tagger)).collect::<Result<_, Error>>()?;
         if range.last {
             rows.reverse();
         }
@@ -276,7 +288,7 @@ impl Backend for Postgres {
             );
             let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
             for found in self.connection()?.query(sql, &[&names])? {
-                rows.push(row(of, &found)?);
+                rows.push(row(of, &found, self.tagger.as_ref())?);
             }
         }
         Ok(rows)
@@ -318,7 +330,7 @@ impl Backend for Postgres {
             "SELECT key, until, value, checksum FROM {table} WHERE (value::json #>> '{path}') = ANY($1)"
         );
         let found = self.connection()?.query(sql, &[&whose])?;
-        found.iter().map(|found| row(of, found)).collect()
+        found.iter().map(|found| row(of, found, self.tagger.as_ref())).collect()
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Error> {
@@ -330,7 +342,8 @@ impl Backend for Postgres {
                  checksum = excluded.checksum",
                 of.as_str()
             );
-            let Columns { names, until, values, checksums } = Columns::of(&rows);
+            let Columns { names, until, values, checksums } =
+                Columns::of(&rows, self.tagger.as_ref());
             self.connection()?.query(sql, &[&names, &until, &values, &checksums])?;
         }
         Ok(())
@@ -345,7 +358,8 @@ impl Backend for Postgres {
                  ON CONFLICT (key) DO NOTHING RETURNING key",
                 of.as_str()
             );
-            let Columns { names, until, values, checksums } = Columns::of(&rows);
+            let Columns { names, until, values, checksums } =
+                Columns::of(&rows, self.tagger.as_ref());
             let found = self.connection()?.query(sql, &[&names, &until, &values, &checksums])?;
             let names = found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
             put.insert(of, names);

@@ -1,5 +1,6 @@
 //! Rows, as every database keeps them: by aggregate a key, how long it is kept, and the value as JSON.
 
+use crate::crypto::tag::Tagger;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, PaymentId};
 use crate::domain::keep::PAYMENTS_KEPT;
@@ -8,6 +9,7 @@ use crate::reconcile::hold::{Hold, HoldKey};
 use crate::store::journal::OrderKey;
 use crate::store::{Owed, Record};
 use serde::Serialize;
+use std::hash::Hasher as _;
 
 /// A kind of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -210,27 +212,40 @@ impl Row {
         }
     }
 
-    /// What its columns come to: the CRC-32 of its kind, key, end and value.
-    pub fn checksum(&self) -> u32 {
-        let mut hasher = crc32fast::Hasher::new();
-        for part in [self.key.of.as_str(), &self.key.name, &self.value] {
-            hasher.update(part.as_bytes());
-            // In none of them.
-            hasher.update(&[0]);
+    /// What its kind, key, end and value come to: a CRC-32, which tells what changed by accident, or a tag, which tells what others
+    /// wrote. The keys, by which the tags are known, have no tag: they are wrapped, or prove themselves.
+    pub fn checksum(&self, tagger: Option<&Tagger>) -> i64 {
+        match tagger {
+            Some(tagger) if self.key.of != Aggregate::Keys => {
+                tagger.tag(|hasher| self.feed(|part| hasher.write(part))).cast_signed()
+            }
+            Some(_) | None => {
+                let mut hasher = crc32fast::Hasher::new();
+                self.feed(|part| hasher.update(part));
+                hasher.finalize().into()
+            }
         }
-        hasher.update(&self.until.map_or([0xff; 8], |until| until.as_millis().to_le_bytes()));
-        hasher.finalize()
     }
 
-    /// The row, if it is as it was written; one that was written without a checksum is taken as it is.
+    fn feed(&self, mut take: impl FnMut(&[u8])) {
+        for part in [self.key.of.as_str(), &self.key.name, &self.value] {
+            take(part.as_bytes());
+            // In none of them.
+            take(&[0]);
+        }
+        take(&self.until.map_or([0xff; 8], |until| until.as_millis().to_le_bytes()));
+    }
+
+    /// The row, if it is as it was written. One that was written without a checksum is taken as it is where there are no tags.
     ///
     /// # Errors
     /// [`Damaged`].
-    pub fn checked(self, checksum: Option<i64>) -> Result<Self, Damaged> {
-        match checksum {
-            Some(checksum) if checksum != i64::from(self.checksum()) => Err(Damaged(self.key)),
-            Some(_) | None => Ok(self),
-        }
+    pub fn checked(self, checksum: Option<i64>, tagger: Option<&Tagger>) -> Result<Self, Damaged> {
+        let intact = match checksum {
+            Some(checksum) => checksum == self.checksum(tagger),
+            None => tagger.is_none(),
+        };
+        if intact { Ok(self) } else { Err(Damaged(self.key)) }
     }
 
     /// The row of a record.

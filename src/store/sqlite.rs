@@ -250,7 +250,7 @@ impl Sqlite {
         let sql =
             format!("{verb} INTO {table} (key, until, value, checksum) VALUES (?1, ?2, ?3, ?4)");
         let until = row.until.map(millis);
-        let params = params![row.key.name, until, row.value, row.checksum()];
+        let params = params![row.key.name, until, row.value, row.checksum(None)];
         self.connection.prepare_cached(&sql)?.execute(params)
     }
 
@@ -267,7 +267,7 @@ impl Sqlite {
 fn row_of(of: Aggregate, row: &rusqlite::Row<'_>) -> Result<Row, Error> {
     let until = row.get::<_, Option<i64>>(1)?.map(timestamp);
     let found = Row { key: RowKey { of, name: row.get(0)? }, until, value: row.get(2)? };
-    Ok(found.checked(row.get(3)?)?)
+    Ok(found.checked(row.get(3)?, None)?)
 }
 
 /// Milliseconds as the database's integers hold them; the far end of time is theirs.

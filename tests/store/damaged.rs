@@ -1,11 +1,12 @@
 //! Something changed what is kept: it is said, and never served.
 
 use crate::cluster::{Cluster, apart};
-use crate::place::Place;
+use crate::place::{Place, key};
 use crate::values::{NOW, admission, braking, channel, evidence, hold, leaving, tuple};
 use hefu::domain::answer::Answer;
 use hefu::reconcile::hold::{HoldKey, Holding};
 use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, StoreLost};
+use hefu::store::keys;
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::postgres::Postgres;
 use hefu::store::row::{Aggregate, Row, RowKey};
@@ -73,6 +74,10 @@ fn whatever_changes_in_a_row_is_found() {
     check(Sqlite::open(&path).unwrap(), &|sql| file(&path, sql));
     let cluster = Cluster::start();
     check(Postgres::open(cluster.config(), &[]).unwrap(), &|sql| shared(&cluster, sql));
+    let mut tagged = Postgres::open(cluster.config(), &[]).unwrap();
+    keys::check(&mut tagged, &key(1, 1).into()).unwrap();
+    shared(&cluster, "DELETE FROM fingerprint_keys");
+    check(tagged, &|sql| shared(&cluster, sql));
 }
 
 /// Hefu does not start on it, and says which row; on rows from before there were checksums it does.

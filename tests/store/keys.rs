@@ -1,16 +1,11 @@
 //! Under which keys a store was written.
 
-use crate::place::Place;
-use hefu::crypto::fingerprint::Fingerprinter;
+use crate::place::{Place, key};
 use hefu::crypto::keys::{Keys, Other};
 use hefu::domain::id::KeyId;
 use hefu::store::keys::KeysError;
 
-fn key(id: u16, byte: u8) -> Fingerprinter {
-    Fingerprinter::new(KeyId(id), &[byte; 32]).unwrap()
-}
-
-fn keys(current: (u16, u8), others: &[(u16, Option<u8>)]) -> Keys {
+pub(crate) fn keys(current: (u16, u8), others: &[(u16, Option<u8>)]) -> Keys {
     let other = |(id, byte): &(u16, Option<u8>)| Other {
         id: KeyId(*id),
         key: byte.map(|byte| key(*id, byte)),

@@ -1,7 +1,9 @@
 //! Where stores keep what they keep: in a file, or in a database that replicas share.
 
 use crate::cluster::{Cluster, apart};
+use hefu::crypto::fingerprint::Fingerprinter;
 use hefu::crypto::keys::Keys;
+use hefu::domain::id::KeyId;
 use hefu::store::keys::{self, KeysError};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::postgres::Postgres;
@@ -12,6 +14,11 @@ use tempfile::TempDir;
 pub(crate) enum Place {
     File(TempDir),
     Shared(Cluster),
+}
+
+/// The key of number `id`, of bytes that are all alike.
+pub(crate) fn key(id: u16, byte: u8) -> Fingerprinter {
+    Fingerprinter::new(KeyId(id), &[byte; 32]).unwrap()
 }
 
 impl Place {
@@ -47,7 +54,8 @@ impl Place {
                 MemoryStore::open(limits, backend, |_| ()).unwrap()
             }
             Self::Shared(cluster) => apart(|| {
-                let backend = Postgres::open(cluster.config(), &[]).unwrap();
+                let mut backend = Postgres::open(cluster.config(), &[]).unwrap();
+                keys::check(&mut backend, &key(1, 1).into()).unwrap();
                 MemoryStore::open(limits, backend, |_| ()).unwrap()
             }),
         }

@@ -48,6 +48,7 @@ pub(crate) struct Deployment {
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) store: Storage,
     pub(crate) keep: Keep,
+    pub(crate) evidence_in_memory: usize,
     pub(crate) keys: Option<Keys>,
     pub(crate) passthrough: Vec<Passthrough>,
 }
@@ -66,6 +67,7 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Deploymen
         access_log: file.log.access.as_ref().map(|access| access_log(dir, access)),
         store: store::check(sheet, dir, &file.store),
         keep: store::keep(sheet, &file.store.keep),
+        evidence_in_memory: store::in_memory(sheet, &file.store),
         keys: secrets.and_then(|at| secrets::keys(sheet, dir, at)),
         passthrough: read_passthrough(sheet, dir, file),
     }

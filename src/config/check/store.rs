@@ -2,10 +2,12 @@
 
 use super::deployment::time;
 use super::place::{certificates, secret};
+use super::within;
 use crate::config::file::{KeepFile, StoreFile};
 use crate::config::read::{At, Sheet};
 use crate::config::settings::Storage;
 use crate::domain::keep::Keep;
+use crate::store::memory::Limits;
 use postgres::config::{Host, SslMode};
 use std::path::Path;
 use std::time::Duration;
@@ -47,6 +49,12 @@ pub(crate) fn keep(sheet: &mut Sheet, file: &KeepFile) -> Keep {
         payments: time(sheet, file.payments.as_ref(), KEPT_MIN..=KEPT_MAX, default.payments),
         charges: time(sheet, file.charges.as_ref(), KEPT_MIN..=KEPT_MAX, default.charges),
     }
+}
+
+/// How many pieces of evidence are kept in memory.
+pub(crate) fn in_memory(sheet: &mut Sheet, file: &StoreFile) -> usize {
+    let default = Limits::default().evidence;
+    within(sheet, file.evidence_in_memory.as_ref(), 1_000..=50_000_000, default)
 }
 
 fn shared(sheet: &mut Sheet, dir: &Path, file: &StoreFile, at: &At<String>) -> Option<Storage> {

@@ -1,5 +1,6 @@
 //! What the writer asks of a database.
 
+use crate::crypto::tag::Tagger;
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::shelf::Range;
@@ -22,6 +23,14 @@ pub trait Backend: Send + 'static {
     fn alone(&self) -> bool {
         false
     }
+
+    /// Whether others than Hefu may write it, so that its rows need tags.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// From now on rows have tags by `tagger`, and one without is damaged.
+    fn tag_by(&mut self, _tagger: Tagger) {}
 
     /// Nothing waits: a moment to put things in order. Says whether there is more to do.
     fn idle(&mut self) -> bool {

@@ -1,0 +1,61 @@
+//! What Hefu may have more of: rules, channels, evidence.
+
+use crate::world::SHIPPED;
+use hefu::domain::answer::Answer;
+use hefu::domain::clock::Timestamp;
+use hefu::domain::element::ElementSet;
+use hefu::domain::id::{Fingerprint, KeyId, ProviderName};
+use hefu::store::{Evidence, Witness};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// Writes so many rules of five conditions, all of which but the last hold of the debit that is sent.
+pub(crate) fn rules(dir: &Path, count: usize) {
+    let rule = |number: usize| {
+        let bins: Vec<String> =
+            (0..9).map(|bin| format!("\"63{:02}{bin:02}\"", number % 100)).collect();
+        format!(
+            "[[rule]]\nid = \"rule-{number}\"\naction = \"annotate\"\nstate = \"live\"\nowner = \"bench\"\nwhen = '''\n\
+             payment.scenario == \"debit\" && payment.channel != \"baofoo\" && has(card.bin) && card.bin in [\"620000\", {}] \
+             && velocity(\"card\", \"debit\", \"1h\") >= 1 && has(payment.amount) && payment.amount > {}\n'''\n",
+            bins.join(", "),
+            100 + number
+        )
+    };
+    fs::create_dir_all(dir.join("rules")).unwrap();
+    fs::write(dir.join("rules/bench.toml"), (0..count).map(rule).collect::<String>()).unwrap();
+}
+
+/// Writes one more channel's profile; yields what `hefu.toml` says of it.
+pub(crate) fn another_channel(dir: &Path, number: usize, upstream: &str) -> String {
+    let [(_, profile), ..] = SHIPPED;
+    let profile = profile
+        .replace("name = \"unionpay\"", &format!("name = \"c{number}\""))
+        .replace("path = \"/gateway/api/\"", &format!("path = \"/c{number}/api/\""))
+        .replace("path = \"/notify/unionpay\"", &format!("path = \"/notify/c{number}\""));
+    fs::create_dir_all(dir.join("channels")).unwrap();
+    fs::write(dir.join(format!("channels/c{number}.toml")), profile).unwrap();
+    format!("[channels.c{number}]\nupstreams = [\"http://{upstream}\"]\n")
+}
+
+/// Evidence about somebody else.
+pub(crate) fn evidence(number: u64) -> (Fingerprint, Evidence) {
+    let mut digest = [0; 32];
+    for (slot, byte) in digest.iter_mut().zip(number.to_be_bytes()) {
+        *slot = byte;
+    }
+    // Fingerprints are spread over all values, and so are these.
+    digest.rotate_left(usize::try_from(number % 8).unwrap());
+    let at = Timestamp::from_millis(1_790_000_000_000);
+    let evidence = Evidence {
+        answer: Answer::Match,
+        elements: ElementSet::EMPTY,
+        witness: Witness::Provider(ProviderName::new("upv")),
+        road: None,
+        at,
+        until: at.plus(Duration::from_hours(24 * 3650)),
+        beside: None,
+    };
+    (Fingerprint { key: KeyId(1), digest }, evidence)
+}
