@@ -8,9 +8,12 @@ pub mod doctor;
 pub mod gate;
 pub mod handover;
 pub mod lists;
+mod managed;
 mod reload;
 pub mod rules;
 mod running;
+mod secured;
+mod shown;
 pub mod statement;
 mod traces;
 pub mod usage;
@@ -20,8 +23,9 @@ pub use clock::Unbelievable;
 pub use reload::ReloadError;
 pub use running::{Running, start, start_on};
 
-use crate::admin::{Admin, Token};
+use crate::admin::Admin;
 use crate::config::{self, ChannelMode, Config, InDoubt, Storage};
+use crate::domain::clock::Clock as _;
 use crate::domain::id::ProviderName;
 use crate::message::profile::RouteRule;
 use crate::metrics::{Metrics, MetricsError};
@@ -54,8 +58,10 @@ use crate::telemetry::spans::Unusable;
 use access::Access;
 use clock::Steady;
 use gate::{Entry, ServiceGate, by_specificity};
+use managed::InForce;
 use openssl::ssl::SslAcceptor;
 use reload::Fixed;
+use shown::{Books, callers, shown};
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -107,6 +113,12 @@ pub enum StartError {
     /// Something panicked that must not.
     #[error("the store's thread panicked")]
     Panicked,
+    /// What the admin API put in force does not go with the files.
+    #[error("what was put in force through the admin API does not go with the files: {0}")]
+    Managed(crate::config::Problems),
+    /// What the admin API put in force cannot be read.
+    #[error("what was put in force through the admin API cannot be read: {0}")]
+    Unread(#[from] crate::store::journal::StoreLost),
     /// An upstream is of no use.
     #[error(transparent)]
     Upstream(#[from] Invalid),
@@ -205,13 +217,24 @@ struct Generation {
 }
 
 impl Generation {
-    fn new(config: &Config, lasting: &Lasting) -> Result<Self, StartError> {
+    fn new(files: &Arc<Config>, in_force: &InForce, lasting: &Lasting) -> Result<Self, StartError> {
+        let config = in_force.over(files, lasting.clock.now()).map_err(StartError::Managed)?;
+        let config = &config;
         let channels = channels(config);
         let service = Arc::new(service(config, lasting)?);
-        let token = config.listen.admin.as_ref().map(|admin| &admin.token);
         let admin = Admin {
             service: service.clone(),
             config: config.dump(),
+            door: admin_door(config)?,
+            callers: callers(config),
+            books: Arc::new(Books {
+                files: files.clone(),
+                in_force: in_force.clone(),
+                book: config.rules.clone(),
+            }),
+            managed: in_force.managed().clone(),
+            shown: shown(files, config),
+            two_persons: config.managing.two_persons,
             channels: channels.iter().map(|channel| channel.name().clone()).collect(),
             inspected: channels.iter().map(|it| (it.name().clone(), it.clone())).collect(),
             promises: Promises {
@@ -222,9 +245,6 @@ impl Generation {
                     .collect(),
                 calendar: config.calendar.clone(),
             },
-            token: Token::new(
-                &token.map(|token| String::from_utf8_lossy(token.expose())).unwrap_or_default(),
-            ),
         };
         let gate = ServiceGate {
             routes: routes(config)?,
@@ -253,6 +273,16 @@ impl Generation {
 
 fn door(door: &crate::config::Door) -> Result<Arc<SslAcceptor>, StartError> {
     proxy::door(&door.own.chain, &door.own.key, &door.clients).map_err(StartError::Door)
+}
+
+/// TLS on the admin listener, which speaks HTTP/1.1.
+fn admin_door(config: &Config) -> Result<Option<Arc<SslAcceptor>>, StartError> {
+    let door = config.listen.admin.as_ref().and_then(|admin| admin.api.door.as_ref());
+    let door = door.map(|door| {
+        let (chain, key) = (&door.own.chain, &door.own.key);
+        proxy::door_for(chain, key, &door.clients, b"\x08http/1.1")
+    });
+    door.transpose().map_err(StartError::Door)
 }
 
 fn limits(config: &Config) -> Limits {

@@ -6,6 +6,7 @@ pub mod hook;
 pub mod journal;
 mod keep;
 pub mod keys;
+pub mod managed;
 pub mod memory;
 pub mod mismatch;
 pub mod person;

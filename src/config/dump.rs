@@ -25,7 +25,11 @@ impl Config {
                 AdminAddress::Tcp(address) => address.to_string(),
                 AdminAddress::Unix(path) => format!("unix:{}", path.display()),
             };
-            json!({ "address": address, "token": MASK })
+            let api = &admin.api;
+            let operators = api.operators.iter().map(|it| {
+                json!({ "name": it.name, "roles": it.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>(), "token": MASK })
+            });
+            json!({ "address": address, "token": api.token.as_ref().map(|_| MASK), "tls": api.door.as_ref().map(|_| MASK), "per_second": api.per_second, "operators": operators.collect::<Vec<_>>() })
         });
         let limits = &self.limits;
         json!({
@@ -59,6 +63,7 @@ impl Config {
             "spend": { "merchant_fen_per_day": self.merchant_cap.map(Fen::get) },
             "observe": { "sample_percent": self.observe.sample_percent, "fen_per_day": self.observe.cap.get() },
             "routing": dump_routing(self.routing),
+            "rules": { "two_persons": self.managing.two_persons, "lift": self.policy.rules_lift.iter().map(|reason| reason.as_str()).collect::<Vec<_>>(), "version": &*self.rules.rules.version, "files": self.managing.files.iter().map(|(name, _)| name).collect::<Vec<_>>() },
             "holdout": { "share": self.policy.holdout.ratio() },
         })
     }

@@ -165,7 +165,7 @@ impl Backtest {
         self.all.entry(fate).or_default().add(record);
         let seen = Seen::recorded(record);
         let inputs = self.book.look_up(&seen);
-        let given = seen.given().with(&inputs);
+        let given = seen.given(&self.book.book).with(&inputs);
         let verdict = self.book.book.rules.try_all(&given);
         for (rule, _) in &verdict.faults {
             if let Some(tally) = self.rules.get_mut(*rule) {

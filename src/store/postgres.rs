@@ -30,7 +30,7 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; \
 
 /// Every version of the schema, from the first; the table `hefu_schema` says how many of them a database has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../../migrations/postgres-001.sql"),
     include_str!("../../migrations/postgres-002.sql"),
     include_str!("../../migrations/postgres-003.sql"),
@@ -38,6 +38,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/postgres-005.sql"),
     include_str!("../../migrations/postgres-006.sql"),
     include_str!("../../migrations/postgres-007.sql"),
+    include_str!("../../migrations/postgres-008.sql"),
 ];
 
 /// Why something could not be kept.
@@ -369,6 +370,8 @@ impl Backend for Postgres {
                 | Aggregate::Mismatches
                 | Aggregate::Statements
                 | Aggregate::Webhooks
+                | Aggregate::Managed
+                | Aggregate::ListEntries
                 | Aggregate::Concordance
                 | Aggregate::Samples,
             )

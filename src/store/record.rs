@@ -116,12 +116,21 @@ pub struct Ruled {
     /// The rules that could not be evaluated.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
+    /// The process that judged it, where it counted it for rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The version that was tried beside the set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trial: Option<u64>,
     /// What was looked up for the set, in its order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Option<i64>>,
     /// The kind of account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// Of a thousand such answers, how many were borne out then, where rules asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concordance: Option<u16>,
     /// The phone number, where rules count or look for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone: Option<Fingerprint>,

@@ -35,6 +35,7 @@ impl Draft {
             asserted: self.asserted,
             held: known.held,
             row: self.row.is_some(),
+            concordance: Kept::Known(self.concordance),
         }
     }
 

@@ -66,6 +66,8 @@ impl MemoryStore {
                 | Aggregate::Mismatches
                 | Aggregate::Statements
                 | Aggregate::Webhooks
+                | Aggregate::Managed
+                | Aggregate::ListEntries
                 | Aggregate::Samples => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
@@ -99,6 +101,7 @@ impl MemoryStore {
     }
 
     /// Takes a row into memory, where memory knows less.
+    #[expect(clippy::too_many_lines, reason = "each kind of rows once")]
     fn restore(&self, row: &Row) -> Result<(), serde_json::Error> {
         match row.key.of {
             Aggregate::Evidence => {
@@ -167,6 +170,8 @@ impl MemoryStore {
             | Aggregate::Mismatches
             | Aggregate::Statements
             | Aggregate::Webhooks
+            | Aggregate::Managed
+            | Aggregate::ListEntries
             | Aggregate::Samples => (),
             Aggregate::Concordance => {
                 let (place, tally) = value(row)?;
