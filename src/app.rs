@@ -23,8 +23,8 @@ pub use reload::ReloadError;
 pub use running::{Running, start, start_on};
 
 use crate::admin::Admin;
-use crate::domain::clock::Clock as _;
 use crate::config::{self, ChannelMode, Config, InDoubt, Storage};
+use crate::domain::clock::Clock as _;
 use crate::domain::id::ProviderName;
 use crate::message::profile::RouteRule;
 use crate::metrics::{Metrics, MetricsError};
@@ -57,9 +57,9 @@ use access::Access;
 use clock::Steady;
 use gate::{Entry, ServiceGate, by_specificity};
 use managed::InForce;
-use shown::{Books, callers, shown};
 use openssl::ssl::SslAcceptor;
 use reload::Fixed;
+use shown::{admin_door, books, callers, shown};
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -205,11 +205,7 @@ struct Generation {
 }
 
 impl Generation {
-    fn new(
-        files: &Arc<Config>,
-        in_force: &InForce,
-        lasting: &Lasting,
-    ) -> Result<Self, StartError> {
+    fn new(files: &Arc<Config>, in_force: &InForce, lasting: &Lasting) -> Result<Self, StartError> {
         let config = in_force.over(files, lasting.clock.now()).map_err(StartError::Managed)?;
         let config = &config;
         let channels = channels(config);
@@ -219,11 +215,7 @@ impl Generation {
             config: config.dump(),
             door: admin_door(config)?,
             callers: callers(config),
-            books: Arc::new(Books {
-                files: files.clone(),
-                in_force: in_force.clone(),
-                book: config.rules.clone(),
-            }),
+            books: books(files, in_force, config),
             managed: in_force.managed().clone(),
             shown: shown(files, config),
             two_persons: config.managing.two_persons,
@@ -263,16 +255,6 @@ impl Generation {
 
 fn door(door: &crate::config::Door) -> Result<Arc<SslAcceptor>, StartError> {
     proxy::door(&door.own.chain, &door.own.key, &door.clients).map_err(StartError::Door)
-}
-
-/// TLS on the admin listener, which speaks HTTP/1.1.
-fn admin_door(config: &Config) -> Result<Option<Arc<SslAcceptor>>, StartError> {
-    let door = config.listen.admin.as_ref().and_then(|admin| admin.api.door.as_ref());
-    let door = door.map(|door| {
-        let (chain, key) = (&door.own.chain, &door.own.key);
-        proxy::door_for(chain, key, &door.clients, b"\x08http/1.1")
-    });
-    door.transpose().map_err(StartError::Door)
 }
 
 fn limits(config: &Config) -> Limits {

@@ -1,7 +1,7 @@
 //! Who calls, what they may do, and how often.
 
-use super::body::Problem;
 use super::Live;
+use super::body::Problem;
 use crate::domain::role::{Right, Role};
 use crate::policy::rules::life::Who;
 use axum::extract::{FromRequestParts, Request, State};
@@ -111,8 +111,10 @@ impl Throttle {
     fn admits(&self, who: Option<&str>, per_second: u32, now: Instant) -> bool {
         let mut due = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let due = due.entry(who.map(str::to_owned)).or_insert(now);
-        let (each, latest) =
-            (Duration::from_secs(1) / per_second.max(1), now + Duration::from_secs(1) * BURST_SECONDS);
+        let (each, latest) = (
+            Duration::from_secs(1) / per_second.max(1),
+            now + Duration::from_secs(1) * BURST_SECONDS,
+        );
         let next = (*due).max(now) + each;
         let fits = next <= latest;
         if fits {
@@ -144,7 +146,8 @@ pub(super) async fn guard(
         return (challenge, problem).into_response();
     };
     if !caller.roles.iter().any(|role| role.may(right)) {
-        let detail = format!("this needs the right to {}, which your roles do not have", right.as_str());
+        let detail =
+            format!("this needs the right to {}, which your roles do not have", right.as_str());
         return Problem::said(StatusCode::FORBIDDEN, detail).into_response();
     }
     request.extensions_mut().insert(caller);
@@ -195,9 +198,7 @@ impl<S: Sync> FromRequestParts<S> for Operator {
                 "your token says who you are: leave `Hefu-Operator` out, or let it say the same",
             )),
             (Some(name), _) => Ok(Self { name, is_person: true }),
-            (None, said) => {
-                Ok(Self { name: said.unwrap_or(SHARED).to_owned(), is_person: false })
-            }
+            (None, said) => Ok(Self { name: said.unwrap_or(SHARED).to_owned(), is_person: false }),
         }
     }
 }

@@ -154,9 +154,10 @@ fn sums(of: &BTreeMap<Fate, Sum>) -> Sums {
 
 impl From<&Tally> for TallyBody {
     fn from(tally: &Tally) -> Self {
-        let samples = tally.samples.iter().map(|(fate, ids)| {
-            (fate.as_str(), ids.iter().map(ToString::to_string).collect())
-        });
+        let samples = tally
+            .samples
+            .iter()
+            .map(|(fate, ids)| (fate.as_str(), ids.iter().map(ToString::to_string).collect()));
         Self {
             rule: None,
             action: None,
@@ -177,11 +178,7 @@ impl FoundBody {
             state: Some(rule.state.as_str()),
             ..tally.into()
         });
-        Self {
-            payments: sums(&found.all),
-            any_rule: (&found.any).into(),
-            rules: rules.collect(),
-        }
+        Self { payments: sums(&found.all), any_rule: (&found.any).into(), rules: rules.collect() }
     }
 
     fn shadowed(came: &Shadowing) -> Self {
@@ -266,8 +263,8 @@ pub(super) fn record_shadow(
     live.0.jobs.begin(id, &job)?;
     tokio::spawn(async move {
         let progress = || {
-        job.looked_at.fetch_add(1, Ordering::Relaxed);
-    };
+            job.looked_at.fetch_add(1, Ordering::Relaxed);
+        };
         let Ok(came) = admin.service.shadowed(version, since, progress).await else {
             return job.ends(Err("the store cannot be read now"));
         };

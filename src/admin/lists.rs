@@ -133,15 +133,14 @@ pub(super) async fn import(
 /// The lines of a CSV. What is wrong is named by its line, and no value is repeated.
 fn read(text: &str, author: &str, reason: &str, now: Timestamp) -> Result<Vec<Line>, Problem> {
     let wrong = |detail: String| Problem::said(StatusCode::BAD_REQUEST, detail);
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .flexible(true)
-        .from_reader(text.as_bytes());
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
     let head = reader.headers().map_err(|_| wrong("not CSV".to_owned()))?.clone();
     let column = |name: &str| {
         head.iter().position(|it| it.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name))
     };
-    let value = column("value").ok_or_else(|| wrong("the head names no column `value`".to_owned()))?;
+    let value =
+        column("value").ok_or_else(|| wrong("the head names no column `value`".to_owned()))?;
     let (why, expires) = (column("reason"), column("expires"));
     let mut lines = Vec::new();
     for record in reader.records() {

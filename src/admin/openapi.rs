@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 /// The description of every route.
 pub fn openapi() -> Value {
     // References lead to where OpenAPI has its schemas.
-    let settings =
-        SchemaSettings::draft2020_12().with(|it| it.definitions_path = "/components/schemas".into());
+    let settings = SchemaSettings::draft2020_12()
+        .with(|it| it.definitions_path = "/components/schemas".into());
     let mut generator = settings.into_generator();
     let mut paths = Map::new();
     for served in all() {
@@ -90,9 +90,7 @@ fn content(of: Content, generator: &mut SchemaGenerator) -> Value {
 
 fn in_path(path: &str) -> Vec<Value> {
     let names = path.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
-    let parameter = |name| {
-        json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
-    };
+    let parameter = |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
     names.map(parameter).collect()
 }
 

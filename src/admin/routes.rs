@@ -5,7 +5,10 @@ use super::body::{
     AgreementBody, HoldBody, ImportBody, InquiryBody, KeptBody, ReleaseBody, ReleasedBody,
     UnmappedBody,
 };
-use super::{Live, audit, concordance, forget, hooks, jobs, lists, mismatch, rules, search, statement, turn};
+use super::{
+    Live, audit, concordance, explained, forget, hooks, jobs, lists, mismatch, rules, search,
+    statement, turn,
+};
 use crate::domain::role::Right;
 use axum::Router;
 use axum::middleware;
@@ -76,7 +79,17 @@ fn shows(
     handler: MethodRouter<Live>,
 ) -> Served {
     let (query, asks, tells) = (None, None, None);
-    Served { method: "get", path, right: Some(right), about, query, asks, status: 200, tells, handler }
+    Served {
+        method: "get",
+        path,
+        right: Some(right),
+        about,
+        query,
+        asks,
+        status: 200,
+        tells,
+        handler,
+    }
 }
 
 fn changes(
@@ -91,10 +104,16 @@ fn changes(
 /// The routes.
 pub(super) fn all() -> Vec<Served> {
     let mut all = vec![
-        Served { right: None, ..shows("/healthz", Right::See, "The process lives", get(async || "ok\n")) }
-            .tells_text("text/plain"),
-        Served { right: None, ..shows("/readyz", Right::See, "Traffic may come", get(super::readyz)) }
-            .tells_text("text/plain"),
+        Served {
+            right: None,
+            ..shows("/healthz", Right::See, "The process lives", get(async || "ok\n"))
+        }
+        .tells_text("text/plain"),
+        Served {
+            right: None,
+            ..shows("/readyz", Right::See, "Traffic may come", get(super::readyz))
+        }
+        .tells_text("text/plain"),
     ];
     all.extend(happenings());
     all.extend(agreements());
@@ -114,8 +133,8 @@ fn happenings() -> Vec<Served> {
         changes("/v1/payments/search", See, "Payments by order, card, document or time; changes nothing, and is a POST so that nothing told stands in a log of paths", post(search::search))
             .asks::<search::SearchBody>()
             .tells::<search::FoundBody>(),
-        shows("/v1/payments/{id}/rules", See, "What each condition of each rule in force comes to for a payment", get(rules::explain))
-            .tells::<Vec<rules::ExplainedBody>>(),
+        shows("/v1/payments/{id}/rules", See, "What each condition of each rule in force comes to for a payment", get(explained::explain))
+            .tells::<Vec<explained::ExplainedBody>>(),
         shows("/v1/inquiries/open", See, "Inquiries whose answer is not known", get(super::inquiries))
             .tells::<Vec<InquiryBody>>(),
         shows("/v1/unmapped-codes", See, "Codes that no map knows", get(super::unmapped))
@@ -162,18 +181,33 @@ fn agreements() -> Vec<Served> {
         changes("/v1/holds/release", Operate, "Release holds", post(super::release))
             .asks::<ReleaseBody>()
             .tells::<ReleasedBody>(),
-        changes("/v1/agreements/import", Operate, "Import agreements, each a line of JSON", post(super::import))
-            .query::<super::ImportQuery>()
-            .asks_text("text/plain")
-            .tells::<ImportBody>(),
-        shows("/v1/agreements/{channel}/{id}", See, "How an agreement stands", get(super::agreement))
-            .tells::<AgreementBody>(),
+        changes(
+            "/v1/agreements/import",
+            Operate,
+            "Import agreements, each a line of JSON",
+            post(super::import),
+        )
+        .query::<super::ImportQuery>()
+        .asks_text("text/plain")
+        .tells::<ImportBody>(),
+        shows(
+            "/v1/agreements/{channel}/{id}",
+            See,
+            "How an agreement stands",
+            get(super::agreement),
+        )
+        .tells::<AgreementBody>(),
         changes("/v1/people/forget", Forget, "Forget a person", post(forget::forget))
             .asks::<forget::ForgetBody>()
             .tells::<forget::ForgottenBody>(),
-        shows("/v1/audit", Audit, "Who did what, the newest first, chained by hash", get(audit::audit))
-            .query::<audit::AuditQuery>()
-            .tells::<audit::AuditBody>(),
+        shows(
+            "/v1/audit",
+            Audit,
+            "Who did what, the newest first, chained by hash",
+            get(audit::audit),
+        )
+        .query::<audit::AuditQuery>()
+        .tells::<audit::AuditBody>(),
     ]
 }
 
@@ -243,32 +277,68 @@ fn turns() -> Vec<Served> {
     vec![
         shows("/config_dump", See, "What is in force, secrets masked", get(super::config_dump))
             .tells::<serde_json::Value>(),
-        shows("/v1/config", See, "What is in force, and where each of it comes from", get(turn::config))
-            .tells::<turn::ConfigBody>(),
-        changes("/v1/reload", Operate, "Load the configuration again", post(super::reload)).status(204),
+        shows(
+            "/v1/config",
+            See,
+            "What is in force, and where each of it comes from",
+            get(turn::config),
+        )
+        .tells::<turn::ConfigBody>(),
+        changes("/v1/reload", Operate, "Load the configuration again", post(super::reload))
+            .status(204),
         shows("/v1/policy", See, "Policy in force", get(turn::policy)).tells::<serde_json::Value>(),
         shows("/v1/channels", See, "Channels, and how they are turned", get(turn::channels))
             .tells::<Vec<turn::ChannelBody>>(),
-        changes("/v1/channels/{channel}/mode", Operate, "Say for which percentage of orders decisions bind", post(turn::turn_channel))
-            .asks::<turn::ModeBody>()
-            .status(204),
-        changes("/v1/channels/{channel}/break-glass", Operate, "Observe a channel for a while, whatever else is said", post(turn::break_glass))
-            .asks::<turn::GlassBody>()
-            .status(204),
-        changes("/v1/channels/{channel}/reset", Operate, "Let a channel be as its file says", post(turn::reset_channel))
-            .asks::<rules::NoteBody>()
-            .status(204),
+        changes(
+            "/v1/channels/{channel}/mode",
+            Operate,
+            "Say for which percentage of orders decisions bind",
+            post(turn::turn_channel),
+        )
+        .asks::<turn::ModeBody>()
+        .status(204),
+        changes(
+            "/v1/channels/{channel}/break-glass",
+            Operate,
+            "Observe a channel for a while, whatever else is said",
+            post(turn::break_glass),
+        )
+        .asks::<turn::GlassBody>()
+        .status(204),
+        changes(
+            "/v1/channels/{channel}/reset",
+            Operate,
+            "Let a channel be as its file says",
+            post(turn::reset_channel),
+        )
+        .asks::<rules::NoteBody>()
+        .status(204),
         shows("/v1/providers", See, "Providers, and how they are turned", get(turn::providers))
             .tells::<Vec<turn::ProviderBody>>(),
-        changes("/v1/providers/{provider}/turn", Operate, "Turn a provider on or off, or give it another priority", post(turn::turn_provider))
-            .asks::<turn::ProviderTurnBody>()
-            .status(204),
-        changes("/v1/providers/{provider}/reset", Operate, "Let a provider be as its file says", post(turn::reset_provider))
-            .asks::<rules::NoteBody>()
-            .status(204),
-        changes("/v1/providers/{provider}/test", Operate, "Ask a provider by hand; it is charged as any question", post(turn::test_provider))
-            .asks::<turn::TestBody>()
-            .tells::<turn::TestedBody>(),
+        changes(
+            "/v1/providers/{provider}/turn",
+            Operate,
+            "Turn a provider on or off, or give it another priority",
+            post(turn::turn_provider),
+        )
+        .asks::<turn::ProviderTurnBody>()
+        .status(204),
+        changes(
+            "/v1/providers/{provider}/reset",
+            Operate,
+            "Let a provider be as its file says",
+            post(turn::reset_provider),
+        )
+        .asks::<rules::NoteBody>()
+        .status(204),
+        changes(
+            "/v1/providers/{provider}/test",
+            Operate,
+            "Ask a provider by hand; it is charged as any question",
+            post(turn::test_provider),
+        )
+        .asks::<turn::TestBody>()
+        .tells::<turn::TestedBody>(),
     ]
 }
 

@@ -176,7 +176,8 @@ impl Desk {
         }
         let log = config.access_log.as_ref();
         self.lasting.access.direct(log).map_err(StartError::AccessLog)?;
-        self.edges.store(Arc::new(self.edges.load().with(next.gate, next.limits).behind(next.doors)));
+        self.edges
+            .store(Arc::new(self.edges.load().with(next.gate, next.limits).behind(next.doors)));
         self.live.replace(next.admin);
         Ok(())
     }

@@ -59,7 +59,8 @@ async fn accept(listener: TcpListener, live: Live, come: mpsc::Sender<Come>) {
         let Some(door) = live.current().door.clone() else { continue };
         let come = come.clone();
         shaking.spawn(async move {
-            let Ok(mut stream) = Ssl::new(door.context()).and_then(|ssl| SslStream::new(ssl, stream))
+            let Ok(mut stream) =
+                Ssl::new(door.context()).and_then(|ssl| SslStream::new(ssl, stream))
             else {
                 return;
             };

@@ -44,7 +44,10 @@ impl AdminArgs {
 
 impl AdminArgs {
     /// With the certificates that the arguments name.
-    fn secured(&self, builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, ClientError> {
+    fn secured(
+        &self,
+        builder: reqwest::ClientBuilder,
+    ) -> Result<reqwest::ClientBuilder, ClientError> {
         let mut builder = builder;
         if let Some(file) = &self.admin_ca_file {
             for authority in reqwest::Certificate::from_pem_bundle(read(file)?.as_bytes())? {

@@ -51,7 +51,8 @@ impl Token {
             }
             None => writeln!(out, "# The token of {}, shown once: {token}", self.name)?,
         }
-        let roles: Vec<_> = self.roles.iter().map(|role| format!("\"{}\"", role.as_str())).collect();
+        let roles: Vec<_> =
+            self.roles.iter().map(|role| format!("\"{}\"", role.as_str())).collect();
         writeln!(out, "# For hefu.toml:")?;
         writeln!(out, "[[operator]]\nname = \"{}\"", self.name.escape_default())?;
         writeln!(out, "roles = [{}]\ntoken_sha256 = \"{hash}\"", roles.join(", "))?;

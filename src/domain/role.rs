@@ -19,14 +19,8 @@ pub enum Right {
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 6] = [
-        Self::See,
-        Self::Operate,
-        Self::EditRules,
-        Self::ApproveRules,
-        Self::Audit,
-        Self::Forget,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::See, Self::Operate, Self::EditRules, Self::ApproveRules, Self::Audit, Self::Forget];
 
     /// The word in the API's description.
     pub const fn as_str(self) -> &'static str {

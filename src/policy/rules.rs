@@ -13,9 +13,9 @@ mod node;
 mod set;
 mod slip;
 mod syntax;
-mod word;
 #[cfg(test)]
 mod tests;
+mod word;
 
 pub use attribute::{Attribute, Holds};
 pub use compile::Names;

@@ -74,8 +74,7 @@ impl Service {
         if !new.is_empty() && followed.fresh.is_none() {
             followed.fresh = Some((now, new));
         }
-        if let Some((since, fresh)) =
-            followed.fresh.take_if(|(since, _)| now.since(*since) >= LAG)
+        if let Some((since, fresh)) = followed.fresh.take_if(|(since, _)| now.since(*since) >= LAG)
         {
             if shared {
                 // Those that were there before are followed up to there, and from there on all are.

@@ -121,7 +121,8 @@ impl Service {
         let (mut came, suffix) = (Shadowing::default(), suffix(version));
         self.each_payment(since, None, |record| {
             progress();
-            let Some(ruled) = record.stakes.rules.as_deref().filter(|ruled| ruled.trial == Some(version))
+            let Some(ruled) =
+                record.stakes.rules.as_deref().filter(|ruled| ruled.trial == Some(version))
             else {
                 return;
             };

@@ -80,15 +80,27 @@ async fn no_call_that_is_described_is_a_server_error() {
     command.args(["--header", &format!("Authorization: Bearer {TOKEN}"), "--seed", &seed]);
     command.args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"]);
     command.args(["--phases", "coverage,fuzzing", "--max-examples", EXAMPLES, "--warnings", "off"]);
-    command.args(["--generation-database", "none", "--request-timeout", "60", "--suppress-health-check", "all"]);
+    command.args([
+        "--generation-database",
+        "none",
+        "--request-timeout",
+        "60",
+        "--suppress-health-check",
+        "all",
+    ]);
     let ran = tokio::time::timeout(WITHIN, command.output()).await.unwrap().unwrap();
     let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
-    assert!(ran.status.success(), "seed {seed}\n{printed}\n{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(
+        ran.status.success(),
+        "seed {seed}\n{printed}\n{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
     // It did call, and it was served: nobody wrote of a panic.
     let metrics = soon(hefu.admin("GET /metrics", "")).await;
     assert_eq!(metrics.status(), 200);
     assert!(!hefu.log.has("panicked"), "{}", hefu.log.text());
-    let summary = printed.lines().filter(|line| line.contains("test cases") || line.contains("passed"));
+    let summary =
+        printed.lines().filter(|line| line.contains("test cases") || line.contains("passed"));
     let summary: Vec<_> = summary.collect();
     assert!(!summary.is_empty(), "{printed}");
 }

@@ -237,11 +237,15 @@ async fn a_list_is_filled_through_the_api() {
     let pan = "6200000000000005";
     let (status, told) = post("stolen/import?reason=fraud", json!(format!("value\n{pan}\n"))).await;
     assert_eq!((status, &told["new"]), (200, &json!(1)), "{told}");
-    let (status, told) = post("stolen/import?reason=fraud", json!("value\n6200000000000006\n")).await;
+    let (status, told) =
+        post("stolen/import?reason=fraud", json!("value\n6200000000000006\n")).await;
     assert!(status == 400 && told["detail"].as_str().unwrap().starts_with("line 2:"), "{told}");
     let (_, csv) = call(&hefu, "viewer", "GET /v1/lists/stolen", Value::Null).await;
     let csv = csv.as_str().unwrap();
-    assert!(csv.lines().count() == 2 && csv.contains(",fraud,editor,") && !csv.contains(pan), "{csv}");
+    assert!(
+        csv.lines().count() == 2 && csv.contains(",fraud,editor,") && !csv.contains(pan),
+        "{csv}"
+    );
     let gone = json!({ "values": ["M1"], "reason": "a mistake" });
     let (status, told) = post("partners/remove", gone).await;
     assert_eq!((status, &told["removed"]), (200, &json!(1)));
@@ -313,7 +317,11 @@ async fn each_role_may_what_the_description_says() {
             let path = path.collect::<Vec<_>>().join("/");
             let request = format!("{} {path}", method.to_uppercase());
             let Some(word) = operation["x-right"].as_str() else {
-                assert_eq!(raw(hefu.admin, &request, "nobody", "").await.status(), 200, "{request}");
+                assert_eq!(
+                    raw(hefu.admin, &request, "nobody", "").await.status(),
+                    200,
+                    "{request}"
+                );
                 continue;
             };
             let right = Right::ALL.into_iter().find(|right| right.as_str() == word).unwrap();
@@ -323,7 +331,10 @@ async fn each_role_may_what_the_description_says() {
                 let may = roles.iter().any(|role| role.may(right));
                 // Without what it asks it does nothing; that it is served shows in its own words.
                 assert_eq!(status != 403, may, "{name} {request}: {status} {told}");
-                assert!(!may || told != json!({ "detail": "there is no such resource" }), "{request}");
+                assert!(
+                    !may || told != json!({ "detail": "there is no such resource" }),
+                    "{request}"
+                );
                 assert!(status < 500, "{name} {request}: {status} {told}");
             }
             // What changes something is no GET.

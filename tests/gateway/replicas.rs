@@ -96,5 +96,8 @@ async fn replicas_count_together_and_have_one_set_of_rules() {
     // It survives a restart, whoever judged them.
     drop(other);
     let other = Hefu::start(place.command()).await;
-    assert_eq!((counted(&other, &own).await, seldom(&other, &own).await.as_deref()), (22, Some("22")));
+    assert_eq!(
+        (counted(&other, &own).await, seldom(&other, &own).await.as_deref()),
+        (22, Some("22"))
+    );
 }

@@ -150,9 +150,9 @@ fn api(
         sheet.problem(&tls.span, "TLS on a Unix socket", hint);
     }
     let door = file.admin_tls.as_ref().map(|tls| place::door(sheet, dir, tls));
-    let per_second =
-        within(sheet, file.admin_per_second.as_ref(), 1..=10_000, ADMIN_PER_SECOND);
-    let (token, door) = (token.map_or(Some(None), |it| it.map(Some)), door.map_or(Some(None), |it| it.map(Some)));
+    let per_second = within(sheet, file.admin_per_second.as_ref(), 1..=10_000, ADMIN_PER_SECOND);
+    let (token, door) =
+        (token.map_or(Some(None), |it| it.map(Some)), door.map_or(Some(None), |it| it.map(Some)));
     Some(Api { token: token?, operators, door: door?, per_second })
 }
 

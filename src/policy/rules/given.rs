@@ -52,7 +52,8 @@ pub struct Given<'a> {
 impl<'a> Given<'a> {
     /// Nothing but the time.
     pub fn new(at: Timestamp) -> Self {
-        let mut given = Self { values: [Value::Absent; Attribute::COUNT], words: [0; _], at, inputs: &[] };
+        let mut given =
+            Self { values: [Value::Absent; Attribute::COUNT], words: [0; _], at, inputs: &[] };
         let local = at.as_secs().saturating_add(CHINA_AHEAD);
         let minute = local / 60 % (24 * 60);
         // 1970-01-01 was a Thursday.

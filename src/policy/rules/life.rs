@@ -188,7 +188,9 @@ pub enum Denied {
     )]
     Untried,
     /// Something else is in force than when it was proposed.
-    #[error("version {live} is in force now and it was proposed on version {base}: propose it again")]
+    #[error(
+        "version {live} is in force now and it was proposed on version {base}: propose it again"
+    )]
     Stale {
         /// What was in force then.
         base: u64,
@@ -363,7 +365,11 @@ mod tests {
     }
 
     fn nap() -> Nap {
-        Nap { until: NOW.plus(std::time::Duration::from_hours(1)), by: "a".into(), note: "n".into() }
+        Nap {
+            until: NOW.plus(std::time::Duration::from_hours(1)),
+            by: "a".into(),
+            note: "n".into(),
+        }
     }
 
     fn propose() -> Act {

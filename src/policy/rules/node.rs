@@ -207,10 +207,8 @@ impl Text {
 fn text_of<'a>(given: &Given<'a>, attribute: Attribute) -> Result<&'a str, Fault> {
     match given.get(attribute) {
         Value::Text(text) => Ok(text),
-        Value::Absent
-        | Value::Unknown
-        | Value::Present
-        | Value::Flag(_)
-        | Value::Number(_) => Err(Fault::Missing),
+        Value::Absent | Value::Unknown | Value::Present | Value::Flag(_) | Value::Number(_) => {
+            Err(Fault::Missing)
+        }
     }
 }

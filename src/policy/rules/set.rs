@@ -140,7 +140,9 @@ impl Rules {
                             && other.schedule == draft.schedule
                             && other.state != State::Retired
                     });
-                    if let Some(same) = same.filter(|_| draft.state != State::Retired && !draft.trial) {
+                    if let Some(same) =
+                        same.filter(|_| draft.state != State::Retired && !draft.trial)
+                    {
                         found(Flaw::SameAs(same.id.clone()));
                     }
                     let Draft { id, name, action, state, reason, owner, .. } = draft;
