@@ -15,6 +15,7 @@ mod running;
 mod secured;
 mod shown;
 pub mod statement;
+mod traces;
 pub mod usage;
 mod webhooks;
 
@@ -40,9 +41,7 @@ use crate::service::afterwards::Sample;
 use crate::service::attempts::Purse;
 use crate::service::counts::Counts;
 use crate::service::health::Watch;
-use crate::service::overdue::Promises;
 use crate::service::routing::Routing;
-use crate::service::rules::Rulebook;
 use crate::service::validity::{Kinds, Sharing, Validity};
 use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
@@ -53,18 +52,20 @@ use crate::store::postgres::{self, Postgres};
 use crate::store::segment::SegmentError;
 use crate::store::sqlite;
 use crate::store::writer::Event;
+use crate::telemetry::spans::Unusable;
 use access::Access;
 use clock::Steady;
 use gate::{Entry, ServiceGate, by_specificity};
 use managed::InForce;
 use openssl::ssl::SslAcceptor;
 use reload::Fixed;
-use shown::{admin_door, books, callers, shown};
+use shown::{admin_door, books, callers, promises, shown};
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use traces::Traces;
 
 /// Why nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +87,9 @@ pub enum StartError {
     /// The access log cannot be written.
     #[error(transparent)]
     AccessLog(#[from] access::Unwritable),
+    /// The collector cannot be sent to.
+    #[error(transparent)]
+    Spans(#[from] Unusable),
     /// The store cannot be opened.
     #[error(transparent)]
     File(#[from] sqlite::OpenError),
@@ -133,6 +137,7 @@ struct Lasting {
     clock: Arc<Steady>,
     flights: Flights,
     access: Access,
+    traces: Traces,
     counts: Arc<Counts>,
 }
 
@@ -141,6 +146,8 @@ impl Lasting {
         let metrics = Arc::new(Metrics::new()?);
         let access = Access::new(metrics.clone());
         access.direct(config.access_log.as_ref())?;
+        let traces = Traces::new(metrics.clone());
+        traces.direct(config.trace.as_ref())?;
         let counts = Arc::new(Counts::default());
         let store = store(config, metrics.clone(), &counts)?;
         let system: fn() -> Duration = clock::system;
@@ -151,6 +158,7 @@ impl Lasting {
             clock: Arc::new(clock),
             flights: Flights::default(),
             access,
+            traces,
             counts,
         })
     }
@@ -161,7 +169,7 @@ fn store(
     metrics: Arc<Metrics>,
     counts: &Arc<Counts>,
 ) -> Result<MemoryStore, StartError> {
-    let book = rulebook(config, counts);
+    let book = rules::rulebook(config, counts);
     let limits =
         memory::Limits { evidence: config.evidence_in_memory, ..memory::Limits::default() };
     let begun = Instant::now();
@@ -184,6 +192,8 @@ fn store(
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let opening = scope.spawn(|| {
                 let mut backend = Postgres::open((**place).clone(), authorities)?;
+                let theirs = backend.time().map_err(postgres::OpenError::Database)?;
+                clock::near(theirs, clock::system())?;
                 keys::check(&mut backend, &config.keys)?;
                 rules::recount(&mut backend, book.as_ref(), clock::system())?;
                 Ok(MemoryStore::open(limits, backend, tell)?)
@@ -221,14 +231,7 @@ impl Generation {
             two_persons: config.managing.two_persons,
             channels: channels.iter().map(|channel| channel.name().clone()).collect(),
             inspected: channels.iter().map(|it| (it.name().clone(), it.clone())).collect(),
-            promises: Promises {
-                levels: config
-                    .channels
-                    .iter()
-                    .map(|(name, it)| (name.clone(), it.level.clone()))
-                    .collect(),
-                calendar: config.calendar.clone(),
-            },
+            promises: promises(config),
         };
         let gate = ServiceGate {
             routes: routes(config)?,
@@ -239,6 +242,8 @@ impl Generation {
             service,
             metrics: lasting.metrics.clone(),
             access: lasting.access.clone(),
+            traces: lasting.traces.clone(),
+            secure: [config.listen.core_tls.is_some(), config.listen.notify_tls.is_some()],
         };
         Ok(Self {
             gate: Arc::new(gate),
@@ -324,14 +329,8 @@ fn service(config: &Config, lasting: &Lasting) -> Result<Service, StartError> {
         attempts: config.attempts,
         purse: Purse::new(config.merchant_cap),
         observe: Sample { percent: config.observe.sample_percent, cap: config.observe.cap },
-        rules: rulebook(config, &lasting.counts),
+        rules: rules::rulebook(config, &lasting.counts),
     })
-}
-
-/// The rules in force; none where none is ever evaluated, so that they cost nothing.
-fn rulebook(config: &Config, counts: &Arc<Counts>) -> Option<Rulebook> {
-    let book = Some(&config.rules).filter(|book| !book.rules.is_idle());
-    book.map(|book| Rulebook { book: book.clone(), counts: counts.clone() })
 }
 
 const fn kinds(kinds: &config::Kinds) -> Kinds {

@@ -5,6 +5,7 @@
 //! providers are asked, `rules/*.toml` what the risk team sets.
 //! Two steps: files become file structs, key by key, and file structs become the checked values of `settings`.
 
+mod access_log;
 mod alone;
 pub(crate) mod api;
 mod check;
@@ -27,7 +28,7 @@ pub use schema::schema;
 pub use settings::{
     AccessLog, Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence,
     Holds, Inquiry, Kinds, Limits, Listen, Observe, Passthrough, Patience, Provider, Routing,
-    Secret, Storage, Tls, Upstream, Webhook,
+    Secret, Storage, Tls, Tracing, Upstream, Webhook,
 };
 pub use text::{AdminAddress, InDoubt};
 
@@ -118,6 +119,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         channels.insert(name, channel);
     }
     let told = file.webhook.as_ref().map(|at| check::webhook::check(sheet, dir, at));
+    let traced = file.trace.as_ref().map(|at| check::trace::check(sheet, at));
     let Opened { sheet, file, .. } = &mut desk.calendar;
     let calendar = check::calendar::check(sheet, file, &names);
     match (deployment.listen, deployment.keys, desk.into_problems()) {
@@ -143,6 +145,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             observe: modes.observe,
             calendar,
             webhook: told.flatten(),
+            trace: traced.flatten(),
             rules: Arc::new(rules),
             managing,
             routing: modes.routing,

@@ -69,3 +69,5 @@ mod tls;
 #[path = "deploy/tools.rs"]
 #[expect(dead_code, reason = "the other tools are for deployments")]
 mod tools;
+#[path = "gateway/traces.rs"]
+mod traces;

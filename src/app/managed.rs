@@ -176,6 +176,7 @@ impl Desk {
         }
         let log = config.access_log.as_ref();
         self.lasting.access.direct(log).map_err(StartError::AccessLog)?;
+        self.lasting.traces.direct(config.trace.as_ref()).map_err(StartError::Spans)?;
         self.edges
             .store(Arc::new(self.edges.load().with(next.gate, next.limits).behind(next.doors)));
         self.live.replace(next.admin);

@@ -19,6 +19,12 @@ use crate::store::{Record, reading, sqlite};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The rules in force; none where none is ever evaluated, so that they cost nothing.
+pub(super) fn rulebook(config: &Config, counts: &Arc<Counts>) -> Option<Rulebook> {
+    let book = Some(&config.rules).filter(|book| !book.rules.is_idle());
+    book.map(|book| Rulebook { book: book.clone(), counts: counts.clone() })
+}
+
 /// Counts for the rules' windows what is kept from before the start. `now` is the system's time, since the epoch.
 pub(super) fn recount<B: Backend>(
     backend: &mut B,
@@ -99,7 +105,7 @@ fn each_since(
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
                 let mut backend = Postgres::open((**place).clone(), authorities)?;
-                keys::check(&mut backend, &config.keys)?;
+                keys::check_to_read(&mut backend, &config.keys)?;
                 Ok(reading::payments_since(&mut backend, first, &mut feed)?)
             });
             reading.join().unwrap_or(Err(Failed::Panicked))

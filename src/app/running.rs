@@ -3,8 +3,9 @@
 use super::clock::Steady;
 use super::handover::{ADMIN, CORE, METRICS, NOTIFY, Sockets};
 use super::managed::{Desk, InForce};
+use super::rules::rulebook;
 use super::secured::Secured;
-use super::{Generation, Lasting, StartError, rulebook, webhooks};
+use super::{Generation, Lasting, StartError, webhooks};
 use crate::admin::{Asked, Live, outside, router};
 use crate::config::{AdminAddress, Config, Storage};
 use crate::domain::clock::Clock;
@@ -42,7 +43,7 @@ const PURGE_EVERY: Duration = Duration::from_secs(1);
 /// How far the system's clock may be off before somebody is told.
 const CLOCK_FAR: Duration = Duration::from_secs(1);
 
-/// How often is looked for outcomes that are overdue.
+/// How often is looked for outcomes that are overdue, and for what was spent.
 const SWEEP_EVERY: Duration = Duration::from_secs(20);
 
 /// How often is looked whom another process was asked to forget.
@@ -104,12 +105,18 @@ impl Running {
             tracing::error!("the store cannot be written: the last outcomes are not kept");
         }
         self.desk.lasting.access.flush().await;
+        self.desk.lasting.traces.flush().await;
         done
     }
 
     /// Waits until what the access log was told is written.
     pub async fn flush_log(&self) {
         self.desk.lasting.access.flush().await;
+    }
+
+    /// Waits until the collector was sent what it is to have.
+    pub async fn flush_spans(&self) {
+        self.desk.lasting.traces.flush().await;
     }
 
     /// Drains while a successor serves on the same sockets: the admin API is the successor's at once.
@@ -268,7 +275,7 @@ async fn watch_clock(clock: Arc<Steady>, metrics: Arc<Metrics>) {
     }
 }
 
-/// Looks for outcomes that are overdue.
+/// Looks for outcomes that are overdue, and for what was spent.
 async fn sweep(live: Live) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     let (mut swept, mut outdated) = (Swept::default(), false);
@@ -277,6 +284,7 @@ async fn sweep(live: Live) {
         let admin = live.current();
         // Where the store is lost, that is said elsewhere, and the rest is found the next time.
         let _ = admin.service.sweep(&admin.promises, &mut swept).await;
+        admin.service.learn_spent().await;
         let until = admin.promises.calendar.valid_until;
         let now = day_of(admin.service.clock.now());
         let is_outdated = until.zip(now).is_some_and(|(until, now)| until < now);

@@ -8,6 +8,7 @@ use crate::admin::{Books as Reads, Mistake};
 use crate::config::{self, Added, ChannelMode, Config, Problems};
 use crate::policy::rules::Book;
 use crate::proxy;
+use crate::service::overdue::Promises;
 use openssl::ssl::SslAcceptor;
 use std::fmt;
 use std::sync::Arc;
@@ -42,6 +43,14 @@ pub(super) fn admin_door(config: &Config) -> Result<Option<Arc<SslAcceptor>>, St
         proxy::door_for(chain, key, &door.clients, b"\x08http/1.1")
     });
     door.transpose().map_err(StartError::Door)
+}
+
+/// What channels promise.
+pub(super) fn promises(config: &Config) -> Promises {
+    Promises {
+        levels: config.channels.iter().map(|(name, it)| (name.clone(), it.level.clone())).collect(),
+        calendar: config.calendar.clone(),
+    }
 }
 
 /// What `files` say, beside what is in force.

@@ -18,6 +18,7 @@ pub(super) mod rules;
 mod secrets;
 pub(super) mod statement;
 pub(super) mod store;
+pub(super) mod trace;
 pub(super) mod webhook;
 
 use super::read::{At, Sheet};

@@ -57,6 +57,7 @@ impl Config {
             },
             "calendar": { "valid_until": self.calendar.valid_until.map(|day| day.to_string()), "holidays": self.calendar.holidays.len(), "workdays": self.calendar.workdays.len(), "maintenance": self.calendar.maintenance.len() },
             "webhook": self.webhook.as_ref().map(|webhook| json!({ "url": webhook.url, "key": MASK, "timeout": time(webhook.timeout) })),
+            "trace": self.trace.as_ref().map(|trace| json!({ "otlp": trace.otlp, "share": trace.share.ratio(), "timeout": time(trace.timeout) })),
             "inquiry": { "deadline": time(self.inquiry.deadline), "batch_deadline": time(self.inquiry.batch_deadline), "retries_percent": self.inquiry.retries_percent },
             "attempts": dump_attempts(&self.attempts),
             "spend": { "merchant_fen_per_day": self.merchant_cap.map(Fen::get) },

@@ -47,6 +47,8 @@ pub(super) struct HefuFile {
     pub(super) store: StoreFile,
     /// Who is told what happens.
     pub(super) webhook: Option<At<WebhookFile>>,
+    /// Who takes spans of the work on messages; nobody where absent.
+    pub(super) trace: Option<At<TraceFile>>,
     /// Keys.
     #[schemars(required)]
     pub(super) secrets: Option<At<SecretsFile>>,
@@ -255,6 +257,19 @@ pub(super) struct WebhookFile {
     pub(super) timeout: Option<Time>,
 }
 
+/// `[trace]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TraceFile {
+    /// Where the collector takes OTLP by HTTP, its path included.
+    #[schemars(required)]
+    pub(super) otlp: Option<At<String>>,
+    /// Of which share of the messages spans are kept whose core sends no `traceparent`; of the others as the core wants.
+    pub(super) share: Option<At<f64>>,
+    /// How long the collector may take.
+    pub(super) timeout: Option<Time>,
+}
+
 /// TLS towards an upstream.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -366,7 +381,7 @@ pub(super) struct PolicyFile {
     /// What is asked about payments that are observed.
     pub(super) observe: ObserveFile,
     /// The risk team's rules.
-    pub(super) rules: RulesPolicyFile,
+    pub(super) rules: rules::RulesPolicyFile,
     /// Who is asked first.
     pub(super) routing: routing::RoutingFile,
     /// What leaves though verification refuses it.
@@ -474,16 +489,6 @@ pub(super) struct InquiryFile {
     pub(super) batch_deadline: Option<Time>,
     /// How many of a hundred questions may be put to another provider because one failed.
     pub(super) retries_percent: Option<At<u32>>,
-}
-
-/// `[rules]`
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RulesPolicyFile {
-    /// The reasons for which policy refuses and a rule may permit all the same; the payment is annotated.
-    pub(super) lift: Option<Vec<At<Text<Reason>>>>,
-    /// Whether rules that come through the admin API need a second person to approve them.
-    pub(super) two_persons: Option<bool>,
 }
 
 /// `[batch]`

@@ -84,7 +84,7 @@ pub(crate) struct Draft {
     pub(crate) scenario: Scenario,
     pub(crate) mode: Mode,
     basis: Basis,
-    known: Known,
+    pub(crate) known: Known,
     amount: Option<Fen>,
     carried: ElementSet,
     asserted: bool,
@@ -290,6 +290,7 @@ impl Service {
                 let first = reasons.first().map_or(403, |reason| reason.status());
                 let elements = draft.at_fault();
                 let attempts_left = self.attempts_left(&draft.known, &reasons).await;
+                let earlier = self.earlier(channel, &draft, &reasons).await;
                 let rule = draft.rules.as_ref().and_then(|ruling| ruling.note(&reasons));
                 let (status, detail) =
                     draft.unread.map_or((first, None), |(status, text)| (status, Some(text)));
@@ -299,6 +300,7 @@ impl Service {
                     reasons,
                     elements,
                     attempts_left,
+                    earlier,
                     detail,
                     rows: Vec::new(),
                     rule,

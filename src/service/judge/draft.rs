@@ -96,6 +96,7 @@ impl Draft {
             tuple: known.tuple,
             asserted: known.asserted,
             told: known.told,
+            anyone: known.anyone,
             others: known.others.clone(),
             card: known.card,
             other_cards: known.other_cards.clone(),
