@@ -5,6 +5,7 @@ pub mod access;
 mod audit;
 pub mod body;
 mod concordance;
+mod explained;
 mod forget;
 mod hooks;
 mod jobs;

@@ -41,9 +41,7 @@ use crate::service::afterwards::Sample;
 use crate::service::attempts::Purse;
 use crate::service::counts::Counts;
 use crate::service::health::Watch;
-use crate::service::overdue::Promises;
 use crate::service::routing::Routing;
-use crate::service::rules::Rulebook;
 use crate::service::validity::{Kinds, Sharing, Validity};
 use crate::service::verify::Flights;
 use crate::service::{Binding, Channel, Entry as ProviderEntry, Service, Settings};
@@ -61,7 +59,7 @@ use gate::{Entry, ServiceGate, by_specificity};
 use managed::InForce;
 use openssl::ssl::SslAcceptor;
 use reload::Fixed;
-use shown::{Books, callers, shown};
+use shown::{admin_door, books, callers, promises, shown};
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -171,7 +169,7 @@ fn store(
     metrics: Arc<Metrics>,
     counts: &Arc<Counts>,
 ) -> Result<MemoryStore, StartError> {
-    let book = rulebook(config, counts);
+    let book = rules::rulebook(config, counts);
     let limits =
         memory::Limits { evidence: config.evidence_in_memory, ..memory::Limits::default() };
     let begun = Instant::now();
@@ -227,24 +225,13 @@ impl Generation {
             config: config.dump(),
             door: admin_door(config)?,
             callers: callers(config),
-            books: Arc::new(Books {
-                files: files.clone(),
-                in_force: in_force.clone(),
-                book: config.rules.clone(),
-            }),
+            books: books(files, in_force, config),
             managed: in_force.managed().clone(),
             shown: shown(files, config),
             two_persons: config.managing.two_persons,
             channels: channels.iter().map(|channel| channel.name().clone()).collect(),
             inspected: channels.iter().map(|it| (it.name().clone(), it.clone())).collect(),
-            promises: Promises {
-                levels: config
-                    .channels
-                    .iter()
-                    .map(|(name, it)| (name.clone(), it.level.clone()))
-                    .collect(),
-                calendar: config.calendar.clone(),
-            },
+            promises: promises(config),
         };
         let gate = ServiceGate {
             routes: routes(config)?,
@@ -273,16 +260,6 @@ impl Generation {
 
 fn door(door: &crate::config::Door) -> Result<Arc<SslAcceptor>, StartError> {
     proxy::door(&door.own.chain, &door.own.key, &door.clients).map_err(StartError::Door)
-}
-
-/// TLS on the admin listener, which speaks HTTP/1.1.
-fn admin_door(config: &Config) -> Result<Option<Arc<SslAcceptor>>, StartError> {
-    let door = config.listen.admin.as_ref().and_then(|admin| admin.api.door.as_ref());
-    let door = door.map(|door| {
-        let (chain, key) = (&door.own.chain, &door.own.key);
-        proxy::door_for(chain, key, &door.clients, b"\x08http/1.1")
-    });
-    door.transpose().map_err(StartError::Door)
 }
 
 fn limits(config: &Config) -> Limits {
@@ -352,14 +329,8 @@ fn service(config: &Config, lasting: &Lasting) -> Result<Service, StartError> {
         attempts: config.attempts,
         purse: Purse::new(config.merchant_cap),
         observe: Sample { percent: config.observe.sample_percent, cap: config.observe.cap },
-        rules: rulebook(config, &lasting.counts),
+        rules: rules::rulebook(config, &lasting.counts),
     })
-}
-
-/// The rules in force; none where none is ever evaluated, so that they cost nothing.
-fn rulebook(config: &Config, counts: &Arc<Counts>) -> Option<Rulebook> {
-    let book = Some(&config.rules).filter(|book| !book.rules.is_idle());
-    book.map(|book| Rulebook { book: book.clone(), counts: counts.clone() })
 }
 
 const fn kinds(kinds: &config::Kinds) -> Kinds {

@@ -5,6 +5,7 @@
 //! providers are asked, `rules/*.toml` what the risk team sets.
 //! Two steps: files become file structs, key by key, and file structs become the checked values of `settings`.
 
+mod access_log;
 mod alone;
 pub(crate) mod api;
 mod check;

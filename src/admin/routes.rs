@@ -6,7 +6,8 @@ use super::body::{
     UnmappedBody,
 };
 use super::{
-    Live, audit, concordance, forget, hooks, jobs, lists, mismatch, rules, search, statement, turn,
+    Live, audit, concordance, explained, forget, hooks, jobs, lists, mismatch, rules, search,
+    statement, turn,
 };
 use crate::domain::role::Right;
 use axum::Router;
@@ -132,8 +133,8 @@ fn happenings() -> Vec<Served> {
         changes("/v1/payments/search", See, "Payments by order, card, document or time; changes nothing, and is a POST so that nothing told stands in a log of paths", post(search::search))
             .asks::<search::SearchBody>()
             .tells::<search::FoundBody>(),
-        shows("/v1/payments/{id}/rules", See, "What each condition of each rule in force comes to for a payment", get(rules::explain))
-            .tells::<Vec<rules::ExplainedBody>>(),
+        shows("/v1/payments/{id}/rules", See, "What each condition of each rule in force comes to for a payment", get(explained::explain))
+            .tells::<Vec<explained::ExplainedBody>>(),
         shows("/v1/inquiries/open", See, "Inquiries whose answer is not known", get(super::inquiries))
             .tells::<Vec<InquiryBody>>(),
         shows("/v1/unmapped-codes", See, "Codes that no map knows", get(super::unmapped))

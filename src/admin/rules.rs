@@ -5,8 +5,6 @@ use super::body::Problem;
 use super::jobs::{StartedBody, record_shadow};
 use super::{Admin, Live, Mistake};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::PaymentId;
-use crate::policy::rules::explain::Came;
 use crate::policy::rules::life::{Act, Denied, Fate, Life, Nap, Trial, Version};
 use crate::policy::rules::{RuleId, State as Reach};
 use crate::service::audit::may_be_kept;
@@ -483,55 +481,4 @@ pub(super) async fn wake(
     admin.service.act(who.who(), &act, admin.two_persons).await.map_err(unchanged)?;
     admin.audit(who, Action::WakeRule { rule }).await?;
     live.apply().await
-}
-
-/// What a rule says of a payment.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct ExplainedBody {
-    rule: String,
-    /// `hits`, `does_not_hit`, or `cannot_be_evaluated`.
-    came: &'static str,
-    conditions: Vec<ConditionBody>,
-}
-
-/// What a condition came to.
-#[derive(Debug, Serialize, JsonSchema)]
-struct ConditionBody {
-    condition: String,
-    /// `true`, `false`, `skipped`, or why it could not be evaluated.
-    came: String,
-    skipped: bool,
-    /// What it saw, by name; what identifies somebody is not shown.
-    saw: Vec<[String; 2]>,
-}
-
-/// Shows what each rule in force says of a payment that is kept. Windows are counted as they are known now; `inputs` of its record has
-/// what they were.
-pub(super) async fn explain(
-    State(admin): State<Arc<Admin>>,
-    Path(id): Path<String>,
-) -> Result<Json<Vec<ExplainedBody>>, Problem> {
-    let none = Problem::new(StatusCode::NOT_FOUND, "no such payment is kept");
-    let id = PaymentId::parse(&id).ok_or(none.clone())?;
-    let record = admin.service.kept_record(id).await.map_err(|_| LOST)?.ok_or(none)?;
-    let Some(book) = &admin.service.rules else { return Ok(Json(Vec::new())) };
-    let explained = book.explain(&record).into_iter().map(|rule| ExplainedBody {
-        rule: rule.id,
-        came: match rule.came {
-            Ok(true) => "hits",
-            Ok(false) => "does_not_hit",
-            Err(_) => "cannot_be_evaluated",
-        },
-        conditions: rule
-            .parts
-            .into_iter()
-            .map(|part| ConditionBody {
-                skipped: matches!(part.came, Came::Skipped),
-                came: part.came.to_string(),
-                condition: part.text,
-                saw: part.saw.into_iter().map(|(name, value)| [name, value]).collect(),
-            })
-            .collect(),
-    });
-    Ok(Json(explained.collect()))
 }

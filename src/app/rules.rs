@@ -19,6 +19,12 @@ use crate::store::{Record, reading, sqlite};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The rules in force; none where none is ever evaluated, so that they cost nothing.
+pub(super) fn rulebook(config: &Config, counts: &Arc<Counts>) -> Option<Rulebook> {
+    let book = Some(&config.rules).filter(|book| !book.rules.is_idle());
+    book.map(|book| Rulebook { book: book.clone(), counts: counts.clone() })
+}
+
 /// Counts for the rules' windows what is kept from before the start. `now` is the system's time, since the epoch.
 pub(super) fn recount<B: Backend>(
     backend: &mut B,

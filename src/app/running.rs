@@ -3,8 +3,9 @@
 use super::clock::Steady;
 use super::handover::{ADMIN, CORE, METRICS, NOTIFY, Sockets};
 use super::managed::{Desk, InForce};
+use super::rules::rulebook;
 use super::secured::Secured;
-use super::{Generation, Lasting, StartError, rulebook, webhooks};
+use super::{Generation, Lasting, StartError, webhooks};
 use crate::admin::{Asked, Live, outside, router};
 use crate::config::{AdminAddress, Config, Storage};
 use crate::domain::clock::Clock;

@@ -1,11 +1,15 @@
 //! What the admin API is handed of configuration: who may call, how rules are read, and what files say beside what is turned.
 
+use super::StartError;
 use super::managed::InForce;
 use crate::admin::access::{Callers, Named, Token};
 use crate::admin::turn::{Mode, Shown};
 use crate::admin::{Books as Reads, Mistake};
 use crate::config::{self, Added, ChannelMode, Config, Problems};
 use crate::policy::rules::Book;
+use crate::proxy;
+use crate::service::overdue::Promises;
+use openssl::ssl::SslAcceptor;
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,6 +26,30 @@ pub(super) fn callers(config: &Config) -> Callers {
         shared: shared.map(|token| Token::of(&String::from_utf8_lossy(token.expose()))),
         named: named.collect(),
         per_second: admin.api.per_second,
+    }
+}
+
+/// Reads rules beside those of `files`.
+pub(super) fn books(files: &Arc<Config>, in_force: &InForce, effective: &Config) -> Arc<dyn Reads> {
+    let (files, in_force) = (files.clone(), in_force.clone());
+    Arc::new(Books { files, in_force, book: effective.rules.clone() })
+}
+
+/// TLS on the admin listener, which speaks HTTP/1.1.
+pub(super) fn admin_door(config: &Config) -> Result<Option<Arc<SslAcceptor>>, StartError> {
+    let door = config.listen.admin.as_ref().and_then(|admin| admin.api.door.as_ref());
+    let door = door.map(|door| {
+        let (chain, key) = (&door.own.chain, &door.own.key);
+        proxy::door_for(chain, key, &door.clients, b"\x08http/1.1")
+    });
+    door.transpose().map_err(StartError::Door)
+}
+
+/// What channels promise.
+pub(super) fn promises(config: &Config) -> Promises {
+    Promises {
+        levels: config.channels.iter().map(|(name, it)| (name.clone(), it.level.clone())).collect(),
+        calendar: config.calendar.clone(),
     }
 }
 
@@ -52,10 +80,10 @@ const fn mode(mode: ChannelMode) -> Mode {
 }
 
 /// Reads rules beside the files' of one configuration, with what stands in lists.
-pub(super) struct Books {
-    pub(super) files: Arc<Config>,
-    pub(super) in_force: InForce,
-    pub(super) book: Arc<Book>,
+struct Books {
+    files: Arc<Config>,
+    in_force: InForce,
+    book: Arc<Book>,
 }
 
 impl fmt::Debug for Books {

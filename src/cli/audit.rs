@@ -11,6 +11,9 @@ use std::io::Write;
 /// Say what was done through the admin API, the newest first, and check the chain of entries
 #[derive(Debug, Args)]
 pub struct Audit {
+    /// `verify` checks the chain and shows no entries
+    #[arg(value_parser = ["verify"])]
+    action: Option<String>,
     /// From this time on, as in `2026-11-24T00:00:00Z`
     #[arg(long, value_name = "TIME")]
     since: Option<jiff::Timestamp>,
@@ -98,7 +101,9 @@ impl Audit {
                 let at =
                     entry.and_then(|entry| jiff::Timestamp::from_millisecond(entry.at_ms).ok());
                 let at = at.map_or_else(|| "-".to_owned(), |at| at.to_string());
-                writeln!(out, "{at}\t{text}")?;
+                if self.action.is_none() {
+                    writeln!(out, "{at}\t{text}")?;
+                }
                 count = count.saturating_add(1);
             }
             let Some(before) = expected.number.checked_add(1).filter(|_| expected.number > 0)
@@ -111,6 +116,13 @@ impl Audit {
             writeln!(out, "{count} entries, and the chain is broken {broken} times")?;
             return Err(Failure::Reported);
         }
+        if since == 0 && expected.number > 0 {
+            let before = expected.number.saturating_add(1);
+            writeln!(
+                out,
+                "entry {before} is the oldest: what was before it was kept long enough, or was taken away"
+            )?;
+        }
         writeln!(out, "{count} entries, the chain is whole; it ends with {last}, {hash}")?;
         Ok(())
     }
@@ -119,24 +131,26 @@ impl Audit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::{Rng as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
 
-    /// Entries 1 to 4, the newest first, and where they end.
-    fn chain() -> (Expected, Vec<Noted>) {
+    /// Entries from 1, the newest first, and where they end.
+    fn chain(count: u64) -> (Expected, Vec<Noted>) {
         let mut previous = "0".repeat(64);
-        let noted = (1_u64..=4).map(|number| {
+        let noted = (1_u64..=count).map(|number| {
             let text = format!(r#"{{"number":{number},"at_ms":1700000000000}}"#);
             let hash = hex::encode(Sha256::digest(format!("{previous}\n{text}")));
             let previous = std::mem::replace(&mut previous, hash.clone());
             Noted { entry: RawValue::from_string(text).unwrap(), previous, hash }
         });
         let noted: Vec<_> = noted.collect::<Vec<_>>().into_iter().rev().collect();
-        (Expected { number: 4, hash: previous }, noted)
+        (Expected { number: count, hash: previous }, noted)
     }
 
     #[test]
     fn what_was_changed_or_taken_away_shows() {
         let check = |change: &dyn Fn(&mut Vec<Noted>), expected: &[&str]| {
-            let (mut end, mut noted) = chain();
+            let (mut end, mut noted) = chain(4);
             change(&mut noted);
             let wrong = noted.iter().flat_map(|noted| {
                 let entry: Entry = serde_json::from_str(noted.entry.get()).unwrap();
@@ -169,5 +183,59 @@ mod tests {
             },
             &["entry 3 is not as it was written"],
         );
+    }
+
+    /// Another character of its kind, so that an entry stays JSON.
+    fn other(text: &str, random: &mut ChaCha8Rng) -> String {
+        let places: Vec<_> = text.char_indices().filter(|(_, c)| c.is_ascii_hexdigit()).collect();
+        let (at, was) = places[random.random_range(0..places.len())];
+        let kind = if was.is_ascii_digit() { "123456789" } else { "abcdef" };
+        let others: Vec<_> = kind.chars().filter(|c| *c != was).collect();
+        let new = others[random.random_range(0..others.len())];
+        format!("{}{new}{}", text.get(..at).unwrap(), text.get(at + 1..).unwrap())
+    }
+
+    /// Whoever can write the file, and does not write all that came after, shows.
+    #[test]
+    fn a_thousand_tampers_are_all_found() {
+        let seed = 7;
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let text = |text: String| RawValue::from_string(text).unwrap();
+        for round in 0..1000 {
+            let (mut end, mut noted) = chain(30);
+            // The oldest one may be gone: it is not kept for ever.
+            let at = random.random_range(0..noted.len() - 1);
+            let how = random.random_range(0..8);
+            match how {
+                0 => noted[at].entry = text(other(noted[at].entry.get(), &mut random)),
+                1 => noted[at].hash = other(&noted[at].hash, &mut random),
+                2 => noted[at].previous = other(&noted[at].previous, &mut random),
+                3 => drop(noted.remove(at)),
+                4 => noted.swap(at, at + 1),
+                5 => {
+                    let Noted { entry, previous, hash } = &noted[at];
+                    let (entry, previous, hash) = (entry.clone(), previous.clone(), hash.clone());
+                    noted.insert(at, Noted { entry, previous, hash });
+                }
+                // With a hash of its own, and those after it as well, but where the chain ends.
+                6 => {
+                    noted[at].entry = text(other(noted[at].entry.get(), &mut random));
+                    for newer in (0..=at).rev() {
+                        let previous = noted[newer + 1].hash.clone();
+                        let content = format!("{previous}\n{}", noted[newer].entry.get());
+                        noted[newer].hash = hex::encode(Sha256::digest(content));
+                        noted[newer].previous = previous;
+                    }
+                }
+                _ => end.hash = other(&end.hash, &mut random),
+            }
+            let wrong = noted.iter().flat_map(|noted| {
+                let entry = serde_json::from_str::<Entry>(noted.entry.get()).ok();
+                let number = entry.map_or(end.number, |entry| entry.number);
+                end.check(noted, number)
+            });
+            let wrong: Vec<_> = wrong.collect();
+            assert!(!wrong.is_empty(), "seed {seed}, round {round}: {how} at {at}");
+        }
     }
 }

@@ -1,8 +1,18 @@
 //! The admin API's settings: who may use it, and what it may put in force.
 
 use super::settings::{Door, Secret};
+use super::text::AdminAddress;
 use crate::domain::role::Role;
 use std::path::PathBuf;
+
+/// The admin listener.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where it is.
+    pub address: AdminAddress,
+    /// Who may use it.
+    pub api: Api,
+}
 
 /// Who may use the admin API, and how often.
 #[derive(Clone, Debug)]

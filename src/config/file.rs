@@ -381,7 +381,7 @@ pub(super) struct PolicyFile {
     /// What is asked about payments that are observed.
     pub(super) observe: ObserveFile,
     /// The risk team's rules.
-    pub(super) rules: RulesPolicyFile,
+    pub(super) rules: rules::RulesPolicyFile,
     /// Who is asked first.
     pub(super) routing: routing::RoutingFile,
     /// What leaves though verification refuses it.
@@ -489,16 +489,6 @@ pub(super) struct InquiryFile {
     pub(super) batch_deadline: Option<Time>,
     /// How many of a hundred questions may be put to another provider because one failed.
     pub(super) retries_percent: Option<At<u32>>,
-}
-
-/// `[rules]`
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RulesPolicyFile {
-    /// The reasons for which policy refuses and a rule may permit all the same; the payment is annotated.
-    pub(super) lift: Option<Vec<At<Text<Reason>>>>,
-    /// Whether rules that come through the admin API need a second person to approve them.
-    pub(super) two_persons: Option<bool>,
 }
 
 /// `[batch]`

@@ -1,7 +1,9 @@
 //! The checked configuration, and its defaults. Whoever holds a value of these types need not check it again.
 
-use super::api::{Api, Managing};
-use super::text::{AdminAddress, InDoubt};
+pub use super::access_log::AccessLog;
+pub use super::api::Admin;
+use super::api::Managing;
+use super::text::InDoubt;
 use crate::billing::price::Prices;
 use crate::crypto::keys::Keys;
 use crate::domain::chance::Share;
@@ -157,24 +159,6 @@ pub struct Listen {
     pub metrics: Option<SocketAddr>,
 }
 
-/// Where a line goes for each request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccessLog {
-    /// Standard output.
-    Stdout,
-    /// The end of this file.
-    File(PathBuf),
-}
-
-impl fmt::Display for AccessLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stdout => f.write_str("stdout"),
-            Self::File(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
 /// TLS towards those who connect.
 #[derive(Clone, Debug)]
 pub struct Door {
@@ -182,15 +166,6 @@ pub struct Door {
     pub own: ClientCertificate,
     /// Who signs the certificates of those who connect; nobody needs one where empty.
     pub clients: Vec<X509>,
-}
-
-/// The admin listener.
-#[derive(Clone, Debug)]
-pub struct Admin {
-    /// Where it is.
-    pub address: AdminAddress,
-    /// Who may use it.
-    pub api: Api,
 }
 
 /// Bytes that are never shown.

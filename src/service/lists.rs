@@ -88,7 +88,7 @@ pub async fn entries(
         let (of, before) = (Aggregate::ListEntries, before.clone());
         let rows = store.range(Range { of, from, before, most: PAGE_MAX, last: false }).await?;
         let Some(end) = rows.last() else { return Ok(found) };
-        from = format!("{}\0", end.key.name);
+        from = format!("{}\u{1}", end.key.name);
         for row in &rows {
             let value = row.key.name.strip_prefix(&prefix).unwrap_or_default();
             found.insert(value.to_owned(), read(row)?);

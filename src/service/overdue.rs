@@ -70,7 +70,7 @@ impl Service {
         loop {
             let owed = self.owed(from, before.clone()).await?;
             let full = owed.len() >= PAGE_MAX;
-            from = owed.last().map_or(String::new(), |last| format!("{}\0", last.payment));
+            from = owed.last().map_or(String::new(), |last| format!("{}\u{1}", last.payment));
             let (known, new): (Vec<Owed>, Vec<Owed>) =
                 owed.into_iter().partition(|owed| swept.0.contains(&owed.payment));
             seen.extend(known.iter().map(|owed| owed.payment));
@@ -141,7 +141,7 @@ impl Service {
         after: Option<PaymentId>,
         most: usize,
     ) -> Result<Vec<Expected>, StoreLost> {
-        let from = after.map_or_else(String::new, |after| format!("{after}\0"));
+        let from = after.map_or_else(String::new, |after| format!("{after}\u{1}"));
         let mut owed = self.owed(from, "\u{10ffff}".to_owned()).await?;
         owed.truncate(most);
         self.expected(promises, owed).await

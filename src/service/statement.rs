@@ -228,7 +228,7 @@ impl Service {
             let rows = self.store.range(range).await?;
             let more = rows.len() >= PAGE_MAX;
             if let Some(last) = rows.last() {
-                from = format!("{}\0", last.key.name);
+                from = format!("{}\u{1}", last.key.name);
             }
             for row in &rows {
                 let record: Record = serde_json::from_str(&row.value).map_err(|error| {

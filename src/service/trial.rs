@@ -76,7 +76,7 @@ impl Service {
             let rows =
                 self.store.range(Range { of, from, before, most: PAGE_MAX, last: false }).await?;
             let Some(last) = rows.last() else { return Ok(()) };
-            from = format!("{}\0", last.key.name);
+            from = format!("{}\u{1}", last.key.name);
             let is_last = rows.len() < PAGE_MAX;
             for row in &rows {
                 each(read(row)?);

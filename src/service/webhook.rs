@@ -132,7 +132,7 @@ impl Service {
                 waiting.extend(rows);
                 break;
             };
-            from = format!("{}\0", last.key.name);
+            from = format!("{}\u{1}", last.key.name);
             waiting.extend(rows);
         }
         let hooks: Vec<Hook> = waiting.iter().filter_map(|row| Hook::read(row).ok()).collect();
@@ -197,7 +197,7 @@ impl Service {
         most: usize,
     ) -> Result<Vec<Hook>, StoreLost> {
         let from = match after {
-            Some(id) => format!("{}\0", place.key(id).name),
+            Some(id) => format!("{}\u{1}", place.key(id).name),
             None => format!("{}\n", place.as_str()),
         };
         let rows = self.laid(place, from, most.min(PAGE_MAX)).await?;

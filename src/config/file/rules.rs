@@ -35,6 +35,16 @@ pub(in crate::config) struct BankFile {
     pub(in crate::config) bins: Option<At<Vec<At<String>>>>,
 }
 
+/// `[rules]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct RulesPolicyFile {
+    /// The reasons for which policy refuses and a rule may permit all the same; the payment is annotated.
+    pub(in crate::config) lift: Option<Vec<At<Text<Reason>>>>,
+    /// Whether rules that come through the admin API need a second person to approve them.
+    pub(in crate::config) two_persons: Option<bool>,
+}
+
 /// `[[rule]]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
