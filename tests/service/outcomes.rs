@@ -2,8 +2,9 @@
 
 use crate::{World, person, world, world_over, world_with};
 use hefu::domain::answer::Answer;
+use hefu::domain::clock::Timestamp;
 use hefu::domain::element::ElementSet;
-use hefu::domain::id::{ChannelName, OrderId};
+use hefu::domain::id::{ChannelName, OrderId, PaymentId};
 use hefu::domain::mismatch::MismatchKind;
 use hefu::reconcile::due::Level;
 use hefu::service::mismatch::Wanted;
@@ -192,6 +193,33 @@ async fn a_person_looks_into_a_mismatch() {
         assert_eq!(world.kept(&other).await, [""; 0]);
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_waits_to_be_tried_again_keeps_nothing_newer_from_being_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = over(&dir.path().join("hefu.db"));
+    let now = world.service.clock.now();
+    let put = |number: u64, about: u64, next: Timestamp| {
+        let id = |number| PaymentId::new(now.plus(Duration::from_millis(number)), 0);
+        let (body, failed) = ("{}".to_owned(), None);
+        let (id, about) = (id(number), id(about));
+        let hook = Hook { id, at: now, about, body, attempts: 0, next, failed };
+        world.service.store.shelve(hook.row(Shelf::Waiting).unwrap());
+        id
+    };
+    for number in 0..2_100 {
+        put(number, number, now.plus(HOUR));
+    }
+    put(2_100, 7, now);
+    let newer = [put(2_101, 2_101, now), put(2_102, 2_102, now), put(2_103, 2_103, now)];
+    world.service.store.flush().await.unwrap();
+    let ids = async |most| {
+        let hooks = world.service.to_tell(most).await.unwrap();
+        hooks.iter().map(|hook| hook.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(2).await, newer[..2], "but what is about one payment is told in its order");
+    assert_eq!(ids(2).await, newer[2..]);
 }
 
 #[tokio::test]
