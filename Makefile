@@ -6,17 +6,23 @@ SEED ?= 7
 COUNT ?= 10000
 N ?= 100
 
-.PHONY: help demo test check breadth torture fuzz bench setup setup-check
+.PHONY: help demo test check breadth torture fuzz bench setup setup-demo setup-check
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-demo: setup ## Build the quick profile and watch Hefu at work on simulated traffic
-	cargo run --quiet -- demo --for $(SECONDS)s --rate $(RATE) --seed $(SEED)
+demo: setup-demo ## Build the quick profile and watch Hefu at work on simulated traffic
+	@echo 'Building Hefu, the quick profile: some minutes the first time, seconds after.'
+	cargo build
+	@echo
+	@cargo run --quiet -- demo --for $(SECONDS)s --rate $(RATE) --seed $(SEED)
 
 test: setup ## Set up what the tests need and run them all
+	@rm -f target/not-tested
+	@echo 'Building Hefu and its tests: a quarter of an hour the first time. Then they run, and at the end stands what could not be tested here.'
 	cargo nextest run --no-fail-fast
 	cargo test --doc --quiet
+	@if [ -s target/not-tested ]; then printf '\nNOT TESTED on this machine:\n'; sort -u target/not-tested | sed 's/^/  /'; fi
 
 check: setup-check ## Format, lints, documents, dependencies
 	cargo fmt --check
@@ -39,9 +45,13 @@ bench: setup ## Measure; prints ratios to a bare Pingora proxy of the same profi
 	cargo bench --bench store
 	cargo bench --bench side_by_side
 	cargo bench --bench side_by_side -- growth
+	cargo bench --bench brown_outs
 
 setup:
 	@scripts/setup test
+
+setup-demo:
+	@scripts/setup demo
 
 setup-check:
 	@scripts/setup check

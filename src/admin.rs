@@ -1,15 +1,26 @@
-//! The admin API: metrics, health, the effective configuration, and what the commands need. One bearer token.
+//! The admin API: metrics, health, the effective configuration, what the commands need, and what persons put in force. Tokens with
+//! roles, and one that is shared.
 
+pub mod access;
 mod audit;
 pub mod body;
 mod concordance;
 mod forget;
 mod hooks;
+mod jobs;
+mod lists;
 mod mismatch;
+mod openapi;
+mod routes;
+mod rules;
 mod search;
 mod statement;
+pub mod turn;
+
+pub use openapi::openapi;
 
 use crate::domain::id::{ChannelName, PaymentId};
+use crate::policy::rules::Book;
 use crate::reconcile::hold::HoldKey;
 use crate::service::agreements::Told;
 use crate::service::audit::may_be_kept;
@@ -18,22 +29,28 @@ use crate::service::overdue::Promises;
 use crate::service::{Channel, Service};
 use crate::store::Record;
 use crate::store::audit::Action;
+use crate::store::managed::Managed;
+use access::{Callers, Operator, Throttle};
 use arc_swap::ArcSwap;
-use audit::Operator;
-use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use body::{
     AgreementBody, HoldBody, ImportBody, InquiryBody, KeptBody, PaymentBody, Problem, ReleaseBody,
     ReleasedBody, UnmappedBody,
 };
+use jobs::Jobs;
+use openssl::ssl::SslAcceptor;
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
+use turn::Shown;
 
 /// The most bytes of a request body: an import is sent in parts.
 const BODY_MAX: usize = 4 * 1024 * 1024;
@@ -42,7 +59,6 @@ const BODY_MAX: usize = 4 * 1024 * 1024;
 const RELEASED_NAMED: usize = 20;
 
 /// What the API shows and changes, of one configuration.
-#[derive(Debug)]
 pub struct Admin {
     /// The use cases.
     pub service: Arc<Service>,
@@ -54,8 +70,61 @@ pub struct Admin {
     pub inspected: BTreeMap<ChannelName, Arc<Channel>>,
     /// What they promise.
     pub promises: Promises,
-    /// The bearer token.
-    pub token: Token,
+    /// TLS on the listener.
+    pub door: Option<Arc<SslAcceptor>>,
+    /// Who may call.
+    pub callers: Callers,
+    /// The rules in force, and how others are read.
+    pub books: Arc<dyn Books>,
+    /// What came through this API and is in force.
+    pub managed: Managed,
+    /// What files say beside it.
+    pub shown: Shown,
+    /// Whether a second person must approve rules.
+    pub two_persons: bool,
+}
+
+/// Reads rules, as configuration does.
+pub trait Books: Send + Sync + fmt::Debug {
+    /// The book in force.
+    fn in_force(&self) -> Arc<Book>;
+
+    /// The book of the files' rules with a version, and one that is tried beside it.
+    ///
+    /// # Errors
+    /// Every mistake.
+    fn whole(
+        &self,
+        live: Option<(u64, &str)>,
+        trial: Option<(u64, &str)>,
+    ) -> Result<Arc<Book>, Vec<Mistake>>;
+
+    /// The book of one text alone.
+    ///
+    /// # Errors
+    /// Every mistake.
+    fn alone(&self, text: &str) -> Result<Arc<Book>, Vec<Mistake>>;
+}
+
+/// A mistake in rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Mistake {
+    /// In which file, or version.
+    pub file: String,
+    /// Where, from 1.
+    pub line: usize,
+    /// Where, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it, and both in Chinese.
+    pub hint: String,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").field("channels", &self.channels).finish_non_exhaustive()
+    }
 }
 
 impl Admin {
@@ -78,21 +147,41 @@ pub struct Stays {
 
 /// What the API shows now, and how it asks for another configuration.
 #[derive(Clone, Debug)]
-pub struct Live(Arc<Shown>);
+pub struct Live(Arc<Inner>);
 
 #[derive(Debug)]
-struct Shown {
+struct Inner {
     current: ArcSwap<Admin>,
     /// Whether traffic may come: cleared when draining.
     ready: AtomicBool,
     asking: mpsc::Sender<Asked>,
+    turning: mpsc::Sender<Asked>,
+    throttle: Throttle,
+    jobs: Jobs,
 }
 
 impl Live {
-    /// Shows `current`, and asks through `asking`.
-    pub fn new(current: Arc<Admin>, asking: mpsc::Sender<Asked>) -> Self {
+    /// Shows `current`; asks through `asking` that files are loaded again, and through `turning` that what is kept is put in force.
+    pub fn new(
+        current: Arc<Admin>,
+        asking: mpsc::Sender<Asked>,
+        turning: mpsc::Sender<Asked>,
+    ) -> Self {
         let (current, ready) = (ArcSwap::new(current), AtomicBool::new(true));
-        Self(Arc::new(Shown { current, ready, asking }))
+        let (throttle, jobs) = (Throttle::default(), Jobs::default());
+        Self(Arc::new(Inner { current, ready, asking, turning, throttle, jobs }))
+    }
+
+    /// Puts in force what is kept, before whoever changed it is answered.
+    async fn apply(&self) -> Result<StatusCode, Problem> {
+        let done = ask(&self.0.turning).await;
+        let detail = match done {
+            Some(Ok(())) => return Ok(StatusCode::NO_CONTENT),
+            Some(Err(Stays { why, .. })) => why,
+            None => "this process ends".to_owned(),
+        };
+        let detail = format!("it is kept, and not in force here: {detail}");
+        Err(Problem::said(StatusCode::SERVICE_UNAVAILABLE, detail))
     }
 
     /// Shows `current` from now on.
@@ -117,64 +206,19 @@ impl FromRef<Live> for Arc<Admin> {
     }
 }
 
-/// A bearer token; never shown, compared in constant time.
-pub struct Token(Vec<u8>);
-
-impl Token {
-    /// The token, without surrounding white space.
-    pub fn new(text: &str) -> Self {
-        Self(text.trim().as_bytes().to_vec())
-    }
-
-    fn admits(&self, headers: &HeaderMap) -> bool {
-        let given = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        given
-            .is_some_and(|given| given.len() == self.0.len() && openssl::memcmp::eq(given, &self.0))
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[REDACTED]")
-    }
-}
-
 /// The routes.
 pub fn router(live: Live) -> Router {
-    let guarded = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/config_dump", get(config_dump))
-        .route("/v1/payments/{id}", get(payment))
-        .route("/v1/inquiries/open", get(inquiries))
-        .route("/v1/payments/search", post(search::search))
-        .route("/v1/unmapped-codes", get(unmapped))
-        .route("/v1/expectations", get(hooks::expectations))
-        .route("/v1/mismatches", get(mismatch::list))
-        .route("/v1/mismatches.csv", get(mismatch::export))
-        .route("/v1/mismatches/resolve", post(mismatch::resolve))
-        .route("/v1/statements/lines", post(statement::lines))
-        .route("/v1/statements/days", post(statement::day))
-        .route("/v1/webhooks", get(hooks::hooks))
-        .route("/v1/webhooks/redeliver", post(hooks::redeliver))
-        .route("/v1/holds", get(holds))
-        .route("/v1/holds/release", post(release))
-        .route("/v1/agreements/import", post(import))
-        .route("/v1/people/forget", post(forget::forget))
-        .route("/v1/agreements/{channel}/{id}", get(agreement))
-        .route("/v1/advice", post(concordance::advice))
-        .route("/v1/concordance", get(concordance::concordance))
-        .route("/v1/audit", get(audit::audit))
-        .route("/v1/reload", post(reload))
-        .layer(middleware::from_fn_with_state(live.clone(), guard))
-        .layer(DefaultBodyLimit::max(BODY_MAX));
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
-        .merge(guarded)
+    routes::router(&live)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is no such resource") })
         .with_state(live)
+}
+
+/// Asks for something to be done, and waits for how it went; `None` where nobody is left to do it.
+async fn ask(whom: &mpsc::Sender<Asked>) -> Option<Result<(), Stays>> {
+    let (asked, answer) = oneshot::channel();
+    whom.send(asked).await.ok()?;
+    answer.await.ok()
 }
 
 /// What those may read who scrape and probe from outside: nothing but numbers, by enums and configured names.
@@ -187,22 +231,10 @@ pub fn outside(live: Live) -> Router {
         .with_state(live)
 }
 
-async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    if admin.token.admits(request.headers()) {
-        return next.run(request).await;
-    }
-    let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-    (challenge, Problem::new(StatusCode::UNAUTHORIZED, "a bearer token is needed")).into_response()
-}
-
 /// Loads the configuration again, as SIGHUP does.
 async fn reload(State(live): State<Live>, who: Operator) -> Result<Response, Problem> {
-    let (asked, answer) = oneshot::channel();
-    let reloaded = match live.0.asking.send(asked).await {
-        Ok(()) => answer.await.ok(),
-        Err(_) => None,
-    };
-    let reloaded = reloaded
+    let reloaded = ask(&live.0.asking)
+        .await
         .ok_or(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this process does not reload now"))?;
     let problems = reloaded.as_ref().map_or_else(|stays| stays.problems, |()| 0);
     let action = Action::Reload { succeeded: reloaded.is_ok(), problems };
@@ -313,7 +345,7 @@ async fn agreement(
     }))
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 struct ImportQuery {
     channel: String,
 }

@@ -8,10 +8,14 @@ pub mod doctor;
 pub mod gate;
 pub mod handover;
 pub mod lists;
+mod managed;
 mod reload;
 pub mod rules;
 mod running;
+mod secured;
+mod shown;
 pub mod statement;
+mod traces;
 pub mod usage;
 mod webhooks;
 
@@ -19,8 +23,9 @@ pub use clock::Unbelievable;
 pub use reload::ReloadError;
 pub use running::{Running, start, start_on};
 
-use crate::admin::{Admin, Token};
+use crate::admin::Admin;
 use crate::config::{self, ChannelMode, Config, InDoubt, Storage};
+use crate::domain::clock::Clock as _;
 use crate::domain::id::ProviderName;
 use crate::message::profile::RouteRule;
 use crate::metrics::{Metrics, MetricsError};
@@ -49,16 +54,20 @@ use crate::store::postgres::{self, Postgres};
 use crate::store::segment::SegmentError;
 use crate::store::sqlite;
 use crate::store::writer::Event;
+use crate::telemetry::spans::Unusable;
 use access::Access;
 use clock::Steady;
 use gate::{Entry, ServiceGate, by_specificity};
+use managed::InForce;
 use openssl::ssl::SslAcceptor;
 use reload::Fixed;
+use shown::{Books, callers, shown};
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use traces::Traces;
 
 /// Why nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +89,9 @@ pub enum StartError {
     /// The access log cannot be written.
     #[error(transparent)]
     AccessLog(#[from] access::Unwritable),
+    /// The collector cannot be sent to.
+    #[error(transparent)]
+    Spans(#[from] Unusable),
     /// The store cannot be opened.
     #[error(transparent)]
     File(#[from] sqlite::OpenError),
@@ -101,6 +113,12 @@ pub enum StartError {
     /// Something panicked that must not.
     #[error("the store's thread panicked")]
     Panicked,
+    /// What the admin API put in force does not go with the files.
+    #[error("what was put in force through the admin API does not go with the files: {0}")]
+    Managed(crate::config::Problems),
+    /// What the admin API put in force cannot be read.
+    #[error("what was put in force through the admin API cannot be read: {0}")]
+    Unread(#[from] crate::store::journal::StoreLost),
     /// An upstream is of no use.
     #[error(transparent)]
     Upstream(#[from] Invalid),
@@ -121,6 +139,7 @@ struct Lasting {
     clock: Arc<Steady>,
     flights: Flights,
     access: Access,
+    traces: Traces,
     counts: Arc<Counts>,
 }
 
@@ -129,6 +148,8 @@ impl Lasting {
         let metrics = Arc::new(Metrics::new()?);
         let access = Access::new(metrics.clone());
         access.direct(config.access_log.as_ref())?;
+        let traces = Traces::new(metrics.clone());
+        traces.direct(config.trace.as_ref())?;
         let counts = Arc::new(Counts::default());
         let store = store(config, metrics.clone(), &counts)?;
         let system: fn() -> Duration = clock::system;
@@ -139,6 +160,7 @@ impl Lasting {
             clock: Arc::new(clock),
             flights: Flights::default(),
             access,
+            traces,
             counts,
         })
     }
@@ -172,6 +194,8 @@ fn store(
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let opening = scope.spawn(|| {
                 let mut backend = Postgres::open((**place).clone(), authorities)?;
+                let theirs = backend.time().map_err(postgres::OpenError::Database)?;
+                clock::near(theirs, clock::system())?;
                 keys::check(&mut backend, &config.keys)?;
                 rules::recount(&mut backend, book.as_ref(), clock::system())?;
                 Ok(MemoryStore::open(limits, backend, tell)?)
@@ -193,13 +217,24 @@ struct Generation {
 }
 
 impl Generation {
-    fn new(config: &Config, lasting: &Lasting) -> Result<Self, StartError> {
+    fn new(files: &Arc<Config>, in_force: &InForce, lasting: &Lasting) -> Result<Self, StartError> {
+        let config = in_force.over(files, lasting.clock.now()).map_err(StartError::Managed)?;
+        let config = &config;
         let channels = channels(config);
         let service = Arc::new(service(config, lasting)?);
-        let token = config.listen.admin.as_ref().map(|admin| &admin.token);
         let admin = Admin {
             service: service.clone(),
             config: config.dump(),
+            door: admin_door(config)?,
+            callers: callers(config),
+            books: Arc::new(Books {
+                files: files.clone(),
+                in_force: in_force.clone(),
+                book: config.rules.clone(),
+            }),
+            managed: in_force.managed().clone(),
+            shown: shown(files, config),
+            two_persons: config.managing.two_persons,
             channels: channels.iter().map(|channel| channel.name().clone()).collect(),
             inspected: channels.iter().map(|it| (it.name().clone(), it.clone())).collect(),
             promises: Promises {
@@ -210,9 +245,6 @@ impl Generation {
                     .collect(),
                 calendar: config.calendar.clone(),
             },
-            token: Token::new(
-                &token.map(|token| String::from_utf8_lossy(token.expose())).unwrap_or_default(),
-            ),
         };
         let gate = ServiceGate {
             routes: routes(config)?,
@@ -223,6 +255,8 @@ impl Generation {
             service,
             metrics: lasting.metrics.clone(),
             access: lasting.access.clone(),
+            traces: lasting.traces.clone(),
+            secure: [config.listen.core_tls.is_some(), config.listen.notify_tls.is_some()],
         };
         Ok(Self {
             gate: Arc::new(gate),
@@ -239,6 +273,16 @@ impl Generation {
 
 fn door(door: &crate::config::Door) -> Result<Arc<SslAcceptor>, StartError> {
     proxy::door(&door.own.chain, &door.own.key, &door.clients).map_err(StartError::Door)
+}
+
+/// TLS on the admin listener, which speaks HTTP/1.1.
+fn admin_door(config: &Config) -> Result<Option<Arc<SslAcceptor>>, StartError> {
+    let door = config.listen.admin.as_ref().and_then(|admin| admin.api.door.as_ref());
+    let door = door.map(|door| {
+        let (chain, key) = (&door.own.chain, &door.own.key);
+        proxy::door_for(chain, key, &door.clients, b"\x08http/1.1")
+    });
+    door.transpose().map_err(StartError::Door)
 }
 
 fn limits(config: &Config) -> Limits {

@@ -23,6 +23,7 @@ pub mod serve;
 pub mod settle;
 pub mod simulate;
 pub mod statement;
+pub mod token;
 
 use crate::app::handover::Sockets;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -62,6 +63,7 @@ enum Command {
     Settle(settle::Settle),
     Assess(assess::Assess),
     Schema(schema::Schema),
+    Token(token::Token),
     Man(man::Man),
     /// Print a completion script for a shell
     Completions {
@@ -165,6 +167,7 @@ async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
         Command::Settle(settle) => settle.run(&mut out).await,
         Command::Assess(assess) => assess.run(&mut out).await,
         Command::Schema(schema) => schema.run(&mut out),
+        Command::Token(token) => token.run(&mut out),
         Command::Man(man) => man.run(&mut out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "hefu", &mut out);

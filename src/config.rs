@@ -6,9 +6,12 @@
 //! Two steps: files become file structs, key by key, and file structs become the checked values of `settings`.
 
 mod alone;
+pub(crate) mod api;
 mod check;
 mod dump;
 mod file;
+mod managed;
+mod origin;
 mod problem;
 mod read;
 mod schema;
@@ -17,12 +20,14 @@ mod table;
 mod text;
 
 pub use alone::{code_maps, profile, rules, rules_of_table};
+pub use api::{Api, Managing, Operator};
+pub use managed::{Added, book, book_alone};
 pub use problem::{Problem, Problems, Rendering};
 pub use schema::schema;
 pub use settings::{
     AccessLog, Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence,
     Holds, Inquiry, Kinds, Limits, Listen, Observe, Passthrough, Patience, Provider, Routing,
-    Secret, Storage, Tls, Upstream, Webhook,
+    Secret, Storage, Tls, Tracing, Upstream, Webhook,
 };
 pub use text::{AdminAddress, InDoubt};
 
@@ -68,6 +73,8 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
     let deployment = check::deployment::check(&mut desk.hefu.sheet, dir, &desk.hefu.file);
     let mut unused: BTreeMap<ChannelName, Profile> =
         protocols.into_iter().map(|(_, profile)| (profile.channel.clone(), profile)).collect();
+    let origins = [desk.hefu.named(), desk.policy.named()];
+    let origins = origins.iter().flat_map(|(name, text)| origin::origins(name, text)).collect();
     let Opened { sheet, file, .. } = &mut desk.hefu;
     let providers = check::deployment::providers(sheet, dir, &file.providers, &desk.definitions);
     for (name, definition) in &mut desk.definitions {
@@ -76,8 +83,17 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         let deployment = providers.get(&name).map(|provider| provider.deployment(name.clone()));
         check::provider::check(definition, sheet, at.zip(deployment));
     }
-    let known = (names.iter().cloned().collect(), desk.definitions.keys().cloned().collect());
-    let rules = check::rules::check(dir, &mut desk.rules, known, BTreeMap::new());
+    let known: (Vec<_>, Vec<_>) =
+        (names.iter().cloned().collect(), desk.definitions.keys().cloned().collect());
+    let managing = Managing {
+        two_persons: desk.policy.file.rules.two_persons.unwrap_or(true),
+        dir: dir.to_owned(),
+        files: desk.rules.iter().map(Opened::named).collect(),
+        origins,
+        channels: known.0,
+        providers: known.1,
+    };
+    let rules = check::rules::check(&mut desk.rules, &managing, BTreeMap::new(), None);
     let mut channels = BTreeMap::new();
     for (name, at) in &file.channels {
         if !names.contains(&name.value) {
@@ -102,6 +118,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
         channels.insert(name, channel);
     }
     let told = file.webhook.as_ref().map(|at| check::webhook::check(sheet, dir, at));
+    let traced = file.trace.as_ref().map(|at| check::trace::check(sheet, at));
     let Opened { sheet, file, .. } = &mut desk.calendar;
     let calendar = check::calendar::check(sheet, file, &names);
     match (deployment.listen, deployment.keys, desk.into_problems()) {
@@ -127,7 +144,9 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             observe: modes.observe,
             calendar,
             webhook: told.flatten(),
+            trace: traced.flatten(),
             rules: Arc::new(rules),
+            managing,
             routing: modes.routing,
         }),
         (_, _, problems) => Err(problems),

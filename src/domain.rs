@@ -13,4 +13,5 @@ pub mod outcome;
 pub mod pan;
 pub mod payment;
 pub mod person;
+pub mod role;
 pub mod trace;

@@ -2,6 +2,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod facts;
+pub mod hindsight;
 pub mod package;
 pub mod reason;
 pub mod rules;

@@ -98,6 +98,19 @@ pub fn door(
     key: &PKey<Private>,
     clients: &[X509],
 ) -> Result<Arc<SslAcceptor>, ErrorStack> {
+    door_for(chain, key, clients, b"\x02h2\x08http/1.1")
+}
+
+/// The same for those who speak other protocols, the preferred one first.
+///
+/// # Errors
+/// Where they cannot be used.
+pub fn door_for(
+    chain: &[X509],
+    key: &PKey<Private>,
+    clients: &[X509],
+    protocols: &'static [u8],
+) -> Result<Arc<SslAcceptor>, ErrorStack> {
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls())?;
     builder.set_private_key(key)?;
     let mut chain = chain.iter();
@@ -114,8 +127,8 @@ pub fn door(
     if !clients.is_empty() {
         builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
     }
-    builder.set_alpn_select_callback(|_, offered| {
-        select_next_proto(b"\x02h2\x08http/1.1", offered).ok_or(AlpnError::NOACK)
+    builder.set_alpn_select_callback(move |_, offered| {
+        select_next_proto(protocols, offered).ok_or(AlpnError::NOACK)
     });
     Ok(Arc::new(builder.build()))
 }

@@ -13,12 +13,18 @@ mod combination;
 pub mod concordance;
 mod contradict;
 pub mod counts;
+pub mod earlier;
 pub mod explain;
 mod facts;
 pub mod forget;
 pub mod health;
+pub mod hindsight;
+pub mod inquire;
 pub mod judge;
+pub mod lists;
+pub mod managed;
 pub mod mismatch;
+pub mod neighbours;
 pub mod notify;
 pub mod overdue;
 mod query;
@@ -29,6 +35,8 @@ pub mod search;
 pub mod settle;
 mod shadow;
 pub mod statement;
+mod traced;
+pub mod trial;
 pub mod validity;
 pub mod verify;
 pub mod webhook;
@@ -251,6 +259,11 @@ impl Service {
     fn draw(&self) -> u64 {
         let [half @ .., _, _, _, _, _, _, _, _] = (self.entropy)().to_be_bytes();
         u64::from_be_bytes(half)
+    }
+
+    /// An id that nobody has, for whoever needs one.
+    pub fn next_id(&self) -> PaymentId {
+        self.new_id(self.now())
     }
 
     fn new_id(&self, now: Timestamp) -> PaymentId {

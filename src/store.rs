@@ -6,6 +6,7 @@ pub mod hook;
 pub mod journal;
 mod keep;
 pub mod keys;
+pub mod managed;
 pub mod memory;
 pub mod mismatch;
 pub mod person;
@@ -128,6 +129,9 @@ pub struct Agreement {
     pub merchant: Option<MerchantId>,
     /// The tuple that was bound, and of which elements, where we saw it.
     pub tuple: Option<(Fingerprint, ElementSet)>,
+    /// The tuple whoever sends it, where evidence on it is a merchant's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anyone: Option<Fingerprint>,
     /// The card that was bound.
     pub card: Option<Fingerprint>,
     /// The same card under other keys that are read: what is bound with those closes with this one. Only until it is kept.
@@ -211,6 +215,8 @@ pub trait PaymentStore: Send + Sync {
     fn complete(&self, record: &Record, mismatch: Option<Mismatch>, ended: bool);
     /// It was undone, and who told that is not the last to be asked: an outcome is owed again since then.
     fn owe_again(&self, record: &Record, since: Timestamp);
+    /// Providers were asked about `record`'s payment after it was over: what they said is compared with what comes from now on.
+    fn verified_since(&self, record: &Record, evidence: Evidence);
     /// A statement named `record`'s payment.
     fn stated(&self, record: &Record);
     /// The outcome of `record`'s payment is overdue.

@@ -1,6 +1,7 @@
 //! Logs: `tracing`, with the host framework's `log` records bridged in. No message ever holds an element.
 
 pub mod access;
+pub mod spans;
 
 use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;

@@ -36,6 +36,7 @@ async fn what_hefu_found_is_what_is_true() {
         "/mismatches/missing_outcome/true",
         "/notifications/genuine",
         "/notifications/forged",
+        "/spans",
     ] {
         assert!(json.pointer(key).unwrap().as_u64().unwrap() > 0, "{key}: {json:#}");
     }
@@ -81,7 +82,7 @@ async fn the_admin_api_shows_what_operators_need_and_no_element() {
     let place = Place::new().unwrap();
     let simulation =
         Simulation::start(Settings::new(SEED + 1, place.dir().to_owned())).await.unwrap();
-    let running = app::start(place.configure(&simulation).unwrap()).await.unwrap();
+    let running = app::start(place.configure(&simulation, None).unwrap()).await.unwrap();
     let stop = tokio::time::sleep(Duration::from_secs(5));
     simulation.drive(target(&simulation, &running).unwrap(), 150, stop).await.unwrap();
     let api = Api {

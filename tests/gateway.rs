@@ -20,6 +20,8 @@ mod channel;
 mod cluster;
 #[path = "gateway/connections.rs"]
 mod connections;
+#[path = "gateway/described.rs"]
+mod described;
 #[path = "gateway/elements.rs"]
 mod elements;
 #[path = "gateway/forget.rs"]
@@ -34,6 +36,8 @@ mod kept;
 mod killed;
 #[path = "gateway/lasting.rs"]
 mod lasting;
+#[path = "gateway/managed.rs"]
+mod managed;
 #[path = "gateway/notify.rs"]
 mod notify;
 #[path = "gateway/outside.rs"]
@@ -44,6 +48,10 @@ mod peers;
 mod process;
 #[path = "gateway/refusals.rs"]
 mod refusals;
+#[path = "gateway/reloads.rs"]
+mod reloads;
+#[path = "gateway/replicas.rs"]
+mod replicas;
 #[path = "gateway/restart.rs"]
 mod restart;
 #[path = "gateway/rotation.rs"]
@@ -58,3 +66,8 @@ mod statement;
 mod streams;
 #[path = "gateway/tls.rs"]
 mod tls;
+#[path = "deploy/tools.rs"]
+#[expect(dead_code, reason = "the other tools are for deployments")]
+mod tools;
+#[path = "gateway/traces.rs"]
+mod traces;

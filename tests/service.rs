@@ -5,6 +5,8 @@
 mod afterwards;
 #[path = "service/agreements.rs"]
 mod agreements;
+#[path = "service/asking.rs"]
+mod asking;
 #[path = "service/attempts.rs"]
 mod attempts_spent;
 #[path = "service/brown_outs.rs"]
@@ -292,7 +294,14 @@ impl World {
             Err(refusal) => {
                 let reasons: Vec<_> =
                     refusal.reasons.iter().map(|reason| reason.as_str()).collect();
-                format!("{} {} [{}]", refusal.status, reasons.join(" "), refusal.elements)
+                let refused =
+                    format!("{} {} [{}]", refusal.status, reasons.join(" "), refusal.elements);
+                refusal.earlier.iter().fold(refused, |told, earlier| {
+                    let record = self.service.store.record(earlier.payment).unwrap();
+                    assert!(record.left());
+                    let differs = earlier.differs.join(" ");
+                    format!("{told} earlier {} [{differs}]", earlier.state)
+                })
             }
             Ok(judged) => {
                 let told = self.service.settle(judged, reported).await;
@@ -708,14 +717,18 @@ async fn a_batch_is_judged_and_settled_row_by_row() {
 
 #[tokio::test]
 async fn a_batch_is_refused_whole_and_names_its_rows() {
-    let world = world();
+    let mut world = world();
+    Arc::get_mut(&mut world.service).unwrap().attempts = attempts::Limits::default();
     let wrong = Answer::NoMatch(ElementSet::EMPTY.with(Element::Phone));
     world.first.will(&[Answer::Match, wrong, wrong]);
     let body = format!("{{{}}}", batch("B1", &[0, 1, 2, 3]));
     let request = Request::post("/acme/", "application/json", body.as_bytes());
     let refusal = world.service.judge(&world.channel, &request).await.unwrap_err();
-    let rows: Vec<_> = refusal.rows.iter().map(|row| (row.number, row.reasons.len())).collect();
-    assert_eq!((refusal.status, rows), (403, vec![(2, 1), (3, 1)]));
+    let rows = refusal.rows.iter().map(|row| (row.number, row.reasons.len(), row.attempts_left));
+    let rows: Vec<_> = rows.collect();
+    // Of two wrong ones in a row the second was the last that this merchant may try.
+    assert_eq!((refusal.status, rows), (403, vec![(2, 1, Some(0)), (3, 1, Some(0))]));
+    assert_eq!(refusal.attempts_left, None);
     assert_eq!(world.service.store.expectations(world.channel.name()), 0);
     let reasons: Vec<_> = world
         .service

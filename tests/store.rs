@@ -19,6 +19,8 @@ mod forged;
 mod forget;
 #[path = "store/keys.rs"]
 mod keys;
+#[path = "store/loading.rs"]
+mod loading;
 #[path = "store/lost.rs"]
 mod lost;
 #[path = "store/place.rs"]
@@ -27,5 +29,7 @@ mod place;
 mod power;
 #[path = "store/reserve.rs"]
 mod reserve;
+#[path = "deploy/skipped.rs"]
+mod skipped;
 #[path = "store/values.rs"]
 mod values;

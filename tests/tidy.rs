@@ -81,7 +81,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("telemetry", &[]),
+    ("telemetry", &["domain"]),
 ];
 /// Layers that compute and nothing else.
 const PURE: &[&str] = &["domain", "crypto", "message", "policy", "route", "reconcile", "billing"];

@@ -45,6 +45,7 @@ fn rules() -> Rules {
         expires: None,
         on_error: OnError::Skip,
         source: source(number).into(),
+        trial: false,
     };
     Rules::compile((0..RULES).map(draft).collect(), &Names::default(), "bench").unwrap()
 }
@@ -136,7 +137,7 @@ fn record(number: u64) -> Record {
 #[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench measures and prints")]
 pub(crate) fn backtest() {
     const PAYMENTS: u64 = 1_000_000;
-    let book = Book { rules: rules(), lists: BTreeMap::new() };
+    let book = Book { rules: rules(), lists: BTreeMap::new(), banks: BTreeMap::new() };
     let mut test = Backtest::new(Arc::new(book), Timestamp::default());
     let mut spent = Duration::ZERO;
     for number in 0..PAYMENTS {

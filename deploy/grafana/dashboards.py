@@ -68,6 +68,8 @@ OPERATIONS = [
     panel("Clock ahead", "s", ('hefu_clock_offset_seconds{job="hefu"}', "{{instance}}")),
     panel("Damaged rows", "short", ('hefu_store_damaged_rows_total{job="hefu"}', "{{instance}}"), help="Any at all: HefuStoreDamaged."),
     panel("Lines lost by the access log", "short", ('hefu_access_log_lines_lost_total{job="hefu"}', "{{instance}}")),
+    panel("Spans", "ops", (f'sum by (result) (rate(hefu_spans_total{{job="hefu"}}{RATE}))', "{{result}}"),
+          help="Of `[trace]`. `dropped`: the queue was full; `failed`: the collector did not take them."),
 ]
 
 RISK = [
@@ -80,6 +82,15 @@ RISK = [
     panel("By who had verified", "cpm",
           (f"sum by (provider) (rate(hefu_mismatches_total{{{CH}, provider=~\"$provider|none\"}}{RATE})) * 60", "{{provider}}"), stack=True),
     panel("By channel", "cpm", (f"sum by (channel) (rate(hefu_mismatches_total{{{CH}}}{RATE})) * 60", "{{channel}}"), stack=True),
+    row("Who is right?"),
+    panel("A match that the channel bears out", "percentunit",
+          (f'hefu_concordance_ratio{{{CH}, provider=~"$provider", said="match", bound="expected"}}', "{{channel}} × {{provider}}: {{elements}}"),
+          help="The share that is expected, by the samples so far; docs/concordance.md."),
+    panel("At least, by 95 %", "percentunit",
+          (f'hefu_concordance_ratio{{{CH}, provider=~"$provider", said="match", bound="low"}}', "{{channel}} × {{provider}}: {{elements}}"),
+          help="The lower bound: a provider of whom little is known stands low."),
+    panel("Samples, as they weigh now", "short",
+          (f'sum by (channel, provider, said) (hefu_concordance_samples{{{CH}, provider=~"$provider"}})', "{{channel}} × {{provider}}: {{said}}")),
     row("What is decided"),
     panel("Decisions", "reqps",
           (f"sum by (decision, mode) (rate(hefu_payments_total{{{CH}}}{RATE}))", "{{decision}} in {{mode}}"), width=12, stack=True),

@@ -9,6 +9,7 @@ use crate::service::explain::Story;
 use crate::store::{OpenInquiry, Record, Unmapped};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -23,6 +24,11 @@ impl Problem {
     /// A problem with a fixed text.
     pub const fn new(status: StatusCode, detail: &'static str) -> Self {
         Self { status, detail: Cow::Borrowed(detail) }
+    }
+
+    /// A problem with a text made here: never a value of a person's in it.
+    pub fn said(status: StatusCode, detail: String) -> Self {
+        Self { status, detail: Cow::Owned(detail) }
     }
 
     /// A problem of which somebody else has the words: never a value in them.
@@ -45,7 +51,7 @@ impl IntoResponse for Problem {
 }
 
 /// One payment, explained.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PaymentBody {
     payment: String,
     at_ms: u64,
@@ -78,7 +84,7 @@ pub struct PaymentBody {
     zh: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct VerificationBody {
     answer: &'static str,
     provider: String,
@@ -91,14 +97,14 @@ struct VerificationBody {
     combined_with: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct OutcomeBody {
     outcome: &'static str,
     code: Option<String>,
     arrival: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct MomentBody {
     at_ms: u64,
     outcome: &'static str,
@@ -106,7 +112,7 @@ struct MomentBody {
     arrival: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct HeardBody {
     outcome: &'static str,
     code: Option<String>,
@@ -114,7 +120,7 @@ struct HeardBody {
 }
 
 /// What rules said of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct RulesBody {
     /// The set by which it was judged, whole.
     set: String,
@@ -126,7 +132,7 @@ struct RulesBody {
     errors: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct MismatchBody {
     kind: &'static str,
     elements: String,
@@ -210,7 +216,7 @@ impl PaymentBody {
 }
 
 /// What is kept under an id: a payment, or the rows of a batch.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum KeptBody {
     /// A payment.
@@ -225,7 +231,7 @@ pub enum KeptBody {
 }
 
 /// An inquiry whose answer is not known: on its way, or, where it is old, cut off by a crash and perhaps billed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct InquiryBody {
     inquiry: String,
     provider: String,
@@ -245,7 +251,7 @@ impl From<&OpenInquiry> for InquiryBody {
 }
 
 /// A code that no map knows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct UnmappedBody {
     channel: String,
     map: String,
@@ -269,7 +275,7 @@ impl From<&Unmapped> for UnmappedBody {
 }
 
 /// A hold.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct HoldBody {
     key: String,
     channel: String,
@@ -291,7 +297,7 @@ impl From<&Hold> for HoldBody {
 }
 
 /// Which holds to release, and why.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseBody {
     /// Keys as `GET /v1/holds` shows them.
@@ -305,14 +311,14 @@ pub struct ReleaseBody {
 }
 
 /// How many were released.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ReleasedBody {
     /// The count.
     pub released: usize,
 }
 
 /// An agreement's standing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AgreementBody {
     /// The channel.
     pub channel: String,
@@ -356,7 +362,7 @@ impl From<AgreementLine> for Told {
 }
 
 /// What came of an import.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ImportBody {
     /// How many lines were imported.
     pub imported: usize,
@@ -365,7 +371,7 @@ pub struct ImportBody {
 }
 
 /// A line that was not imported.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RefusedLine {
     /// Its number, from 1.
     pub line: usize,

@@ -12,12 +12,13 @@ use crate::service::concordance::{Advice, Given};
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Which places are shown.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Shown {
     provider: Option<String>,
@@ -27,7 +28,7 @@ pub(super) struct Shown {
 }
 
 /// What is counted at one place, of one thing that was said.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct CellBody {
     provider: String,
     channel: Option<String>,
@@ -39,7 +40,7 @@ pub(super) struct CellBody {
     by_age: Vec<AgeBody>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct AgeBody {
     age: &'static str,
     #[serde(flatten)]
@@ -47,7 +48,7 @@ struct AgeBody {
 }
 
 /// Samples as they weigh now, and what follows from them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct CountBody {
     agreed: f64,
     differed: f64,
@@ -65,7 +66,7 @@ impl From<Count> for CountBody {
 }
 
 /// How it came about who was asked.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct RoutingBody {
     explored: bool,
     propensity: f64,
@@ -74,7 +75,7 @@ pub(super) struct RoutingBody {
     lowered: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ExpectedBody {
     provider: String,
     fen: f64,
@@ -95,7 +96,7 @@ impl From<&Routed> for RoutingBody {
 }
 
 /// What may be expected, and on what it rests.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct RateBody {
     level: &'static str,
     age: Option<&'static str>,
@@ -148,7 +149,7 @@ fn cell(place: &Place, tally: &Tally, said: Said, now: Timestamp) -> Option<Cell
 }
 
 /// For which evidence advice is asked: a payment's, or one that is described. No element is told.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AdviceQuestion {
     payment: Option<String>,
@@ -161,7 +162,7 @@ pub(super) struct AdviceQuestion {
 }
 
 /// Where a debit may be sent, the best first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct AdviceBody {
     channel: String,
     provider: String,

@@ -1,7 +1,7 @@
 //! Forgetting a person. Elements come in the body, leave in no answer, and are in no log.
 
 use super::Admin;
-use super::audit::Operator;
+use super::access::Operator;
 use super::body::Problem;
 use crate::service::forget::{ForgetError, Told};
 use crate::store::audit::Action;
@@ -9,13 +9,14 @@ use crate::store::person::Forgotten;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Whom to forget, and why.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ForgetBody {
+pub(super) struct ForgetBody {
     #[serde(default)]
     id_number: Option<String>,
     #[serde(default)]
@@ -33,13 +34,13 @@ impl From<ForgetBody> for Told {
 }
 
 /// What was removed, and what is kept and why.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ForgottenBody {
     removed: RemovedBody,
     kept: [KeptBody; 3],
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct RemovedBody {
     evidence: usize,
     agreements: usize,
@@ -47,7 +48,7 @@ struct RemovedBody {
     holds: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct KeptBody {
     what: &'static str,
     why: &'static str,

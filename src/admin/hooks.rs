@@ -1,7 +1,7 @@
 //! Webhooks that wait or were given up, told once more by hand; and outcomes that are owed.
 
 use super::Admin;
-use super::audit::Operator;
+use super::access::Operator;
 use super::body::Problem;
 use crate::domain::id::PaymentId;
 use crate::store::audit::Action;
@@ -9,6 +9,7 @@ use crate::store::hook::{Hook, Shelf};
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -21,14 +22,14 @@ const LOST: Problem =
 const NO_ID: Problem =
     Problem::new(StatusCode::BAD_REQUEST, "an id has 26 letters and digits, as it is shown here");
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HooksQuery {
     state: String,
     after: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct HookBody {
     id: String,
     at_ms: u64,
@@ -36,6 +37,7 @@ pub(super) struct HookBody {
     attempts: u32,
     next_ms: u64,
     failed: Option<String>,
+    #[schemars(with = "serde_json::Value")]
     body: Box<serde_json::value::RawValue>,
 }
 
@@ -69,14 +71,14 @@ pub(super) async fn hooks(
     Ok(Json(hooks.into_iter().filter_map(HookBody::new).collect()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RedeliverBody {
     /// These; all that were given up where absent.
     ids: Option<Vec<String>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct RedeliveredBody {
     redelivered: usize,
 }
@@ -96,13 +98,13 @@ pub(super) async fn redeliver(
     Ok(Json(RedeliveredBody { redelivered }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AfterQuery {
     after: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ExpectationBody {
     payment: String,
     channel: String,

@@ -1,7 +1,7 @@
 //! Mismatches: listed, exported, and looked into by a person.
 
 use super::Admin;
-use super::audit::Operator;
+use super::access::Operator;
 use super::body::Problem;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ChannelName, PaymentId};
@@ -14,6 +14,7 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ const LOST: Problem =
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read or written now");
 
 /// Which are wanted.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WantedQuery {
     channel: Option<String>,
@@ -62,14 +63,14 @@ fn read_kind(word: &str) -> Result<MismatchKind, Problem> {
 }
 
 /// Some mismatches.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct MismatchesBody {
     mismatches: Vec<MismatchBody>,
     /// What `before` is for the next page.
     next: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct MismatchBody {
     payment: String,
     kind: &'static str,
@@ -88,7 +89,7 @@ struct MismatchBody {
     resolved: Option<ResolvedBody>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ResolvedBody {
     at_ms: u64,
     who: String,
@@ -203,7 +204,7 @@ fn harmless(cell: String) -> String {
 }
 
 /// What a person found out.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ResolveBody {
     payment: String,

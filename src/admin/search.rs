@@ -9,6 +9,7 @@ use crate::service::search::{Search, SearchError};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -16,9 +17,9 @@ use std::sync::Arc;
 const SHOWN_MAX: usize = 100;
 
 /// What is told of them.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct SearchBody {
+pub(super) struct SearchBody {
     channel: Option<String>,
     order: Option<String>,
     pan: Option<String>,
@@ -30,7 +31,7 @@ struct SearchBody {
 }
 
 /// Some payments.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct FoundBody {
     payments: Vec<PaymentBody>,
     /// What `before` is for the next page: it may be empty, where a search goes on for long.

@@ -1,7 +1,7 @@
 //! Statements, as the command sends them: lines that it read, and days that are complete.
 
 use super::Admin;
-use super::audit::Operator;
+use super::access::Operator;
 use super::body::Problem;
 use crate::domain::id::{ChannelName, MerchantId, OrderId};
 use crate::domain::money::Fen;
@@ -16,6 +16,7 @@ use crate::store::audit::Action;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ const LOST: Problem = Problem::new(
     "the store cannot be read or written now: settle the file again, which does no harm",
 );
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct ChannelQuery {
     channel: String,
 }
@@ -79,14 +80,14 @@ impl From<LineBody> for (u64, Line) {
 }
 
 /// What lines came to.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(super) struct StatedBody {
     settled: u64,
     known: u64,
     differences: Vec<DifferenceBody>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct DifferenceBody {
     line: u64,
     difference: &'static str,
@@ -134,7 +135,7 @@ pub(super) async fn lines(
 }
 
 /// A day of which everything was read.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DayBody {
     channel: String,
@@ -144,21 +145,25 @@ pub(super) struct DayBody {
     merchants: BTreeSet<String>,
     #[serde(default)]
     even_if_most_fail: bool,
+    /// As the call before told, where it told any.
     #[serde(default)]
+    #[schemars(with = "Option<serde_json::Value>")]
     next: Option<Progress>,
 }
 
 /// What closing it came to; with `next`, that is to be posted again beside the rest.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ClosedBody {
     settled_days: Vec<String>,
     absent: u64,
     left: u64,
     named: Vec<AbsentBody>,
+    /// To be posted again beside the rest; null when all is done.
+    #[schemars(with = "Option<serde_json::Value>")]
     next: Option<Progress>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct AbsentBody {
     payment: String,
     order: Option<String>,

@@ -85,9 +85,9 @@ impl Access {
     }
 
     /// Adds a line, if there is a log and room in its queue; nobody waits.
-    pub(super) fn push(&self, at: Timestamp, finished: Finished) {
+    pub(super) fn push(&self, at: Timestamp, finished: Finished, kept: bool) {
         if let Some(open) = &*self.open.load()
-            && !open.queue.push(Line { at, finished })
+            && !open.queue.push(Line { at, finished, kept })
         {
             self.metrics.on_access_lines_lost(1);
         }
@@ -108,6 +108,8 @@ impl Access {
 struct Line {
     at: Timestamp,
     finished: Finished,
+    /// Whether its spans are kept.
+    kept: bool,
 }
 
 /// The fields, as they are documented.
@@ -139,11 +141,13 @@ struct Fields<'a> {
     channel_us: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span: Option<String>,
 }
 
 impl Serialize for Line {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { at, finished } = self;
+        let Self { at, finished, .. } = self;
         let said = |name: &str| {
             let said = finished.said.iter().find(|(field, _)| field == name);
             said.and_then(|(_, value)| value.to_str().ok())
@@ -167,7 +171,11 @@ impl Serialize for Line {
             total_us: micros(finished.total),
             judge_us: micros(finished.judged),
             channel_us: micros(finished.exchanged),
-            trace: finished.trace.map(|trace| trace.trace_id()),
+            trace: finished.trace.as_ref().map(|traced| traced.at.told().trace_id()),
+            span: self
+                .kept
+                .then(|| finished.trace.as_ref().map(|it| format!("{:016x}", it.at.span())))
+                .flatten(),
         };
         fields.serialize(serializer)
     }

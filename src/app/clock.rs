@@ -28,6 +28,24 @@ pub enum Unbelievable {
         "the store was last written {}, longer than payments are kept, and all of them would be purged: set the machine's clock; if it is right, move the store away and begin a new one", Far(*.0, "ago by this machine's clock")
     )]
     Ahead(Duration),
+    /// Replicas would not agree how old anything is.
+    #[error(
+        "this machine's clock and the database's are {} seconds apart: have one time service keep both machines", .0.as_secs()
+    )]
+    Apart(Duration),
+}
+
+/// How far the clock of a database that is shared may be from ours at the start: replicas judge by their clocks how old each
+/// other's payments, holds and evidence are.
+const APART_MAX: Duration = Duration::from_secs(10);
+
+/// Whether the clock of a database, which says `theirs`, is near enough to ours.
+///
+/// # Errors
+/// [`Unbelievable::Apart`].
+pub(super) fn near(theirs: Duration, ours: Duration) -> Result<(), Unbelievable> {
+    let apart = theirs.abs_diff(ours);
+    if apart > APART_MAX { Err(Unbelievable::Apart(apart)) } else { Ok(()) }
 }
 
 struct Far(Duration, &'static str);
@@ -43,6 +61,8 @@ impl fmt::Display for Far {
 pub(super) struct Steady<W = fn() -> Duration> {
     system: W,
     said: Mutex<(Instant, Duration)>,
+    /// When it began, by a clock that nobody sets, and what it said then.
+    begun: (Instant, Duration),
 }
 
 impl<W: Fn() -> Duration> Steady<W> {
@@ -64,7 +84,8 @@ impl<W: Fn() -> Duration> Steady<W> {
         if ahead > kept {
             return Err(Unbelievable::Ahead(ahead));
         }
-        Ok(Self { system, said: Mutex::new((Instant::now(), now.max(newest))) })
+        let begun = (Instant::now(), now.max(newest));
+        Ok(Self { system, said: Mutex::new(begun), begun })
     }
 
     /// How far the system's clock is ahead of this one, and how far behind it; one of them is nothing.
@@ -85,6 +106,15 @@ impl<W: Fn() -> Duration> Steady<W> {
 impl<W: Fn() -> Duration + Send + Sync + 'static> Clock for Steady<W> {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(u64::try_from(self.read().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Of what was before it began it is not known how long that was; and by what it made up for it may be wrong.
+    fn surely_since(&self, at: Timestamp) -> Duration {
+        let (time, (begun, from)) = (self.read(), self.begun);
+        let passed = Instant::now().saturating_duration_since(begun);
+        let made_up = time.saturating_sub(from).saturating_sub(passed);
+        let since = time.saturating_sub(Duration::from_millis(at.as_millis()));
+        since.saturating_sub(made_up).min(passed)
     }
 }
 
@@ -126,6 +156,37 @@ mod tests {
         check(BEGIN + 136 - DAY, 0, 135).await;
         check(BEGIN + 136 - DAY, 60, 165).await;
         check(BEGIN + 170, 10, 170).await;
+    }
+
+    #[test]
+    fn a_database_of_another_time_is_not_used() {
+        let check = |theirs, ours, expected| {
+            let [theirs, ours] = [theirs, ours].map(Duration::from_millis);
+            assert_eq!(near(theirs, ours), expected);
+        };
+        check(20_000, 10_000, Ok(()));
+        check(10_000, 20_000, Ok(()));
+        check(20_001, 10_000, Err(Unbelievable::Apart(Duration::from_millis(10_001))));
+        check(10_000, 20_001, Err(Unbelievable::Apart(Duration::from_millis(10_001))));
+    }
+
+    /// A clock that is set ahead makes nothing older than it is, and what was before the start is as old as the process.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_surely_past_is_past() {
+        let (clock, system) = clock(None).unwrap();
+        let surely = |at: u64| clock.surely_since(Timestamp::from_millis(at * 1000)).as_secs();
+        advance(Duration::from_secs(100)).await;
+        system.store(BEGIN + 100, Ordering::Relaxed);
+        assert_eq!([surely(BEGIN - DAY), surely(BEGIN + 40), surely(BEGIN + 100)], [100, 60, 0]);
+        system.store(BEGIN + DAY, Ordering::Relaxed);
+        advance(Duration::from_secs(50)).await;
+        // It says 200 by now.
+        assert_eq!(clock.now().as_secs(), BEGIN + 200);
+        assert_eq!([surely(BEGIN - DAY), surely(BEGIN + 40), surely(BEGIN + 100)], [150, 110, 50]);
+        // Behind: it runs slower than it should, and that is on the safe side.
+        system.store(BEGIN, Ordering::Relaxed);
+        advance(Duration::from_secs(100)).await;
+        assert!(surely(BEGIN + 100) <= 150);
     }
 
     #[tokio::test(start_paused = true)]

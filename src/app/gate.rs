@@ -1,18 +1,20 @@
 //! The gate between the edge and the service: which route a request takes, and translations both ways.
 
 use super::access::{Access, listener};
+use super::traces::{self, Traces};
 use crate::domain::element::Element;
+use crate::domain::trace::Trace;
 use crate::message::coding::{self, Undecoded};
 use crate::message::extract::Request;
 use crate::message::profile::{self, RouteRule};
 use crate::metrics::{Metrics, Unread};
 use crate::provider::trace;
-use crate::proxy::finished::{self, Finished};
+use crate::proxy::finished::{Finished, Traced};
 use crate::proxy::gate::{
     Annotations, Gate, Inspected, Permitted, Reported, Route, Side, Withheld,
 };
 use crate::proxy::head::{Framing, connection_names};
-use crate::proxy::refuse::{Hint, Kind, Problem, Row, Rule};
+use crate::proxy::refuse::{Earlier, Hint, Kind, Problem, Row, Rule};
 use crate::proxy::upstream::Upstream;
 use crate::service::judge::Judged;
 use crate::service::notify::Heard;
@@ -54,6 +56,9 @@ pub struct ServiceGate {
     pub(super) service: Arc<Service>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access: Access,
+    pub(super) traces: Traces,
+    /// Whether the core's listener, and the channels', has TLS.
+    pub(super) secure: [bool; 2],
 }
 
 /// What is remembered between permit and answer.
@@ -61,6 +66,7 @@ pub struct ServiceGate {
 pub struct Waiting {
     of: Of,
     spent: Duration,
+    trace: Option<Trace>,
 }
 
 /// What waits for its answer.
@@ -126,13 +132,14 @@ impl Gate for ServiceGate {
             body: request.body,
         };
         // Providers see a span of ours as the parent of their own; the channel sees the core's.
-        let ours = finished::trace(request.headers).map(|trace| trace.within(rand::random()));
-        match trace::within(ours, self.service.judge(channel, &read)).await {
+        let ours = self.traces.current(request.trace);
+        let judging = trace::part("judge", self.service.judge(channel, &read), |_| Vec::new());
+        match trace::within(ours, judging).await {
             Ok((permit, judged)) => {
                 let spent = begun.elapsed().saturating_sub(judged.waited());
                 Ok(Permitted {
                     permit,
-                    pending: Waiting { of: Of::Message(judged), spent },
+                    pending: Waiting { of: Of::Message(judged), spent, trace: request.trace },
                     annotations: Vec::new(),
                 })
             }
@@ -140,13 +147,63 @@ impl Gate for ServiceGate {
         }
     }
 
+    fn trace(&self, side: Side, host: &str, path: &str, fields: &HeaderMap) -> Option<Traced> {
+        let route = || Some(find(&self.routes, side, host, path)?.rule.path.as_str().into());
+        self.traces.begin(side, fields, route)
+    }
+
     async fn settle(
         &self,
         waiting: Waiting,
         reported: Reported<'_>,
     ) -> Result<Annotations, Withheld> {
+        let ours = self.traces.current(waiting.trace);
+        let settling = trace::part("settle", self.settle_now(waiting, reported), |_| Vec::new());
+        trace::within(ours, settling).await
+    }
+
+    fn refused(&self, _side: Side, kind: Kind) {
+        self.metrics.on_framing_refusal(kind.status());
+    }
+
+    fn finished(&self, finished: Finished) {
+        let (channel, ending) = (finished.upstream.as_deref(), finished.ending.as_str());
+        self.metrics.on_request(listener(finished.side), channel, ending);
+        let kept = self.traces.keeps(finished.trace.as_ref());
+        if kept {
+            self.tell(&finished);
+        }
+        self.access.push(self.service.clock.now(), finished, kept);
+    }
+}
+
+impl ServiceGate {
+    /// Has whoever takes spans be told of a request.
+    fn tell(&self, finished: &Finished) {
+        let settings = finished.upstream.as_deref().and_then(|name| {
+            let of = |entry: &&Entry| entry.side == finished.side;
+            let upstreams = self.routes.iter().filter(of).filter_map(|entry| match &entry.route {
+                Route::Inspected(upstream) | Route::Streamed(upstream) => Some(upstream),
+                Route::Unknown => None,
+            });
+            upstreams.map(|upstream| upstream.settings()).find(|it| it.name == name)
+        });
+        let first = settings.and_then(|settings| settings.addresses.first());
+        let to = first.map(|at| traces::Upstream { place: &at.place, secure: at.tls.is_some() });
+        let secure = match finished.side {
+            Side::Core => self.secure[0],
+            Side::Notify => self.secure[1],
+        };
+        self.traces.finished(finished, secure, to);
+    }
+
+    async fn settle_now(
+        &self,
+        waiting: Waiting,
+        reported: Reported<'_>,
+    ) -> Result<Annotations, Withheld> {
         let begun = Instant::now();
-        let Waiting { of, spent } = waiting;
+        let Waiting { of, spent, .. } = waiting;
         let channel = match &of {
             Of::Message(judged) => judged.channel().clone(),
             Of::Notification(heard) => heard.channel().clone(),
@@ -189,18 +246,6 @@ impl Gate for ServiceGate {
         told
     }
 
-    fn refused(&self, _side: Side, kind: Kind) {
-        self.metrics.on_framing_refusal(kind.status());
-    }
-
-    fn finished(&self, finished: Finished) {
-        let (channel, ending) = (finished.upstream.as_deref(), finished.ending.as_str());
-        self.metrics.on_request(listener(finished.side), channel, ending);
-        self.access.push(self.service.clock.now(), finished);
-    }
-}
-
-impl ServiceGate {
     /// Reads a notification. It goes on whatever it says.
     fn hear(
         &self,
@@ -221,7 +266,8 @@ impl ServiceGate {
         };
         let heard = self.service.hear(channel, &read);
         let (permit, heard) = heard.ok_or_else(|| Box::new(Problem::new(Kind::NoRoute)))?;
-        let pending = Waiting { of: Of::Notification(heard), spent: begun.elapsed() };
+        let (of, spent) = (Of::Notification(heard), begun.elapsed());
+        let pending = Waiting { of, spent, trace: request.trace };
         Ok(Permitted { permit, pending, annotations: Annotations::new() })
     }
 }
@@ -268,6 +314,7 @@ fn row(row: &RefusedRow) -> Row {
         row: row.number,
         reasons: row.reasons.iter().map(|reason| reason.as_str()).collect(),
         elements: row.elements.iter().map(Element::as_str).collect(),
+        attempts_left: row.attempts_left,
     }
 }
 
@@ -288,6 +335,11 @@ fn problem(refusal: &Refusal) -> Problem {
         reasons: refusal.reasons.iter().map(|reason| reason.as_str()).collect(),
         elements: refusal.elements.iter().map(Element::as_str).collect(),
         attempts_left: refusal.attempts_left,
+        earlier: refusal.earlier.as_ref().map(|it| Earlier {
+            payment: it.payment.to_string(),
+            state: it.state,
+            differs: it.differs.clone(),
+        }),
         ways_out: reason.ways_out().to_vec(),
         rows: refusal.rows.iter().map(row).collect(),
         hint: Some(Hint { code: hint.code, en: hint.en, zh: hint.zh }),

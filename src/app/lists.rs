@@ -1,13 +1,8 @@
 //! Lists on disk: what is imported is fingerprinted as it is read, and nothing plain is written.
 
 use crate::config::Config;
-use crate::crypto::fingerprint::Fingerprinter;
-use crate::domain::element::Elements;
-use crate::domain::identity::{IdNumber, IdType};
-use crate::domain::pan::{AccountKind, Pan};
-use crate::domain::person::Mobile;
 use crate::policy::rules::Holds;
-use crate::policy::rules::list::Member;
+use crate::service::lists::fingerprinted;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -154,49 +149,4 @@ fn read(from: impl Read) -> Result<Entries, ListError> {
         entries.insert(at(value), (line, told));
     }
     Ok(entries)
-}
-
-/// An entry as it is kept: a fingerprint stays one, and of a plain value one is made.
-fn fingerprinted(key: &Fingerprinter, holds: Holds, value: &str) -> Option<String> {
-    if Member::read(holds, value).is_ok() {
-        return Some(value.to_owned());
-    }
-    match holds {
-        Holds::Cards => {
-            let pan = Pan::parse(value, AccountKind::Debit).ok()?;
-            Some(key.card(&pan).to_string())
-        }
-        Holds::Phones => Some(key.phone(&Mobile::parse(value).ok()?).to_string()),
-        Holds::Persons => {
-            let id_number = Some(IdNumber::parse(value, IdType::ResidentId).ok()?);
-            key.person(&Elements { id_number, ..Elements::default() }).map(|it| it.to_string())
-        }
-        Holds::Bins | Holds::Merchants | Holds::Agreements => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::id::KeyId;
-
-    #[test]
-    fn what_is_plain_is_fingerprinted_and_what_is_wrong_is_not_taken() {
-        let key = Fingerprinter::new(KeyId(1), &[1; 32]).unwrap();
-        let check = |holds, value: &str, expected: Option<String>| {
-            assert_eq!(fingerprinted(&key, holds, value), expected, "{value}");
-        };
-        let card =
-            key.card(&Pan::parse("6200000000000005", AccountKind::Debit).unwrap()).to_string();
-        check(Holds::Cards, "6200 0000 0000 0005", Some(card.clone()));
-        check(Holds::Cards, &card, Some(card.clone()));
-        check(Holds::Cards, "6200000000000006", None);
-        let phone = key.phone(&Mobile::parse("13800000000").unwrap()).to_string();
-        check(Holds::Phones, "13800000000", Some(phone));
-        let id_number = IdNumber::parse("11010519491231002X", IdType::ResidentId).ok();
-        let person = key.person(&Elements { id_number, ..Elements::default() }).unwrap();
-        check(Holds::Persons, "11010519491231002X", Some(person.to_string()));
-        check(Holds::Bins, "622848", Some("622848".to_owned()));
-        check(Holds::Bins, "62284", None);
-    }
 }

@@ -38,6 +38,10 @@ impl Fixed {
             ("listen.core", listen.core.to_string()),
             ("listen.notify", format!("{:?}", listen.notify)),
             ("listen.admin", format!("{:?}", listen.admin.as_ref().map(|admin| &admin.address))),
+            (
+                "listen.admin_tls",
+                listen.admin.as_ref().is_some_and(|it| it.api.door.is_some()).to_string(),
+            ),
             ("listen.metrics", format!("{:?}", listen.metrics)),
             ("store", format!("{:?}", config.store)),
             ("store.evidence_in_memory", config.evidence_in_memory.to_string()),
@@ -49,7 +53,7 @@ impl Fixed {
     }
 
     /// The keys in which `other` differs.
-    fn differences(&self, other: &Self) -> Vec<&'static str> {
+    pub(super) fn differences(&self, other: &Self) -> Vec<&'static str> {
         let values = self.values.iter().zip(&other.values);
         let mut keys: Vec<_> =
             values.filter(|(old, new)| old != new).map(|((key, _), _)| *key).collect();
@@ -79,23 +83,10 @@ impl Running {
     /// [`ReloadError`]: nothing changed.
     pub fn reload(&self, loaded: Result<Config, Problems>) -> Result<(), ReloadError> {
         // Whoever has moved the file says so by the same signal, whether or not the configuration is good.
-        self.lasting.access.reopen();
-        let reloaded = loaded.map_err(ReloadError::Config).and_then(|config| self.replace(&config));
+        self.desk.lasting.access.reopen();
+        let reloaded =
+            loaded.map_err(ReloadError::Config).and_then(|config| self.desk.reload(config));
         self.service.metrics.on_reload(reloaded.is_ok());
         reloaded
-    }
-
-    fn replace(&self, config: &Config) -> Result<(), ReloadError> {
-        let next = super::Generation::new(config, &self.lasting)?;
-        let differences = self.fixed.differences(&next.fixed);
-        if !differences.is_empty() {
-            return Err(ReloadError::Fixed(differences));
-        }
-        self.lasting.access.direct(config.access_log.as_ref()).map_err(StartError::AccessLog)?;
-        self.edges.store(std::sync::Arc::new(
-            self.edges.load().with(next.gate, next.limits).behind(next.doors),
-        ));
-        self.live.replace(next.admin);
-        Ok(())
     }
 }

@@ -99,7 +99,7 @@ fn each_since(
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
                 let mut backend = Postgres::open((**place).clone(), authorities)?;
-                keys::check(&mut backend, &config.keys)?;
+                keys::check_to_read(&mut backend, &config.keys)?;
                 Ok(reading::payments_since(&mut backend, first, &mut feed)?)
             });
             reading.join().unwrap_or(Err(Failed::Panicked))

@@ -1,12 +1,12 @@
 //! Sockets bound and serving, until they are drained or handed over.
 
 use super::clock::Steady;
-use super::gate::ServiceGate;
 use super::handover::{ADMIN, CORE, METRICS, NOTIFY, Sockets};
-use super::reload::Fixed;
-use super::{Generation, Lasting, StartError, webhooks};
+use super::managed::{Desk, InForce};
+use super::secured::Secured;
+use super::{Generation, Lasting, StartError, rulebook, webhooks};
 use crate::admin::{Asked, Live, outside, router};
-use crate::config::{AdminAddress, Config};
+use crate::config::{AdminAddress, Config, Storage};
 use crate::domain::clock::Clock;
 use crate::domain::keep::Keep;
 use crate::metrics::Metrics;
@@ -14,6 +14,7 @@ use crate::proxy::Edge;
 use crate::proxy::gate::Side;
 use crate::reconcile::due::{Level, day_of};
 use crate::service::Service;
+use crate::service::neighbours::Followed;
 use crate::service::overdue::{Promises, Swept};
 use crate::store::Store;
 use crate::store::journal::StoreLost;
@@ -26,7 +27,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
@@ -41,7 +42,7 @@ const PURGE_EVERY: Duration = Duration::from_secs(1);
 /// How far the system's clock may be off before somebody is told.
 const CLOCK_FAR: Duration = Duration::from_secs(1);
 
-/// How often is looked for outcomes that are overdue.
+/// How often is looked for outcomes that are overdue, and for what was spent.
 const SWEEP_EVERY: Duration = Duration::from_secs(20);
 
 /// How often is looked whom another process was asked to forget.
@@ -49,6 +50,9 @@ const FORGET_EVERY: Duration = Duration::from_secs(5);
 
 /// How often is learned what other processes counted.
 const CATCH_UP_EVERY: Duration = Duration::from_mins(1);
+
+/// How often is counted for rules what other processes judged.
+const FOLLOW_EVERY: Duration = Duration::from_secs(3);
 
 /// How many requests to reload may wait.
 const ASKED_MAX: usize = 4;
@@ -68,10 +72,7 @@ pub struct Running {
     pub service: Arc<Service>,
     /// Who asks the admin API for a reload; to be answered by whoever can load the configuration.
     pub asked: mpsc::Receiver<Asked>,
-    pub(super) lasting: Lasting,
-    pub(super) fixed: Fixed,
-    pub(super) edges: Arc<ArcSwap<Edge<ServiceGate>>>,
-    pub(super) live: Live,
+    pub(super) desk: Arc<Desk>,
     /// Every bound socket once more, for a successor.
     sockets: Vec<(&'static str, OwnedFd)>,
     drain: watch::Sender<bool>,
@@ -92,23 +93,29 @@ impl Running {
     /// Tells cores to go elsewhere, serves what they still send, and returns when the last connection is done, or at the
     /// deadline: whether all were done.
     pub async fn drain(mut self) -> bool {
-        self.live.drain();
+        self.desk.live.drain();
         self.sockets.clear();
         self.drain.send_replace(true);
         // A listener that panicked has nothing left to serve.
         let all = async { while self.listeners.join_next().await.is_some() {} };
         let done = tokio::time::timeout(self.drain_deadline, all).await.is_ok();
-        let kept = tokio::time::timeout(FLUSH_WITHIN, self.lasting.store.flush()).await;
+        let kept = tokio::time::timeout(FLUSH_WITHIN, self.desk.lasting.store.flush()).await;
         if kept != Ok(Ok(())) {
             tracing::error!("the store cannot be written: the last outcomes are not kept");
         }
-        self.lasting.access.flush().await;
+        self.desk.lasting.access.flush().await;
+        self.desk.lasting.traces.flush().await;
         done
     }
 
     /// Waits until what the access log was told is written.
     pub async fn flush_log(&self) {
-        self.lasting.access.flush().await;
+        self.desk.lasting.access.flush().await;
+    }
+
+    /// Waits until the collector was sent what it is to have.
+    pub async fn flush_spans(&self) {
+        self.desk.lasting.traces.flush().await;
     }
 
     /// Drains while a successor serves on the same sockets: the admin API is the successor's at once.
@@ -122,7 +129,7 @@ impl Running {
     /// # Errors
     /// [`StoreLost`].
     pub async fn sweep_at_the_end(&self) -> Result<usize, StoreLost> {
-        let admin = self.live.current();
+        let admin = self.desk.live.current();
         let (zero, working_days) = (Duration::ZERO, false);
         let level = Level { debit: zero, pay: zero, withdraw: zero, payout: zero, working_days };
         let levels = admin.channels.iter().map(|name| (name.clone(), level.clone())).collect();
@@ -150,10 +157,17 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// [`StartError`]; nothing is served then.
 #[expect(clippy::too_many_lines, reason = "what is started, in one order")]
 pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running, StartError> {
+    let config = Arc::new(config);
     let lasting = Lasting::new(&config)?;
+    // The files' windows are filled by now.
+    let (began, counted) = (lasting.clock.now(), rulebook(&config, &lasting.counts));
+    let none = InForce::default();
+    let in_force = InForce::read(&*lasting.store, &none, lasting.clock.now()).await?;
     let Generation { gate, limits, doors, admin: current, fixed } =
-        Generation::new(&config, &lasting)?;
+        Generation::new(&config, &in_force, &lasting)?;
     let service = current.service.clone();
+    let mut followed = Followed::filled(counted.as_ref(), began);
+    service.fill_at_start(&mut followed).await?;
     let mut sockets = Vec::new();
     let core = tcp(&mut inherited, CORE, config.listen.core, &mut sockets).await?;
     let notify = match config.listen.notify {
@@ -161,13 +175,19 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
         None => None,
     };
     let (asking, asked) = mpsc::channel(ASKED_MAX);
-    let live = Live::new(current, asking);
+    let (turning, turned) = mpsc::channel(ASKED_MAX);
+    let live = Live::new(current, asking, turning);
     let (leave, left) = watch::channel(false);
     let admin = match config.listen.admin.as_ref().map(|admin| &admin.address) {
         Some(AdminAddress::Tcp(address)) => {
             let listener = tcp(&mut inherited, ADMIN, *address, &mut sockets).await?;
             let bound = local(&listener, *address);
-            tokio::spawn(serve_http(listener, router(live.clone()), left.clone()));
+            if live.current().door.is_some() {
+                let listener = Secured::new(listener, live.clone());
+                tokio::spawn(serve_http(listener, router(live.clone()), left.clone()));
+            } else {
+                tokio::spawn(serve_http(listener, router(live.clone()), left.clone()));
+            }
             Some(bound)
         }
         Some(AdminAddress::Unix(path)) => {
@@ -186,6 +206,8 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     inherited.warn_of_unused();
     let (drain, draining) = watch::channel(false);
     let edges = Arc::new(ArcSwap::from_pointee(Edge::new(gate, limits, draining).behind(doors)));
+    let state = Mutex::new((config.clone(), in_force));
+    let desk = Arc::new(Desk { lasting, fixed, edges: edges.clone(), live, state });
     let mut running = Running {
         core: local(&core, config.listen.core),
         notify: notify
@@ -196,10 +218,7 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
         metrics,
         service,
         asked,
-        lasting,
-        fixed,
-        edges: edges.clone(),
-        live,
+        desk: desk.clone(),
         sockets,
         drain,
         drain_deadline: config.drain.deadline,
@@ -207,13 +226,16 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
         listeners: JoinSet::new(),
         chores: JoinSet::new(),
     };
-    let Lasting { store, clock, metrics, .. } = &running.lasting;
+    let Lasting { store, clock, metrics, .. } = &desk.lasting;
+    running.chores.spawn(desk.clone().attend(turned));
     running.chores.spawn(forget_others(store.clone()));
     running.chores.spawn(catch_up(store.clone()));
+    let is_shared = matches!(config.store, Storage::Postgres { .. });
+    running.chores.spawn(follow(desk.live.clone(), followed, is_shared));
     running.chores.spawn(purge(store.clone(), clock.clone(), config.keep));
     running.chores.spawn(watch_clock(clock.clone(), metrics.clone()));
-    running.chores.spawn(sweep(running.live.clone()));
-    running.chores.spawn(webhooks::deliver(running.live.clone(), config.webhook.clone()));
+    running.chores.spawn(sweep(desk.live.clone()));
+    running.chores.spawn(webhooks::deliver(desk.live.clone(), config.webhook.clone()));
     running.listeners.spawn(Edge::serve(edges.clone(), Side::Core, core));
     if let Some(notify) = notify {
         running.listeners.spawn(Edge::serve(edges, Side::Notify, notify));
@@ -252,7 +274,7 @@ async fn watch_clock(clock: Arc<Steady>, metrics: Arc<Metrics>) {
     }
 }
 
-/// Looks for outcomes that are overdue.
+/// Looks for outcomes that are overdue, and for what was spent.
 async fn sweep(live: Live) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     let (mut swept, mut outdated) = (Swept::default(), false);
@@ -261,6 +283,7 @@ async fn sweep(live: Live) {
         let admin = live.current();
         // Where the store is lost, that is said elsewhere, and the rest is found the next time.
         let _ = admin.service.sweep(&admin.promises, &mut swept).await;
+        admin.service.learn_spent().await;
         let until = admin.promises.calendar.valid_until;
         let now = day_of(admin.service.clock.now());
         let is_outdated = until.zip(now).is_some_and(|(until, now)| until < now);
@@ -279,6 +302,16 @@ async fn catch_up(store: Arc<dyn Store>) {
         every.tick().await;
         // That the store is lost is said elsewhere.
         let _ = store.catch_up().await;
+    }
+}
+
+/// Counts for rules what other processes judged.
+async fn follow(live: Live, mut followed: Followed, shared: bool) {
+    let mut every = tokio::time::interval(FOLLOW_EVERY);
+    loop {
+        every.tick().await;
+        // That the store is lost is said elsewhere.
+        let _ = live.current().service.follow(&mut followed, shared).await;
     }
 }
 

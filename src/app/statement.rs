@@ -74,7 +74,7 @@ pub(super) fn open<R: Reader>(config: &Config, reader: R) -> Result<R::Yield, Fa
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
                 let mut backend = Postgres::open((**place).clone(), authorities)?;
-                keys::check(&mut backend, &config.keys)?;
+                keys::check_to_read(&mut backend, &config.keys)?;
                 Ok(reader.read(&mut backend)?)
             });
             reading.join().unwrap_or(Err(Failed::Panicked))

@@ -1,18 +1,28 @@
-//! What verification was used for, read from the store while Hefu runs or not.
+//! What verification was used for, and what was or would have been refused, read from the store while Hefu runs or not.
 
 use super::statement::{Failed, Reader, open};
 use crate::billing::usage::{Usage, Use};
 use crate::config::Config;
 use crate::domain::answer::{Answer, Billable};
 use crate::domain::clock::Timestamp;
+use crate::service::hindsight::Hindsight;
 use crate::store::memory::LoadError;
-use crate::store::reading::each;
+use crate::store::reading::{each, payments_since};
 use crate::store::row::Aggregate;
 use crate::store::writer::Backend;
 use crate::store::{Charge, OpenInquiry, Record, Witness};
 use std::collections::BTreeMap;
 
-/// Reads what was used since `since`. `progress` is told of every row.
+/// What is known of some weeks.
+#[derive(Debug)]
+pub struct Known {
+    /// What was asked.
+    pub usage: Usage,
+    /// What was refused, or would have been.
+    pub hindsight: Hindsight,
+}
+
+/// Reads what was asked and judged since `since`. `progress` is told of every row.
 ///
 /// # Errors
 /// [`Failed`].
@@ -20,20 +30,22 @@ pub fn read(
     config: &Config,
     since: Timestamp,
     progress: impl FnMut() + Send,
-) -> Result<Usage, Failed> {
-    open(config, Reading { usage: Usage::new(since), progress })
+) -> Result<Known, Failed> {
+    let hindsight = Hindsight::new(config.policy.clone(), &config.rules.rules);
+    open(config, Reading { known: Known { usage: Usage::new(since), hindsight }, since, progress })
 }
 
 struct Reading<P> {
-    usage: Usage,
+    known: Known,
+    since: Timestamp,
     progress: P,
 }
 
 impl<P: FnMut() + Send> Reader for Reading<P> {
-    type Yield = Usage;
+    type Yield = Known;
 
-    fn read<B: Backend>(mut self, backend: &mut B) -> Result<Usage, LoadError<B::Error>> {
-        let Self { usage, progress } = &mut self;
+    fn read<B: Backend>(mut self, backend: &mut B) -> Result<Known, LoadError<B::Error>> {
+        let Self { known: Known { usage, hindsight }, since, progress } = &mut self;
         let of = |inquiry: &OpenInquiry| Use {
             scenario: inquiry.scenario,
             set: inquiry.set,
@@ -52,8 +64,9 @@ impl<P: FnMut() + Send> Reader for Reading<P> {
         for inquiry in open.into_values() {
             usage.asked(of(&inquiry), inquiry.at, false, Billable::Uncertain);
         }
-        each(backend, Aggregate::Payments, |record: Record| {
+        payments_since(backend, *since, |record: Record| {
             progress();
+            hindsight.look(&record);
             let scenario = Some(record.scenario);
             let reused = record.verified.filter(|_| !record.asked_now);
             if let Some((Witness::Provider(provider), set)) =
@@ -62,6 +75,6 @@ impl<P: FnMut() + Send> Reader for Reading<P> {
                 usage.reused(Use { scenario, set, provider }, record.at);
             }
         })?;
-        Ok(self.usage)
+        Ok(self.known)
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::de::DeserializeOwned;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where the admin listener is and what opens it.
@@ -14,7 +14,16 @@ pub struct AdminArgs {
     /// The file with the bearer token
     #[arg(long, value_name = "FILE", env = "HEFU_ADMIN_TOKEN_FILE")]
     admin_token_file: PathBuf,
-    /// Who you are; what you change is audited under this name
+    /// The authorities of an admin listener with TLS; the system's where absent
+    #[arg(long, value_name = "FILE", env = "HEFU_ADMIN_CA_FILE")]
+    admin_ca_file: Option<PathBuf>,
+    /// Your certificate, where the admin listener asks for one
+    #[arg(long, value_name = "FILE", env = "HEFU_ADMIN_CERT_FILE", requires = "admin_key_file")]
+    admin_cert_file: Option<PathBuf>,
+    /// Its private key
+    #[arg(long, value_name = "FILE", env = "HEFU_ADMIN_KEY_FILE", requires = "admin_cert_file")]
+    admin_key_file: Option<PathBuf>,
+    /// Who you are, where the token is the shared one; what you change is audited under this name
     #[arg(long, value_name = "NAME", env = "HEFU_OPERATOR")]
     operator: Option<String>,
 }
@@ -22,7 +31,35 @@ pub struct AdminArgs {
 impl AdminArgs {
     /// As the arguments would say.
     pub const fn new(admin: String, admin_token_file: PathBuf) -> Self {
-        Self { admin, admin_token_file, operator: None }
+        Self {
+            admin,
+            admin_token_file,
+            admin_ca_file: None,
+            admin_cert_file: None,
+            admin_key_file: None,
+            operator: None,
+        }
+    }
+}
+
+impl AdminArgs {
+    /// With the certificates that the arguments name.
+    fn secured(
+        &self,
+        builder: reqwest::ClientBuilder,
+    ) -> Result<reqwest::ClientBuilder, ClientError> {
+        let mut builder = builder;
+        if let Some(file) = &self.admin_ca_file {
+            for authority in reqwest::Certificate::from_pem_bundle(read(file)?.as_bytes())? {
+                builder = builder.add_root_certificate(authority);
+            }
+        }
+        if let (Some(certificate), Some(key)) = (&self.admin_cert_file, &self.admin_key_file) {
+            let (certificate, key) = (read(certificate)?, read(key)?);
+            let own = reqwest::Identity::from_pkcs8_pem(certificate.as_bytes(), key.as_bytes())?;
+            builder = builder.identity(own);
+        }
+        Ok(builder)
     }
 }
 
@@ -39,7 +76,7 @@ pub struct Client {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The token file cannot be read.
-    #[error("cannot read the token file `{}`: {source}", file.display())]
+    #[error("cannot read `{}`: {source}", file.display())]
     Token {
         /// Which file.
         file: PathBuf,
@@ -67,9 +104,9 @@ impl Client {
     /// # Errors
     /// [`ClientError::Token`], or where no client can be made.
     pub fn new(args: &AdminArgs) -> Result<Self, ClientError> {
-        let token = std::fs::read_to_string(&args.admin_token_file)
-            .map_err(|source| ClientError::Token { file: args.admin_token_file.clone(), source })?;
-        let (http, base) = plain(&args.admin, Duration::from_mins(1))?;
+        let token = read(&args.admin_token_file)?;
+        let (builder, base) = building(&args.admin, Duration::from_mins(1));
+        let http = args.secured(builder)?.build()?;
         Ok(Self { http, base, token: token.trim().to_owned(), operator: args.operator.clone() })
     }
 
@@ -143,10 +180,19 @@ pub(super) fn plain(
     admin: &str,
     within: Duration,
 ) -> Result<(reqwest::Client, String), reqwest::Error> {
+    let (builder, base) = building(admin, within);
+    Ok((builder.build()?, base))
+}
+
+fn building(admin: &str, within: Duration) -> (reqwest::ClientBuilder, String) {
     let builder = reqwest::Client::builder().no_proxy().timeout(within);
-    let (builder, base) = match admin.strip_prefix("unix:") {
+    match admin.strip_prefix("unix:") {
         Some(socket) => (builder.unix_socket(PathBuf::from(socket)), "http://admin".to_owned()),
         None => (builder, admin.trim_end_matches('/').to_owned()),
-    };
-    Ok((builder.build()?, base))
+    }
+}
+
+fn read(file: &Path) -> Result<String, ClientError> {
+    let failed = |source| ClientError::Token { file: file.to_owned(), source };
+    std::fs::read_to_string(file).map_err(failed)
 }

@@ -1,5 +1,6 @@
 //! `hefu demo`: sidecar, simulators and traffic in one process, and at the end what Hefu found beside what is true.
 
+mod collector;
 mod notified;
 pub mod report;
 mod settled;
@@ -9,6 +10,7 @@ use crate::app::{self, Running};
 use crate::cli::Failure;
 use crate::sim::{self, Simulation};
 use clap::Args;
+use collector::Collector;
 use report::Report;
 use settled::Settled;
 use setup::Place;
@@ -83,7 +85,8 @@ impl Demo {
         let place = Place::new()?;
         let simulation =
             Simulation::start(sim::Settings::new(self.seed, place.dir().to_owned())).await?;
-        let config = place.configure(&simulation)?;
+        let collector = Collector::start().await?;
+        let config = place.configure(&simulation, Some(collector.address))?;
         let running = app::start(config).await?;
         if !self.json {
             self.welcome(out, &running, (&place, simulation.channels().len()))?;
@@ -102,11 +105,13 @@ impl Demo {
         }
         let seconds = begun.elapsed().as_secs();
         let api = setup::api_outputs(&running, &place).await;
-        let mut shown = vec![log.bytes(), api];
+        running.flush_spans().await;
+        let mut shown = vec![log.bytes(), api, collector.bytes()];
         shown.extend(setup::store_files(&running, &place).await);
         let mut report = Report::new((self.seed, seconds), &simulation, &running, &shown)?;
         let settled = Settled::new(&place, &simulation, &running).await?;
-        let mut shown = vec![setup::api_outputs(&running, &place).await];
+        running.flush_spans().await;
+        let mut shown = vec![setup::api_outputs(&running, &place).await, collector.bytes()];
         shown.extend(setup::store_files(&running, &place).await);
         report.settle(settled, &simulation, &running, &shown)?;
         running.drain().await;

@@ -1,5 +1,6 @@
 //! One file of the configuration without the rest of it.
 
+use super::api::Managing;
 use super::check::channel::{self, Around};
 use super::check::codes;
 use super::file::channel::ChannelFile;
@@ -62,10 +63,9 @@ pub fn rules(config: &Config, dir: &Path, file: &Path) -> Result<Book, Problems>
     } else {
         [Opened::<RulesFile>::open(Path::new(""), &name)]
     };
-    let channels = config.channels.keys().chain(config.unused.keys()).map(ToString::to_string);
-    let providers = config.providers.keys().map(ToString::to_string);
-    let names = (channels.collect(), providers.collect());
-    let book = super::check::rules::check(dir, &mut opened, names, config.rules.lists.clone());
+    let managing = Managing { dir: dir.to_owned(), ..config.managing.clone() };
+    let lists = config.rules.lists.clone();
+    let book = super::check::rules::check(&mut opened, &managing, lists, None);
     let [opened] = opened;
     finish(book, [opened.sheet])
 }

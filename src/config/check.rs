@@ -1,6 +1,7 @@
 //! The checks: from file structs to checked values, each problem noted on the sheet of its file.
 
 mod asking;
+mod banks;
 pub(super) mod calendar;
 pub(super) mod channel;
 pub(super) mod codes;
@@ -8,6 +9,7 @@ pub(super) mod deployment;
 mod lists;
 pub(super) mod message;
 pub(super) mod notify;
+mod operator;
 pub(super) mod place;
 pub(super) mod policy;
 pub(super) mod provider;
@@ -16,6 +18,7 @@ pub(super) mod rules;
 mod secrets;
 pub(super) mod statement;
 pub(super) mod store;
+pub(super) mod trace;
 pub(super) mod webhook;
 
 use super::read::{At, Sheet};

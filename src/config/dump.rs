@@ -25,7 +25,11 @@ impl Config {
                 AdminAddress::Tcp(address) => address.to_string(),
                 AdminAddress::Unix(path) => format!("unix:{}", path.display()),
             };
-            json!({ "address": address, "token": MASK })
+            let api = &admin.api;
+            let operators = api.operators.iter().map(|it| {
+                json!({ "name": it.name, "roles": it.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>(), "token": MASK })
+            });
+            json!({ "address": address, "token": api.token.as_ref().map(|_| MASK), "tls": api.door.as_ref().map(|_| MASK), "per_second": api.per_second, "operators": operators.collect::<Vec<_>>() })
         });
         let limits = &self.limits;
         json!({
@@ -53,11 +57,13 @@ impl Config {
             },
             "calendar": { "valid_until": self.calendar.valid_until.map(|day| day.to_string()), "holidays": self.calendar.holidays.len(), "workdays": self.calendar.workdays.len(), "maintenance": self.calendar.maintenance.len() },
             "webhook": self.webhook.as_ref().map(|webhook| json!({ "url": webhook.url, "key": MASK, "timeout": time(webhook.timeout) })),
+            "trace": self.trace.as_ref().map(|trace| json!({ "otlp": trace.otlp, "share": trace.share.ratio(), "timeout": time(trace.timeout) })),
             "inquiry": { "deadline": time(self.inquiry.deadline), "batch_deadline": time(self.inquiry.batch_deadline), "retries_percent": self.inquiry.retries_percent },
             "attempts": dump_attempts(&self.attempts),
             "spend": { "merchant_fen_per_day": self.merchant_cap.map(Fen::get) },
             "observe": { "sample_percent": self.observe.sample_percent, "fen_per_day": self.observe.cap.get() },
             "routing": dump_routing(self.routing),
+            "rules": { "two_persons": self.managing.two_persons, "lift": self.policy.rules_lift.iter().map(|reason| reason.as_str()).collect::<Vec<_>>(), "version": &*self.rules.rules.version, "files": self.managing.files.iter().map(|(name, _)| name).collect::<Vec<_>>() },
             "holdout": { "share": self.policy.holdout.ratio() },
         })
     }

@@ -6,6 +6,7 @@ pub(super) mod asking;
 pub(super) mod calendar;
 pub(super) mod channel;
 pub(super) mod codes;
+pub(super) mod operator;
 pub(super) mod routing;
 pub(super) mod rules;
 pub(super) mod statement;
@@ -46,6 +47,8 @@ pub(super) struct HefuFile {
     pub(super) store: StoreFile,
     /// Who is told what happens.
     pub(super) webhook: Option<At<WebhookFile>>,
+    /// Who takes spans of the work on messages; nobody where absent.
+    pub(super) trace: Option<At<TraceFile>>,
     /// Keys.
     #[schemars(required)]
     pub(super) secrets: Option<At<SecretsFile>>,
@@ -53,6 +56,8 @@ pub(super) struct HefuFile {
     pub(super) channels: BTreeMap<At<String>, At<DeployedFile>>,
     /// The providers in use, by the name of their definition's file.
     pub(super) providers: BTreeMap<At<Text<Name>>, At<ProviderFile>>,
+    /// Who may use the admin API.
+    pub(super) operator: Vec<At<operator::OperatorFile>>,
     /// Traffic that streams through uninspected, where no channel's route matches.
     pub(super) passthrough: Vec<At<PassthroughFile>>,
 }
@@ -72,8 +77,12 @@ pub(super) struct ListenFile {
     pub(super) notify_tls: Option<At<DoorFile>>,
     /// The admin API: a loopback address or `unix:/path`.
     pub(super) admin: Option<At<Text<AdminAddress>>>,
-    /// The bearer token of the admin API.
+    /// The bearer token of the admin API that is shared; not needed where each has their own (`[[operator]]`).
     pub(super) admin_token_file: Option<FilePath>,
+    /// TLS on it; whoever connects needs a certificate where `client_ca_file` is there.
+    pub(super) admin_tls: Option<At<DoorFile>>,
+    /// How many requests a second each of its tokens may make.
+    pub(super) admin_per_second: Option<At<u32>>,
     /// `/metrics`, `/healthz` and `/readyz`, and nothing else, for those who scrape and probe from outside: no token, no element, and
     /// whoever gets there reads how much is paid and refused. None where absent; the admin API has them too.
     pub(super) metrics: Option<At<Text<SocketAddr>>>,
@@ -245,6 +254,19 @@ pub(super) struct WebhookFile {
     #[schemars(required)]
     pub(super) key_file: Option<FilePath>,
     /// How long they may take to take it.
+    pub(super) timeout: Option<Time>,
+}
+
+/// `[trace]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TraceFile {
+    /// Where the collector takes OTLP by HTTP, its path included.
+    #[schemars(required)]
+    pub(super) otlp: Option<At<String>>,
+    /// Of which share of the messages spans are kept whose core sends no `traceparent`; of the others as the core wants.
+    pub(super) share: Option<At<f64>>,
+    /// How long the collector may take.
     pub(super) timeout: Option<Time>,
 }
 
@@ -475,6 +497,8 @@ pub(super) struct InquiryFile {
 pub(super) struct RulesPolicyFile {
     /// The reasons for which policy refuses and a rule may permit all the same; the payment is annotated.
     pub(super) lift: Option<Vec<At<Text<Reason>>>>,
+    /// Whether rules that come through the admin API need a second person to approve them.
+    pub(super) two_persons: Option<bool>,
 }
 
 /// `[batch]`

@@ -180,6 +180,11 @@ impl<T: DeserializeOwned + Default> Opened<T> {
         Self::of(name, Sheet::open(dir, name))
     }
 
+    /// Its name and its text.
+    pub(super) fn named(&self) -> (String, String) {
+        (self.sheet.name().to_owned(), self.sheet.text().to_owned())
+    }
+
     /// Reads `text` as the file `name`.
     pub(super) fn read(name: &str, text: String) -> Self {
         Self::of(name, Sheet::new(name, text))

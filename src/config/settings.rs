@@ -1,5 +1,6 @@
 //! The checked configuration, and its defaults. Whoever holds a value of these types need not check it again.
 
+use super::api::{Api, Managing};
 use super::text::{AdminAddress, InDoubt};
 use crate::billing::price::Prices;
 use crate::crypto::keys::Keys;
@@ -70,10 +71,25 @@ pub struct Config {
     pub calendar: Calendar,
     /// Who is told what happens.
     pub webhook: Option<Webhook>,
-    /// The risk team's rules.
+    /// Who takes spans, if anybody.
+    pub trace: Option<Tracing>,
+    /// The risk team's rules, as files say.
     pub rules: Arc<Book>,
+    /// What others stand beside that come through the admin API.
+    pub managing: Managing,
     /// Who is asked first.
     pub routing: Routing,
+}
+
+/// Who takes spans.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracing {
+    /// Where the collector is.
+    pub otlp: String,
+    /// Of which share of the messages whose core says nothing of a trace.
+    pub share: Share,
+    /// How long it may take.
+    pub timeout: Duration,
 }
 
 /// Who is told what happens.
@@ -173,8 +189,8 @@ pub struct Door {
 pub struct Admin {
     /// Where it is.
     pub address: AdminAddress,
-    /// The bearer token.
-    pub token: Secret,
+    /// Who may use it.
+    pub api: Api,
 }
 
 /// Bytes that are never shown.

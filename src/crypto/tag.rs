@@ -83,12 +83,12 @@ mod tests {
             changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
             let changed = String::from_utf8(changed).unwrap();
             assert_eq!(Tagger::unwrapped(&changed, &key(1)), None, "{at}");
-            assert_eq!(Tagger::unwrapped(&wrapped[..at], &key(1)), None, "{at}");
+            assert_eq!(Tagger::unwrapped(wrapped.get(..at).unwrap(), &key(1)), None, "{at}");
         }
         assert_ne!(wrapped, tagger.wrapped(&key(1), [4; NONCE]).unwrap());
     }
 
-    /// The first and last vectors of the authors of SipHash, "SipHash: a fast short-input PRF", appendix A and their code.
+    /// Vectors of its authors: of their code, and of appendix A of "`SipHash`: a fast short-input PRF".
     #[test]
     fn a_tag_is_siphash_2_4() {
         let key: [u8; TAG_KEY] = std::array::from_fn(|at| u8::try_from(at).unwrap());

@@ -64,4 +64,9 @@ pub fn follow(said: Duration, elapsed: Duration, system: Duration) -> Duration {
 pub trait Clock: Send + Sync + 'static {
     /// The present instant.
     fn now(&self) -> Timestamp;
+
+    /// How long ago `at` is for sure, whatever the machine's clock was set to meanwhile.
+    fn surely_since(&self, at: Timestamp) -> Duration {
+        self.now().since(at)
+    }
 }

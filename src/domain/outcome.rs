@@ -136,6 +136,16 @@ impl Outcome {
         }
     }
 
+    /// Whether the payment failed.
+    pub const fn is_failure(self) -> bool {
+        match self {
+            Self::NoMatch(_) | Self::Declined(_) => true,
+            Self::Accepted | Self::Succeeded | Self::Unknown | Self::Reversed | Self::Unmapped => {
+                false
+            }
+        }
+    }
+
     /// Whether more is still to come.
     pub const fn is_open(self) -> bool {
         match self {

@@ -9,6 +9,7 @@ use prometheus::{IntCounter, IntCounterVec, Opts};
 pub(super) struct Edge {
     requests: IntCounterVec,
     lines_lost: IntCounter,
+    spans: IntCounterVec,
 }
 
 impl Edge {
@@ -23,7 +24,12 @@ impl Edge {
         )?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(lines_lost.clone()))?;
-        Ok(Self { requests, lines_lost })
+        let spans = IntCounterVec::new(
+            Opts::new("hefu_spans_total", "Spans, and whether the collector took them."),
+            &["result"],
+        )?;
+        registry.register(Box::new(spans.clone()))?;
+        Ok(Self { requests, lines_lost, spans })
     }
 }
 
@@ -32,6 +38,21 @@ impl Metrics {
     pub fn on_request(&self, listener: &'static str, channel: Option<&str>, ending: &'static str) {
         let labels = [listener, channel.unwrap_or("none"), ending];
         self.edge.requests.with_label_values(&labels).inc();
+    }
+
+    /// The collector took so many spans.
+    pub fn on_spans_taken(&self, spans: u64) {
+        self.edge.spans.with_label_values(&["taken"]).inc_by(spans);
+    }
+
+    /// The collector did not take so many spans.
+    pub fn on_spans_failed(&self, spans: u64) {
+        self.edge.spans.with_label_values(&["failed"]).inc_by(spans);
+    }
+
+    /// There was no room for so many spans.
+    pub fn on_spans_dropped(&self, spans: u64) {
+        self.edge.spans.with_label_values(&["dropped"]).inc_by(spans);
     }
 
     /// Lines of the access log are lost.

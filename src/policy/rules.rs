@@ -6,6 +6,7 @@ mod bounds;
 mod compile;
 pub mod explain;
 pub mod given;
+pub mod life;
 pub mod list;
 pub mod mistake;
 mod node;
@@ -14,6 +15,7 @@ mod slip;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod word;
 
 pub use attribute::{Attribute, Holds};
 pub use compile::Names;
@@ -25,6 +27,7 @@ pub use set::{Defect, Draft, Flaw, Hit, Rules, Verdict};
 
 use crate::domain::clock::Timestamp;
 use compile::Condition;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -36,10 +39,13 @@ pub struct Book {
     pub rules: Rules,
     /// The lists, by name.
     pub lists: BTreeMap<String, List>,
+    /// The banks' names, by what their cards begin with.
+    pub banks: BTreeMap<Box<str>, Box<str>>,
 }
 
 /// A rule's name: a metric's label, a header's parameter.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct RuleId(Arc<str>);
 
 impl RuleId {
@@ -53,6 +59,25 @@ impl RuleId {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<RuleId> for String {
+    fn from(id: RuleId) -> Self {
+        id.0.as_ref().into()
+    }
+}
+
+/// A text is not a rule's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a rule's name has 1 to 64 lower-case letters, digits and dashes, a letter first")]
+pub struct NoRuleId;
+
+impl TryFrom<String> for RuleId {
+    type Error = NoRuleId;
+
+    fn try_from(text: String) -> Result<Self, NoRuleId> {
+        Self::parse(&text).ok_or(NoRuleId)
     }
 }
 
@@ -204,6 +229,8 @@ pub struct Rule {
     pub on_error: OnError,
     /// Its condition as written.
     pub source: Box<str>,
+    /// Until when it is let sleep: counted, and binding nothing.
+    pub asleep: Option<Timestamp>,
     condition: Condition,
 }
 

@@ -7,6 +7,7 @@ use crate::domain::id::{PaymentId, ProviderName, Road};
 use crate::domain::identity::{IdNumber, IdType};
 use crate::domain::pan::{AccountKind, AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
+use crate::domain::trace::Said;
 use crate::provider::auth::{Auth, Scene, Setting};
 use crate::provider::deployment::Deployment;
 use crate::provider::facts;
@@ -17,11 +18,11 @@ use crate::provider::request::{Draft, Request};
 use crate::provider::response::Response;
 use crate::provider::server;
 use crate::provider::template::{Templates, Unwritable};
-use crate::provider::trace;
+use crate::provider::trace::{Asking, Attributes};
 use crate::provider::{Capability, Inquiry, Provider, Reply, Trouble};
 use async_trait::async_trait;
-use http::{HeaderValue, header};
-use reqwest::Url;
+use http::{HeaderValue, Method, header};
+use reqwest::{RequestBuilder, Url};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -294,20 +295,50 @@ impl HttpProvider {
         if let Ok(host) = HeaderValue::from_str(&self.host) {
             headers.entry(header::HOST).or_insert(host);
         }
-        if let Some(trace) = trace::header() {
+        let asking = Asking::begin();
+        if let Some(trace) = asking.header() {
             headers.insert("traceparent", trace);
         }
-        let mut answer = self
-            .client
-            .request(draft.method, url)
-            .headers(headers)
-            .body(draft.content.bytes())
-            .send()
-            .await
-            .map_err(|error| {
-                let never_left = error.is_connect() || error.is_builder();
-                if never_left { Trouble::Connect } else { Trouble::Silence }
-            })?;
+        let method = draft.method.clone();
+        let request = self.client.request(draft.method, url).headers(headers);
+        let answered = self.exchange(request.body(draft.content.bytes())).await;
+        let failed = match &answered {
+            Ok((status, _)) => *status >= 400,
+            Err(_) => true,
+        };
+        asking.end(method.as_str(), failed, || self.told(&method, &answered));
+        answered
+    }
+
+    /// What is told of an exchange: where it went, and how it ended. Never its path, which is made by templates.
+    fn told(&self, method: &Method, answered: &Result<(u16, Vec<u8>), Trouble>) -> Attributes {
+        let name = |text: &str| Said::Name(text.into());
+        let mut said = vec![
+            ("http.request.method", name(method.as_str())),
+            ("url.full", name(&self.base.origin().ascii_serialization())),
+            ("server.address", name(self.base.host_str().unwrap_or_default())),
+            ("hefu.provider", name(self.deployment.name.as_str())),
+        ];
+        if let Some(port) = self.base.port_or_known_default() {
+            said.push(("server.port", Said::Number(port.into())));
+        }
+        match answered {
+            Ok((status, _)) => {
+                said.push(("http.response.status_code", Said::Number((*status).into())));
+                if *status >= 400 {
+                    said.push(("error.type", Said::Name(status.to_string().into())));
+                }
+            }
+            Err(trouble) => said.push(("error.type", Said::Word(trouble.as_str()))),
+        }
+        said
+    }
+
+    async fn exchange(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), Trouble> {
+        let mut answer = request.send().await.map_err(|error| {
+            let never_left = error.is_connect() || error.is_builder();
+            if never_left { Trouble::Connect } else { Trouble::Silence }
+        })?;
         let status = answer.status().as_u16();
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|_| Trouble::Silence)? {

@@ -1,27 +1,104 @@
-//! The trace within which providers are asked. It goes with the task that asks, so that no question has to carry it.
+//! The trace within which providers are asked and the journal is written. It goes with the task that asks, so that no question
+//! has to carry it.
 
-use crate::domain::trace::TraceParent;
+use crate::domain::trace::{Role, Said, Span, Spans, Trace};
 use http::HeaderValue;
 use std::future::Future;
+use std::sync::Arc;
+use tokio::time::Instant;
 
 tokio::task_local! {
-    static CURRENT: TraceParent;
+    static CURRENT: Current;
 }
 
-/// Asks within `trace`, where there is one.
-pub async fn within<F: Future>(trace: Option<TraceParent>, asking: F) -> F::Output {
-    match trace {
-        Some(trace) => CURRENT.scope(trace, asking).await,
-        None => asking.await,
+/// What a span says.
+pub type Attributes = Vec<(&'static str, Said)>;
+
+/// The work that is being done, and who takes its spans, where anybody does.
+#[derive(Clone, Debug)]
+pub struct Current {
+    /// Where it stands.
+    pub at: Trace,
+    /// Who takes spans.
+    pub spans: Option<Arc<dyn Spans>>,
+}
+
+/// Works within a trace, where there is one.
+pub async fn within<F: Future>(current: Option<Current>, work: F) -> F::Output {
+    match current {
+        Some(current) => CURRENT.scope(current, work).await,
+        None => work.await,
     }
 }
 
-/// Asks within the trace of whoever calls this, also on a task of its own.
-pub fn carried<F: Future>(asking: F) -> impl Future<Output = F::Output> {
-    within(CURRENT.try_get().ok(), asking)
+/// Works within the trace of whoever calls this, also on a task of its own.
+pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    within(CURRENT.try_get().ok(), work)
 }
 
-/// What a provider is told.
-pub(super) fn header() -> Option<HeaderValue> {
-    CURRENT.try_with(|trace| HeaderValue::try_from(trace.header()).ok()).ok().flatten()
+/// Works as a part of the current work; where its spans are taken, so is that of this part, which says what `said` makes of
+/// its result.
+pub async fn part<F: Future>(
+    name: &'static str,
+    work: F,
+    said: impl FnOnce(&F::Output) -> Attributes,
+) -> F::Output {
+    match begin() {
+        Some((current, spans)) => {
+            let (at, begun) = (current.at, Instant::now());
+            let done = CURRENT.scope(current, work).await;
+            let said = said(&done);
+            record(&*spans, at, (Role::Internal, name.to_owned(), false), begun, said);
+            done
+        }
+        None => work.await,
+    }
+}
+
+/// A part of the current work, where its spans are taken.
+fn begin() -> Option<(Current, Arc<dyn Spans>)> {
+    let current = CURRENT.try_get().ok()?;
+    let spans = current.spans.clone()?;
+    Some((Current { at: current.at.within(rand::random()), ..current }, spans))
+}
+
+fn record(
+    spans: &dyn Spans,
+    at: Trace,
+    (role, name, failed): (Role, String, bool),
+    begun: Instant,
+    said: Attributes,
+) {
+    let (begun, ended) = (begun.into_std(), Instant::now().into_std());
+    spans.record(Span { at, role, name, begun, ended, said, failed });
+}
+
+/// A question on its way to a provider.
+pub(super) struct Asking {
+    current: Option<(Current, Arc<dyn Spans>)>,
+    begun: Instant,
+}
+
+impl Asking {
+    /// It begins.
+    pub(super) fn begin() -> Self {
+        Self { current: begin(), begun: Instant::now() }
+    }
+
+    /// What the provider is told of the trace.
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        let told = match &self.current {
+            Some((current, _)) => current.at.told(),
+            None => CURRENT.try_with(|current| current.at.told()).ok()?,
+        };
+        HeaderValue::try_from(told.header()).ok()
+    }
+
+    /// It is over; `failed` where it came to nothing.
+    pub(super) fn end(self, name: &str, failed: bool, said: impl FnOnce() -> Attributes) {
+        if let Some((current, spans)) = self.current {
+            let what = (Role::Client, name.to_owned(), failed);
+            record(&*spans, current.at, what, self.begun, said());
+        }
+    }
 }

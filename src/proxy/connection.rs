@@ -4,7 +4,7 @@ mod relay;
 
 use super::Edge;
 use super::exchange::{Answer, Exchanged};
-use super::finished::{self, Ending as Ended, Finished};
+use super::finished::{Ending as Ended, Finished};
 use super::forward;
 use super::gate::{Annotations, Gate, InDoubt, Inspected, Permitted, Reported, Route, Side};
 use super::head::{self, Framing, Head, Length};
@@ -99,7 +99,7 @@ impl<G: Gate> Edge<G> {
             Err(unread) => return self.refuse(finished, wire, unread, true).await,
         };
         finished.method = Some(head.method.clone());
-        finished.trace = finished::trace(&head.fields);
+        finished.trace = self.gate.trace(side, &head.host, &head.path, &head.fields);
         match self.gate.route(side, &head.host, &head.path) {
             Route::Inspected(upstream) => {
                 finished.upstream = Some(upstream.name().into());
@@ -175,8 +175,9 @@ impl<G: Gate> Edge<G> {
         finished.received = body.len();
         let begun = Instant::now();
         let (method, query) = (&head.method, head.query.as_deref());
-        let request =
-            Inspected { side, method, path: &head.path, query, headers: &head.fields, body: &body };
+        let (path, headers) = (&*head.path, &head.fields);
+        let trace = finished.trace.as_ref().map(|traced| traced.at);
+        let request = Inspected { side, method, path, query, headers, body: &body, trace };
         let judged = self.gate.judge(upstream, &request).await;
         finished.judged = begun.elapsed();
         let Permitted { permit, pending, annotations } = match judged {
@@ -194,9 +195,9 @@ impl<G: Gate> Edge<G> {
         let message =
             forward::request(head, raw, &body, &to_core(side == Side::Notify, annotations));
         let is_head = head.method == Method::HEAD;
-        let begun = Instant::now();
+        finished.ask();
         let exchanged = self.connector.exchange(permit, upstream, &message, is_head).await;
-        finished.exchanged = begun.elapsed();
+        finished.heard();
         let reported = match &exchanged {
             Exchanged::Answer(answer) if answer.has_excess => {
                 Reported::Unread { status: answer.head.status }

@@ -2,7 +2,7 @@
 
 use super::gate::{Annotations, Side};
 use super::refuse::Kind;
-use crate::domain::trace::TraceParent;
+use crate::domain::trace::{Trace, TraceParent};
 use http::{HeaderMap, Method};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -116,6 +116,15 @@ pub fn trace(fields: &HeaderMap) -> Option<TraceParent> {
     trace.filter(|_| told.next().is_none())
 }
 
+/// The trace that a request is a part of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traced {
+    /// Where the request stands in it.
+    pub at: Trace,
+    /// The configured path that its route was found by, where spans are kept.
+    pub route: Option<Box<str>>,
+}
+
 /// What came of one request.
 #[derive(Clone, Debug)]
 pub struct Finished {
@@ -139,11 +148,14 @@ pub struct Finished {
     pub judged: Duration,
     /// Of it, what the upstream took, connecting included.
     pub exchanged: Duration,
+    /// When the upstream's time began, where it was asked.
+    pub asked: Option<Instant>,
     /// What the core was told beside the answer.
     pub said: Annotations,
-    /// The trace that it belongs to.
-    pub trace: Option<TraceParent>,
-    pub(super) begun: Instant,
+    /// The trace that it belongs to, where there is one.
+    pub trace: Option<Traced>,
+    /// When its first byte was there.
+    pub begun: Instant,
 }
 
 impl Finished {
@@ -160,10 +172,21 @@ impl Finished {
             total: Duration::ZERO,
             judged: Duration::ZERO,
             exchanged: Duration::ZERO,
+            asked: None,
             said: Annotations::new(),
             trace: None,
             begun: Instant::now(),
         }
+    }
+
+    /// The upstream is asked from now on.
+    pub(super) fn ask(&mut self) {
+        self.asked = Some(Instant::now());
+    }
+
+    /// The upstream's time is over.
+    pub(super) fn heard(&mut self) {
+        self.exchanged = self.asked.map(|asked| asked.elapsed()).unwrap_or_default();
     }
 
     /// `bytes` of the answer are written; what the connection does after them is no time of the request's.

@@ -1,8 +1,9 @@
 //! What the edge asks before it forwards, and tells after: the service implements it.
 
-use super::finished::Finished;
+use super::finished::{Finished, Traced};
 use super::refuse::{Kind, Problem};
 use super::upstream::Upstream;
+use crate::domain::trace::Trace;
 use crate::policy::Permit;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -44,6 +45,8 @@ pub struct Inspected<'a> {
     pub headers: &'a HeaderMap,
     /// The body, without a transfer coding.
     pub body: &'a Bytes,
+    /// Where it stands in a trace.
+    pub trace: Option<Trace>,
 }
 
 /// Fields of ours.
@@ -107,6 +110,12 @@ pub trait Gate: Send + Sync + 'static {
 
     /// Finds the route of a request. The path is decoded and lower-cased, the host lower-cased and without a port.
     fn route(&self, side: Side, host: &str, path: &str) -> Route;
+
+    /// The trace that a request is a part of.
+    fn trace(&self, side: Side, host: &str, path: &str, fields: &HeaderMap) -> Option<Traced> {
+        let _ = (side, host, path, fields);
+        None
+    }
 
     /// Decides on a message, and records what must be durable before it leaves.
     ///

@@ -130,6 +130,9 @@ pub struct Row {
     /// The elements to blame.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub elements: Vec<&'static str>,
+    /// How often its elements may still be tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts_left: Option<u32>,
 }
 
 /// A refusal, or another answer of our own.
@@ -149,6 +152,8 @@ pub struct Problem {
     pub elements: Vec<&'static str>,
     /// How often these elements may still be tried.
     pub attempts_left: Option<u32>,
+    /// The payment of the same order that may have left before.
+    pub earlier: Option<Earlier>,
     /// How the customer gets on.
     pub ways_out: Vec<&'static str>,
     /// For the customer.
@@ -179,6 +184,8 @@ struct Body<'a> {
     elements: &'a [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts_left: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earlier: Option<&'a Earlier>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     ways_out: &'a [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,6 +194,18 @@ struct Body<'a> {
     rows: &'a [Row],
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a Rule>,
+}
+
+/// A payment of the same order, as a core is told of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Earlier {
+    /// Its id.
+    pub payment: String,
+    /// Its outcome, or `open`.
+    pub state: &'static str,
+    /// In what the one that comes now differs from it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<&'static str>,
 }
 
 /// A rule of the risk team, as a core is told of it.
@@ -209,6 +228,7 @@ impl Problem {
             reasons: Vec::new(),
             elements: Vec::new(),
             attempts_left: None,
+            earlier: None,
             ways_out: Vec::new(),
             hint: None,
             rows: Vec::new(),
@@ -234,6 +254,7 @@ impl Problem {
             reasons: &self.reasons,
             elements: &self.elements,
             attempts_left: self.attempts_left,
+            earlier: self.earlier.as_ref(),
             ways_out: &self.ways_out,
             hint: self.hint.as_ref(),
             rows: &self.rows,
@@ -362,11 +383,16 @@ mod tests {
             ]],
         );
         problem = Problem::new(Kind::Refused);
-        problem.rows = vec![Row { row: 3, reasons: vec!["no_match"], elements: vec![] }];
+        problem.rows = vec![Row {
+            row: 3,
+            reasons: vec!["no_match"],
+            elements: vec![],
+            attempts_left: Some(1),
+        }];
         check(
             &problem,
             expect![[
-                r#"{"type":"urn:hefu:refused","title":"The payment is refused","status":403,"forwarded":false,"rows":[{"row":3,"reasons":["no_match"]}]}"#
+                r#"{"type":"urn:hefu:refused","title":"The payment is refused","status":403,"forwarded":false,"rows":[{"row":3,"reasons":["no_match"],"attempts_left":1}]}"#
             ]],
         );
         check(

@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use http::Method;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// Why no answer came whole.
 enum Cut {
@@ -43,7 +43,7 @@ impl<G: Gate> Edge<G> {
         (raw, head): (&Bytes, &Head),
     ) -> Option<Wire> {
         finished.ending = Ended::Streamed;
-        let begun = Instant::now();
+        finished.ask();
         let streaming = async {
             if upstream.settings().http2 {
                 self.send_whole(finished, wire, upstream, (raw, head)).await
@@ -52,7 +52,7 @@ impl<G: Gate> Edge<G> {
             }
         };
         let next = timeout(self.limits.streamed, streaming).await.ok().flatten();
-        finished.exchanged = begun.elapsed();
+        finished.heard();
         next
     }
 

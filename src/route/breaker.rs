@@ -51,6 +51,17 @@ pub enum Stands {
     Open,
 }
 
+impl Stands {
+    /// The word used in the admin API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
+}
+
 #[derive(Debug)]
 enum State {
     Closed,

@@ -4,6 +4,7 @@
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{self, Found, Permit, Reason};
 use crate::service::judge::{Decided, Draft};
+use crate::service::traced::journaled;
 use crate::service::{Channel, Service};
 use crate::store::journal::{Admission, Admitted, Leaving, Need, OrderKey};
 use crate::store::row::RowKey;
@@ -40,7 +41,7 @@ impl Service {
         let needs = payments.iter().flat_map(|payment| &payment.needs);
         let rests_on = needs.map(Need::key).collect();
         let admission = Admission { payments, mode, now: self.now() };
-        let found = match self.store.admit(admission).await {
+        let found = match journaled("admission", self.store.admit(admission)).await {
             Ok(Admitted::Yes) => Found::Nothing,
             Ok(Admitted::AlreadySent) => Found::AlreadySent,
             Ok(Admitted::Held) => Found::Held,

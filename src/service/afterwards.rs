@@ -4,6 +4,7 @@
 use crate::domain::element::{ElementSet, Elements};
 use crate::domain::id::{MerchantId, PaymentId};
 use crate::domain::money::Fen;
+use crate::domain::outcome::{Arrival, Outcome};
 use crate::domain::payment::{Mode, Payment, Scenario};
 use crate::policy::{Basis, Verification};
 use crate::service::facts::Known;
@@ -12,6 +13,7 @@ use crate::service::settle;
 use crate::service::verify::{About, Gathered, Question};
 use crate::service::{Channel, Service};
 use crate::store::Record;
+use crate::store::mismatch::KeptMismatch;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -70,12 +72,12 @@ impl Service {
             merchant: known.merchant.clone(),
             elements: payment.elements.restricted(set),
             set,
-            about: About { tuple, others, person: known.person },
+            about: About { tuple, others, anyone: known.anyones().collect(), person: known.person },
         }))
     }
 
-    /// Asks, now that the message is over. What comes of it is evidence for the next one; and where the channel has said what
-    /// became of the payment, the halves are compared and counted.
+    /// Asks, now that the message is over. What comes of it is evidence for the next one, and is kept with the payment: it is compared
+    /// with what the channel has said, and with what it says from now on.
     pub async fn ask_afterwards(self: Arc<Self>, channel: Arc<Channel>, later: Later) {
         let question = Question {
             channel: &channel,
@@ -92,12 +94,36 @@ impl Service {
         let gathered = self.gather(&question).await;
         let Gathered::Evidence { evidence, asked_now: true, .. } = gathered else { return };
         let Some(record) = self.store.record(later.payment) else { return };
-        let Some((outcome, ..)) = &record.outcome else { return };
-        let (outcome, known) = (*outcome, record.mismatch);
-        let record = Record { verified: Some(evidence), asked_now: true, ..record };
-        if let Some(mismatch) = settle::compare(&record, outcome).filter(|new| known != Some(*new))
-        {
-            self.metrics.on_mismatch(channel.name(), settle::blamed(&record, mismatch), mismatch);
+        self.store.verified_since(&record, evidence.clone());
+        // An outcome that came since it was read has been compared with nothing: this reads it.
+        let Some(record) = self.store.record(later.payment) else { return };
+        if let Some(reported) = record.outcome.clone() {
+            self.compare_since(&channel, &record, reported);
+        }
+    }
+
+    /// Compares the halves once the second is known: what was told of a payment that nobody had verified may read otherwise now.
+    fn compare_since(
+        &self,
+        channel: &Channel,
+        record: &Record,
+        reported: (Outcome, Option<String>, Arrival),
+    ) {
+        let outcome = reported.0;
+        self.count(record, outcome);
+        let known = record.mismatch;
+        let mismatch = settle::compare(record, outcome).filter(|new| known != Some(*new));
+        if let Some(mismatch) = mismatch {
+            self.differ(record, mismatch, reported);
+            self.store.complete(record, Some(mismatch), false);
+            // What it differed by before is said better by this.
+            if let Some(known) = known.filter(|known| known.kind != mismatch.kind) {
+                self.store.unshelve(KeptMismatch::key(record.payment, known.kind));
+            }
+        }
+        // The provider was asked later, and yet it is the channel's word that prevails.
+        if let Outcome::NoMatch(suspects) = outcome {
+            self.contradict(channel, record, suspects.set(), mismatch.or(known));
         }
     }
 }

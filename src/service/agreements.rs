@@ -112,6 +112,7 @@ impl Service {
                 .tuple_of(scope, &elements, set)
                 .filter(|_| whole)
                 .map(|tuple| (tuple, set)),
+            anyone: scope.and(self.keys.current.tuple(&elements, set)).filter(|_| whole),
             merchant: merchant.clone(),
             card: elements.pan.as_ref().map(|pan| self.keys.current.card(pan)),
             other_cards: Vec::new(),

@@ -12,13 +12,14 @@ use crate::route::spend::{Account, Cap, Spent};
 use crate::service::facts::Known;
 use crate::service::verify::Whose;
 use crate::service::{Entry, Service};
-use crate::store::reserve::{Attempts, Of, Reservation};
+use crate::store::reserve::{self, Attempts, Of, Reservation};
+use crate::store::shelf::Range;
 use crate::store::{Evidence, OpenInquiry, Witness};
 use rust_decimal::prelude::ToPrimitive as _;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// What may be spent within a day beside what each provider may cost, and what was, as far as this process knows.
+/// What may be spent within a day beside what each provider may cost, and what was, as was last heard from where it is kept.
 #[derive(Debug, Default)]
 pub struct Purse {
     /// For one merchant; without bounds where absent.
@@ -37,7 +38,7 @@ impl Purse {
         seen.insert(provider.clone(), spent);
     }
 
-    /// What share of its cap a provider has had today, as far as this process knows.
+    /// What share of its cap a provider has had today, as was last heard.
     pub(super) fn ratio(&self, provider: &ProviderName, cap: Fen, now: Timestamp) -> f64 {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let spent = seen.get(provider).map_or(Fen::default(), |spent| spent.today(now));
@@ -104,6 +105,19 @@ impl Service {
                 let (spent, most) = (after.get(), cap.most.get());
                 let account = cap.account.to_string().replace('\n', " ");
                 tracing::warn!(account, spent, most, "four fifths of today's spend cap are spent");
+            }
+        }
+    }
+
+    /// Learns what was spent today by every process, and before this one began. Where the store is lost, what is known stands.
+    pub async fn learn_spent(&self) {
+        let at = self.now();
+        for entry in self.providers.iter().filter(|entry| entry.cap.is_some()) {
+            let name = entry.provider.name();
+            let key = reserve::spent_by(&Account::Provider(name.clone()), at);
+            let Ok(rows) = self.store.range(Range::one(&key)).await else { return };
+            if let Some(Ok(fen)) = rows.first().map(|row| serde_json::from_str(&row.value)) {
+                self.purse.saw(name, Spent { at, fen });
             }
         }
     }

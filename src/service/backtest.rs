@@ -49,7 +49,7 @@ impl Fate {
         }
     }
 
-    fn of(record: &Record) -> Self {
+    pub(crate) fn of(record: &Record) -> Self {
         if !record.left() {
             return Self::Refused;
         }
@@ -79,7 +79,7 @@ pub struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, record: &Record) {
+    pub(crate) fn add(&mut self, record: &Record) {
         self.payments = self.payments.saturating_add(1);
         let fen = record.amount.map_or(0, crate::domain::money::Fen::get);
         self.fen = self.fen.saturating_add(fen);
@@ -165,7 +165,7 @@ impl Backtest {
         self.all.entry(fate).or_default().add(record);
         let seen = Seen::recorded(record);
         let inputs = self.book.look_up(&seen);
-        let given = seen.given().with(&inputs);
+        let given = seen.given(&self.book.book).with(&inputs);
         let verdict = self.book.book.rules.try_all(&given);
         for (rule, _) in &verdict.faults {
             if let Some(tally) = self.rules.get_mut(*rule) {

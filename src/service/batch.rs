@@ -82,7 +82,7 @@ impl Service {
                     row.1.splice(0..0, withdrawn.iter().copied());
                     self.record(channel, draft, row.clone());
                 }
-                Err(Withheld::Refused(Box::new(refusal(id, &drafts, rows))))
+                Err(Withheld::Refused(Box::new(self.batch_refusal(id, &drafts, rows).await)))
             }
         }
     }
@@ -108,6 +108,40 @@ impl Service {
         let notes = notes.collect();
         (annotate::batch(batch.id, notes), weighs)
     }
+
+    /// The refusal of a whole batch, which names the rows that are refused for themselves.
+    async fn batch_refusal(
+        &self,
+        id: PaymentId,
+        drafts: &[Draft],
+        decided: Vec<(Effect, Vec<Reason>)>,
+    ) -> Refusal {
+        let mut rows = Vec::new();
+        for (number, (draft, (_, reasons))) in (1..).zip(drafts.iter().zip(decided)) {
+            if !reasons.contains(&Reason::BatchRefused) {
+                let elements = draft.at_fault();
+                let attempts_left = self.attempts_left(&draft.known, &reasons).await;
+                rows.push(RefusedRow { number, reasons, elements, attempts_left });
+            }
+        }
+        let mut reasons: Vec<_> = rows.iter().flat_map(|row| row.reasons.iter().copied()).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        // What may pass later may pass later only where nothing is refused for good.
+        let first = rows.iter().filter_map(|row| row.reasons.first());
+        Refusal {
+            payment: id,
+            status: first.map(|reason| reason.status()).min().unwrap_or(403),
+            reasons,
+            elements: rows.iter().fold(ElementSet::EMPTY, |all, row| all.union(row.elements)),
+            // Each row has a card of its own.
+            attempts_left: None,
+            earlier: None,
+            detail: None,
+            rows,
+            rule: drafts.iter().find_map(|draft| draft.rules.as_ref()?.refusing()),
+        }
+    }
 }
 
 /// What the rows of a batch are claimed by: the first by the batch's own name, where it has one, else each by its own.
@@ -119,31 +153,5 @@ fn orders(channel: &Channel, own: Option<OrderId>, rows: &[Draft]) -> Vec<Option
             let key = orders.by_ref().flatten().next().map(|row| OrderKey { order, ..row });
             iter::once(key).chain(iter::repeat(None)).take(rows.len()).collect()
         }
-    }
-}
-
-/// The refusal of a whole batch, which names the rows that are refused for themselves.
-fn refusal(id: PaymentId, drafts: &[Draft], decided: Vec<(Effect, Vec<Reason>)>) -> Refusal {
-    let mut rows = Vec::new();
-    for (number, (draft, (_, reasons))) in drafts.iter().zip(decided).enumerate() {
-        if !reasons.contains(&Reason::BatchRefused) {
-            let elements = draft.at_fault();
-            rows.push(RefusedRow { number: number.saturating_add(1), reasons, elements });
-        }
-    }
-    let mut reasons: Vec<_> = rows.iter().flat_map(|row| row.reasons.iter().copied()).collect();
-    reasons.sort_unstable();
-    reasons.dedup();
-    // What may pass later may pass later only where nothing is refused for good.
-    let status = rows.iter().filter_map(|row| row.reasons.first()).map(|reason| reason.status());
-    Refusal {
-        payment: id,
-        status: status.min().unwrap_or(403),
-        reasons,
-        elements: rows.iter().fold(ElementSet::EMPTY, |all, row| all.union(row.elements)),
-        attempts_left: None,
-        detail: None,
-        rows,
-        rule: drafts.iter().find_map(|draft| draft.rules.as_ref()?.refusing()),
     }
 }

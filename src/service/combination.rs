@@ -46,11 +46,15 @@ impl Service {
         (side, set): (Side, ElementSet),
     ) -> Option<Evidence> {
         let (current, scope) = (&self.keys.current, self.sharing.scope(question.merchant));
-        let others = self.keys.read_at(self.now());
-        let others = others.filter_map(|key| key.tuple_of(scope, question.elements, set)).collect();
+        let others: Vec<_> = self.keys.read_at(self.now()).collect();
+        let all = std::iter::once(current).chain(others.iter().copied());
         let about = About {
             tuple: current.tuple_of(scope, question.elements, set)?,
-            others,
+            anyone: all.filter_map(|key| scope.and(key.tuple(question.elements, set))).collect(),
+            others: others
+                .iter()
+                .filter_map(|key| key.tuple_of(scope, question.elements, set))
+                .collect(),
             person: current.person(question.elements),
         };
         let part = Question { set, about, side: Some(side), ..question.clone() };

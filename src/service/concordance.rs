@@ -1,5 +1,6 @@
 //! Concordance as it is fed and used: each outcome that says something of what a provider had said is counted, once.
 
+use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{Bank, ChannelName, ProviderName};
 use crate::domain::outcome::Outcome;
@@ -7,7 +8,7 @@ use crate::reconcile::concordance::{Age, Level, Place, Rate, Said, Sample, shows
 use crate::reconcile::{Expected, Verified};
 use crate::service::Service;
 use crate::store::concordance::Mark;
-use crate::store::{Record, Witness};
+use crate::store::{Evidence, Record, Witness};
 
 /// Evidence for which advice is asked.
 #[derive(Clone, Debug)]
@@ -103,6 +104,23 @@ impl Service {
         let Given { provider, elements, bank, said, age } = self.given(record)?;
         let at = (Some(&record.channel), bank.as_ref());
         Some(self.concordance(&provider?, elements, at, (said, age)))
+    }
+
+    /// Of a thousand answers such as `evidence`, how many a channel and a bank bear out; nothing where too little is known.
+    pub(crate) fn borne_out(
+        &self,
+        channel: &ChannelName,
+        bank: Option<&Bank>,
+        evidence: Option<&Evidence>,
+        now: Timestamp,
+    ) -> Option<u16> {
+        let evidence = evidence?;
+        let Witness::Provider(provider) = &evidence.witness else { return None };
+        let said = (Said::of(evidence.answer)?, Some(Age::of(now.since(evidence.at))));
+        let rate = self.concordance(provider, evidence.elements, (Some(channel), bank), said);
+        let known = Some(rate.count.expected()).filter(|_| rate.level != Level::Nowhere);
+        // Numbers with a fraction become whole by their text.
+        known.and_then(|share| format!("{:.0}", share * 1000.0).parse().ok())
     }
 
     /// Where a debit that rests on such evidence is best sent: every provider that may have said it and every channel, those first

@@ -26,7 +26,11 @@ impl Service {
             (Some(id), _) if !ElementSet::SECRET.is_superset(suspects) => {
                 HoldKey::Agreement(channel.clone(), id.clone())
             }
-            (None, Some((tuple, _))) => HoldKey::Tuple(known.told.unwrap_or(tuple)),
+            (None, Some((tuple, _))) => {
+                // It binds everybody, but where a secret may be at fault that another merchant's customer does not get wrong.
+                let anyone = known.anyone.filter(|_| !suspects.meets(ElementSet::SECRET));
+                HoldKey::Tuple(known.told.or(anyone).unwrap_or(tuple))
+            }
             (Some(_) | None, _) => return,
         };
         let hold = Hold {

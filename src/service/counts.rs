@@ -4,9 +4,10 @@
 //! older. Memory is bounded: where there is no room, what was not seen for longest in its shard makes some.
 
 use crate::domain::clock::Timestamp;
+use crate::domain::id::PaymentId;
 use crate::policy::rules::given::{Counted, Key};
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ const SLICES: u64 = 60;
 const SHARDS: usize = 16;
 /// How many keys one shard holds; in all 262,144, of some 100 bytes where little was seen.
 const KEYS_MAX: usize = 1 << 14;
+/// How many payments with a mismatch are remembered: beyond it those that others find are not counted.
+const MET_MAX: usize = 1 << 18;
 /// How many persons are told apart for one phone or card: a count of so many means that or more.
 pub const PERSONS_MAX: usize = 64;
 
@@ -45,11 +48,18 @@ struct Seen {
 #[derive(Debug)]
 pub struct Counts {
     shards: [Mutex<HashMap<(u64, u64), Seen>>; SHARDS],
+    /// What this process is called where it is recorded who counted a payment.
+    tag: String,
+    /// The payments whose mismatch was counted.
+    met: Mutex<HashSet<PaymentId>>,
 }
 
 impl Default for Counts {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::new(HashMap::new())) }
+        // Different in every process: keys of hashers are drawn.
+        let tag = format!("{:016x}", RandomState::new().hash_one(()));
+        let shards = std::array::from_fn(|_| Mutex::new(HashMap::new()));
+        Self { shards, tag, met: Mutex::default() }
     }
 }
 
@@ -77,6 +87,26 @@ impl Stream {
 }
 
 impl Counts {
+    /// What this process is called.
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// Notes that the mismatch of a payment is counted; says whether it is new. Where there is no room it is, and is counted.
+    pub(crate) fn meet(&self, payment: PaymentId) -> bool {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        if met.len() >= MET_MAX {
+            return !met.contains(&payment);
+        }
+        met.insert(payment)
+    }
+
+    /// Whether it is; also where there is no room to know.
+    pub(crate) fn has_met(&self, payment: PaymentId) -> bool {
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        met.len() >= MET_MAX || met.contains(&payment)
+    }
+
     fn shard(&self, key: u64) -> Option<MutexGuard<'_, HashMap<(u64, u64), Seen>>> {
         let at = usize::try_from(key % 16).unwrap_or_default();
         // What a panic left half done is a count.

@@ -31,7 +31,9 @@ pub(crate) struct Known {
     pub(crate) asserted: ElementSet,
     /// The tuple as told by this merchant to this channel, where the core told any of it.
     pub(crate) told: Option<Fingerprint>,
-    /// Tuple and told under the other keys that are read.
+    /// The tuple whoever sends it, where evidence on it is the merchant's own: what a hold is on that binds everybody.
+    pub(crate) anyone: Option<Fingerprint>,
+    /// The same under the other keys that are read.
     pub(crate) others: Vec<Other>,
     pub(crate) card: Option<Fingerprint>,
     /// The card under the other keys that are read.
@@ -79,6 +81,7 @@ impl Service {
             if let Some(agreement) = agreement.filter(|_| !known.foreign) {
                 (known.tuple, known.others) = (agreement.tuple, Vec::new());
                 (known.asserted, known.told) = (agreement.asserted, None);
+                known.anyone = agreement.anyone;
                 (known.card, known.person) = (agreement.card, agreement.person);
                 known.bank = agreement.bank;
                 known.verified = agreement.verified;
@@ -134,6 +137,9 @@ impl Service {
             return if part.sealed.is_empty() { Basis::Incomplete } else { Basis::Sealed };
         };
         known.held = self.is_held(channel, None, known).await;
+        if known.held {
+            self.contradict_own(known, tuple).await;
+        }
         let stopped = known.held && payment.scenario.stops_at_hold();
         let question = Question {
             channel,
@@ -144,6 +150,7 @@ impl Service {
             about: About {
                 tuple,
                 others: known.others.iter().map(|other| other.tuple).collect(),
+                anyone: known.anyones().collect(),
                 person: known.person,
             },
             side: None,
@@ -196,12 +203,14 @@ impl Service {
         let scope = self.sharing.scope(payment.merchant.as_ref());
         let under =
             |key: &Fingerprinter| Some((key.tuple_of(scope, &payment.elements, set?)?, set?));
+        let anyone = |key: &Fingerprinter| scope.and(key.tuple(&payment.elements, set?));
         let key = &self.keys.current;
         let phones = self.rules.as_ref().is_some_and(Rulebook::asks_for_phones);
         let mut known = Known {
             merchant: payment.merchant.clone(),
             order: payment.order.clone(),
             tuple: under(key),
+            anyone: anyone(key),
             asserted: payment.asserted,
             card: pan.map(|pan| key.card(pan)),
             person: key.person(&payment.elements),
@@ -213,7 +222,8 @@ impl Service {
         for other in self.keys.read_at(self.now()) {
             if let Some((tuple, set)) = under(other) {
                 let known_so = Known { tuple: Some((tuple, set)), ..known.clone() };
-                known.others.push(Other { tuple, told: told(channel, &known_so, other) });
+                let told = told(channel, &known_so, other);
+                known.others.push(Other { tuple, told, anyone: anyone(other) });
             }
             known.other_cards.extend(pan.map(|pan| other.card(pan)));
         }
@@ -261,6 +271,19 @@ impl Service {
         false
     }
 
+    /// Where another merchant's debit made the hold, this one's evidence is contradicted by it as well.
+    async fn contradict_own(&self, known: &Known, tuple: Fingerprint) {
+        let now = self.now();
+        let holds = known.anyones().filter_map(|it| self.store.hold(&HoldKey::Tuple(it), now));
+        for hold in holds.collect::<Vec<_>>() {
+            self.fetch(RowKey::evidence(&tuple)).await;
+            let evidence = self.store.evidence(&tuple, &hold.channel, None, now);
+            if evidence.is_some_and(|evidence| evidence.at <= hold.since) {
+                self.store.contradict(&tuple, &hold.channel, None, hold.since);
+            }
+        }
+    }
+
     /// Looks beyond memory. Where the store is lost, memory is what there is, and no money leaves on it.
     pub(crate) async fn fetch(&self, key: RowKey) {
         let _ = self.fetch_all(vec![key]).await;
@@ -281,6 +304,11 @@ impl Service {
 }
 
 impl Known {
+    /// The tuple whoever sends it, under whichever key.
+    pub(crate) fn anyones(&self) -> impl Iterator<Item = Fingerprint> {
+        self.anyone.into_iter().chain(self.others.iter().filter_map(|other| other.anyone))
+    }
+
     /// `holdout`, if this is one of those that leave though verification refuses them. The lot is drawn once for a piece of
     /// evidence, so that nobody gets through by trying again: fingerprints are keyed, and nobody else can tell where theirs falls.
     pub(crate) fn spared(&self, holdout: Share) -> Option<Share> {
@@ -306,6 +334,7 @@ impl From<Agreement> for Known {
         Self {
             merchant: bind.merchant,
             tuple: bind.tuple,
+            anyone: bind.anyone,
             asserted: bind.asserted,
             card: bind.card,
             other_cards: bind.other_cards,
@@ -325,8 +354,8 @@ pub(crate) fn hold_keys(
 ) -> impl Iterator<Item = HoldKey> {
     let agreement = agreement.map(|id| HoldKey::Agreement(channel.clone(), id.clone()));
     let tuples = known.tuple.map(|(tuple, _)| tuple).into_iter().chain(known.told);
-    let others = known.others.iter().flat_map(|other| [Some(other.tuple), other.told]).flatten();
-    let tuples = tuples.chain(others);
+    let others = known.others.iter().copied().flat_map(Other::holds);
+    let tuples = tuples.chain(known.anyone).chain(others);
     agreement.into_iter().chain(tuples.map(HoldKey::Tuple))
 }
 

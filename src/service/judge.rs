@@ -84,7 +84,7 @@ pub(crate) struct Draft {
     pub(crate) scenario: Scenario,
     pub(crate) mode: Mode,
     basis: Basis,
-    known: Known,
+    pub(crate) known: Known,
     amount: Option<Fen>,
     carried: ElementSet,
     asserted: bool,
@@ -104,6 +104,8 @@ pub(crate) struct Draft {
     /// That batch, and the row's number, from 1.
     pub(crate) row_of: Option<(PaymentId, usize)>,
     kind: Option<AccountKind>,
+    /// Of a thousand such answers, how many are borne out, where rules ask for it.
+    concordance: Option<u16>,
     /// What rules say of it, where there are any.
     pub(crate) rules: Option<Ruling>,
 }
@@ -203,9 +205,14 @@ impl Service {
             undoes: part.undoes,
             row: part.row,
             row_of: None,
+            concordance: None,
             rules: None,
         };
         if let Some(book) = self.rules.as_ref().filter(|_| basis.is_ruled()) {
+            if book.asks_for_concordance() {
+                let (evidence, bank) = (draft.known.verified.as_ref(), draft.known.bank.as_ref());
+                draft.concordance = self.borne_out(channel.name(), bank, evidence, at);
+            }
             draft.rules = Some(book.judge(&draft.seen(channel), draft.draw()));
         }
         draft
@@ -250,6 +257,7 @@ impl Service {
             later: None,
             row_of: None,
             kind: None,
+            concordance: None,
             rules: None,
         }
     }
@@ -282,6 +290,8 @@ impl Service {
                 let first = reasons.first().map_or(403, |reason| reason.status());
                 let elements = draft.at_fault();
                 let attempts_left = self.attempts_left(&draft.known, &reasons).await;
+                // Rare, and larger than the rest.
+                let earlier = Box::pin(self.earlier(channel, &draft, &reasons)).await;
                 let rule = draft.rules.as_ref().and_then(|ruling| ruling.note(&reasons));
                 let (status, detail) =
                     draft.unread.map_or((first, None), |(status, text)| (status, Some(text)));
@@ -291,6 +301,7 @@ impl Service {
                     reasons,
                     elements,
                     attempts_left,
+                    earlier,
                     detail,
                     rows: Vec::new(),
                     rule,

@@ -80,7 +80,7 @@ impl Service {
             return Ok(());
         }
         looked_up?;
-        self.store.flush().await
+        self.flushed().await
     }
 
     fn not_heard(&self, channel: &Channel, unheard: &Unheard) {
@@ -124,6 +124,16 @@ impl Service {
             Some(of) if differs(&of, &told) => {
                 let reported = (told.reading.outcome, told.reading.code, Arrival::Notify);
                 return self.amount_differs(&of, belief, reported, looked_up).await;
+            }
+            // Of the payment before it, perhaps: a failure is for a query to tell.
+            Some(of)
+                if belief == Belief::Verified
+                    && told.reading.outcome.is_failure()
+                    && self.left_again(&named) =>
+            {
+                let Reading { outcome, code, .. } = claimed(told.reading);
+                let noted = self.store.hear(&of, Hearsay { outcome, code, belief });
+                if noted { Hearing::Noted } else { Hearing::Known }
             }
             Some(of) if belief == Belief::Verified => {
                 self.settle_notified(channel, &of, told.reading).await

@@ -1,6 +1,5 @@
 //! Queries on their way through: what the channel says of an earlier payment is an outcome of that payment.
 
-use crate::domain::clock::Timestamp;
 use crate::domain::id::{ChannelName, MerchantId, OrderId};
 use crate::domain::outcome::{Arrival, Decline, Outcome};
 use crate::domain::payment::Scenario;
@@ -14,6 +13,7 @@ use crate::service::settle::{Reported, message, told};
 use crate::store::Record;
 use crate::store::journal::{OrderKey, StoreLost};
 use crate::store::row::RowKey;
+use std::time::Duration;
 
 impl Service {
     /// Settles the payment that a query asks about with the answer. Yields the annotations, and whether they rest on an
@@ -34,7 +34,7 @@ impl Service {
         if !of.left() {
             return (annotate::queried(pending, &of, None), false);
         }
-        let reading = believed(reading, of.at, self.now());
+        let reading = believed(reading, self.clock.surely_since(of.at));
         if reading.outcome.bears_upon_others() {
             // It may have been judged by another process, or before a restart.
             let _ = self.fetch_all(rests_on(&of)).await;
@@ -81,8 +81,10 @@ impl Service {
     /// all that is kept could be looked at.
     pub(crate) async fn named(&self, by: &Named<'_>) -> (Option<Record>, Result<(), StoreLost>) {
         let (known, looked_up) = self.last_of(by).await;
-        if known.as_ref().is_some_and(Record::left) {
-            return (known, looked_up);
+        if let Some(record) = known.as_ref().filter(|record| record.left()) {
+            // Another process may have heard more of it.
+            let fetched = self.fetch_all(vec![RowKey::payment(record.payment)]).await;
+            return (self.known(by), looked_up.and(fetched));
         }
         let fetched = self.fetch_all(by.claims()).await;
         let (known, looked_up) = self.last_of(by).await;
@@ -96,6 +98,13 @@ impl Service {
         let records = payments.into_iter().filter_map(|payment| self.store.record(payment));
         let records: Vec<Record> = records.filter(|record| by.fits(record)).collect();
         records.iter().find(|record| record.left()).or_else(|| records.first()).cloned()
+    }
+
+    /// Whether several payments of the order left, one after the other.
+    pub(crate) fn left_again(&self, by: &Named<'_>) -> bool {
+        let payments = self.store.by_order(by.channel, by.order);
+        let records = payments.into_iter().filter_map(|payment| self.store.record(payment));
+        records.filter(|record| record.left() && by.fits(record)).nth(1).is_some()
     }
 
     async fn last_of(&self, by: &Named<'_>) -> (Option<Record>, Result<(), StoreLost>) {
@@ -154,18 +163,16 @@ pub(crate) fn rests_on(of: &Record) -> Vec<RowKey> {
     let agreements = agreement.map(|id| RowKey::agreement(&of.channel, id));
     let held = agreement.map(|id| HoldKey::Agreement(of.channel.clone(), id.clone()));
     // Held under whichever key the process that made the hold writes with.
-    let tuples = tuple.into_iter().chain(stakes.told);
-    let others = stakes.others.iter().flat_map(|other| [Some(other.tuple), other.told]).flatten();
-    let held = held.into_iter().chain(tuples.chain(others).map(HoldKey::Tuple));
+    let held = held.into_iter().chain(stakes.holds().map(HoldKey::Tuple));
     evidence.chain(agreements).chain(held.map(|key| RowKey::hold(&key))).collect()
 }
 
-/// What a query's answer says of a payment of `at`, at `now`. That the query itself failed says nothing of the payment, and that
+/// What a query's answer says of a payment that is surely `old`. That the query itself failed says nothing of the payment, and that
 /// the channel knows of no such payment says so only when it is old enough: before, it means "not yet".
-fn believed(reading: Reading, at: Timestamp, now: Timestamp) -> Reading {
+fn believed(reading: Reading, old: Duration) -> Reading {
     let not_processed = reading.outcome == Outcome::Declined(Decline::NotProcessed);
     let believed = if not_processed {
-        reading.believed_after.is_some_and(|after| at.plus(after) <= now)
+        reading.believed_after.is_some_and(|after| after <= old)
     } else {
         !reading.outer
     };

@@ -4,6 +4,7 @@ use crate::domain::element::ElementSet;
 use crate::domain::id::PaymentId;
 use crate::policy::Reason;
 use crate::policy::rules::RuleId;
+use crate::service::earlier::Earlier;
 
 /// Why a message is not forwarded. Nothing of it was sent, though with 409 an earlier one of its order may have been.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Refusal {
     pub elements: ElementSet,
     /// How many more attempts there are to verify these elements' card and person, where that is what matters.
     pub attempts_left: Option<u32>,
+    /// The payment of its order that may have left before, where that is the reason.
+    pub earlier: Option<Earlier>,
     /// What is wrong with the message, where it cannot be read: a path of the profile, never a value.
     pub detail: Option<String>,
     /// The refused rows, where it is a batch.
@@ -44,6 +47,8 @@ pub struct RefusedRow {
     pub reasons: Vec<Reason>,
     /// The elements at fault, where they are known.
     pub elements: ElementSet,
+    /// How many more attempts there are to verify its card and person, where that is what matters.
+    pub attempts_left: Option<u32>,
 }
 
 impl Refusal {

@@ -64,6 +64,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) asserted: bool,
     pub(crate) held: bool,
     pub(crate) row: bool,
+    /// Of a thousand such answers, how many this channel and bank bear out.
+    pub(crate) concordance: Kept<u16>,
 }
 
 /// The answer that a basis rests on, and the standing that it is.
@@ -142,13 +144,21 @@ impl<'a> Seen<'a> {
             asserted: has(Reason::Asserted),
             held: has(Reason::Held),
             row: record.row_of.is_some(),
+            concordance: match ruled.and_then(|ruled| ruled.concordance) {
+                // Perhaps nobody asked for it then.
+                None => Kept::Forgotten,
+                known => Kept::Known(known),
+            },
         }
     }
 
     /// What is given to rules, but for what is looked up.
-    pub(crate) fn given(&self) -> Given<'a> {
+    pub(crate) fn given<'b>(&self, book: &'b Book) -> Given<'b>
+    where
+        'a: 'b,
+    {
         let mut given = Given::new(self.at);
-        let text = |text: Option<&'a str>| text.map_or(Value::Absent, Value::Text);
+        let text = |text: Option<&'b str>| text.map_or(Value::Absent, Value::Text);
         let there = |there: bool| if there { Value::Present } else { Value::Absent };
         let number = |number: u64| Value::Number(i64::try_from(number).unwrap_or(i64::MAX));
         let kind = match self.kind {
@@ -161,6 +171,12 @@ impl<'a> Seen<'a> {
         };
         let age = self.verified.map(|evidence| self.at.since(evidence.at).as_secs());
         let answered = self.verified.filter(|_| self.answer.is_some());
+        let combined = answered.is_some_and(|evidence| evidence.beside.is_some());
+        let bank = self.bank.and_then(|bin| book.banks.get(bin.as_str()));
+        let concordance = match self.concordance {
+            Kept::Known(rate) => rate.map_or(Value::Absent, |rate| Value::Number(rate.into())),
+            Kept::Forgotten => Value::Unknown,
+        };
         for (attribute, value) in [
             (Attribute::Scenario, Value::Text(self.scenario.as_str())),
             (Attribute::Channel, Value::Text(self.channel.as_str())),
@@ -179,6 +195,9 @@ impl<'a> Seen<'a> {
             (Attribute::Answer, text(self.answer.map(Answer::as_str))),
             (Attribute::Age, age.filter(|_| answered.is_some()).map_or(Value::Absent, number)),
             (Attribute::Provider, text(answered.map(|evidence| evidence.witness.as_str()))),
+            (Attribute::Combined, Value::Flag(combined)),
+            (Attribute::Concordance, concordance),
+            (Attribute::BankName, text(bank.map(|name| &**name))),
             (
                 Attribute::Road,
                 text(answered.and_then(|evidence| Some(evidence.road.as_ref()?.as_str()))),
@@ -248,7 +267,7 @@ impl Rulebook {
     }
 
     /// The windows that the set needs.
-    fn streams(&self) -> impl Iterator<Item = Stream> {
+    pub(crate) fn streams(&self) -> impl Iterator<Item = Stream> {
         self.book.rules.inputs().iter().filter_map(|input| match input {
             Input::InList { .. } => None,
             Input::Count { what, key, window } => {
@@ -259,7 +278,12 @@ impl Rulebook {
 
     /// Counts a payment that was judged.
     pub(crate) fn count(&self, seen: &Seen<'_>) {
-        for stream in self.streams() {
+        self.count_in(seen, |_| true);
+    }
+
+    /// Counts it in some of the windows.
+    pub(crate) fn count_in(&self, seen: &Seen<'_>, counts_in: impl Fn(&Stream) -> bool) {
+        for stream in self.streams().filter(counts_in) {
             let counts = match stream.what {
                 Counted::Payments(scenario) => {
                     scenario.is_none_or(|scenario| scenario == seen.scenario)
@@ -276,12 +300,31 @@ impl Rulebook {
 
     /// Counts a mismatch of a recorded payment that was found at `at`.
     pub(crate) fn count_mismatch(&self, record: &Record, at: Timestamp) {
-        let seen = Seen::recorded(record);
-        for stream in self.streams().filter(|stream| stream.what == Counted::Mismatches) {
+        // Whoever found it, and however often: it is one.
+        if self.counts.meet(record.payment) {
+            self.count_mismatch_in(&Seen::recorded(record), at, |_| true);
+        }
+    }
+
+    /// Counts it in some of the windows.
+    pub(crate) fn count_mismatch_in(
+        &self,
+        seen: &Seen<'_>,
+        at: Timestamp,
+        counts_in: impl Fn(&Stream) -> bool,
+    ) {
+        let streams = self.streams().filter(|stream| stream.what == Counted::Mismatches);
+        for stream in streams.filter(counts_in) {
             if let Some(key) = seen.counted_by(stream.key) {
                 self.counts.add(&stream, key, None, at);
             }
         }
+    }
+
+    /// Whether this process judged a payment, and so counted it.
+    pub(crate) fn is_ours(&self, record: &Record) -> bool {
+        let by = record.stakes.rules.as_deref().and_then(|ruled| ruled.by.as_deref());
+        by == Some(self.counts.tag())
     }
 
     /// Counts what is kept from before: after a start, and for a window that is new.
@@ -303,7 +346,7 @@ impl Rulebook {
     pub fn explain(&self, record: &Record) -> Vec<Explained> {
         let seen = Seen::recorded(record);
         let inputs = self.look_up(&seen);
-        let given = seen.given().with(&inputs);
+        let given = seen.given(&self.book).with(&inputs);
         let rules = &self.book.rules;
         let explain = |rule: &Rule| Explained {
             id: rule.id.to_string(),
@@ -311,6 +354,11 @@ impl Rulebook {
             parts: rule.explain(&given, rules.inputs()),
         };
         rules.rules().iter().map(explain).collect()
+    }
+
+    /// Whether a rule reads how often answers are borne out.
+    pub(crate) fn asks_for_concordance(&self) -> bool {
+        self.book.rules.reads(Attribute::Concordance)
     }
 
     /// Whether phone numbers are counted or looked for.
@@ -324,7 +372,7 @@ impl Rulebook {
     /// Judges a payment by every rule.
     pub(crate) fn judge(&self, seen: &Seen<'_>, draw: u64) -> Ruling {
         let inputs = self.look_up(seen);
-        let given = seen.given().with(&inputs);
+        let given = seen.given(&self.book).with(&inputs);
         let verdict = self.book.rules.judge(&given, draw);
         Ruling { by: self.clone(), verdict, inputs }
     }
@@ -369,8 +417,11 @@ impl Ruling {
             hits: hits(true),
             shadows: hits(false),
             faults: self.verdict.faults.iter().filter_map(|(place, _)| named(*place)).collect(),
+            trial: rules.trial,
+            by: self.by.longest().map(|_| self.by.counts.tag().to_owned()),
             inputs: self.inputs.clone(),
             kind: seen.kind.known().map(|kind| kind.as_str().to_owned()),
+            concordance: seen.concordance.known(),
             phone: seen.phone.known(),
         }
     }

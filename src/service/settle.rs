@@ -57,7 +57,7 @@ impl Service {
             Judged::Batch(_) => self.settle_now(judged, reported),
         };
         // What the next debit must not miss is durable before the answer is relayed; but no answer is withheld for it.
-        if weighs && self.store.flush().await.is_err() {
+        if weighs && self.flushed().await.is_err() {
             tracing::error!("a contradiction is not durable yet: the store cannot be written");
         }
         annotations
@@ -151,6 +151,16 @@ impl Service {
             Step::Ended | Step::Refined | Step::Reversed | Step::Flipped => {
                 self.count(record, reading.outcome);
                 self.react(channel, record, reading.outcome, mismatch);
+                if step == Step::Flipped && reading.outcome == Outcome::Succeeded {
+                    self.take_back(channel, record);
+                }
+                // The payer may type the password again, under the same order; a batch has none. A word that comes later may be
+                // about an earlier try.
+                let otp = reading.outcome == Outcome::Declined(Decline::Otp);
+                let first = matches!(step, Step::Ended | Step::Refined) && arrival == Arrival::Sync;
+                if otp && first && record.row_of.is_none() {
+                    self.reopen(record);
+                }
             }
         }
         if step != Step::Nothing {
@@ -182,8 +192,6 @@ impl Service {
                 }
             }
             Outcome::Declined(Decline::AgreementInvalid) => self.close(channel, record),
-            // The payer may type the password again, under the same order; a batch has none.
-            Outcome::Declined(Decline::Otp) if record.row_of.is_none() => self.reopen(record),
             Outcome::Succeeded => self.on_success(channel, record),
             Outcome::Accepted
             | Outcome::Declined(_)
@@ -256,14 +264,30 @@ impl Service {
         if proven {
             let stakes = &record.stakes;
             let read = stakes.checks.is_superset(set);
-            let current = Other { tuple, told: stakes.told };
+            let current = Other { tuple, told: stakes.told, anyone: stakes.anyone };
             for other in std::iter::once(&current).chain(&stakes.others) {
-                for tuple in Some(other.tuple).filter(|_| read).into_iter().chain(other.told) {
+                let read = [Some(other.tuple), other.anyone].into_iter().filter(|_| read);
+                for tuple in read.flatten().chain(other.told) {
                     self.end_hold_before(&HoldKey::Tuple(tuple), record.at);
                 }
             }
         }
         proven
+    }
+
+    /// The channel takes back that the elements do not match: so goes what that had held.
+    fn take_back(&self, channel: &Channel, record: &Record) {
+        let stakes = &record.stakes;
+        let agreement = stakes.agreement.as_ref();
+        let agreement = agreement.map(|id| HoldKey::Agreement(channel.name().clone(), id.clone()));
+        let tuple = stakes.tuple.map(|(tuple, _)| tuple).into_iter().chain(stakes.told);
+        let others = stakes.others.iter().flat_map(|it| std::iter::once(it.tuple).chain(it.told));
+        for key in agreement.into_iter().chain(tuple.chain(others).map(HoldKey::Tuple)) {
+            let standing = self.store.hold(&key, self.now());
+            if standing.is_some_and(|hold| hold.payment == record.payment) {
+                self.end_hold(&key);
+            }
+        }
     }
 
     /// Ends a hold that stood when the payment was judged: what was learned since then is newer than its success.
@@ -296,6 +320,7 @@ impl Service {
         let bind = Agreement {
             merchant: known.merchant.clone(),
             tuple: known.tuple,
+            anyone: known.anyone,
             asserted: known.asserted,
             card: known.card,
             other_cards: known.other_cards.clone(),
@@ -333,6 +358,7 @@ impl Service {
             &About {
                 tuple,
                 others: stakes.others.iter().map(|other| other.tuple).collect(),
+                anyone: stakes.anyones().collect(),
                 person: stakes.person,
             },
             Evidence {
@@ -344,6 +370,7 @@ impl Service {
                 until: record.at.plus(valid_for),
                 beside: None,
             },
+            true,
         );
     }
 

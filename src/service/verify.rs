@@ -15,6 +15,7 @@ use crate::route::combination::Side;
 use crate::route::{self, Next, Plan, Wanted};
 use crate::service::attempts;
 use crate::service::health::{Turn, Withheld};
+use crate::service::traced::{journaled, told};
 use crate::service::webhook::Event;
 use crate::service::{Channel, Entry, Service};
 use crate::store::journal::StoreLost;
@@ -75,6 +76,8 @@ pub struct About {
     pub tuple: Fingerprint,
     /// The same tuple under the other keys that are read.
     pub others: Vec<Fingerprint>,
+    /// The tuple whoever sends it, under whichever key, where evidence on it is a merchant's own.
+    pub anyone: Vec<Fingerprint>,
     /// By what is found what is kept of the person.
     pub person: Option<Fingerprint>,
 }
@@ -82,7 +85,8 @@ pub struct About {
 impl About {
     /// What may be held of it.
     fn holds(&self) -> impl Iterator<Item = HoldKey> {
-        std::iter::once(self.tuple).chain(self.others.iter().copied()).map(HoldKey::Tuple)
+        let all = self.others.iter().chain(&self.anyone).copied();
+        std::iter::once(self.tuple).chain(all).map(HoldKey::Tuple)
     }
 }
 
@@ -116,6 +120,10 @@ impl Service {
     ///
     /// The asking is a task of its own: neither a core that hangs up nor the deadline loses an answer that is paid for.
     pub(crate) async fn gather(self: &Arc<Self>, question: &Question<'_>) -> Gathered {
+        trace::part("verify", self.gather_now(question), told).await
+    }
+
+    async fn gather_now(self: &Arc<Self>, question: &Question<'_>) -> Gathered {
         let mut kept = self.kept(question);
         if kept.is_none() {
             self.fetch(RowKey::evidence(&question.about.tuple)).await;
@@ -165,7 +173,7 @@ impl Service {
 
     /// The evidence that is known under another key; from then on it is known under this one.
     async fn carried(&self, question: &Question<'_>) -> Option<Gathered> {
-        let About { tuple, others, person } = &question.about;
+        let About { tuple, others, person, .. } = &question.about;
         for other in others {
             self.fetch(RowKey::evidence(other)).await;
             self.store.carry_evidence(other, *tuple, *person);
@@ -226,7 +234,7 @@ impl Service {
                 for key in about.holds() {
                     service.fetch(RowKey::hold(&key)).await;
                 }
-                service.learn(&about, evidence.clone());
+                service.learn(&about, evidence.clone(), !whose.observed);
             }
             let answered = gathered.answer();
             sender.send_replace(Some(gathered));
@@ -338,7 +346,7 @@ impl Service {
             at,
         };
         let reservation = self.reservation(entry, open.clone(), whose.clone());
-        match self.store.open_inquiry(&reservation).await {
+        match journaled("inquiry", self.store.open_inquiry(&reservation)).await {
             Ok(Reserved::Yes(accounts)) => self.spent(&reservation, &accounts),
             Ok(Reserved::Denied(denied)) => {
                 self.metrics.on_denied(denied);
@@ -396,9 +404,10 @@ impl Service {
         }
     }
 
-    /// Keeps evidence; a match settles what was held on its tuple, unless a channel spoke since it was asked for.
-    pub(crate) fn learn(&self, about: &About, evidence: Evidence) {
+    /// Keeps evidence; where it `settles`, a match ends what was held on its tuple, unless a channel spoke since it was asked for.
+    pub(crate) fn learn(&self, about: &About, evidence: Evidence, settles: bool) {
         let (matched, asked, now) = (evidence.answer == Answer::Match, evidence.at, self.now());
+        let matched = matched && settles;
         let tuple = about.tuple;
         self.store.put_evidence(tuple, about.person, evidence);
         for key in about.holds() {

@@ -70,7 +70,8 @@ impl UnionPay {
         let amount = field(fields, "txnAmt").parse().unwrap_or_default();
         match answer.txn.as_str() {
             "00/00" => return self.query(&answer.order, reply),
-            "77/01" | "77/02" | "74/04" => return code("00"),
+            // Nobody checks a bind of 72/02, so that its success proves nothing.
+            "77/01" | "77/02" | "74/04" | "72/02" => return code("00"),
             "04/00" | "31/00" => {
                 let original = field(fields, "origQryId");
                 let known = lock(&self.orders).values().any(|order| order.query_id == original);

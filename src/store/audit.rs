@@ -91,6 +91,143 @@ pub enum Action {
         /// How many.
         redelivered: usize,
     },
+    /// A version of rules was proposed.
+    ProposeRules {
+        /// Which.
+        version: u64,
+        /// What it is for.
+        note: String,
+    },
+    /// A version is tried beside what is in force.
+    ShadowRules {
+        /// Which.
+        version: u64,
+    },
+    /// What is tried beside what is in force is tried no more.
+    EndShadow {
+        /// Which it was.
+        version: u64,
+    },
+    /// Rules are tried on the payments that are kept.
+    Backtest {
+        /// Which version; those that came with the call, or are in force, where absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        /// Payments since then.
+        since_ms: u64,
+    },
+    /// A version was put in force.
+    ApproveRules {
+        /// Which.
+        version: u64,
+        /// What was in force before.
+        before: u64,
+        /// Why.
+        note: String,
+    },
+    /// A version was turned down.
+    RejectRules {
+        /// Which.
+        version: u64,
+        /// Why.
+        note: String,
+    },
+    /// What was in force before is in force again.
+    RollBackRules {
+        /// What was in force.
+        from: u64,
+        /// What is now.
+        to: u64,
+        /// Why.
+        note: String,
+    },
+    /// A rule does not bind for a while.
+    SnoozeRule {
+        /// Which.
+        rule: String,
+        /// Until when.
+        until_ms: u64,
+        /// Why.
+        note: String,
+    },
+    /// A rule that slept binds again.
+    WakeRule {
+        /// Which.
+        rule: String,
+    },
+    /// Entries were added to a list.
+    ImportList {
+        /// Which.
+        list: String,
+        /// How many are new.
+        new: usize,
+        /// How many were there already.
+        known: usize,
+        /// Why, where no line says.
+        reason: String,
+    },
+    /// Entries were taken out of a list.
+    RemoveFromList {
+        /// Which.
+        list: String,
+        /// How many stood there.
+        removed: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A channel was turned.
+    TurnChannel {
+        /// Which.
+        channel: String,
+        /// For which percentage of orders decisions bind; what its file says where absent.
+        enforce: Option<u8>,
+        /// Until when, where not for good.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until_ms: Option<u64>,
+        /// Why.
+        note: String,
+    },
+    /// The glass was broken: a channel is observed for a while.
+    BreakGlass {
+        /// Which.
+        channel: String,
+        /// Until when.
+        until_ms: u64,
+        /// Why.
+        note: String,
+    },
+    /// A channel is as its file says again.
+    ResetChannel {
+        /// Which.
+        channel: String,
+        /// Why.
+        note: String,
+    },
+    /// A provider was turned.
+    TurnProvider {
+        /// Which.
+        provider: String,
+        /// Whether it is asked; what its file says where absent.
+        enabled: Option<bool>,
+        /// Its priority; what its file says where absent.
+        priority: Option<u32>,
+        /// Why.
+        note: String,
+    },
+    /// A provider is as its file says again.
+    ResetProvider {
+        /// Which.
+        provider: String,
+        /// Why.
+        note: String,
+    },
+    /// A provider was asked by hand.
+    TestProvider {
+        /// Which.
+        provider: String,
+        /// What it answered, or why it was not asked.
+        answer: &'static str,
+    },
     /// The configuration was loaded again.
     Reload {
         /// Whether it is in force.

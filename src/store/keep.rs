@@ -31,7 +31,9 @@ pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
         | Aggregate::Keys
         | Aggregate::Attempts
         | Aggregate::Spend
-        | Aggregate::Webhooks => return now.minus(ENDED_FOR),
+        | Aggregate::Webhooks
+        | Aggregate::Managed
+        | Aggregate::ListEntries => return now.minus(ENDED_FOR),
     };
     now.plus(PAYMENTS_KEPT).minus(kept)
 }

@@ -35,9 +35,21 @@ pub enum KeysError {
         "the key of the rows' tags is kept under fingerprint key {0}, whose file is not there or is another: put it back"
     )]
     Untagged(String),
+    /// There are rows, and no key of their tags.
+    #[error(
+        "the key of the rows' tags is gone from `fingerprint_keys`, or the store is of a Hefu that had none: restore a backup, or begin a new store"
+    )]
+    TagsLost,
     /// The library that wraps keys.
     #[error("the key of the rows' tags cannot be wrapped")]
     Unwrapped,
+}
+
+/// Whether the store remembers what it did not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Write,
+    Read,
 }
 
 /// Checks that everything in the store is under one of `keys`, and has it remember the one that is written with.
@@ -45,14 +57,26 @@ pub enum KeysError {
 /// # Errors
 /// [`KeysError`]; nothing was written.
 pub fn check<B: Backend>(backend: &mut B, keys: &Keys) -> Result<(), KeysError> {
-    let checked = check_within(backend, keys);
+    check_for(backend, keys, Use::Write)
+}
+
+/// As [`check`], for who only reads: nothing is written in any case.
+///
+/// # Errors
+/// [`KeysError`].
+pub fn check_to_read<B: Backend>(backend: &mut B, keys: &Keys) -> Result<(), KeysError> {
+    check_for(backend, keys, Use::Read)
+}
+
+fn check_for<B: Backend>(backend: &mut B, keys: &Keys, to: Use) -> Result<(), KeysError> {
+    let checked = check_within(backend, keys, to);
     if checked.is_err() {
         backend.roll_back();
     }
     checked
 }
 
-fn check_within<B: Backend>(backend: &mut B, keys: &Keys) -> Result<(), KeysError> {
+fn check_within<B: Backend>(backend: &mut B, keys: &Keys, to: Use) -> Result<(), KeysError> {
     let failed = |error: B::Error| KeysError::Store(error.to_string());
     // Replicas may start at once: the second waits, and finds what the first put.
     backend.begin().map_err(failed)?;
@@ -73,21 +97,39 @@ fn check_within<B: Backend>(backend: &mut B, keys: &Keys) -> Result<(), KeysErro
     }
     let current = &keys.current;
     let key = RowKey { of: Aggregate::Keys, name: current.id().0.to_string() };
+    let mut new = Vec::new();
     if told.iter().all(|row| row.key != key) {
-        let row = Row::new(key, None, &current.check());
-        backend.put(&row.iter().collect::<Vec<_>>()).map_err(failed)?;
+        new.extend(Row::new(key, None, &current.check()));
     }
     if backend.is_shared() {
-        let (tagger, row) = tagger(&wrapped, keys)?;
-        backend.put(&row.iter().collect::<Vec<_>>()).map_err(failed)?;
+        let is_new = told.is_empty() && wrapped.is_empty() && is_empty(backend);
+        let (tagger, row) = tagger(&wrapped, keys, is_new)?;
+        new.extend(row);
         backend.tag_by(tagger);
     }
-    backend.commit().map_err(failed)
+    match to {
+        Use::Write => {
+            backend.put(&new.iter().collect::<Vec<_>>()).map_err(failed)?;
+            backend.commit().map_err(failed)
+        }
+        Use::Read => {
+            backend.roll_back();
+            Ok(())
+        }
+    }
 }
 
-/// The key of the tags, drawn where there is none; with the row by which it is kept under the current fingerprint key, where that
+/// Whether nothing was ever kept; what cannot be read was.
+fn is_empty<B: Backend>(backend: &mut B) -> bool {
+    Aggregate::ALL.into_iter().filter(|of| *of != Aggregate::Keys).all(|of| {
+        let mut found = false;
+        backend.load(of, 1, &mut |_| found = true).is_ok() && !found
+    })
+}
+
+/// The key of the tags, drawn where the store is new; with the row by which it is kept under the current fingerprint key, where that
 /// is not there.
-fn tagger(wrapped: &[Row], keys: &Keys) -> Result<(Tagger, Option<Row>), KeysError> {
+fn tagger(wrapped: &[Row], keys: &Keys, is_new: bool) -> Result<(Tagger, Option<Row>), KeysError> {
     let name = |key: &Fingerprinter| format!("{WRAPPED}{}", key.id().0);
     let opened = keys.all().find_map(|key| {
         let row = wrapped.iter().find(|row| row.key.name == name(key))?;
@@ -100,7 +142,9 @@ fn tagger(wrapped: &[Row], keys: &Keys) -> Result<(Tagger, Option<Row>), KeysErr
             let under = row.key.name.trim_start_matches(WRAPPED);
             return Err(KeysError::Untagged(under.to_owned()));
         }
-        (None, None) => Tagger::new(rand::random()),
+        (None, None) if is_new => Tagger::new(rand::random()),
+        // Another key would have all that is kept be damaged for good.
+        (None, None) => return Err(KeysError::TagsLost),
     };
     let name = name(&keys.current);
     if wrapped.iter().any(|row| row.key.name == name) {

@@ -360,7 +360,12 @@ impl PaymentStore for MemoryStore {
         }
         let mut record = self.records.entry(record.payment).or_insert_with(|| record.clone());
         let known = record.outcome.as_ref().map(|(outcome, _, arrival)| (*outcome, *arrival));
-        let step = arrive(known, (outcome.0, outcome.2), precedence);
+        // A notification that comes once more, after others, tells nothing of now.
+        let step = if record.was_told(&outcome) {
+            Step::Nothing
+        } else {
+            arrive(known, (outcome.0, outcome.2), precedence)
+        };
         if step != Step::Nothing {
             record.note(outcome, at);
         }
@@ -405,6 +410,13 @@ impl PaymentStore for MemoryStore {
         if let Some(journal) = &self.journal {
             journal.put(|| Row::owed_again(record, since));
         }
+    }
+
+    fn verified_since(&self, record: &Record, evidence: Evidence) {
+        self.change_record(record, |record| {
+            (record.verified, record.asked_now) = (Some(evidence), true);
+            true
+        });
     }
 
     fn stated(&self, record: &Record) {

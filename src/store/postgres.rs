@@ -7,7 +7,6 @@ use crate::store::shelf::Range;
 use crate::store::writer::{Backend, By};
 use openssl::ssl::{SslConnector, SslMethod};
 use openssl::x509::X509;
-use postgres::fallible_iterator::FallibleIterator as _;
 use postgres::types::ToSql;
 use postgres::{Client, Config, Statement};
 use postgres_openssl::MakeTlsConnector;
@@ -17,6 +16,9 @@ use std::time::Duration;
 
 /// What replicas wait for in turn, an advisory lock: `Hefu` in ASCII.
 const TURN: i64 = 0x4865_6675;
+
+/// How many rows are read at once.
+const PAGE: i64 = 10_000;
 
 /// How long a connection may take, and how long what was sent may stay unacknowledged.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -28,7 +30,7 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; \
 
 /// Every version of the schema, from the first; the table `hefu_schema` says how many of them a database has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../../migrations/postgres-001.sql"),
     include_str!("../../migrations/postgres-002.sql"),
     include_str!("../../migrations/postgres-003.sql"),
@@ -36,6 +38,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/postgres-005.sql"),
     include_str!("../../migrations/postgres-006.sql"),
     include_str!("../../migrations/postgres-007.sql"),
+    include_str!("../../migrations/postgres-008.sql"),
 ];
 
 /// Why something could not be kept.
@@ -117,6 +120,16 @@ impl Postgres {
         migrated.map(|()| store)
     }
 
+    /// What its machine's clock says, since the epoch.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn time(&mut self) -> Result<Duration, Error> {
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        let millis: i64 = self.connect()?.query_one(sql, &[])?.try_get(0)?;
+        Ok(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+    }
+
     fn migrate(&mut self) -> Result<(), OpenError> {
         // Replicas may start at once: the second waits, and finds it made.
         self.begin()?;
@@ -153,6 +166,33 @@ impl Postgres {
             Connection { client, statements: HashMap::new() }
         };
         Ok(&mut self.connection.insert(connection).client)
+    }
+
+    /// From which key on the last `most` rows of `of` are.
+    fn last_but(&mut self, of: Aggregate, most: usize) -> Result<String, Error> {
+        if most == usize::MAX {
+            return Ok(String::new());
+        }
+        let table = of.as_str();
+        let last = format!("SELECT max(key) FROM {table}");
+        let before = format!(
+            "SELECT min(key) FROM (SELECT key FROM {table} WHERE key < $1 ORDER BY key DESC LIMIT $2) AS page"
+        );
+        let client = self.connect()?;
+        // The last one is the first of them.
+        let mut from: Option<String> = client.query_one(&last, &[])?.try_get(0)?;
+        let mut left = most.saturating_sub(1);
+        while left > 0
+            && let Some(known) = &from
+        {
+            let page = i64::try_from(left).unwrap_or(i64::MAX).min(PAGE);
+            let Some(earlier) = client.query_one(&before, &[known, &page])?.try_get(0)? else {
+                break;
+            };
+            from = Some(earlier);
+            left = left.saturating_sub(usize::try_from(page).unwrap_or(usize::MAX));
+        }
+        Ok(from.unwrap_or_default())
     }
 
     /// The connection on which the transaction began: on another one nothing of it would be known.
@@ -241,17 +281,30 @@ impl Backend for Postgres {
     }
 
     fn load(&mut self, of: Aggregate, most: usize, each: &mut dyn FnMut(Row)) -> Result<(), Error> {
-        let sql = format!(
-            "SELECT key, until, value, checksum FROM (SELECT * FROM {} ORDER BY key DESC LIMIT $1) AS last ORDER BY key",
-            of.as_str()
-        );
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let tagger = self.tagger;
-        let mut rows = self.connect()?.query_raw(&sql, [most])?;
-        while let Some(found) = rows.next()? {
-            each(row(of, &found, tagger.as_ref())?);
+        if most == 0 {
+            return Ok(());
         }
-        Ok(())
+        // Page by page: all of them in one statement take longer than any statement may.
+        let table = of.as_str();
+        let first = format!(
+            "SELECT key, until, value, checksum FROM {table} WHERE key >= $1 ORDER BY key LIMIT $2"
+        );
+        let next = first.replace(">=", ">");
+        let tagger = self.tagger;
+        let (mut from, mut sql) = (self.last_but(of, most)?, &first);
+        loop {
+            let found = self.connect()?.query(sql, &[&from, &PAGE])?;
+            for found in &found {
+                each(row(of, found, tagger.as_ref())?);
+            }
+            match found.last() {
+                Some(last) if found.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX) => {
+                    from = last.try_get(0)?;
+                }
+                Some(_) | None => return Ok(()),
+            }
+            sql = &next;
+        }
     }
 
     fn range(&mut self, range: &Range) -> Result<Vec<Row>, Error> {
@@ -317,6 +370,8 @@ impl Backend for Postgres {
                 | Aggregate::Mismatches
                 | Aggregate::Statements
                 | Aggregate::Webhooks
+                | Aggregate::Managed
+                | Aggregate::ListEntries
                 | Aggregate::Concordance
                 | Aggregate::Samples,
             )

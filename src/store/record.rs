@@ -24,6 +24,16 @@ pub struct Other {
     /// The tuple as told by the merchant to the channel, where the core told any of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Fingerprint>,
+    /// The tuple whoever sends it, where evidence on it is a merchant's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anyone: Option<Fingerprint>,
+}
+
+impl Other {
+    /// What a hold may be on.
+    pub fn holds(self) -> impl Iterator<Item = Fingerprint> {
+        [Some(self.tuple), self.told, self.anyone].into_iter().flatten()
+    }
 }
 
 /// What is compared with the outcome of a payment, and what it bears upon: outcomes come late, and more than once.
@@ -44,7 +54,10 @@ pub struct Stakes {
     /// The tuple as told by this merchant to this channel, where the core told any of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<Fingerprint>,
-    /// Tuple and told under the other keys that are read.
+    /// The tuple whoever sends it, where evidence on it is a merchant's own: what a hold is on that binds everybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anyone: Option<Fingerprint>,
+    /// The same under the other keys that are read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Other>,
     /// The card.
@@ -71,6 +84,20 @@ pub struct Stakes {
     pub rules: Option<Box<Ruled>>,
 }
 
+impl Stakes {
+    /// The tuple whoever sends it, under whichever key.
+    pub fn anyones(&self) -> impl Iterator<Item = Fingerprint> {
+        self.anyone.into_iter().chain(self.others.iter().filter_map(|other| other.anyone))
+    }
+
+    /// What a hold may be on, under whichever key.
+    pub fn holds(&self) -> impl Iterator<Item = Fingerprint> {
+        let own = self.tuple.map(|(tuple, _)| tuple).into_iter().chain(self.told);
+        let others = self.others.iter().copied().flat_map(Other::holds);
+        own.chain(self.anyone).chain(others)
+    }
+}
+
 /// What rules said of a payment, and what they saw of it that is kept nowhere else.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -89,12 +116,21 @@ pub struct Ruled {
     /// The rules that could not be evaluated.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
+    /// The process that judged it, where it counted it for rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The version that was tried beside the set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trial: Option<u64>,
     /// What was looked up for the set, in its order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Option<i64>>,
     /// The kind of account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// Of a thousand such answers, how many were borne out then, where rules asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concordance: Option<u16>,
     /// The phone number, where rules count or look for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone: Option<Fingerprint>,
@@ -200,6 +236,32 @@ impl Record {
             confirms,
             order,
         })
+    }
+
+    /// Takes over what `other`, a copy of the same record, knows beyond it: of what was reported that of who heard more.
+    pub(super) fn join(&mut self, other: Self) {
+        let heard =
+            |record: &Self| (record.timeline.len(), record.timeline.last().map(|moment| moment.at));
+        let as_much = heard(self) == heard(&other);
+        let less = if heard(self) < heard(&other) { std::mem::replace(self, other) } else { other };
+        self.stated |= less.stated;
+        self.undone |= less.undone;
+        self.not_sent |= less.not_sent;
+        if as_much {
+            self.mismatch = self.mismatch.or(less.mismatch);
+            self.heard = self.heard.take().or(less.heard);
+        }
+    }
+
+    /// Whether a notification told just that before.
+    pub(super) fn was_told(
+        &self,
+        (outcome, code, arrival): &(Outcome, Option<String>, Arrival),
+    ) -> bool {
+        let same = |moment: &Moment| {
+            (moment.outcome, &moment.code, moment.arrival) == (*outcome, code, *arrival)
+        };
+        *arrival == Arrival::Notify && self.timeline.iter().any(same)
     }
 
     /// Notes that something was reported at `at`.

@@ -95,6 +95,11 @@ fn unread(key: &RowKey, error: &serde_json::Error) -> StoreLost {
     StoreLost
 }
 
+/// Where it is kept what `account` spends on the day of `at`, in fen.
+pub fn spent_by(account: &Account, at: Timestamp) -> RowKey {
+    RowKey { of: Aggregate::Spend, name: format!("{:06}\n{account}", at.china_day()) }
+}
+
 /// A question that is about to be put to one provider, and all that it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
@@ -120,10 +125,8 @@ pub enum Reserved {
 }
 
 impl Reservation {
-    /// The row of what `account` spent on the day of the question.
     fn account(&self, account: &Account) -> RowKey {
-        let name = format!("{:06}\n{account}", self.inquiry.at.china_day());
-        RowKey { of: Aggregate::Spend, name }
+        spent_by(account, self.inquiry.at)
     }
 
     fn accounts(&self) -> impl Iterator<Item = RowKey> {

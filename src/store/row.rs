@@ -54,11 +54,15 @@ pub enum Aggregate {
     Concordance,
     /// Which evidence was counted there.
     Samples,
+    /// What persons put in force through the admin API.
+    Managed,
+    /// What stands in lists that rules look into.
+    ListEntries,
 }
 
 impl Aggregate {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Evidence,
         Self::Agreements,
         Self::Waiting,
@@ -79,6 +83,8 @@ impl Aggregate {
         Self::Webhooks,
         Self::Concordance,
         Self::Samples,
+        Self::Managed,
+        Self::ListEntries,
     ];
 
     /// The kinds whose rows say whose they are.
@@ -107,6 +113,8 @@ impl Aggregate {
             Self::Webhooks => "webhooks",
             Self::Concordance => "concordance",
             Self::Samples => "samples",
+            Self::Managed => "managed",
+            Self::ListEntries => "list_entries",
         }
     }
 }

@@ -100,7 +100,7 @@ struct Log {
     left: BTreeMap<RowKey, Change>,
     /// How many rows the last commit wrote.
     just_written: usize,
-    /// Whether a commit failed, after which nothing can be written to the segment.
+    /// Whether a commit failed, or no segment has begun, so that nothing can be written to it.
     failed: bool,
 }
 
@@ -308,6 +308,7 @@ impl<B: Backend> Segmented<B> {
         {
             settle(&mut self.database, &mut self.segments, log)?;
             self.segments.begin()?;
+            log.failed = false;
         }
         Ok(())
     }
@@ -341,6 +342,8 @@ fn settle<B: Backend>(
         take_over(database, log.left.iter()).map_err(SegmentError::Database)?;
     }
     log.left.clear();
+    // Until the next segment has begun there is none that could be written.
+    log.failed = true;
     Ok(segments.clear()?)
 }
 

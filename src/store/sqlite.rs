@@ -19,7 +19,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Every version of the schema, from the first; `PRAGMA user_version` says how many of them a file has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../../migrations/sqlite-001.sql"),
     include_str!("../../migrations/sqlite-002.sql"),
     include_str!("../../migrations/sqlite-003.sql"),
@@ -27,6 +27,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/sqlite-005.sql"),
     include_str!("../../migrations/sqlite-006.sql"),
     include_str!("../../migrations/sqlite-007.sql"),
+    include_str!("../../migrations/sqlite-008.sql"),
 ];
 
 /// Why something could not be kept or read.
@@ -359,6 +360,8 @@ impl Backend for Sqlite {
                 | Aggregate::Mismatches
                 | Aggregate::Statements
                 | Aggregate::Webhooks
+                | Aggregate::Managed
+                | Aggregate::ListEntries
                 | Aggregate::Concordance
                 | Aggregate::Samples,
             )

@@ -1,5 +1,6 @@
 //! The documents: their commands run as they stand, their references are made of the code, and their links lead somewhere.
 
+use crate::skipped::skipped;
 use crate::tools::{file, files, text};
 use clap::Parser as _;
 use expect_test::expect_file;
@@ -132,7 +133,6 @@ fn perform(documents: &[&str]) {
 }
 
 /// A shell in a network of its own, which ends with all that it started.
-#[expect(clippy::print_stdout, reason = "what is otherwise than it should be is said")]
 fn apart(script: &str) -> Command {
     for kind in [&["--net"][..], &["--net", "--map-root-user"]] {
         let tried = Command::new("unshare").args(kind).arg("true").stderr(Stdio::null()).status();
@@ -142,7 +142,9 @@ fn apart(script: &str) -> Command {
             return command;
         }
     }
-    println!("no network of its own can be had here: the ports that ship are used");
+    skipped(
+        "that documents' commands need nothing of this machine: no network of their own can be had, and the ports that ship are used",
+    );
     let mut command = Command::new("bash");
     command.arg("script");
     command
@@ -176,6 +178,33 @@ fn the_new_provider_works_as_written() {
     perform(&[QUICK_START, "docs/writing-a-provider.md"]);
 }
 
+#[test]
+fn the_rule_cookbook_works_as_written() {
+    perform(&[QUICK_START, "docs/rule-cookbook.md"]);
+}
+
+#[test]
+fn what_is_asked_of_the_api_works_as_written() {
+    perform(&[QUICK_START, "docs/concordance.md", "docs/settling.md", "docs/webhooks.md"]);
+}
+
+/// An example that only hits would hold for a rule that hits everything.
+#[test]
+fn every_recipe_says_what_it_hits_and_what_it_leaves_alone() {
+    let mut recipes = 0;
+    for part in parts("docs/rule-cookbook.md") {
+        let Part::Write(name, text) = part else { continue };
+        let file: toml::Table = text.parse().unwrap();
+        for rule in file["rule"].as_array().unwrap() {
+            let examples = rule["example"].as_array().unwrap().iter();
+            let hits: BTreeSet<bool> = examples.map(|it| it["hits"].as_bool().unwrap()).collect();
+            assert_eq!(hits.len(), 2, "{name}: {}", rule["id"]);
+            recipes += 1;
+        }
+    }
+    assert!(recipes >= 12, "{recipes} recipes");
+}
+
 /// A block of commands in any other document would be run by nobody.
 #[test]
 fn every_document_with_commands_is_performed() {
@@ -185,13 +214,48 @@ fn every_document_with_commands_is_performed() {
         "docs/migration.md",
         "docs/upgrading.md",
         "docs/writing-a-provider.md",
+        "docs/rule-cookbook.md",
+        "docs/concordance.md",
+        "docs/settling.md",
+        "docs/webhooks.md",
         // By `tests/message`.
         "docs/writing-a-channel.md",
     ];
+    // As other documents have them: blocks of a shell, or indented, which nobody finds.
+    let hidden =
+        Regex::new(r"(?m)^```(sh|bash|shell)$|^    (\$|curl|hefu|make|kubectl|docker|systemctl) ")
+            .unwrap();
     for document in documents() {
-        let has_commands = text(&document).contains("```console");
+        let text = text(&document);
+        let has_commands = text.contains("```console");
         assert!(!has_commands || performed.contains(&document.as_str()), "{document}");
+        let found = hidden.find(&text).map(|found| found.as_str());
+        assert_eq!(found, None, "{document}: commands stand in ```console, and are performed");
     }
+}
+
+/// What `make` is told to do, wherever a document says so, it can do: nothing is built, but each recipe is read.
+#[test]
+fn targets_in_documents_are_targets() {
+    let span = Regex::new(r"(?m)`(make [a-z][^`]*)`|^(make [a-z].*)$").unwrap();
+    let mut seen = BTreeSet::new();
+    for document in documents() {
+        for found in span.captures_iter(&text(&document)) {
+            let command = found.get(1).or(found.get(2)).unwrap().as_str();
+            seen.insert(command.to_owned());
+        }
+    }
+    let makefile = text("Makefile");
+    for command in &seen {
+        // A folder of that name would do for `make`.
+        let target = command.split_whitespace().nth(1).unwrap();
+        assert!(makefile.contains(&format!("\n{target}: ")), "`{command}`");
+        let words = command.split_whitespace().skip(1);
+        let mut make = Command::new("make");
+        let read = make.arg("--dry-run").args(words).current_dir(file("")).output().unwrap();
+        assert!(read.status.success(), "`{command}`: {}", String::from_utf8_lossy(&read.stderr));
+    }
+    assert!(seen.len() >= 4, "{seen:?}");
 }
 
 /// Commands of `hefu` within sentences: they are not run, but there is no such command that Hefu does not have.

@@ -1,5 +1,6 @@
 //! Finds and runs what reads a deployment.
 
+use crate::skipped;
 use openssl::asn1::Asn1Time;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -22,7 +23,6 @@ pub(crate) fn text(name: &str) -> String {
 }
 
 /// A tool, where it could be had.
-#[expect(clippy::print_stdout, reason = "what is skipped is said loudly")]
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let tools = file("target/deploy-tools");
     let found = [tools.join("bin").join(name), tools.join("debian/usr/bin").join(name)];
@@ -41,9 +41,7 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
         missing.lines().any(|line| line == package),
         "`{name}` is not in target/deploy-tools: run `scripts/setup test`, as `make test` does"
     );
-    println!(
-        "SKIPPED: `{name}` could not be had on this machine, and what it checks is NOT checked"
-    );
+    skipped::skipped(&format!("what `{name}` checks: it could not be had on this machine"));
     None
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use tokio::process::Command;
 
 /// A provider that answers its nth question as the nth of `codes` says, and from then on that all is right.
-async fn provider(codes: &'static [&'static str]) -> Channel {
+pub(crate) async fn provider(codes: &'static [&'static str]) -> Channel {
     channel(move |nth| {
         let code = codes.get(nth).copied().unwrap_or("0000");
         let (code, detail) = if code == "0000" { (code, "") } else { ("5001", code) };
@@ -26,7 +26,7 @@ async fn provider(codes: &'static [&'static str]) -> Channel {
 }
 
 /// Has `place` use `provider` under the name `trial`, by the shipped definition of a reseller.
-fn with_provider(place: &Place, provider: &Channel) {
+pub(crate) fn with_provider(place: &Place, provider: &Channel) {
     std::fs::create_dir(place.path().join("providers")).unwrap();
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/providers/reseller-bankcard.toml");
     std::fs::copy(shipped, place.path().join("providers/trial.toml")).unwrap();

@@ -357,7 +357,7 @@ impl Tally {
 }
 
 /// A core that honours `Connection: close`: it asks on one connection until it is told to close.
-async fn load(core: SocketAddr, tally: Arc<Tally>, keeps: bool) {
+pub(crate) async fn load(core: SocketAddr, tally: Arc<Tally>, keeps: bool) {
     let request =
         if keeps { query() } else { query().replacen("\r\n", "\r\nConnection: close\r\n", 1) };
     while !tally.is_over.load(Ordering::Relaxed) {

@@ -12,7 +12,8 @@ use hefu::domain::element::Elements;
 use hefu::domain::identity::{IdNumber, IdType};
 use hefu::domain::pan::{AccountKind, Pan};
 use hefu::domain::person::Name;
-use hefu::domain::trace::TraceParent;
+use hefu::domain::trace::{Trace, TraceParent};
+use hefu::provider::trace::Current;
 use hefu::provider::{Billable, Deployment, Provider, Trouble, trace};
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
@@ -40,7 +41,7 @@ async fn a_question_is_asked_within_the_cores_trace() {
     let told = |seen: Seen| seen.headers.get("traceparent").cloned();
     assert_eq!(told(sent(TENCENT, FOUR, elements()).await), None);
     let trace = TraceParent::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-    let ours = trace.unwrap().within(0xab);
+    let ours = Current { at: Trace::joined(trace.unwrap(), 0xab), spans: None };
     let asking = async {
         // The asking is a task of its own.
         let asking = trace::carried(sent(TENCENT, FOUR, elements()));

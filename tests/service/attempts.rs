@@ -10,7 +10,7 @@ use hefu::service::Service;
 use hefu::service::attempts::Purse;
 use hefu::service::{Binding, Settings};
 use hefu::store::memory::{self, MemoryStore};
-use hefu::store::sqlite::Sqlite;
+use hefu::store::sqlite::{self, Sqlite};
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,6 +174,42 @@ async fn a_cap_is_never_passed() {
     // China's day, and not that of Greenwich.
     world.later(Duration::from_hours(24));
     assert!(world.send(&World::debit("5", 5), "ok").await.starts_with("decision: permit"));
+}
+
+/// Nor by another process, before or beside: what is spent is known where it is kept, and so is how near the cap it is.
+#[tokio::test]
+async fn a_cap_is_all_processes_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let backend = sqlite::open(&dir.path().join("hefu.db")).unwrap();
+        let store = MemoryStore::open(memory::Limits::default(), backend, |_| ()).unwrap();
+        let mut world = world_over(store, Binding::Enforce(100), Settings::default());
+        let service = Arc::get_mut(&mut world.service).unwrap();
+        service.providers.pop();
+        service.providers[0].cap = Some(Fen::new(65));
+        world
+    };
+    let ratio = async |world: &World| {
+        world.service.learn_spent().await;
+        world.service.refresh_gauges(&[]);
+        let shown = world.service.metrics.render().unwrap();
+        let shown = String::from_utf8_lossy(shown.as_ref()).into_owned();
+        let line = shown.lines().find(|line| line.starts_with("hefu_spend_cap_ratio")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    let (one, other) = (open(), open());
+    assert!(ratio(&other).await.abs() < 1e-9);
+    one.send(&World::debit("1", 0), "ok").await;
+    other.send(&World::debit("2", 1), "ok").await;
+    for world in [&one, &other] {
+        assert!((ratio(world).await - 60.0 / 65.0).abs() < 1e-9);
+        assert_eq!(world.refused(&World::debit("3", 2)).await, (503, "spend_capped", None));
+    }
+    drop((one, other));
+    let world = open();
+    assert!((ratio(&world).await - 60.0 / 65.0).abs() < 1e-9);
+    assert_eq!(world.refused(&World::debit("4", 3)).await, (503, "spend_capped", None));
+    assert_eq!(world.first.asked(), 0);
 }
 
 #[tokio::test]

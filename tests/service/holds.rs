@@ -173,3 +173,55 @@ async fn a_rebind_ends_a_hold_that_another_process_made() {
     other.service.store.flush().await.unwrap();
     assert_eq!(process(Binding::Observe).held(), 0);
 }
+
+fn debit_of(merchant: &str, order: &str, kind: &str) -> String {
+    let person = person(0);
+    format!(r#""type":"{kind}","merchant":"{merchant}","order":"{order}","amount":"100",{person}"#)
+}
+
+/// What a channel says of a tuple is true whoever sends it: the hold binds every merchant, though each has evidence of its own.
+#[tokio::test]
+async fn a_contradicted_tuple_is_held_for_every_merchant() {
+    for known in [false, true] {
+        let world = world();
+        if known {
+            // The other merchant's own evidence is older than what the channel says.
+            world.send(&debit_of("B", "0", "debit"), "ok").await;
+        }
+        world.later(Duration::from_secs(1));
+        let told = world.send(&debit_of("A", "1", "debit"), "phone").await;
+        assert!(told.contains("mismatch: match_then_no_match"), "{told}");
+        world.later(Duration::from_secs(1));
+        let asked = world.first.asked();
+        let told = world.send(&debit_of("B", "2", "debit"), "ok").await;
+        assert!(told.starts_with("403 held"), "{known}: {told}");
+        assert_eq!((world.first.asked(), world.held()), (asked, 1));
+        // Its bind is asked about anew, and a match settles it for everybody.
+        let told = world.send(&debit_of("B", "3", "bind"), "taken").await;
+        assert!(told.starts_with("decision: permit"), "{told}");
+        assert_eq!((world.first.asked(), world.held()), (asked + 1, 0));
+        for (merchant, order) in [("A", "4"), ("B", "5")] {
+            let told = world.send(&debit_of(merchant, order, "debit"), "ok").await;
+            assert!(told.starts_with("decision: permit"), "{merchant}: {told}");
+        }
+    }
+}
+
+/// A debit by what was bound with such a tuple waits as well.
+#[tokio::test]
+async fn an_agreement_on_a_contradicted_tuple_is_held_for_every_merchant() {
+    let world = world();
+    world.send(&debit_of("B", "0", "bind"), "ok").await;
+    let debit =
+        r#""type":"by_agreement","merchant":"B","order":"1","amount":"100","agreement":"A-ok""#;
+    assert!(world.send(debit, "ok").await.starts_with("decision: permit"));
+    world.later(Duration::from_secs(1));
+    world.send(&debit_of("A", "2", "debit"), "phone").await;
+    let told = world.send(&debit.replace("\"1\"", "\"3\""), "ok").await;
+    assert!(told.starts_with("403 held"), "{told}");
+    // What sets it free: a debit by its elements cannot leave, a bind can, and proves all of them.
+    world.later(Duration::from_secs(1));
+    world.send(&debit_of("B", "4", "bind"), "ok").await;
+    let told = world.send(&debit.replace("\"1\"", "\"5\""), "ok").await;
+    assert!(told.starts_with("decision: permit"), "{told}");
+}

@@ -14,6 +14,7 @@ use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::sign::Signer;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// The channel's key, and somebody else's.
 static KEYS: LazyLock<(PKey<Private>, PKey<Private>)> = LazyLock::new(|| {
@@ -308,4 +309,40 @@ async fn no_acknowledgement_while_the_store_is_lost() {
     let mut rows = file.prepare("SELECT value FROM payments").unwrap();
     let row: String = rows.query_row((), |row| row.get(0)).unwrap();
     assert!(row.contains("match_then_no_match") && row.contains("notify"), "{row}");
+}
+
+/// What a channel told before it told otherwise changes nothing when it comes once more.
+#[tokio::test]
+async fn an_older_notification_that_is_replayed_changes_nothing() {
+    let world = world().pinned();
+    world.send(&World::debit("1", 0), "taken").await;
+    assert_eq!(world.told(&told("1", "phone")).await, "verified settled");
+    assert_eq!(world.told(&told("1", "ok")).await, "verified settled");
+    let (before, held) = (world.mismatches(), world.service.standing_holds().len());
+    for _ in 0..3 {
+        assert_eq!(world.told(&told("1", "phone")).await, "verified known");
+        assert_eq!(world.told(&told("1", "ok")).await, "verified known");
+    }
+    assert_eq!((world.mismatches(), world.service.standing_holds().len()), (before, held));
+}
+
+/// A word about the try before ends neither the one that left after it, nor lets a third leave.
+#[tokio::test]
+async fn a_late_word_on_an_earlier_try_does_not_end_the_later_one() {
+    let world = world().pinned();
+    world.send(&World::debit("1", 0), "otp").await;
+    world.later(Duration::from_secs(1));
+    let again = world.send(&World::debit("1", 0), "taken").await;
+    assert!(again.starts_with("decision: permit"), "{again}");
+    assert_eq!(world.told(&told("1", "otp")).await, "verified noted");
+    assert_eq!(world.open(), 1);
+    let third = world.send(&World::debit("1", 0), "ok").await;
+    assert!(third.starts_with("409 already_sent [] earlier accepted"), "{third}");
+    // A query is about the order as it stands; but a password is typed again only where the answer itself asks for it.
+    world.query("1", "ok", "otp").await;
+    assert_eq!(world.open(), 0);
+    let third = world.send(&World::debit("1", 0), "ok").await;
+    assert!(third.starts_with("409 already_sent [] earlier declined"), "{third}");
+    // What succeeded is told by whoever tells it.
+    assert_eq!(world.told(&told("1", "ok")).await, "verified known");
 }

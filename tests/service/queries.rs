@@ -127,12 +127,16 @@ async fn a_failure_may_turn_out_to_be_a_success_and_a_success_come_back() {
 async fn an_order_reopens_only_when_it_certainly_was_not_processed() {
     let world = world();
     world.send(&World::debit("1", 0), "taken").await;
-    world.check(&World::debit("1", 0), "ok", expect!["409 already_sent []"]).await;
+    world
+        .check(&World::debit("1", 0), "ok", expect!["409 already_sent [] earlier accepted []"])
+        .await;
     world.later(Duration::from_secs(15 * 60 - 1));
     world
         .asks("1", "none", "", expect![[r#"outcome: unknown;code="none";arrival=query;of"#]])
         .await;
-    world.check(&World::debit("1", 0), "ok", expect!["409 already_sent []"]).await;
+    world
+        .check(&World::debit("1", 0), "ok", expect!["409 already_sent [] earlier accepted []"])
+        .await;
     assert_eq!(world.owed(), 1);
     world.later(Duration::from_secs(1));
     world
@@ -158,7 +162,31 @@ async fn an_order_reopens_only_when_it_certainly_was_not_processed() {
         mismatch: outcome_flipped;suspects="""#]],
         )
         .await;
-    world.check(&World::debit("1", 0), "ok", expect!["409 already_sent []"]).await;
+    world
+        .check(&World::debit("1", 0), "ok", expect!["409 already_sent [] earlier declined []"])
+        .await;
+}
+
+/// An order that comes again with another amount, or of another card, is told so (abuse case 36).
+#[tokio::test]
+async fn an_order_that_comes_again_as_another_is_told_so() {
+    let world = world();
+    world.send(&World::debit("1", 0), "ok").await;
+    let dearer = World::debit("1", 0).replace(r#""amount":"100""#, r#""amount":"101""#);
+    world.check(&dearer, "ok", expect!["409 already_sent [] earlier succeeded [amount]"]).await;
+}
+
+/// A channel that takes back that the elements do not match takes back the hold that this made.
+#[tokio::test]
+async fn what_a_channel_takes_back_holds_nobody() {
+    let world = world();
+    let judged = world.judge(&world.channel, &World::debit("1", 0)).await.unwrap();
+    world.later(Duration::from_secs(1));
+    let body = br#"{"code":"phone"}"#;
+    world.service.settle(judged, Reported::Answer { status: 200, content_type: None, body }).await;
+    assert_eq!(world.held(), 1);
+    world.query("1", "ok", "ok").await;
+    assert_eq!(world.held(), 0);
 }
 
 #[tokio::test]

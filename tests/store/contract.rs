@@ -11,6 +11,7 @@ use hefu::domain::keep::Keep;
 use hefu::domain::mismatch::{Mismatch, MismatchKind};
 use hefu::domain::outcome::{Arrival, Decline, Outcome, Precedence, Suspects};
 use hefu::domain::payment::Mode;
+use hefu::policy::Effect;
 use hefu::reconcile::hold::{Hold, HoldKey, Holding};
 use hefu::route::attempts::Heard;
 use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, OrderKey};
@@ -19,7 +20,7 @@ use hefu::store::row::RowKey;
 use hefu::store::sqlite::{self, OpenError, Sqlite};
 use hefu::store::{
     Agreement, AgreementStore as _, Charge, Evidence, EvidenceStore as _, HoldStore as _,
-    InquiryStore as _, PaymentStore as _, Unmapped, UnmappedStore as _,
+    InquiryStore as _, PaymentStore as _, Record, Unmapped, UnmappedStore as _,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,56 @@ pub(crate) async fn every(test: impl AsyncFn(MemoryStore)) {
     test(MemoryStore::new(Limits::default())).await;
     for place in Place::every() {
         test(place.open()).await;
+    }
+}
+
+/// What a channel says of the order is about the payment that left.
+#[tokio::test]
+async fn a_payment_that_left_is_found_among_many_that_did_not() {
+    every(async |store| {
+        let refuse = |numbers: std::ops::Range<u128>| {
+            for number in numbers {
+                let order = Some(order("a").order);
+                let effect = Effect::Refuse;
+                store.put_record(Record { order, effect, ..record(number) });
+            }
+        };
+        refuse(0..30);
+        let record = Record { order: Some(order("a").order), ..record(30) };
+        let leaving = Leaving { record, ..leaving(30, "a") };
+        assert_eq!(store.admit(admission(vec![leaving])).await, Ok(Admitted::Yes));
+        refuse(31..60);
+        let found = store.by_order(&channel(), &order("a").order);
+        assert!(found.contains(&payment(30)) && found.contains(&payment(59)), "{found:?}");
+        assert!(found.is_sorted());
+    })
+    .await;
+}
+
+/// What one process heard of a payment another knows when it looks; and what it knows beyond that stays.
+#[tokio::test]
+async fn what_another_process_heard_of_a_payment_is_known() {
+    for place in Place::every() {
+        let [here, there] = [place.open(), place.open()];
+        assert_eq!(here.admit(admission(vec![leaving(1, "a")])).await, Ok(Admitted::Yes));
+        let key = || vec![RowKey::payment(payment(1))];
+        there.fetch(key()).await.unwrap();
+        let record = there.record(payment(1)).unwrap();
+        let arrive = |store: &MemoryStore, outcome, arrival| {
+            store.arrive(&record, (outcome, None, arrival), Precedence::default(), NOW)
+        };
+        arrive(&there, Outcome::Succeeded, Arrival::Statement);
+        there.complete(&record, None, true);
+        there.stated(&record);
+        there.flush().await.unwrap();
+        here.fetch(key()).await.unwrap();
+        let known = here.record(payment(1)).unwrap();
+        assert!(known.stated);
+        assert_eq!(known.outcome, Some((Outcome::Succeeded, None, Arrival::Statement)));
+        arrive(&here, Outcome::Reversed, Arrival::Query);
+        here.fetch(key()).await.unwrap();
+        let known = here.record(payment(1)).unwrap();
+        assert_eq!(known.outcome, Some((Outcome::Reversed, None, Arrival::Query)));
     }
 }
 

@@ -100,8 +100,27 @@ fn another_key_of_the_tags_is_not_believed() {
     );
     assert_eq!(sql(&cluster, &put), 1);
     assert_eq!(open(&cluster, &mine).unwrap_err(), KeysError::Untagged("1".to_owned()));
-    // Where it is gone Hefu makes another, and what was written before is not believed any more.
-    assert_eq!(sql(&cluster, "DELETE FROM fingerprint_keys WHERE key = 'tags 1'"), 1);
-    let mut store = open(&cluster, &mine).unwrap();
-    assert!(read(&mut store, &kept.key).is_err());
+    // Where it is gone Hefu makes no other, with which all that is kept would be damaged.
+    for gone in
+        ["DELETE FROM fingerprint_keys WHERE key = 'tags 1'", "DELETE FROM fingerprint_keys"]
+    {
+        assert!(sql(&cluster, gone) > 0);
+        assert_eq!(open(&cluster, &mine).unwrap_err(), KeysError::TagsLost, "{gone}");
+    }
+}
+
+#[test]
+fn who_only_reads_writes_nothing() {
+    let cluster = Cluster::start();
+    let (mine, next) = (keys((1, 1), &[]), keys((2, 2), &[(1, Some(1))]));
+    let kept = row(Aggregate::Payments, "kept", "1");
+    let mut store = Postgres::open(cluster.config(), &[]).unwrap();
+    // Of a store that is new there is nothing to be read, and it stays new.
+    keys::check_to_read(&mut store, &mine).unwrap();
+    write(&mut open(&cluster, &mine).unwrap(), &[&kept]);
+    let mut store = Postgres::open(cluster.config(), &[]).unwrap();
+    keys::check_to_read(&mut store, &next).unwrap();
+    assert_eq!(read(&mut store, &kept.key), Ok(vec![kept]));
+    // A replica that does not know the next key still starts.
+    open(&cluster, &mine).unwrap();
 }

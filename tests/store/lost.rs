@@ -1,5 +1,6 @@
 //! A database that fails: nothing is admitted on its word, nothing that was put is lost, and it goes on by itself.
 
+use crate::skipped::skipped;
 use crate::values::{NOW, admission, channel, evidence, leaving, tuple};
 use hefu::domain::answer::Answer;
 use hefu::domain::clock::Timestamp;
@@ -183,11 +184,9 @@ impl Drop for SmallDisk {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "what is skipped is said")]
 async fn a_full_disk_refuses_and_resumes_by_itself() {
     let Some(disk) = SmallDisk::new() else {
-        eprintln!("SKIPPED: this user may not mount a small tmpfs");
-        return;
+        return skipped("a full disk: this user may not mount a small tmpfs");
     };
     let path = disk.0.path().join("hefu.db");
     let open =
@@ -219,11 +218,9 @@ async fn a_full_disk_refuses_and_resumes_by_itself() {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "what is skipped is said")]
 async fn a_store_on_a_read_only_file_system_is_not_opened() {
     let Some(disk) = SmallDisk::new() else {
-        eprintln!("SKIPPED: this user may not mount a small tmpfs");
-        return;
+        return skipped("a read-only file system: this user may not mount a small tmpfs");
     };
     let path = disk.0.path().join("hefu.db");
     let remount = |how: &str| {
@@ -256,4 +253,23 @@ async fn nobody_waits_for_ever_and_what_is_admitted_too_late_is_given_back() {
     let again = world.store.admit(admission(vec![leaving(2, "a")])).await;
     assert_eq!(again, Ok(Admitted::Yes));
     assert_eq!(world.restarted().expectations(&channel()), 1);
+}
+
+/// One that waits behind a commit that hangs leaves in `observe` all the same: that it is owed is not taken back when it is
+/// admitted at last.
+#[tokio::test(start_paused = true)]
+async fn what_left_while_a_commit_hung_is_owed() {
+    let world = World::new();
+    let observed = |number, name: &str| Admission {
+        mode: Mode::Observe,
+        ..admission(vec![leaving(number, name)])
+    };
+    world.set(HANGS);
+    let (first, second) =
+        tokio::join!(world.store.admit(observed(1, "a")), world.store.admit(observed(2, "b")));
+    assert_eq!((first, second), (Err(StoreLost), Err(StoreLost)));
+    tokio::time::resume();
+    world.recovered().await;
+    world.store.flush().await.unwrap();
+    assert_eq!(world.restarted().expectations(&channel()), 2);
 }

@@ -46,6 +46,7 @@ pub(crate) fn evidence(answer: Answer) -> Evidence {
 
 pub(crate) fn agreement(card: u8) -> Agreement {
     Agreement {
+        anyone: None,
         merchant: Some(MerchantId("m".into())),
         tuple: Some((tuple(card), four())),
         card: Some(tuple(card)),

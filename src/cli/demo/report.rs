@@ -42,7 +42,11 @@ struct Counted {
     denied: u64,
     /// Combinations that were tried, and those that settled a payment.
     combined: (u64, u64),
+    /// Those whose halves then differed.
+    combined_wrongly: u64,
     outcomes: [u64; 4],
+    /// Spans that the collector took, which are searched for elements too.
+    spans: u64,
     overhead_p50: u64,
     overhead_p99: u64,
 }
@@ -63,8 +67,11 @@ impl Counted {
                 metrics.total("hefu_combinations_total", &[]),
                 metrics.total("hefu_combinations_total", &[("result", "settled")]),
             ),
+            combined_wrongly: metrics
+                .total("hefu_combination_mismatches_total", &[("kind", "match_then_no_match")]),
             outcomes: ["sync", "notify", "query", "statement"]
                 .map(|arrival| metrics.total("hefu_outcomes_total", &[("arrival", arrival)])),
+            spans: metrics.total("hefu_spans_total", &[("result", "taken")]),
             overhead_p50: metrics.overhead_us(0.5),
             overhead_p99: metrics.overhead_us(0.99),
         }
@@ -200,8 +207,19 @@ impl Report {
         )?;
         writeln!(
             out,
-            "  combination {} of {} tried were settled, of which the channel contradicted {}",
-            counted.combined.1, counted.combined.0, tries.combined_wrongly
+            "  combination {} of {} tried were settled, of which the channel contradicted {}, {} by our count",
+            counted.combined.1,
+            counted.combined.0,
+            tries.combined_wrongly,
+            counted.combined_wrongly
+        )?;
+        let (binds, refused, saved) = tries.binds;
+        let share = |of: u64| 100 * saved / of.max(1);
+        writeln!(
+            out,
+            "  binds       {binds}; {refused} did not match and were refused, {saved} were saved by combination: {} % of those, {} % of all",
+            share(refused + saved),
+            share(binds)
         )
     }
 
@@ -229,7 +247,8 @@ impl Report {
             "charges_fen": { "certain": counted.charged_fen.0, "uncertain": counted.charged_fen.1, "true": self.audit.billed_fen() },
             "attempts": { "cards_locked": tries.locked, "most_wrong_in_a_row": tries.most_wrong, "denied": counted.denied,
                 "hostile": { "sent": tries.hostile.0, "forwarded": tries.hostile.1 } },
-            "combination": { "tried": counted.combined.0, "settled": counted.combined.1, "true": tries.combined, "mismatches": tries.combined_wrongly },
+            "combination": { "tried": counted.combined.0, "settled": counted.combined.1, "true": tries.combined, "mismatches": { "true": tries.combined_wrongly, "found": counted.combined_wrongly } },
+            "binds": { "sent": tries.binds.0, "refused": tries.binds.1, "saved": tries.binds.2 },
             "outcomes": { "sync": sync, "notify": notify, "query": query, "statement": statement },
             "notifications": self.notifications.json(),
             "mismatches": {
@@ -242,6 +261,7 @@ impl Report {
             "bytes_changed": self.audit.sum(|channel| channel.bytes_changed),
             "forwarded_without_permit": self.forwarded_without_permit,
             "element_leaks": self.element_leaks,
+            "spans": counted.spans,
             "overhead_us": { "p50": counted.overhead_p50, "p99": counted.overhead_p99 },
             "channels": channels,
             "faults": self.faults(),

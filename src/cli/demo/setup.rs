@@ -21,6 +21,9 @@ const TOKEN_FILE: &str = "admin-token";
 /// What the demo's requests leave, searched for elements like everything else.
 const ACCESS_LOG: &str = "access.log";
 
+/// Of which share of the requests spans are kept.
+const TRACED: f64 = 0.05;
+
 /// The demo's policy: everything is enforced, and holds are not paused, since the simulated book is small.
 fn policy(simulation: &Simulation) -> String {
     let mut text = "[mode]\n".to_owned();
@@ -63,15 +66,22 @@ impl Place {
         self.dir.join(TOKEN_FILE)
     }
 
-    /// Writes the configuration and loads it as `hefu serve` would.
+    /// Writes the configuration, with a collector of spans where there is one, and loads it as `hefu serve` would.
     ///
     /// # Errors
     /// Where it cannot be written or does not load.
-    pub fn configure(&self, simulation: &Simulation) -> Result<Config, Failure> {
+    pub fn configure(
+        &self,
+        simulation: &Simulation,
+        collector: Option<SocketAddr>,
+    ) -> Result<Config, Failure> {
         write(&self.dir, simulation, Listeners::Free)?;
         let place = self.dir.join("hefu.toml");
         let deployment = fs::read_to_string(&place)?;
-        fs::write(place, format!("{deployment}\n[log]\naccess = \"{ACCESS_LOG}\"\n"))?;
+        let trace = collector.map_or_else(String::new, |collector| {
+            format!("[trace]\notlp = \"http://{collector}/v1/traces\"\nshare = {TRACED}\n")
+        });
+        fs::write(place, format!("{deployment}\n[log]\naccess = \"{ACCESS_LOG}\"\n{trace}"))?;
         config::load(&self.dir)
             .map_err(|problems| Failure::Usage(problems.render(Rendering::Plain)))
     }

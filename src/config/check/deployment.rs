@@ -1,8 +1,9 @@
 //! From `hefu.toml` to where this Hefu stands.
 
 use super::routing::portion;
-use super::{place, secrets, store, within};
+use super::{operator, place, secrets, store, within};
 use crate::billing::price::{Price, Prices, Step};
+use crate::config::api::{Api, Operator};
 use crate::config::file::{
     DeployedFile, DrainFile, FilePath, HefuFile, LimitsFile, ListenFile, ProviderFile, Time,
 };
@@ -11,7 +12,7 @@ use crate::config::read::{At, Sheet};
 use crate::config::settings::{
     AccessLog, Admin, Drain, Limits, Listen, Passthrough, Patience, Provider, Storage, Upstream,
 };
-use crate::config::text::{Rate, Size, Text};
+use crate::config::text::{AdminAddress, Rate, Size, Text};
 use crate::crypto::keys::Keys;
 use crate::crypto::seal::OpeningKey;
 use crate::domain::element::ElementSet;
@@ -28,6 +29,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 /// The fewest bytes of an admin token: 128 bits in base 64.
 const TOKEN_BYTES_MIN: usize = 22;
+/// How many requests a second a token of the admin API may make where nothing else is said.
+const ADMIN_PER_SECOND: u32 = 50;
 /// How many questions may be on their way to a provider where nothing else is said.
 const PROVIDER_CONCURRENCY: u32 = 64;
 
@@ -56,8 +59,9 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Deploymen
     let listen = sheet.need(file.listen.as_ref(), &(0..0), "listen", hint);
     let hint = "name the key of fingerprints in `[secrets]`";
     let secrets = sheet.need(file.secrets.as_ref(), &(0..0), "secrets", hint);
+    let operators = operator::operators(sheet, &file.operator);
     Deployment {
-        listen: listen.and_then(|listen| read_listen(sheet, dir, listen)),
+        listen: listen.and_then(|listen| read_listen(sheet, dir, listen, operators)),
         limits: limits(sheet, &file.limits),
         drain: drain(sheet, &file.drain),
         access_log: file.log.access.as_ref().map(|access| access_log(dir, access)),
@@ -69,7 +73,12 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Deploymen
     }
 }
 
-fn read_listen(sheet: &mut Sheet, dir: &Path, at: &At<ListenFile>) -> Option<Listen> {
+fn read_listen(
+    sheet: &mut Sheet,
+    dir: &Path,
+    at: &At<ListenFile>,
+    operators: Vec<Operator>,
+) -> Option<Listen> {
     let file = &at.value;
     let hint = "say where the core's requests come, such as `core = \"127.0.0.1:7000\"`";
     let core = sheet.need(file.core.as_ref(), &at.span, "core", hint);
@@ -90,25 +99,10 @@ fn read_listen(sheet: &mut Sheet, dir: &Path, at: &At<ListenFile>) -> Option<Lis
         let hint = "metrics have a port of their own";
         sheet.problem(&metrics.span, "two listeners on one address", hint);
     }
-    let admin = match (&file.admin, &file.admin_token_file) {
-        (None, _) => Some(None),
-        (Some(address), Some(path)) => {
-            let token = place::secret(sheet, dir, path);
-            if token.as_ref().is_some_and(|token| token.expose().len() < TOKEN_BYTES_MIN) {
-                let hint = "make one with `openssl rand -base64 32`";
-                sheet.problem(
-                    &path.span,
-                    format!("a token has at least {TOKEN_BYTES_MIN} bytes"),
-                    hint,
-                );
-            }
-            token.map(|token| Some(Admin { address: address.value.0.clone(), token }))
-        }
-        (Some(_), None) => {
-            let hint = "the admin API can change what is refused: make a token with `openssl rand -base64 32`";
-            sheet.need::<()>(None, &at.span, "admin_token_file", hint);
-            None
-        }
+    let admin = match &file.admin {
+        None => Some(None),
+        Some(address) => api(sheet, dir, at, operators)
+            .map(|api| Some(Admin { address: address.value.0.clone(), api })),
     };
     if let Some(tls) = file.notify_tls.as_ref().filter(|_| notify.is_none()) {
         let hint = "say where notifications come in `notify`";
@@ -125,6 +119,41 @@ fn read_listen(sheet: &mut Sheet, dir: &Path, at: &At<ListenFile>) -> Option<Lis
         admin: admin?,
         metrics: metrics.map(|metrics| metrics.value.0),
     })
+}
+
+/// Who may use the admin API.
+fn api(
+    sheet: &mut Sheet,
+    dir: &Path,
+    at: &At<ListenFile>,
+    operators: Vec<Operator>,
+) -> Option<Api> {
+    let file = &at.value;
+    let token = file.admin_token_file.as_ref().map(|path| {
+        let token = place::secret(sheet, dir, path);
+        if token.as_ref().is_some_and(|token| token.expose().len() < TOKEN_BYTES_MIN) {
+            let hint = "make one with `openssl rand -base64 32`";
+            let message = format!("a token has at least {TOKEN_BYTES_MIN} bytes");
+            sheet.problem(&path.span, message, hint);
+        }
+        token
+    });
+    if token.is_none() && operators.is_empty() {
+        let hint = "the admin API can change what is refused: make a token with `openssl rand -base64 32`, or one for each with `hefu token`";
+        sheet.need::<()>(None, &at.span, "admin_token_file", hint);
+        return None;
+    }
+    let is_socket =
+        file.admin.as_ref().is_some_and(|at| matches!(at.value.0, AdminAddress::Unix(_)));
+    if let Some(tls) = file.admin_tls.as_ref().filter(|_| is_socket) {
+        let hint = "who may open a Unix socket is said by its directory: leave `admin_tls` out";
+        sheet.problem(&tls.span, "TLS on a Unix socket", hint);
+    }
+    let door = file.admin_tls.as_ref().map(|tls| place::door(sheet, dir, tls));
+    let per_second = within(sheet, file.admin_per_second.as_ref(), 1..=10_000, ADMIN_PER_SECOND);
+    let (token, door) =
+        (token.map_or(Some(None), |it| it.map(Some)), door.map_or(Some(None), |it| it.map(Some)));
+    Some(Api { token: token?, operators, door: door?, per_second })
 }
 
 /// It is opened when Hefu starts, and made then where there is none.

@@ -1,6 +1,7 @@
 //! From `rules/*.toml` to a book of rules: compiled, their examples tried, their lists read.
 
-use super::lists;
+use super::{banks, lists};
+use crate::config::api::Managing;
 use crate::config::file::rules::{
     ExampleFile, GivenFile, RuleFile, RulesFile, ScheduleFile, StateFile,
 };
@@ -8,31 +9,40 @@ use crate::config::read::{At, Opened, Sheet};
 use crate::domain::clock::Timestamp;
 use crate::policy::rules::attribute::Kind;
 use crate::policy::rules::{
-    Attribute, Book, Defect, Draft, Flaw, Given, Input, List, Mistake, Names, Rule, Rules,
+    Attribute, Book, Defect, Draft, Flaw, Given, Input, List, Mistake, Names, Rule, RuleId, Rules,
     Schedule, State, Value,
 };
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
-/// Checks all files of rules. What is wrong in one hides nothing of another. `known` are lists of other files.
+/// Checks all files of rules. What is wrong in one hides nothing of another. `known` are lists of other files; the rules of the
+/// last file are only tried, where `trial` says as which version.
 pub(crate) fn check(
-    dir: &Path,
     files: &mut [Opened<RulesFile>],
-    (channels, providers): (Vec<String>, Vec<String>),
+    managing: &Managing,
     known: BTreeMap<String, List>,
+    trial: Option<u64>,
 ) -> Book {
     let mut lists = known;
-    lists.extend(lists::read(dir, files));
+    lists.extend(lists::read(&managing.dir, files));
     let holds = lists.iter().map(|(name, list)| (name.clone(), list.holds)).collect();
-    let names = Names { channels, providers, lists: holds };
+    let Managing { channels, providers, .. } = managing.clone();
+    let banks = banks::read(files);
+    let bank_names = banks.values().map(ToString::to_string).collect();
+    let names = Names { channels, providers, banks: bank_names, lists: holds };
+    let last = files.len().saturating_sub(1);
     let (mut drafts, mut places) = (Vec::new(), Vec::new());
     let mut hash = Sha256::new();
     for (at, opened) in files.iter_mut().enumerate() {
         hash.update(opened.sheet.text().as_bytes());
         for (number, rule) in opened.file.rule.iter().enumerate() {
-            if let Some(draft) = draft(&mut opened.sheet, rule) {
+            let draft = draft(&mut opened.sheet, rule);
+            let draft = match trial.filter(|_| at == last) {
+                Some(version) => draft.and_then(|draft| tried(&mut opened.sheet, draft, version)),
+                None => draft,
+            };
+            if let Some(draft) = draft {
                 drafts.push(draft);
                 places.push((at, number));
             }
@@ -51,7 +61,7 @@ pub(crate) fn check(
                     try_example(sheet, rule, rules.inputs(), example);
                 }
             }
-            Book { rules, lists }
+            Book { rules, lists, banks }
         }
         Err(defects) => {
             for Defect { rule, flaw } in defects {
@@ -108,7 +118,19 @@ fn draft(sheet: &mut Sheet, at: &At<RuleFile>) -> Option<Draft> {
         expires: file.expires.as_ref().map(|expires| expires.value.0),
         on_error: file.on_error.as_ref().map(|on_error| on_error.0).unwrap_or_default(),
         source: when?.value.as_str().into(),
+        trial: false,
     })
+}
+
+/// A rule that is tried beside what is in force: it has a name of its own there, and binds nothing.
+fn tried(sheet: &mut Sheet, draft: Draft, version: u64) -> Option<Draft> {
+    let Some(id) = RuleId::parse(&format!("{}-v{version}", draft.id)) else {
+        let hint = "while it is tried its name ends in its version: leave room for that";
+        sheet.problem(&(0..0), format!("the name of rule {} is too long", draft.id), hint);
+        return None;
+    };
+    let state = if draft.state.is_evaluated() { State::Shadow } else { draft.state };
+    Some(Draft { id, state, trial: true, ..draft })
 }
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];

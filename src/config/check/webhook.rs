@@ -31,20 +31,24 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, at: &At<WebhookFile>) -> Opti
     let second = Duration::from_secs(1);
     let timeout = time(sheet, file.timeout.as_ref(), second..=second * 60, TIMEOUT);
     let url = url?;
-    let uri = url.value.parse::<Uri>().ok();
+    if !may_be_told(&url.value) {
+        let hint = "write it as `https://ops.example/hefu` or, on this machine, `http://127.0.0.1:8080/hefu`";
+        sheet.problem(&url.span, "not the URL of somebody who may be told", hint);
+    }
+    Some(Webhook { url: url.value.clone(), key: key?, timeout })
+}
+
+/// Whether a URL is of somebody who may be told of payments: under TLS, or on this machine.
+pub(super) fn may_be_told(url: &str) -> bool {
+    let uri = url.parse::<Uri>().ok();
     let host = uri.as_ref().and_then(Uri::host).map(|host| host.trim_matches(['[', ']']));
     let user = uri.as_ref().and_then(Uri::authority).is_some_and(|at| at.as_str().contains('@'));
     let local = |host: &str| {
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     };
-    let good = match (uri.as_ref().and_then(Uri::scheme_str), host) {
+    match (uri.as_ref().and_then(Uri::scheme_str), host) {
         (Some("https"), Some(_)) => !user,
         (Some("http"), Some(host)) => !user && local(host),
         _ => false,
-    };
-    if !good {
-        let hint = "write it as `https://ops.example/hefu` or, on this machine, `http://127.0.0.1:8080/hefu`";
-        sheet.problem(&url.span, "not the URL of somebody who may be told", hint);
     }
-    Some(Webhook { url: url.value.clone(), key: key?, timeout })
 }

@@ -19,6 +19,20 @@ pub(in crate::config) struct RulesFile {
     pub(in crate::config) rule: Vec<At<RuleFile>>,
     /// The lists.
     pub(in crate::config) list: Vec<At<ListFile>>,
+    /// The banks.
+    pub(in crate::config) bank: Vec<At<BankFile>>,
+}
+
+/// `[[bank]]`: what a bank is called in rules, as `card.bank`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct BankFile {
+    /// Its name.
+    #[schemars(required)]
+    pub(in crate::config) name: Option<At<String>>,
+    /// What its card numbers begin with: six digits each.
+    #[schemars(required)]
+    pub(in crate::config) bins: Option<At<Vec<At<String>>>>,
 }
 
 /// `[[rule]]`

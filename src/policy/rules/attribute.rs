@@ -126,6 +126,12 @@ pub enum Attribute {
     Provider,
     /// Through which house.
     Road,
+    /// Whether two sources vouch together.
+    Combined,
+    /// How often this channel and bank bear out what this provider says.
+    Concordance,
+    /// The bank, as the risk team names it.
+    BankName,
 }
 
 /// The scenarios that policy, and so a rule, judges.
@@ -149,7 +155,7 @@ const AMOUNTS: Kind = Kind::Number(0, i64::MAX);
 
 impl Attribute {
     /// How many there are.
-    pub const COUNT: usize = 21;
+    pub const COUNT: usize = 24;
     /// Every attribute, in the order of the catalogue.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Scenario,
@@ -173,6 +179,9 @@ impl Attribute {
         Self::Age,
         Self::Provider,
         Self::Road,
+        Self::Combined,
+        Self::Concordance,
+        Self::BankName,
     ];
 
     /// The table.
@@ -200,6 +209,9 @@ impl Attribute {
             Self::Age => maybe("verification.age", AMOUNTS, "age of the answer in seconds", "鉴权结果的时效（秒）"),
             Self::Provider => maybe("verification.provider", ANY, "provider that answered", "鉴权渠道"),
             Self::Road => maybe("verification.road", ANY, "road of the answer", "鉴权通路"),
+            Self::Combined => known("verification.combined", Kind::Flag, "two sources vouch together", "组合认证"),
+            Self::Concordance => maybe("verification.concordance", Kind::Number(0, 1000), "of a thousand such answers, how many this channel and bank bear out", "一致率（千分比）"),
+            Self::BankName => maybe("card.bank", ANY, "bank, by `[[bank]]` in rules", "发卡行"),
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Names {
     pub channels: Vec<String>,
     /// The providers; any where empty.
     pub providers: Vec<String>,
+    /// The banks; none where empty.
+    pub banks: Vec<String>,
     /// The lists, and what each holds.
     pub lists: BTreeMap<String, Holds>,
 }
@@ -388,6 +390,7 @@ impl Compiler<'_> {
         let known = match attribute {
             Attribute::Channel => &self.names.channels,
             Attribute::Provider => &self.names.providers,
+            Attribute::BankName => &self.names.banks,
             _ => {
                 let Kind::Text(words) = attribute.about().kind else { return Some(()) };
                 return if words.is_empty() || words.contains(&&**word) {

@@ -167,6 +167,7 @@ fn sees(test: &Test, see: &mut impl FnMut(See)) {
             text(right, see);
         }
         Test::Among(of, _) | Test::Matches(of, _) => text(of, see),
+        Test::Word(attribute, ..) | Test::Words(attribute, ..) => see(See::Attribute(*attribute)),
     }
 }
 

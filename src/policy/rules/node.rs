@@ -32,6 +32,10 @@ pub(super) enum Test {
     /// A number is one of these, in order.
     OneOf(Number, Box<[i64]>),
     Is(Text, Text),
+    /// An attribute is this text, whose number in the set this is.
+    Word(Attribute, u32, Box<str>),
+    /// An attribute is one of these, by their numbers in the set and by their texts, both in order.
+    Words(Attribute, Box<[u32]>, Box<[Box<str>]>),
     /// A text is one of these, in order.
     Among(Text, Box<[Box<str>]>),
     Starts(Text, Text),
@@ -113,6 +117,17 @@ impl Test {
             Self::Equal(left, right) => left.value(given)? == right.value(given)?,
             Self::OneOf(number, of) => of.binary_search(&number.value(given)?).is_ok(),
             Self::Is(left, right) => left.value(given)? == right.value(given)?,
+            Self::Word(attribute, number, text) => match given.word(*attribute) {
+                Some(word) => word == *number,
+                None => text_of(given, *attribute)? == &**text,
+            },
+            Self::Words(attribute, numbers, of) => match given.word(*attribute) {
+                Some(word) => numbers.binary_search(&word).is_ok(),
+                None => {
+                    let text = text_of(given, *attribute)?;
+                    of.binary_search_by(|one| (**one).cmp(text)).is_ok()
+                }
+            },
             Self::Among(text, of) => {
                 let text = text.value(given)?;
                 of.binary_search_by(|one| (**one).cmp(text)).is_ok()
@@ -180,18 +195,20 @@ impl Text {
     pub(super) fn value<'a>(&'a self, given: &Given<'a>) -> Result<&'a str, Fault> {
         match self {
             Self::Fixed(text) => Ok(text),
-            Self::Of(attribute) => match given.get(*attribute) {
-                Value::Text(text) => Ok(text),
-                Value::Absent
-                | Value::Unknown
-                | Value::Present
-                | Value::Flag(_)
-                | Value::Number(_) => Err(Fault::Missing),
-            },
+            Self::Of(attribute) => text_of(given, *attribute),
             Self::If(parts) => {
                 let (test, yes, no) = &**parts;
                 if test.holds(given)? { yes.value(given) } else { no.value(given) }
             }
+        }
+    }
+}
+
+fn text_of<'a>(given: &Given<'a>, attribute: Attribute) -> Result<&'a str, Fault> {
+    match given.get(attribute) {
+        Value::Text(text) => Ok(text),
+        Value::Absent | Value::Unknown | Value::Present | Value::Flag(_) | Value::Number(_) => {
+            Err(Fault::Missing)
         }
     }
 }

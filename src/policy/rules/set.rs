@@ -3,7 +3,8 @@
 use super::compile::{self, Names};
 use super::given::{Given, Input};
 use super::mistake::Mistake;
-use super::{Action, Fault, OnError, Rule, RuleId, Schedule, State};
+use super::word::Words;
+use super::{Action, Attribute, Fault, OnError, Rule, RuleId, Schedule, State};
 use crate::domain::clock::Timestamp;
 use crate::policy::Reason;
 
@@ -35,6 +36,8 @@ pub struct Draft {
     pub on_error: OnError,
     /// Its condition.
     pub source: Box<str>,
+    /// Whether it is only tried, beside one that may say the same.
+    pub trial: bool,
 }
 
 /// A mistake of a set: which rule, and what.
@@ -67,8 +70,11 @@ pub enum Flaw {
 pub struct Rules {
     rules: Vec<Rule>,
     inputs: Vec<Input>,
+    words: Words,
     /// What it is called where it is recorded: made of its text.
     pub version: Box<str>,
+    /// The version that is only tried in it, where one is.
+    pub trial: Option<u64>,
 }
 
 /// A rule that holds for a payment.
@@ -113,7 +119,8 @@ impl Rules {
     /// # Errors
     /// Every mistake of every rule.
     pub fn compile(drafts: Vec<Draft>, names: &Names, version: &str) -> Result<Self, Vec<Defect>> {
-        let mut set = Self { rules: Vec::new(), inputs: Vec::new(), version: version.into() };
+        let mut set = Self { version: version.into(), ..Self::default() };
+
         let mut defects = Vec::new();
         for (rule, draft) in drafts.into_iter().enumerate() {
             let mut found = |flaw| defects.push(Defect { rule, flaw });
@@ -125,14 +132,17 @@ impl Rules {
                 found(Flaw::SameId);
             }
             match compile::compile(&draft.source, names, &mut set.inputs) {
-                Ok(condition) => {
+                Ok(mut condition) => {
+                    condition.test = set.words.numbered(condition.test);
                     let same = set.rules.iter().find(|other| {
                         other.action == draft.action
                             && other.condition.test == condition.test
                             && other.schedule == draft.schedule
                             && other.state != State::Retired
                     });
-                    if let Some(same) = same.filter(|_| draft.state != State::Retired) {
+                    if let Some(same) =
+                        same.filter(|_| draft.state != State::Retired && !draft.trial)
+                    {
                         found(Flaw::SameAs(same.id.clone()));
                     }
                     let Draft { id, name, action, state, reason, owner, .. } = draft;
@@ -147,6 +157,7 @@ impl Rules {
                         expires: draft.expires,
                         on_error: draft.on_error,
                         source: draft.source,
+                        asleep: None,
                         condition,
                     });
                 }
@@ -175,6 +186,17 @@ impl Rules {
         &self.inputs
     }
 
+    /// Has a rule bind nothing until then; says whether there is such a rule.
+    pub fn sleep(&mut self, id: &RuleId, until: Timestamp) -> bool {
+        let rule = self.rules.iter_mut().find(|rule| rule.id == *id);
+        rule.map(|rule| rule.asleep = Some(until)).is_some()
+    }
+
+    /// Whether a rule reads `attribute`, which costs something to find out.
+    pub fn reads(&self, attribute: Attribute) -> bool {
+        self.rules.iter().any(|rule| rule.source.contains(attribute.name()))
+    }
+
     /// Whether nothing of it is ever evaluated.
     pub fn is_idle(&self) -> bool {
         !self.rules.iter().any(|rule| rule.state.is_evaluated())
@@ -183,6 +205,7 @@ impl Rules {
     /// Evaluates every rule that is not retired as if it were live, and whether it is over or not: for a backtest.
     pub fn try_all(&self, given: &Given<'_>) -> Verdict {
         let mut verdict = Verdict::default();
+        let given = &self.words.spelled(given);
         for (rule, it) in self.rules.iter().enumerate() {
             let on = it.schedule.is_none_or(|schedule| schedule.is_on(given));
             if it.state == State::Retired || !on {
@@ -200,6 +223,7 @@ impl Rules {
     /// Evaluates every rule, whatever the others say. `draw` is the order's: every message of an order fares alike.
     pub fn judge(&self, given: &Given<'_>, draw: u64) -> Verdict {
         let mut verdict = Verdict::default();
+        let given = &self.words.spelled(given);
         for (rule, it) in self.rules.iter().enumerate() {
             if !it.state.is_evaluated() || !it.applies(given) {
                 continue;
@@ -212,7 +236,8 @@ impl Rules {
                 }
             };
             if hit {
-                verdict.hits.push(Hit { rule, action: it.action, binds: it.binds(draw) });
+                let binds = it.binds(draw) && it.asleep.is_none_or(|until| until <= given.at);
+                verdict.hits.push(Hit { rule, action: it.action, binds });
             }
         }
         verdict

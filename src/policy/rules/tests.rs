@@ -12,6 +12,7 @@ fn names() -> Names {
     Names {
         channels: vec!["first".into(), "second".into()],
         providers: vec!["upv".into()],
+        banks: vec!["icbc".into()],
         lists: BTreeMap::from([
             ("bins".into(), Holds::Bins),
             ("stolen".into(), Holds::Cards),
@@ -32,6 +33,7 @@ fn draft(source: &str) -> Draft {
         expires: None,
         on_error: OnError::Skip,
         source: source.into(),
+        trial: false,
     }
 }
 

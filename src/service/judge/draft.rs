@@ -35,6 +35,7 @@ impl Draft {
             asserted: self.asserted,
             held: known.held,
             row: self.row.is_some(),
+            concordance: Kept::Known(self.concordance),
         }
     }
 
@@ -95,6 +96,7 @@ impl Draft {
             tuple: known.tuple,
             asserted: known.asserted,
             told: known.told,
+            anyone: known.anyone,
             others: known.others.clone(),
             card: known.card,
             other_cards: known.other_cards.clone(),

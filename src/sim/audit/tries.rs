@@ -20,6 +20,8 @@ pub struct Tries {
     pub combined: u64,
     /// Those of them that the channel then contradicted.
     pub combined_wrongly: u64,
+    /// Messages that bind, those that were refused since their elements do not match, and those that left by combination.
+    pub binds: (u64, u64, u64),
 }
 
 /// Reads the books of providers and core.
@@ -38,6 +40,10 @@ pub(super) fn tries(providers: &[AtProvider], core: &[AtCore]) -> Tries {
     let combined: Vec<_> =
         core.iter().filter(|at| says(at, "hefu-decision", "reason=combined")).collect();
     let wrongly = combined.iter().filter(|at| says(at, "hefu-mismatch", MATCHED)).count();
+    let binds: Vec<_> = core.iter().filter(|at| at.scenario == "bind").collect();
+    let unmatched =
+        |at: &&&AtCore| at.problem.as_ref().is_some_and(|problem| problem.contains("\"no_match\""));
+    let saved = |at: &&&AtCore| says(at, "hefu-decision", "reason=combined");
     let count = |all: usize| u64::try_from(all).unwrap_or(u64::MAX);
     Tries {
         locked: count(runs.values().filter(|(_, most)| *most >= LOCKED_AFTER).count()),
@@ -48,6 +54,11 @@ pub(super) fn tries(providers: &[AtProvider], core: &[AtCore]) -> Tries {
         ),
         combined: count(combined.len()),
         combined_wrongly: count(wrongly),
+        binds: (
+            count(binds.len()),
+            count(binds.iter().filter(unmatched).count()),
+            count(binds.iter().filter(saved).count()),
+        ),
     }
 }
 

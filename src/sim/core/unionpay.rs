@@ -56,6 +56,8 @@ const fn kind(
 }
 
 const MANDATE: Kind = kind("mandate", ["72", "11", "000501"], "bind", Carries::Elements);
+const BIND_UNCHECKED: Kind =
+    kind("bind_unchecked", ["72", "02", "000501"], "bind", Carries::Elements);
 const VERIFY: Kind = kind("verify", ["72", "01", "001001"], "verify", Carries::Elements);
 const VERIFY_BOUND: Kind =
     kind("verify_bound", ["72", "10", "000501"], "verify", Carries::Elements);
@@ -81,7 +83,7 @@ const KINDS: [Kind; 21] = [
     REFUND,
     VOID,
     QUERY,
-    kind("bind_unchecked", ["72", "02", "000501"], "bind", Carries::Elements),
+    BIND_UNCHECKED,
     kind("verify_old", ["72", "01", "000501"], "verify", Carries::Elements),
     kind("verify_payout", ["72", "01", "000401"], "verify", Carries::Elements),
     kind("verify_data", ["72", "12", "000803"], "verify", Carries::Elements),
@@ -179,7 +181,12 @@ impl Way<'_, '_> {
                 }
                 paid
             }
-            44..74 => self.say(rng, DEBIT, None).await?,
+            44..66 => self.say(rng, DEBIT, None).await?,
+            // Bound without the bank's check, and paid out to.
+            66..74 => {
+                self.say(rng, BIND_UNCHECKED, None).await?;
+                self.say(rng, PAYOUT, None).await?
+            }
             74..90 => {
                 self.say(rng, SMS, None).await?;
                 self.say(rng, PAY, None).await?

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::PoisonError;
 
-/// How many payments of one order are found by it: the first, and those that were refused or sent again.
+/// How many payments of one order are found by it: those that left, and the last of those that were refused.
 const PAYMENTS_OF_AN_ORDER_MAX: usize = 16;
 
 impl MemoryStore {
@@ -66,6 +66,8 @@ impl MemoryStore {
                 | Aggregate::Mismatches
                 | Aggregate::Statements
                 | Aggregate::Webhooks
+                | Aggregate::Managed
+                | Aggregate::ListEntries
                 | Aggregate::Samples => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
@@ -99,6 +101,7 @@ impl MemoryStore {
     }
 
     /// Takes a row into memory, where memory knows less.
+    #[expect(clippy::too_many_lines, reason = "each kind of rows once")]
     fn restore(&self, row: &Row) -> Result<(), serde_json::Error> {
         match row.key.of {
             Aggregate::Evidence => {
@@ -135,7 +138,15 @@ impl MemoryStore {
                     }
                 }
             }
-            Aggregate::Payments => self.keep_record(value(row)?),
+            Aggregate::Payments => {
+                let record: Record = value(row)?;
+                // What was heard here since may not be kept yet.
+                if let Some(mut known) = self.records.get_mut(&record.payment) {
+                    known.join(record);
+                } else {
+                    self.keep_record(record);
+                }
+            }
             Aggregate::Expectations => {
                 let Owed { channel, payment, since } = value(row)?;
                 self.owe(&channel, payment, since);
@@ -147,7 +158,7 @@ impl MemoryStore {
             Aggregate::Orders => {
                 let payment = value(row)?;
                 if let Some(order) = OrderKey::parse(&row.key.name) {
-                    self.know_order(&order.channel, Some(&order.order), payment);
+                    self.know_order(&order.channel, Some(&order.order), (payment, true));
                 }
             }
             Aggregate::Charges
@@ -159,6 +170,8 @@ impl MemoryStore {
             | Aggregate::Mismatches
             | Aggregate::Statements
             | Aggregate::Webhooks
+            | Aggregate::Managed
+            | Aggregate::ListEntries
             | Aggregate::Samples => (),
             Aggregate::Concordance => {
                 let (place, tally) = value(row)?;
@@ -216,7 +229,7 @@ impl MemoryStore {
         self.know_order(
             &record.channel,
             record.order.as_ref().filter(|_| record.scenario.moves_money()),
-            payment,
+            (payment, record.left()),
         );
         if self.records.insert(payment, record).is_some() {
             return;
@@ -237,14 +250,28 @@ impl MemoryStore {
     }
 
     /// Has a payment be found by its order.
-    fn know_order(&self, channel: &ChannelName, order: Option<&OrderId>, payment: PaymentId) {
+    fn know_order(
+        &self,
+        channel: &ChannelName,
+        order: Option<&OrderId>,
+        (payment, has_left): (PaymentId, bool),
+    ) {
         let Some(order) = order else { return };
         let mut payments = self.by_order.entry((channel.clone(), order.clone())).or_default();
-        if let Err(at) = payments.binary_search(&payment)
-            && payments.len() < PAYMENTS_OF_AN_ORDER_MAX
-        {
-            payments.insert(at, payment);
+        if payments.binary_search(&payment).is_ok() {
+            return;
         }
+        if payments.len() >= PAYMENTS_OF_AN_ORDER_MAX {
+            // What left is what a channel's word is about.
+            let left = |of: &PaymentId| self.records.get(of).is_none_or(|record| record.left());
+            match payments.iter().position(|of| !left(of)) {
+                Some(spare) => drop(payments.remove(spare)),
+                None if has_left => drop(payments.remove(0)),
+                None => return,
+            }
+        }
+        let at = payments.partition_point(|of| *of < payment);
+        payments.insert(at, payment);
     }
 
     pub(super) fn close_expectation(&self, channel: &ChannelName, payment: PaymentId) {

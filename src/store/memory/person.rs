@@ -163,6 +163,8 @@ fn is_theirs(people: &People, row: &Row) -> Result<bool, StoreLost> {
         | Aggregate::Mismatches
         | Aggregate::Statements
         | Aggregate::Webhooks
+        | Aggregate::Managed
+        | Aggregate::ListEntries
         | Aggregate::Concordance
         | Aggregate::Samples => Ok(false),
     };

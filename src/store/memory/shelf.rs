@@ -56,7 +56,11 @@ impl MemoryStore {
             | Aggregate::Spend
             | Aggregate::Concordance
             | Aggregate::Samples => Vec::new(),
-            Aggregate::Mismatches | Aggregate::Statements | Aggregate::Webhooks => {
+            Aggregate::Mismatches
+            | Aggregate::Statements
+            | Aggregate::Webhooks
+            | Aggregate::Managed
+            | Aggregate::ListEntries => {
                 let (first, end) = (range.from.clone(), range.before.clone());
                 let key = |name| RowKey { of: range.of, name };
                 if first >= end {

@@ -95,13 +95,13 @@ impl SegmentFile {
     /// # Errors
     /// The system's.
     fn reuse(&mut self, number: u32) -> io::Result<()> {
-        self.nonce = rand::random();
-        self.frames = 0;
-        let mut first = [self.nonce.to_le_bytes().as_slice(), &number.to_le_bytes()].concat();
+        let nonce: u64 = rand::random();
+        let mut first = [nonce.to_le_bytes().as_slice(), &number.to_le_bytes()].concat();
         first.extend(checksum(&first, &[]).to_le_bytes());
         self.file.write_all_at(&first, 0)?;
         self.file.sync_data()?;
-        self.end = length(USE);
+        // Not before: where it fails, nothing may be written here.
+        (self.nonce, self.frames, self.end) = (nonce, 0, length(USE));
         Ok(())
     }
 
@@ -188,24 +188,27 @@ impl Segments {
     }
 
     /// Every commit, from the first.
-    pub(super) fn read(&self) -> Result<Vec<Vec<u8>>, FileError> {
+    pub(super) fn read(&mut self) -> Result<Vec<Vec<u8>>, FileError> {
         let mut uses = Vec::new();
         for (path, file) in &self.files {
             uses.extend(file.read().map_err(FileError::of(path))?);
         }
         uses.sort_by_key(|(number, _)| *number);
+        self.number = uses.last().map_or(self.number, |(number, _)| *number);
         Ok(uses.into_iter().flat_map(|(_, commits)| commits).collect())
     }
 
-    /// The next commit is the first of a segment; the other file is not needed any more, but for what was written last.
+    /// The next commit is the first of a segment; the other file is not needed any more, but for what was written last. Where this
+    /// fails, that file goes on being written.
     pub(super) fn begin(&mut self) -> Result<(), FileError> {
         let number = self.number.saturating_add(1);
+        self.with(number, |file| file.reuse(number))?;
         self.number = number;
-        self.now(|file| file.reuse(number))
+        Ok(())
     }
 
     pub(super) fn append(&mut self, frame: &mut Frame) -> Result<(), FileError> {
-        self.now(|file| file.append(frame))
+        self.with(self.number, |file| file.append(frame))
     }
 
     /// How much is in the segment that is written, in bytes.
@@ -214,17 +217,21 @@ impl Segments {
         if self.number.is_multiple_of(2) { even.end } else { odd.end }
     }
 
-    /// Nothing that was committed is needed any more.
+    /// Nothing that was committed is needed any more. The older file goes first: what is in it must not be read without what came
+    /// after it.
     pub(super) fn clear(&mut self) -> Result<(), FileError> {
-        self.files.iter_mut().try_for_each(|(path, file)| file.clear().map_err(FileError::of(path)))
+        self.with(self.number.saturating_add(1), SegmentFile::clear)?;
+        self.with(self.number, SegmentFile::clear)
     }
 
-    fn now(
+    /// The file of the use of that number.
+    fn with(
         &mut self,
+        number: u32,
         does: impl FnOnce(&mut SegmentFile) -> io::Result<()>,
     ) -> Result<(), FileError> {
         let [even, odd] = &mut self.files;
-        let (path, file) = if self.number.is_multiple_of(2) { even } else { odd };
+        let (path, file) = if number.is_multiple_of(2) { even } else { odd };
         does(file).map_err(FileError::of(path))
     }
 }
@@ -309,6 +316,65 @@ mod tests {
         assert_eq!(commits(&path).unwrap(), Some((8, 1)));
         file.clear().unwrap();
         assert_eq!(commits(&path).unwrap(), None);
+    }
+
+    fn segments(dir: &tempfile::TempDir) -> Segments {
+        Segments::open(["0", "1"].map(|name| dir.path().join(name))).unwrap()
+    }
+
+    fn append(segments: &mut Segments, content: &str) {
+        let mut frame = Frame::default();
+        frame.content().extend(content.as_bytes());
+        segments.append(&mut frame).unwrap();
+    }
+
+    fn read(dir: &tempfile::TempDir) -> Vec<String> {
+        let read = segments(dir).read().unwrap();
+        read.into_iter().map(|commit| String::from_utf8(commit).unwrap()).collect()
+    }
+
+    /// Has whatever is written to the file of that index fail; yields what undoes that.
+    fn break_file(segments: &mut Segments, index: usize) -> File {
+        let (path, file) = &mut segments.files[index];
+        std::mem::replace(&mut file.file, File::open(path).unwrap())
+    }
+
+    #[test]
+    fn where_a_segment_cannot_begin_the_one_before_goes_on() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let mut segments = segments(&dir);
+        segments.begin().unwrap();
+        append(&mut segments, "a");
+        // The second time both files have been in use before.
+        for letter in ["b", "c"] {
+            let other = usize::from(!segments.number.is_multiple_of(2)) ^ 1;
+            let whole = break_file(&mut segments, other);
+            assert!(segments.begin().is_err());
+            append(&mut segments, letter);
+            assert!(read(&dir).contains(&letter.to_owned()), "{letter}");
+            assert!(segments.begin().is_err());
+            append(&mut segments, "again");
+            segments.files[other].1.file = whole;
+            segments.begin().unwrap();
+        }
+        assert_eq!(read(&dir), ["c", "again"]);
+    }
+
+    #[test]
+    fn the_older_file_is_cleared_first() {
+        for count in [2, 3] {
+            let dir = tempfile::TempDir::new().unwrap();
+            let mut segments = segments(&dir);
+            for number in 0..count {
+                segments.begin().unwrap();
+                append(&mut segments, &number.to_string());
+            }
+            // A crash between the two.
+            let newer = usize::from(!segments.number.is_multiple_of(2));
+            break_file(&mut segments, newer);
+            assert!(segments.clear().is_err());
+            assert_eq!(read(&dir), [(count - 1).to_string()]);
+        }
     }
 
     proptest! {

@@ -41,9 +41,13 @@ impl Request {
         }
     }
 
-    /// What takes back that it left.
+    /// What takes back that it left. In `observe` it did, whatever became of its admission.
     pub(super) fn undone(&self) -> impl Iterator<Item = Removal> {
-        self.claims.iter().chain(&self.expectations).map(Removal::from)
+        let left = match self.mode {
+            Mode::Enforce => false,
+            Mode::Observe => true,
+        };
+        self.claims.iter().chain(&self.expectations).filter(move |_| !left).map(Removal::from)
     }
 
     /// The first need that is not met.

@@ -337,6 +337,7 @@ impl Process {
 
     pub(super) async fn bind(self, id: u16, card: u8, closes_same_card: bool) {
         let bound = Agreement {
+            anyone: None,
             merchant: None,
             tuple: None,
             card: Some(tuple(100 + card)),

@@ -1,0 +1,6 @@
+-- What persons put in force through the admin API: rules and their life, channels and providers; what stands in
+-- the lists that rules look into.
+CREATE TABLE managed (key TEXT PRIMARY KEY, until INTEGER, value TEXT NOT NULL, checksum INTEGER) STRICT, WITHOUT ROWID;
+CREATE INDEX managed_until ON managed (until) WHERE until IS NOT NULL;
+CREATE TABLE list_entries (key TEXT PRIMARY KEY, until INTEGER, value TEXT NOT NULL, checksum INTEGER) STRICT, WITHOUT ROWID;
+CREATE INDEX list_entries_until ON list_entries (until) WHERE until IS NOT NULL;

@@ -1,0 +1,296 @@
+//! Backtests: they go on beside the calls, and show how far they are. What one of a version found is recorded with the version.
+
+use super::access::Operator;
+use super::body::Problem;
+use super::rules::{LOST, refused, unfit};
+use super::{Admin, Live};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::PaymentId;
+use crate::policy::rules::Book;
+use crate::policy::rules::life::{Act, Tried, Who};
+use crate::service::backtest::{Fate, Found, Sum, Tally};
+use crate::service::managed;
+use crate::service::trial::{Shadowing, trial};
+use crate::store::audit::Action;
+use crate::store::journal::StoreLost;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How many are kept, those that are over included.
+const KEPT_MAX: usize = 20;
+/// How many go on at once: each takes a good part of a processor.
+const TOGETHER: usize = 2;
+/// Since when, where nobody says.
+const SINCE: Duration = Duration::from_hours(7 * 24);
+/// In whose name the machine records what it found.
+const MACHINE: Who<'static> = Who::Anybody("hefu");
+
+/// All of them, by their ids, which hold the time.
+#[derive(Debug, Default)]
+pub(super) struct Jobs(Mutex<BTreeMap<PaymentId, Arc<Job>>>);
+
+/// One of them.
+#[derive(Debug)]
+struct Job {
+    version: Option<u64>,
+    since: Timestamp,
+    looked_at: AtomicU64,
+    came: Mutex<Option<Result<FoundBody, &'static str>>>,
+}
+
+impl Job {
+    fn came(&self) -> Option<Result<FoundBody, &'static str>> {
+        self.came.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn ends(&self, came: Result<FoundBody, &'static str>) {
+        *self.came.lock().unwrap_or_else(PoisonError::into_inner) = Some(came);
+    }
+}
+
+impl Jobs {
+    fn begin(&self, id: PaymentId, job: &Arc<Job>) -> Result<(), Problem> {
+        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let going = jobs.values().filter(|job| job.came().is_none()).count();
+        if going >= TOGETHER {
+            let detail = "two backtests go on already: wait for one of them";
+            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail));
+        }
+        jobs.insert(id, job.clone());
+        while jobs.len() > KEPT_MAX {
+            jobs.pop_first();
+        }
+        Ok(())
+    }
+}
+
+/// Which rules are tried, and since when.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WantedBody {
+    /// This version; what it finds is recorded with it.
+    version: Option<u64>,
+    /// Or these rules; those in force where both are absent.
+    rules: Option<String>,
+    /// On payments since then; the last seven days where absent.
+    since_ms: Option<u64>,
+}
+
+/// Under which id it goes on.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct StartedBody {
+    backtest: String,
+}
+
+/// A backtest.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct JobBody {
+    backtest: String,
+    version: Option<u64>,
+    since_ms: u64,
+    /// How many payments it looked at, those before included that fill windows.
+    looked_at: u64,
+    done: bool,
+    failed: Option<&'static str>,
+    found: Option<FoundBody>,
+}
+
+impl JobBody {
+    fn new(id: PaymentId, job: &Job) -> Self {
+        let came = job.came();
+        Self {
+            backtest: id.to_string(),
+            version: job.version,
+            since_ms: job.since.as_millis(),
+            looked_at: job.looked_at.load(Ordering::Relaxed),
+            done: came.is_some(),
+            failed: came.as_ref().and_then(|came| came.as_ref().err().copied()),
+            found: came.and_then(Result::ok),
+        }
+    }
+}
+
+/// So many payments, and their amounts.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub(super) struct SumBody {
+    payments: u64,
+    fen: u64,
+}
+
+/// By what became of payments: `caught`, `hurt`, `failed_anyway`, `unknown`, `refused_before`.
+type Sums = BTreeMap<&'static str, SumBody>;
+
+/// What it found.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(super) struct FoundBody {
+    payments: Sums,
+    any_rule: TallyBody,
+    rules: Vec<TallyBody>,
+}
+
+/// What a rule, or all of them, would have hit.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+struct TallyBody {
+    rule: Option<String>,
+    action: Option<&'static str>,
+    state: Option<&'static str>,
+    hits: Sums,
+    days: BTreeMap<String, Sums>,
+    samples: BTreeMap<&'static str, Vec<String>>,
+    not_rebuilt: u64,
+}
+
+fn sums(of: &BTreeMap<Fate, Sum>) -> Sums {
+    let one = |sum: &Sum| SumBody { payments: sum.payments, fen: sum.fen };
+    of.iter().map(|(fate, sum)| (fate.as_str(), one(sum))).collect()
+}
+
+impl From<&Tally> for TallyBody {
+    fn from(tally: &Tally) -> Self {
+        let samples = tally
+            .samples
+            .iter()
+            .map(|(fate, ids)| (fate.as_str(), ids.iter().map(ToString::to_string).collect()));
+        Self {
+            rule: None,
+            action: None,
+            state: None,
+            hits: sums(&tally.hits),
+            days: tally.days.iter().map(|(day, of)| (day.clone(), sums(of))).collect(),
+            samples: samples.collect(),
+            not_rebuilt: tally.not_rebuilt,
+        }
+    }
+}
+
+impl FoundBody {
+    fn new(book: &Book, found: &Found) -> Self {
+        let rules = book.rules.rules().iter().zip(&found.rules).map(|(rule, tally)| TallyBody {
+            rule: Some(rule.id.to_string()),
+            action: Some(rule.action.as_str()),
+            state: Some(rule.state.as_str()),
+            ..tally.into()
+        });
+        Self { payments: sums(&found.all), any_rule: (&found.any).into(), rules: rules.collect() }
+    }
+
+    fn shadowed(came: &Shadowing) -> Self {
+        let none = Tally::default();
+        let rules = came.rules.iter().map(|(rule, count)| {
+            let hits = [("all", SumBody { payments: *count, fen: 0 })].into();
+            TallyBody { rule: Some(rule.clone()), hits, ..(&none).into() }
+        });
+        let any_rule = TallyBody { hits: sums(&came.hits), ..(&none).into() };
+        Self { payments: sums(&came.all), any_rule, rules: rules.collect() }
+    }
+}
+
+/// Begins a backtest.
+pub(super) async fn start(
+    State(live): State<Live>,
+    who: Operator,
+    Json(wanted): Json<WantedBody>,
+) -> Result<(StatusCode, Json<StartedBody>), Problem> {
+    let admin = live.current();
+    let now = admin.service.clock.now();
+    let since = wanted.since_ms.map_or(now.minus(SINCE), Timestamp::from_millis);
+    let book = match (wanted.version, &wanted.rules) {
+        (Some(_), Some(_)) => {
+            let detail = "`version` or `rules`, not both";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+        }
+        (Some(version), None) => {
+            let text = managed::text(&*admin.service.store, version).await.map_err(|_| LOST)?;
+            let text = text.ok_or_else(|| refused(crate::policy::rules::life::Denied::Unknown))?;
+            admin.books.alone(&text).map_err(|mistakes| unfit(&mistakes))?
+        }
+        (None, Some(text)) => admin.books.alone(text).map_err(|mistakes| unfit(&mistakes))?,
+        (None, None) => admin.books.in_force(),
+    };
+    let (version, looked_at, came) = (wanted.version, AtomicU64::new(0), Mutex::new(None));
+    let job = Arc::new(Job { version, since, looked_at, came });
+    let id = admin.service.next_id();
+    live.0.jobs.begin(id, &job)?;
+    admin.audit(who, Action::Backtest { version, since_ms: since.as_millis() }).await?;
+    tokio::spawn(test(admin, book, job, now));
+    Ok((StatusCode::ACCEPTED, Json(StartedBody { backtest: id.to_string() })))
+}
+
+async fn test(admin: Arc<Admin>, book: Arc<Book>, job: Arc<Job>, now: Timestamp) {
+    let progress = || {
+        job.looked_at.fetch_add(1, Ordering::Relaxed);
+    };
+    let found = admin.service.backtest(book.clone(), job.since, progress).await;
+    let Ok(found) = found else { return job.ends(Err("the store cannot be read now")) };
+    if let Some(version) = job.version {
+        let came = trial(Tried::Backtest, (job.since, now), &found.all, &found.any.hits);
+        if record(&admin, version, Act::Found(version, came)).await.is_err() {
+            return job.ends(Err("what it found cannot be recorded with the version"));
+        }
+    }
+    job.ends(Ok(FoundBody::new(&book, &found)));
+}
+
+async fn record(admin: &Admin, version: u64, act: Act) -> Result<(), StoreLost> {
+    let recorded = admin.service.act(MACHINE, &act, admin.two_persons).await;
+    match recorded {
+        Ok(_) => Ok(()),
+        Err(managed::ChangeError::Store(lost)) => Err(lost),
+        Err(managed::ChangeError::Denied(error)) => {
+            tracing::info!(version, %error, "a trial is of a version that is not kept any more");
+            Ok(())
+        }
+    }
+}
+
+/// Records what a version did while it was tried in shadow since then; yields the id under which that goes on.
+pub(super) fn record_shadow(
+    live: &Live,
+    version: u64,
+    since: Timestamp,
+) -> Result<StartedBody, Problem> {
+    let admin = live.current();
+    let (looked_at, came) = (AtomicU64::new(0), Mutex::new(None));
+    let job = Arc::new(Job { version: Some(version), since, looked_at, came });
+    let (id, now) = (admin.service.next_id(), admin.service.clock.now());
+    live.0.jobs.begin(id, &job)?;
+    tokio::spawn(async move {
+        let progress = || {
+            job.looked_at.fetch_add(1, Ordering::Relaxed);
+        };
+        let Ok(came) = admin.service.shadowed(version, since, progress).await else {
+            return job.ends(Err("the store cannot be read now"));
+        };
+        let found = trial(Tried::Shadow, (since, now), &came.all, &came.hits);
+        match record(&admin, version, Act::Found(version, found)).await {
+            Ok(()) => job.ends(Ok(FoundBody::shadowed(&came))),
+            Err(StoreLost) => job.ends(Err("what it found cannot be recorded with the version")),
+        }
+    });
+    Ok(StartedBody { backtest: id.to_string() })
+}
+
+/// Shows the last ones, the newest first.
+pub(super) async fn list(State(live): State<Live>) -> Json<Vec<JobBody>> {
+    let jobs = live.0.jobs.0.lock().unwrap_or_else(PoisonError::into_inner);
+    Json(jobs.iter().rev().map(|(id, job)| JobBody::new(*id, job)).collect())
+}
+
+/// Shows one.
+pub(super) async fn show(
+    State(live): State<Live>,
+    Path(id): Path<String>,
+) -> Result<Json<JobBody>, Problem> {
+    let jobs = live.0.jobs.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = PaymentId::parse(&id).and_then(|id| Some((id, jobs.get(&id)?)));
+    let (id, job) =
+        found.ok_or(Problem::new(StatusCode::NOT_FOUND, "no such backtest is known here"))?;
+    Ok(Json(JobBody::new(id, job)))
+}

@@ -1,0 +1,192 @@
+//! What persons put in force through the admin API: read, and changed by whoever knows what it was.
+
+use crate::domain::id::{ChannelName, ProviderName};
+use crate::policy::rules::life::{Act, Denied, Life, Who};
+use crate::service::Service;
+use crate::store::journal::StoreLost;
+use crate::store::managed::{
+    ChannelTurn, Managed, ProviderTurn, TEXT, Turned, life_key, list_of, text_key, turned_key,
+};
+use crate::store::row::{Aggregate, Row, RowKey};
+use crate::store::shelf::{PAGE_MAX, Range, Swap};
+use crate::store::{Store, row};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// How often a change is tried that others overtake.
+const TRIES: usize = 20;
+
+/// Why nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// It may not be.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The store.
+    #[error("the store cannot be read or written now")]
+    Store(#[from] StoreLost),
+}
+
+/// The value of a row.
+pub(crate) fn read<T: DeserializeOwned>(row: &Row) -> Result<T, StoreLost> {
+    serde_json::from_str(&row.value).map_err(|error| {
+        let of = row.key.of.as_str();
+        tracing::error!(%error, of, "a row cannot be read: was it written by another Hefu?");
+        StoreLost
+    })
+}
+
+/// All that is managed, as it is kept.
+///
+/// # Errors
+/// [`StoreLost`].
+pub async fn managed(store: &dyn Store) -> Result<Managed, StoreLost> {
+    let range = Range {
+        of: Aggregate::Managed,
+        from: String::new(),
+        before: TEXT.to_owned(),
+        most: PAGE_MAX,
+        last: false,
+    };
+    let mut managed = Managed::default();
+    for row in store.range(range).await? {
+        if row.key == life_key() {
+            managed.life = read(&row)?;
+        } else if row.key == turned_key() {
+            managed.turned = read(&row)?;
+        } else if let Some(list) = list_of(&row.key) {
+            managed.lists.insert(list.to_owned(), read(&row)?);
+        }
+    }
+    Ok(managed)
+}
+
+/// The text of a version, where it is kept.
+///
+/// # Errors
+/// [`StoreLost`].
+pub async fn text(store: &dyn Store, number: u64) -> Result<Option<String>, StoreLost> {
+    let rows = store.range(Range::one(&text_key(number))).await?;
+    rows.first().map(read).transpose()
+}
+
+/// What is kept under `key`, and its row's value.
+async fn kept<T: DeserializeOwned + Default>(
+    store: &dyn Store,
+    key: &RowKey,
+) -> Result<(T, Option<String>), StoreLost> {
+    let rows = store.range(Range::one(key)).await?;
+    let Some(row) = rows.into_iter().next() else { return Ok((T::default(), None)) };
+    Ok((read(&row)?, Some(row.value)))
+}
+
+/// Changes what is kept under `key`, whoever else does.
+pub(crate) async fn change<T, R, E>(
+    store: &dyn Store,
+    key: RowKey,
+    mut change: impl FnMut(&mut T) -> Result<R, E>,
+) -> Result<(T, R), E>
+where
+    T: Serialize + DeserializeOwned + Default,
+    E: From<StoreLost>,
+{
+    for _ in 0..TRIES {
+        let (mut value, was) = kept::<T>(store, &key).await?;
+        let came = change(&mut value)?;
+        let row = row::Row::new(key.clone(), None, &value).ok_or(StoreLost)?;
+        if store.swap(Swap { key: key.clone(), was, new: Some(row) }).await? {
+            return Ok((value, came));
+        }
+    }
+    Err(StoreLost.into())
+}
+
+impl Service {
+    /// Has rules live on by what `who` does.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: nothing changed.
+    pub async fn act(
+        &self,
+        who: Who<'_>,
+        act: &Act,
+        two_persons: bool,
+    ) -> Result<Life, ChangeError> {
+        let now = self.now();
+        let acted = |life: &mut Life| life.act(who, act.clone(), now, two_persons);
+        let done = change(&*self.store, life_key(), |life| acted(life).map_err(ChangeError::from));
+        done.await.map(|(life, ())| life)
+    }
+
+    /// Keeps a new version of rules, and yields its number.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: nothing is kept.
+    pub async fn propose(
+        &self,
+        who: Who<'_>,
+        text: &str,
+        note: &str,
+        two_persons: bool,
+    ) -> Result<u64, ChangeError> {
+        let act = Act::Propose { note: note.to_owned() };
+        let life = self.act(who, &act, two_persons).await?;
+        // The number is this call's alone; a version whose text was lost before this compiles to nothing, and is never in force.
+        let row = Row::new(text_key(life.last), None, &text).ok_or(StoreLost)?;
+        self.store.shelve(row);
+        for gone in 1..=life.last {
+            // They go from the lowest on, so that few are looked at in vain.
+            if life.versions.contains_key(&gone) {
+                break;
+            }
+            if life.last.saturating_sub(gone) <= OLD_MAX {
+                self.store.unshelve(text_key(gone));
+            }
+        }
+        self.store.flush().await?;
+        Ok(life.last)
+    }
+
+    /// Turns a channel; back to what its file says where `turn` is absent. Yields whether that changed anything.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn turn_channel(
+        &self,
+        channel: &ChannelName,
+        turn: Option<ChannelTurn>,
+    ) -> Result<Turned, StoreLost> {
+        let now = self.now();
+        let changed = change(&*self.store, turned_key(), |turned: &mut Turned| {
+            turned.channels.retain(|_, turn| turn.until.is_none_or(|until| now < until));
+            match turn.clone() {
+                Some(turn) => drop(turned.channels.insert(channel.clone(), turn)),
+                None => drop(turned.channels.remove(channel)),
+            }
+            Ok::<_, StoreLost>(())
+        });
+        changed.await.map(|(turned, ())| turned)
+    }
+
+    /// Turns a provider; back to what its file says where `turn` is absent.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn turn_provider(
+        &self,
+        provider: &ProviderName,
+        turn: Option<ProviderTurn>,
+    ) -> Result<Turned, StoreLost> {
+        let changed = change(&*self.store, turned_key(), |turned: &mut Turned| {
+            match turn.clone() {
+                Some(turn) => drop(turned.providers.insert(provider.clone(), turn)),
+                None => drop(turned.providers.remove(provider)),
+            }
+            Ok::<_, StoreLost>(())
+        });
+        changed.await.map(|(turned, ())| turned)
+    }
+}
+
+/// How far behind the last version texts are looked for that nobody needs.
+const OLD_MAX: u64 = 1_000;

@@ -1,0 +1,91 @@
+//! Brown-outs over real sockets: one provider fails in every way, and what is decided has its reason, nothing leaves against policy, and
+//! when it is well again it is not stormed. How fast the others stay is measured by `cargo bench --bench brown_outs`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test may panic, and its providers take time"
+)]
+
+#[path = "brown_outs/world.rs"]
+mod world;
+
+use futures::future::join_all;
+use std::sync::Arc;
+use world::{ILL, Way, World};
+
+/// How many are debited while a provider is ill: some more than open its breaker.
+const WHILE_ILL: usize = 40;
+/// How many come at once when it is well again.
+const AT_ONCE: usize = 60;
+
+async fn brown_out(way: Way, ill: usize) {
+    let world = Arc::new(World::new().await);
+    let (provider, well) = (&world.providers[ill], 1 - ill);
+    for _ in 0..10 {
+        world.assert_by_the_book(&world.debit(ill).await);
+    }
+    assert_eq!((provider.asked(), world.providers[well].asked()), (10, 0), "{way:?}: affinity");
+    provider.is(way);
+    let mut took = Vec::new();
+    for _ in 0..WHILE_ILL {
+        let told = world.debit(ill).await;
+        world.assert_by_the_book(&told);
+        // There is another to ask, as far as the budget of retries allows.
+        assert!(told.status != 503 || way == Way::Flaps, "{way:?}: {told:?}");
+        // The other channel does not notice.
+        let told = world.debit(well).await;
+        world.assert_by_the_book(&told);
+        took.push(told.took);
+        assert!(told.status != 200 || told.verification.contains(world::name(well)), "{told:?}");
+    }
+    took.sort();
+    println!("{way:?}: the other channel's took {:?} in the median", took[took.len() / 2]);
+    let asked = provider.asked() - 10;
+    match way {
+        // Late answers are answers, and what goes well as often as not, and went well before, is asked on.
+        Way::Slow | Way::Flaps => {
+            assert_eq!(asked, WHILE_ILL, "{way:?}");
+            return Arc::into_inner(world).unwrap().end().await;
+        }
+        // Whose certificate has expired is asked nothing.
+        Way::Expired => assert_eq!(asked, 0),
+        Way::Well | Way::Hangs | Way::Errors | Way::Garbled | Way::WrongSignature => {
+            assert!((5..WHILE_ILL / 2).contains(&asked), "{way:?}: asked {asked} times");
+        }
+    }
+    // It is well, and its answers wait: whoever comes, one question tries it, and all others go elsewhere.
+    let shut = provider.gate.acquire_many(1_000).await.unwrap();
+    provider.is(Way::Well);
+    let before = provider.asked();
+    let trial = loop {
+        let told = tokio::spawn({
+            let world = world.clone();
+            async move { world.debit(ill).await }
+        });
+        while !told.is_finished() && provider.asked() == before {
+            tokio::task::yield_now().await;
+        }
+        if provider.asked() > before {
+            break told;
+        }
+        world.assert_by_the_book(&told.await.unwrap());
+    };
+    let storm = join_all((0..AT_ONCE).map(|_| world.debit(ill))).await;
+    assert_eq!(provider.asked(), before + 1, "{way:?}: a stampede");
+    for told in &storm {
+        world.assert_by_the_book(told);
+    }
+    drop(shut);
+    world.assert_by_the_book(&trial.await.unwrap());
+    Arc::into_inner(world).unwrap().end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_fails_takes_nothing_down_and_is_not_stormed_after() {
+    let all = ILL.map(|(way, ill)| tokio::spawn(brown_out(way, ill)));
+    for one in all {
+        one.await.unwrap();
+    }
+}

@@ -1,0 +1,45 @@
+//! What is read at the start, where it is more than is read at once.
+
+use crate::cluster::Cluster;
+use hefu::store::postgres::Postgres;
+use hefu::store::row::{Aggregate, Row, RowKey};
+use hefu::store::sqlite::Sqlite;
+use hefu::store::writer::Backend;
+use tempfile::TempDir;
+
+/// More than two pages, and not a whole number of them.
+const ROWS: usize = 20_003;
+
+fn name(number: usize) -> String {
+    format!("{number:06}")
+}
+
+fn check<B: Backend>(mut backend: B) {
+    let of = Aggregate::Evidence;
+    let row = |number| Row {
+        key: RowKey { of, name: name(number) },
+        until: None,
+        value: number.to_string(),
+    };
+    let rows: Vec<Row> = (0..ROWS).map(row).collect();
+    backend.begin().unwrap();
+    backend.put(&rows.iter().collect::<Vec<_>>()).unwrap();
+    backend.commit().unwrap();
+    for most in [0, 1, 9_999, 10_000, 10_001, 20_000, ROWS - 1, ROWS, ROWS + 1, usize::MAX] {
+        let mut loaded = Vec::new();
+        backend.load(of, most, &mut |row| loaded.push(row)).unwrap();
+        assert_eq!(loaded.len(), most.min(ROWS), "{most}");
+        assert!(loaded == rows[ROWS - loaded.len()..], "the last {most}, in order");
+    }
+    let mut none = 0;
+    backend.load(Aggregate::Holds, 9, &mut |_| none += 1).unwrap();
+    assert_eq!(none, 0);
+}
+
+#[test]
+fn the_last_rows_are_loaded_in_order() {
+    let dir = TempDir::new().unwrap();
+    check(Sqlite::open(&dir.path().join("hefu.db")).unwrap());
+    let cluster = Cluster::start();
+    check(Postgres::open(cluster.config(), &[]).unwrap());
+}
