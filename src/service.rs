@@ -8,6 +8,7 @@ pub mod attempts;
 pub mod audit;
 pub mod backtest;
 pub mod batch;
+pub mod closing;
 mod combination;
 pub mod concordance;
 mod contradict;

@@ -9,6 +9,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::payment::Scenario;
 use crate::message::statement::Line;
 use crate::service::Channel;
+use crate::service::closing::{Closing, NotClosed, Progress};
 use crate::service::statement::Came;
 use crate::store::Record;
 use crate::store::audit::Action;
@@ -17,10 +18,20 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The most lines of one call.
 const LINES_MAX: usize = 5_000;
+
+/// How many pages of payments one call that closes a day looks at: some seconds.
+const PAGES_MAX: usize = 100;
+
+/// The most merchants whose files are closed by one call.
+const MERCHANTS_MAX: usize = 1_000;
+
+/// The longest name of one, in bytes.
+const MERCHANT_MAX: usize = 128;
 
 const LOST: Problem = Problem::new(
     StatusCode::SERVICE_UNAVAILABLE,
@@ -130,14 +141,26 @@ pub(super) struct DayBody {
     channel: String,
     day: String,
     lines: u64,
+    #[serde(default)]
+    merchants: BTreeSet<String>,
+    #[serde(default)]
+    even_if_most_fail: bool,
+    /// As the call before told, where it told any.
+    #[serde(default)]
+    #[schemars(with = "Option<serde_json::Value>")]
+    next: Option<Progress>,
 }
 
-/// What closing it came to.
+/// What closing it came to; with `next`, that is to be posted again beside the rest.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ClosedBody {
     settled_days: Vec<String>,
     absent: u64,
+    left: u64,
     named: Vec<AbsentBody>,
+    /// To be posted again beside the rest; null when all is done.
+    #[schemars(with = "Option<serde_json::Value>")]
+    next: Option<Progress>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -159,7 +182,7 @@ impl From<&Record> for AbsentBody {
     }
 }
 
-/// Takes a day's statement for complete.
+/// Takes a day's statement for complete, as far as one call goes.
 pub(super) async fn day(
     State(admin): State<Arc<Admin>>,
     who: Operator,
@@ -170,16 +193,43 @@ pub(super) async fn day(
         .day
         .parse()
         .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "a `day` is written as 2026-11-28"))?;
-    let closed = admin.service.close_day(&channel, day, body.lines).await.map_err(|_| LOST)?;
-    let DayBody { channel, day, lines } = body;
-    admin
-        .audit(who, Action::CloseStatementDay { channel, day, lines, absent: closed.absent })
-        .await?;
+    if body.merchants.len() > MERCHANTS_MAX || !body.merchants.iter().all(|it| is_merchant(it)) {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "`merchants` are at most 1000 of up to 128 bytes: close the files of fewer at a time",
+        ));
+    }
+    let DayBody { channel: name, day: date, lines, merchants, even_if_most_fail, next } = body;
+    let named = merchants.len();
+    let closing = Closing { day, lines, merchants, even_if_most_fail, pages: PAGES_MAX };
+    let closed = admin.service.close_day(&channel, &closing, next.unwrap_or_default()).await;
+    let closed = closed.map_err(|error| match &error {
+        NotClosed::Lost(_) => LOST,
+        NotClosed::NobodyNamed => Problem::told(StatusCode::BAD_REQUEST, &error),
+        NotClosed::MostFail { .. } => Problem::told(StatusCode::CONFLICT, &error),
+    })?;
+    if closed.next.is_none() || closed.absent > 0 {
+        let action = Action::CloseStatementDay {
+            channel: name,
+            day: date,
+            lines,
+            merchants: named,
+            even_if_most_fail,
+            absent: closed.absent,
+        };
+        admin.audit(who, action).await?;
+    }
     Ok(Json(ClosedBody {
         settled_days: closed.settled.iter().map(ToString::to_string).collect(),
         absent: closed.absent,
+        left: closed.left,
         named: closed.named.iter().map(AbsentBody::from).collect(),
+        next: closed.next,
     }))
+}
+
+fn is_merchant(name: &str) -> bool {
+    (1..=MERCHANT_MAX).contains(&name.len()) && !name.contains(char::is_control)
 }
 
 impl Admin {

@@ -10,13 +10,18 @@ use crate::message::statement::{BadLine, Line, Statement};
 use clap::Args;
 use file::{Lines, Opened, Read1};
 use jiff::civil::Date;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 
 /// How many lines go in one request.
 const LINES_PER_PART: usize = 2_000;
+
+/// How many payments that no statement names are shown.
+const SHOWN_MAX: usize = 1_000;
 
 /// After how many lines progress is shown.
 const SHOWN_EVERY: u64 = 20_000;
@@ -36,9 +41,16 @@ pub struct Settle {
     /// The statement's day, by China's calendar: 2026-11-28
     #[arg(long)]
     day: Option<Date>,
-    /// These are all files of that day: what left on it and is neither in them nor in those of the next day failed
+    /// These are all files of that day of the merchants that they name: what left on it for them and is neither in these files nor
+    /// in those of the next day failed
     #[arg(long, requires = "day")]
     complete: bool,
+    /// A merchant whose files are complete though no line names it, as on a day without payments; may be repeated
+    #[arg(long = "merchant", value_name = "MERCHANT", requires = "complete")]
+    merchants: Vec<String>,
+    /// Close the day though more than a few known successes (10 and 5 %) would fail, which mostly means that a file is cut short
+    #[arg(long, requires = "complete")]
+    even_if_most_fail: bool,
     /// The configuration: a directory, or the `hefu.toml` in it
     #[arg(long, short, value_name = "PATH", default_value = "config/hefu.toml")]
     config: PathBuf,
@@ -55,6 +67,24 @@ struct Tally {
     differ: u64,
     unjoined: u64,
     broken: u64,
+    merchants: BTreeSet<String>,
+}
+
+/// What closing a day came to, as far as one call went.
+#[derive(Debug, Deserialize)]
+struct Closed {
+    settled_days: Vec<String>,
+    absent: u64,
+    left: u64,
+    named: Vec<Absent>,
+    next: Value,
+}
+
+#[derive(Debug, Deserialize)]
+struct Absent {
+    payment: String,
+    order: Option<String>,
+    was: String,
 }
 
 /// One file, or one in a zip.
@@ -65,16 +95,26 @@ struct Part<'p> {
 }
 
 impl Settle {
-    /// Settles all files of a day.
+    /// Settles all files of a day of some merchants.
     pub fn new(
         files: Vec<PathBuf>,
         channel: &str,
-        day: Date,
+        (day, merchants): (Date, Vec<String>),
         config: &Path,
         admin: AdminArgs,
     ) -> Self {
         let (channel, config) = (channel.to_owned(), config.to_owned());
-        Self { files, channel, day: Some(day), complete: true, config, admin }
+        let (complete, even_if_most_fail) = (true, false);
+        Self {
+            files,
+            channel,
+            day: Some(day),
+            complete,
+            merchants,
+            even_if_most_fail,
+            config,
+            admin,
+        }
     }
 
     /// Runs the command.
@@ -95,7 +135,7 @@ impl Settle {
             self.read(path, profile, &client, (&mut tally, out)).await?;
         }
         let took = begun.elapsed().as_secs_f64();
-        let Tally { lines, settled, known, differ, unjoined, broken } = tally;
+        let Tally { lines, settled, known, differ, unjoined, broken, mut merchants } = tally;
         writeln!(
             out,
             "{lines} lines: {settled} settled, {known} known, {differ} differ, {unjoined} to be joined by hand, {broken} broken; {:.0} lines a second",
@@ -105,7 +145,8 @@ impl Settle {
             if broken > 0 {
                 writeln!(out, "{day} is not complete: a line that is broken may be any payment's")?;
             } else {
-                self.close(day, lines, &client, out).await?;
+                merchants.extend(self.merchants.iter().cloned());
+                self.close((day, lines, &merchants), &client, out).await?;
             }
         }
         if broken.saturating_add(differ) > 0 { Err(Failure::Reported) } else { Ok(()) }
@@ -193,7 +234,10 @@ impl Settle {
             tally.lines = tally.lines.saturating_add(1);
             match read {
                 Ok(None) => (),
-                Ok(Some(line)) => waiting.push((lines.number, line)),
+                Ok(Some(line)) => {
+                    tally.merchants.extend(line.merchant.iter().map(|it| it.0.to_string()));
+                    waiting.push((lines.number, line));
+                }
                 Err(error) => {
                     tally.broken = tally.broken.saturating_add(1);
                     writeln!(out, "{}:{}: {error}", part.name, lines.number)?;
@@ -248,37 +292,43 @@ impl Settle {
 
     async fn close(
         &self,
-        day: Date,
-        lines: u64,
+        (day, lines, merchants): (Date, u64, &BTreeSet<String>),
         client: &Client,
         out: &mut impl Write,
     ) -> Result<(), Failure> {
-        let body = json!({ "channel": self.channel, "day": day.to_string(), "lines": lines });
-        let closed: Value =
-            client.post("/v1/statements/days", "application/json", body.to_string()).await?;
-        for it in closed.get("named").and_then(Value::as_array).into_iter().flatten() {
-            let field = |name| it.get(name).and_then(Value::as_str).unwrap_or("-");
-            writeln!(
-                out,
-                "absent\t{}\t{}\twas {}",
-                field("payment"),
-                field("order"),
-                field("was")
-            )?;
-        }
-        let days = closed.get("settled_days").and_then(Value::as_array);
-        let days: Vec<_> = days.into_iter().flatten().filter_map(Value::as_str).collect();
-        let absent = closed.get("absent").and_then(Value::as_u64).unwrap_or_default();
+        let (mut absent, mut left, mut shown, mut next) = (0_u64, 0_u64, 0_usize, Value::Null);
+        let days = loop {
+            let body = json!({
+                "channel": self.channel, "day": day.to_string(), "lines": lines, "merchants": merchants,
+                "even_if_most_fail": self.even_if_most_fail, "next": next,
+            });
+            let closed: Closed =
+                client.post("/v1/statements/days", "application/json", body.to_string()).await?;
+            (absent, left) =
+                (absent.saturating_add(closed.absent), left.saturating_add(closed.left));
+            for it in closed.named.iter().take(SHOWN_MAX.saturating_sub(shown)) {
+                let order = it.order.as_deref().unwrap_or("-");
+                writeln!(out, "absent\t{}\t{order}\twas {}", it.payment, it.was)?;
+            }
+            shown = shown.saturating_add(closed.named.len());
+            next = closed.next;
+            if next.is_null() {
+                break closed.settled_days;
+            }
+        };
         if days.is_empty() {
             writeln!(
                 out,
                 "{day} is complete; what it lacks is judged once the next day's is, too"
             )?;
         } else {
+            let days = days.join(", ");
+            writeln!(out, "settled: {days}; {absent} payments in no statement failed")?;
+        }
+        if left > 0 {
             writeln!(
                 out,
-                "settled: {}; {absent} payments in no statement failed",
-                days.join(", ")
+                "{left} payments of other merchants are in no statement yet, and were left as they are"
             )?;
         }
         Ok(())

@@ -13,8 +13,11 @@ use crate::store::{Owed, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// Of how many outcomes is remembered when they are due; beyond it they are looked up each time.
+const WAITING_MAX: usize = 200_000;
+
 /// What channels promise, and when they do not work.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Promises {
     /// By channel; a channel that is not here promises what [`Level::default`] says.
     pub levels: BTreeMap<ChannelName, Level>,
@@ -22,9 +25,39 @@ pub struct Promises {
     pub calendar: Calendar,
 }
 
-/// What is known to be overdue already, so that it is looked up once.
-#[derive(Debug, Default)]
-pub struct Swept(BTreeSet<PaymentId>);
+/// What is known of outcomes that are owed, so that each is looked up once before it is due, and once then.
+#[derive(Clone, Debug, Default)]
+pub struct Swept {
+    overdue: BTreeSet<PaymentId>,
+    /// Since when it is owed, where that is not since the payment, and when it is due.
+    waiting: BTreeMap<PaymentId, (Option<Timestamp>, Timestamp)>,
+    /// By what is promised.
+    promises: Promises,
+}
+
+impl Swept {
+    /// Keeps of `before` what is known of `owed`; whether nothing is to be looked up at `now`.
+    fn keep(&mut self, before: &Self, owed: &Owed, now: Timestamp) -> bool {
+        if before.overdue.contains(&owed.payment) {
+            return self.overdue.insert(owed.payment);
+        }
+        let waits = before.waiting.get(&owed.payment);
+        let waits = waits.filter(|(since, due)| *since == owed.since && *due > now);
+        if let Some(known) = waits {
+            self.waiting.insert(owed.payment, *known);
+        }
+        waits.is_some()
+    }
+
+    fn note(&mut self, expected: &Expected, now: Timestamp) {
+        let payment = expected.record.payment;
+        if expected.due <= now {
+            self.overdue.insert(payment);
+        } else if self.waiting.len() < WAITING_MAX {
+            self.waiting.insert(payment, (expected.since, expected.due));
+        }
+    }
+}
 
 /// An outcome that is owed.
 #[derive(Clone, Debug)]
@@ -66,27 +99,28 @@ impl Service {
         // Ids of the last instant that may be overdue are before the next one's.
         let end = now.minus(promises.shortest()).plus(Duration::from_millis(1));
         let before = PaymentId::new(end, 0).to_string();
-        let (mut from, mut found, mut seen) = (String::new(), 0_usize, BTreeSet::new());
+        if swept.promises != *promises {
+            let promises = promises.clone();
+            *swept = Swept { promises, waiting: BTreeMap::new(), ..std::mem::take(swept) };
+        }
+        let (mut from, mut found) = (String::new(), 0_usize);
+        let mut seen = Swept { promises: swept.promises.clone(), ..Swept::default() };
         loop {
             let owed = self.owed(from, before.clone()).await?;
             let full = owed.len() >= PAGE_MAX;
             from = owed.last().map_or(String::new(), |last| format!("{}\u{1}", last.payment));
-            let (known, new): (Vec<Owed>, Vec<Owed>) =
-                owed.into_iter().partition(|owed| swept.0.contains(&owed.payment));
-            seen.extend(known.iter().map(|owed| owed.payment));
+            let new = owed.into_iter().filter(|owed| !seen.keep(swept, owed, now)).collect();
             for expected in self.expected(promises, new).await? {
                 if expected.due <= now && self.is_missing(&expected).await? {
                     found = found.saturating_add(1);
                 }
-                if expected.due <= now {
-                    seen.insert(expected.record.payment);
-                }
+                seen.note(&expected, now);
             }
             if !full {
                 break;
             }
         }
-        swept.0 = seen;
+        *swept = seen;
         Ok(found)
     }
 

@@ -11,14 +11,15 @@ use crate::store::mismatch::KeptMismatch;
 use crate::store::row::{Aggregate, Row};
 use crate::store::shelf::{PAGE_MAX, Range, Swap};
 use serde::Serialize;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How long who delivers has for it before another tries.
 const LEASE: Duration = Duration::from_mins(1);
 
-/// How many pages of what waits are looked at.
-const PAGES_MAX: usize = 4;
+/// How many pages of what waits are looked at: as much as memory keeps where no journal does.
+const PAGES_MAX: usize = 200;
 
 /// How many events this process knew of: their ids go by it.
 static KNOWN: AtomicU32 = AtomicU32::new(0);
@@ -125,22 +126,23 @@ impl Service {
     /// [`StoreLost`].
     pub async fn to_tell(&self, most: usize) -> Result<Vec<Hook>, StoreLost> {
         let now = self.now();
-        let (mut waiting, mut from) = (Vec::new(), "waiting\n".to_owned());
+        let (mut leased, mut seen) = (Vec::new(), HashSet::new());
+        let mut from = "waiting\n".to_owned();
         for _ in 0..PAGES_MAX {
             let rows = self.laid(Shelf::Waiting, from, PAGE_MAX).await?;
-            let Some(last) = rows.last().filter(|_| rows.len() >= PAGE_MAX) else {
-                waiting.extend(rows);
-                break;
-            };
-            from = format!("{}\u{1}", last.key.name);
-            waiting.extend(rows);
-        }
-        let hooks: Vec<Hook> = waiting.iter().filter_map(|row| Hook::read(row).ok()).collect();
-        let mut leased = Vec::new();
-        for hook in due(&hooks, now).into_iter().take(most) {
-            let mine = Hook { next: now.plus(LEASE), ..hook.clone() };
-            if self.replace(hook, Some((&mine, Shelf::Waiting))).await? {
-                leased.push(mine);
+            let hooks = rows.iter().filter_map(|row| Hook::read(row).ok()).collect();
+            for hook in due(hooks, &mut seen, now) {
+                if leased.len() >= most {
+                    return Ok(leased);
+                }
+                let mine = Hook { next: now.plus(LEASE), ..hook.clone() };
+                if self.replace(&hook, Some((&mine, Shelf::Waiting))).await? {
+                    leased.push(mine);
+                }
+            }
+            match rows.last().filter(|_| rows.len() >= PAGE_MAX && leased.len() < most) {
+                Some(last) => from = format!("{}\u{1}", last.key.name),
+                None => break,
             }
         }
         Ok(leased)

@@ -70,6 +70,10 @@ pub enum Action {
         day: String,
         /// How many lines it has.
         lines: u64,
+        /// Whose files were read: how many merchants are named.
+        merchants: usize,
+        /// Whether it was closed however many successes it turns into failures.
+        even_if_most_fail: bool,
         /// How many payments failed because no statement names them.
         absent: u64,
     },

@@ -4,6 +4,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::PaymentId;
 use crate::store::row::{Aggregate, Row, RowKey};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// How long is kept what nobody took.
@@ -91,10 +92,10 @@ impl Hook {
     }
 }
 
-/// Which of `waiting`, the oldest first, are tried at `now`: of each payment the first, when its time has come.
-pub fn due(waiting: &[Hook], now: Timestamp) -> Vec<&Hook> {
-    let mut seen = std::collections::HashSet::new();
-    waiting.iter().filter(|hook| seen.insert(hook.about) && hook.next <= now).collect()
+/// Which of `waiting`, the oldest first, are tried at `now`: of each payment the first, when its time has come. `seen` has the
+/// payments of those before them.
+pub fn due(waiting: Vec<Hook>, seen: &mut HashSet<PaymentId>, now: Timestamp) -> Vec<Hook> {
+    waiting.into_iter().filter(|hook| seen.insert(hook.about) && hook.next <= now).collect()
 }
 
 #[cfg(test)]
@@ -122,13 +123,20 @@ mod tests {
     #[test]
     fn what_is_about_one_payment_is_told_in_its_order() {
         let waiting = [hook(1, 1, 50), hook(2, 2, 0), hook(3, 1, 0), hook(4, 2, 0), hook(5, 3, 10)];
-        let told = |now| due(&waiting, at(now)).iter().map(|hook| hook.id).collect::<Vec<_>>();
+        let told = |now, page| {
+            let mut seen = HashSet::new();
+            let pages = waiting.chunks(page);
+            let due = pages.flat_map(|page| due(page.to_vec(), &mut seen, at(now)));
+            due.map(|hook| hook.id).collect::<Vec<_>>()
+        };
         let ids = |numbers: &[u64]| {
             numbers.iter().map(|it| PaymentId::new(at(*it), 0)).collect::<Vec<_>>()
         };
-        assert_eq!(told(0), ids(&[2]));
-        assert_eq!(told(10), ids(&[2, 5]));
-        assert_eq!(told(50), ids(&[1, 2, 5]));
+        for page in [1, 2, 5] {
+            assert_eq!(told(0, page), ids(&[2]));
+            assert_eq!(told(10, page), ids(&[2, 5]));
+            assert_eq!(told(50, page), ids(&[1, 2, 5]));
+        }
     }
 
     #[test]

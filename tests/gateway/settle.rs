@@ -2,6 +2,8 @@
 
 use crate::peers::{Peer, channel, ok, soon};
 use crate::process::{Hefu, Place};
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
@@ -121,6 +123,34 @@ async fn a_statement_is_settled_by_command_and_whoever_listens_is_told() {
     for secret in ["6200000000000005", "11010519491231002X", "13800000000"] {
         assert!(!hefu.log.has(secret), "an element is in the log");
     }
+}
+
+#[tokio::test]
+async fn a_day_whose_file_is_empty_is_not_closed_unless_somebody_means_it() {
+    let bank = channel(|_| ok(r#"{"code":"ok"}"#)).await;
+    let place = Place::to(&bank);
+    let hefu = Hefu::start(place.command()).await;
+    let china = TimeZone::fixed(Offset::constant(8));
+    let today = Timestamp::now().to_zoned(china).date();
+    let (day, next) = (today.to_string(), today.tomorrow().unwrap().to_string());
+    for order in 0..12 {
+        debit(&hefu, &order.to_string()).await;
+    }
+    place.write("acme-1", "kind|order|amount|state\n");
+    let close = ["acme-1", "--complete", "--day"];
+    let (fine, said) = settle(&hefu, &place, &[close.as_slice(), &[&day]].concat()).await;
+    assert!(fine && said.contains("what it lacks is judged once the next day's is"), "{said}");
+    let (fine, said) = settle(&hefu, &place, &[close.as_slice(), &[&next]].concat()).await;
+    assert!(!fine && said.contains("says 409: 12 of 12 known successes"), "{said}");
+    assert!(said.contains("--even-if-most-fail"), "{said}");
+    let (fine, said) =
+        settle(&hefu, &place, &[close.as_slice(), &[&next, "--merchant", "M1"]].concat()).await;
+    assert!(!fine && said.contains("12 of 12"), "{said}");
+    let (fine, said) =
+        settle(&hefu, &place, &[close.as_slice(), &[&next, "--even-if-most-fail"]].concat()).await;
+    let failed = format!("settled: {day}; 12 payments in no statement failed");
+    assert!(fine && said.contains(&failed), "{said}");
+    assert_eq!(said.matches("\twas succeeded").count(), 12, "{said}");
 }
 
 /// What differs is listed, exported without a formula, looked into, and found by the card.

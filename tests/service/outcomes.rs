@@ -2,8 +2,9 @@
 
 use crate::{World, person, world, world_over, world_with};
 use hefu::domain::answer::Answer;
+use hefu::domain::clock::Timestamp;
 use hefu::domain::element::ElementSet;
-use hefu::domain::id::{ChannelName, OrderId};
+use hefu::domain::id::{ChannelName, OrderId, PaymentId};
 use hefu::domain::mismatch::MismatchKind;
 use hefu::reconcile::due::Level;
 use hefu::service::mismatch::Wanted;
@@ -168,6 +169,41 @@ async fn what_a_channel_promises_is_its_own() {
 }
 
 #[tokio::test]
+async fn what_is_not_due_yet_is_not_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    // With room for one payment, so that what is read shows.
+    let limits = Limits { records: 1, ..Limits::default() };
+    let database = sqlite::open(&dir.path().join("hefu.db")).unwrap();
+    let store = MemoryStore::open(limits, database, |_| ()).unwrap();
+    let world = world_over(store, Binding::Enforce(100), telling());
+    let promising = |debit| {
+        let of = |debit| Level { debit, ..Level::default() };
+        let hasty = (ChannelName::new("hasty"), of(HOUR / 60));
+        let levels = [hasty, (world.channel.name().clone(), of(debit))].into();
+        Promises { levels, ..Promises::default() }
+    };
+    let mut swept = Swept::default();
+    world.send(&World::debit("1", 0), "taken").await;
+    let owed = world.service.expectations(&promising(HOUR * 2), None, 10).await.unwrap();
+    let payment = owed[0].record.payment;
+    let mut others = 2..;
+    let mut is_read = async |debit, found| {
+        world.send(&World::debit(&others.next().unwrap().to_string(), 0), "ok").await;
+        assert!(world.service.store.record(payment).is_none());
+        assert_eq!(world.service.sweep(&promising(debit), &mut swept).await, Ok(found));
+        world.service.store.record(payment).is_some()
+    };
+    world.later(HOUR);
+    assert!(is_read(HOUR * 2, 0).await, "when it is due, nobody knows yet");
+    assert!(!is_read(HOUR * 2, 0).await, "in an hour");
+    assert!(is_read(HOUR * 3, 0).await, "and something else is promised");
+    assert!(!is_read(HOUR * 3, 0).await);
+    world.later(HOUR * 2);
+    assert!(is_read(HOUR * 3, 1).await);
+    assert!(!is_read(HOUR * 3, 0).await, "nor what is known to be missing");
+}
+
+#[tokio::test]
 async fn a_person_looks_into_a_mismatch() {
     every(async |world| {
         world.send(&World::debit("1", 0), "phone").await;
@@ -192,6 +228,33 @@ async fn a_person_looks_into_a_mismatch() {
         assert_eq!(world.kept(&other).await, [""; 0]);
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_waits_to_be_tried_again_keeps_nothing_newer_from_being_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = over(&dir.path().join("hefu.db"));
+    let now = world.service.clock.now();
+    let put = |number: u64, about: u64, next: Timestamp| {
+        let id = |number| PaymentId::new(now.plus(Duration::from_millis(number)), 0);
+        let (body, failed) = ("{}".to_owned(), None);
+        let (id, about) = (id(number), id(about));
+        let hook = Hook { id, at: now, about, body, attempts: 0, next, failed };
+        world.service.store.shelve(hook.row(Shelf::Waiting).unwrap());
+        id
+    };
+    for number in 0..2_100 {
+        put(number, number, now.plus(HOUR));
+    }
+    put(2_100, 7, now);
+    let newer = [put(2_101, 2_101, now), put(2_102, 2_102, now), put(2_103, 2_103, now)];
+    world.service.store.flush().await.unwrap();
+    let ids = async |most| {
+        let hooks = world.service.to_tell(most).await.unwrap();
+        hooks.iter().map(|hook| hook.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(2).await, newer[..2], "but what is about one payment is told in its order");
+    assert_eq!(ids(2).await, newer[2..]);
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 
 use crate::{World, world, world_over};
 use hefu::message::statement::Line;
+use hefu::service::closing::{Closed, Closing, NotClosed, Progress};
 use hefu::service::statement::{Came, Difference};
-use hefu::service::{Binding, Settings};
+use hefu::service::{Binding, Channel, Settings};
 use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::shelf::PAGE_MAX;
 use hefu::store::sqlite;
 use jiff::civil::{Date, date};
 use std::fmt::Write as _;
@@ -36,8 +38,32 @@ impl World {
     }
 
     async fn closed(&self, day: Date) -> (Vec<Date>, u64) {
-        let closed = self.service.close_day(&self.channel, day, 1).await.unwrap();
+        let closed = self.close_for(day, &[], false).await.unwrap();
         (closed.settled, closed.absent)
+    }
+
+    async fn close_for(
+        &self,
+        day: Date,
+        merchants: &[&str],
+        even_if_most_fail: bool,
+    ) -> Result<Closed, NotClosed> {
+        let merchants = merchants.iter().map(|&it| it.to_owned()).collect();
+        let closing = Closing { day, lines: 1, merchants, even_if_most_fail, pages: 100 };
+        self.service.close_day(&self.channel, &closing, Progress::default()).await
+    }
+
+    /// How many payments closing a day for `merchants` failed, or why it is not closed.
+    async fn close(&self, day: Date, merchants: &[&str], even: bool) -> Result<u64, String> {
+        let closed = self.close_for(day, merchants, even).await;
+        closed.map(|closed| closed.absent).map_err(|error| error.to_string())
+    }
+
+    /// Pays successfully with an order of a merchant's.
+    async fn pay(&self, merchant: &str, order: &str) {
+        let debit = World::debit(order, 0);
+        let named = format!("\"merchant\":\"{merchant}\",\"order\"");
+        self.send(&debit.replace("\"order\"", &named), "ok").await;
     }
 
     fn counted(&self) -> Vec<String> {
@@ -160,6 +186,88 @@ async fn absence_means_failure_over_a_file() {
     let dir = tempfile::tempdir().unwrap();
     absence_means_failure_after_the_next_day(over(&dir.path().join("hefu.db"), Limits::default()))
         .await;
+}
+
+#[tokio::test]
+async fn closing_a_day_fails_nothing_of_merchants_that_are_not_named() {
+    let world = world();
+    for (merchant, order) in [("M1", "1"), ("M1", "2"), ("M2", "3"), ("M2", "4")] {
+        world.pay(merchant, order).await;
+    }
+    world.stated("debit|1|100|ok").await;
+    assert_eq!(world.close(DAY, &["M1"], false).await, Ok(0));
+    world.later(Duration::from_hours(24));
+    let next = DAY.tomorrow().unwrap();
+    assert_eq!(world.close(next, &["M1"], false).await, Ok(1), "only what M1's file lacks");
+    assert_eq!(world.counted(), ["outcome_flipped 1"]);
+    // Of M2 only one of both days was read, until the other is.
+    assert_eq!(world.close(next, &["M2"], false).await, Ok(0));
+    assert_eq!(world.close(DAY, &["M2"], false).await, Ok(2));
+    assert_eq!(world.counted(), ["outcome_flipped 3"]);
+}
+
+#[tokio::test]
+async fn closing_a_day_that_would_fail_most_of_what_succeeded_is_refused() {
+    let world = world();
+    for order in 0..12 {
+        world.pay("M1", &order.to_string()).await;
+    }
+    // A file that was cut at a line's end.
+    world.stated("debit|0|100|ok\ndebit|1|100|ok").await;
+    assert_eq!(world.close(DAY, &["M1"], false).await, Ok(0));
+    world.later(Duration::from_hours(24));
+    let next = DAY.tomorrow().unwrap();
+    let refused = world.close(next, &["M1"], false).await.unwrap_err();
+    assert!(refused.contains("10 of 12"), "{refused}");
+    assert_eq!((world.counted(), world.open()), (vec![], 0), "nothing was changed");
+    assert_eq!(world.close(DAY, &["M1"], false).await, Ok(0), "nor is the next day closed");
+    assert_eq!(world.close(next, &["M1"], true).await, Ok(10), "but when somebody means it");
+    assert_eq!(world.counted(), ["outcome_flipped 10"]);
+}
+
+#[tokio::test]
+async fn closing_a_day_of_which_no_line_names_a_merchant_wants_him_told() {
+    let mut world = world();
+    let mut profile = world.channel.profile.clone();
+    let lines = profile.statements.iter_mut().flat_map(|statement| &mut statement.lines);
+    lines.for_each(|line| line.merchant = Some("merchant".to_owned()));
+    world.channel = Channel { profile, binding: world.channel.binding }.into();
+    // Whose payment it is, nobody knows: no merchant's file need name it.
+    world.send(&World::debit("1", 0), "ok").await;
+    world.pay("M1", "2").await;
+    let next = DAY.tomorrow().unwrap();
+    assert_eq!(world.close_for(next, &[], true).await.unwrap_err(), NotClosed::NobodyNamed);
+    assert_eq!(world.close(next, &["M1"], false).await, Ok(0));
+    let closed = world.close_for(DAY, &["M1"], false).await.unwrap();
+    assert_eq!((closed.absent, closed.left), (1, 1));
+    assert_eq!(world.counted(), ["outcome_flipped 1"]);
+}
+
+#[tokio::test]
+async fn closing_a_day_of_many_payments_goes_on_from_call_to_call() {
+    let world = world();
+    let payments = u64::try_from(PAGE_MAX).unwrap() + 100;
+    for order in 0..payments {
+        world.send(&World::debit(&order.to_string(), 0), "taken").await;
+    }
+    world.later(Duration::from_hours(24));
+    let (mut absent, mut named, mut calls) = (0, 0, 0);
+    for day in [DAY, DAY.tomorrow().unwrap()] {
+        let merchants = ["M1".to_owned()].into();
+        let closing = Closing { day, lines: 0, merchants, even_if_most_fail: false, pages: 1 };
+        let mut next = Some(Progress::default());
+        while let Some(progress) = next {
+            // As the client hands it back.
+            let progress = serde_json::to_string(&progress).unwrap();
+            let progress = serde_json::from_str(&progress).unwrap();
+            let closed = world.service.close_day(&world.channel, &closing, progress).await.unwrap();
+            (absent, named, calls) =
+                (absent + closed.absent, named + closed.named.len(), calls + 1);
+            next = closed.next;
+        }
+    }
+    assert_eq!((absent, named, world.open()), (payments, PAGE_MAX + 100, 0));
+    assert_eq!(calls, 2 + 4, "a page each, first counted and then failed");
 }
 
 /// A long statement, read and settled over a file, of which every fiftieth line is ours. `HEFU_STATEMENT_LINES=1000000` for a whole day's.

@@ -53,11 +53,16 @@ impl Settled {
             let today = Timestamp::now().to_zoned(TimeZone::fixed(Offset::constant(8))).date();
             let days =
                 [today.yesterday().unwrap_or(today), today, today.tomorrow().unwrap_or(today)];
+            // On days without payments no line names them.
+            let merchants: BTreeSet<&str> =
+                ended.iter().filter_map(|it| it.order.split('|').next()).collect();
+            let merchants: Vec<String> = merchants.into_iter().map(str::to_owned).collect();
             for day in days {
                 let lines: &[Ended] = if day == today { &ended } else { &[] };
                 let path = place.dir().join(format!("{channel}-{day}.zip"));
                 std::fs::write(&path, simulation.statement(lines)?)?;
-                let settle = Settle::new(vec![path], channel, day, place.dir(), admin.clone());
+                let of = (day, merchants.clone());
+                let settle = Settle::new(vec![path], channel, of, place.dir(), admin.clone());
                 match settle.run(&mut settled.said).await {
                     // What differs is judged below.
                     Ok(()) | Err(Failure::Reported) => (),
