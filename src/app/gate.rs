@@ -134,7 +134,7 @@ impl Gate for ServiceGate {
         // Providers see a span of ours as the parent of their own; the channel sees the core's.
         let ours = self.traces.current(request.trace);
         let judging = trace::part("judge", self.service.judge(channel, &read), |_| Vec::new());
-        match trace::within(ours, judging).await {
+        match Box::pin(trace::within(ours, judging)).await {
             Ok((permit, judged)) => {
                 let spent = begun.elapsed().saturating_sub(judged.waited());
                 Ok(Permitted {

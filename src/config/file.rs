@@ -16,7 +16,7 @@ use super::text::{AdminAddress, Host, InDoubt, Name, Rate, RoutePath, Size, Text
 use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
 use crate::domain::payment::Scenario;
-use crate::policy::{Effect, Reason};
+use crate::policy::Effect;
 use asking::{AttemptsFile, BelievedFile, CombinationFile, ObserveFile, PackageFile, SpendFile};
 use schemars::JsonSchema;
 use serde::Deserialize;

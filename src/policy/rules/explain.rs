@@ -148,7 +148,10 @@ enum See {
 fn sees(test: &Test, see: &mut impl FnMut(See)) {
     match test {
         Test::Always(_) => (),
-        Test::Flag(attribute) | Test::Has(attribute) => see(See::Attribute(*attribute)),
+        Test::Flag(attribute)
+        | Test::Has(attribute)
+        | Test::Word(attribute, ..)
+        | Test::Words(attribute, ..) => see(See::Attribute(*attribute)),
         Test::Listed(input) => see(See::Input(*input)),
         Test::Not(test) => sees(test, see),
         Test::All(tests) | Test::Any(tests) => tests.iter().for_each(|test| sees(test, see)),
@@ -167,7 +170,6 @@ fn sees(test: &Test, see: &mut impl FnMut(See)) {
             text(right, see);
         }
         Test::Among(of, _) | Test::Matches(of, _) => text(of, see),
-        Test::Word(attribute, ..) | Test::Words(attribute, ..) => see(See::Attribute(*attribute)),
     }
 }
 

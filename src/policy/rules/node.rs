@@ -121,13 +121,14 @@ impl Test {
                 Some(word) => word == *number,
                 None => text_of(given, *attribute)? == &**text,
             },
-            Self::Words(attribute, numbers, of) => match given.word(*attribute) {
-                Some(word) => numbers.binary_search(&word).is_ok(),
-                None => {
+            Self::Words(attribute, numbers, of) => {
+                if let Some(word) = given.word(*attribute) {
+                    numbers.binary_search(&word).is_ok()
+                } else {
                     let text = text_of(given, *attribute)?;
                     of.binary_search_by(|one| (**one).cmp(text)).is_ok()
                 }
-            },
+            }
             Self::Among(text, of) => {
                 let text = text.value(given)?;
                 of.binary_search_by(|one| (**one).cmp(text)).is_ok()

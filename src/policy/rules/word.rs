@@ -34,16 +34,16 @@ impl Words {
             Test::Not(test) => Test::Not(Box::new(self.numbered(*test))),
             Test::If(parts) => Test::If(Box::new(parts.map(|test| self.numbered(test)))),
             Test::Same(pair) => Test::Same(Box::new(pair.map(|test| self.numbered(test)))),
-            Test::Is(Text::Of(attribute), Text::Fixed(text))
-            | Test::Is(Text::Fixed(text), Text::Of(attribute)) => {
+            Test::Is(Text::Of(attribute), Text::Fixed(word))
+            | Test::Is(Text::Fixed(word), Text::Of(attribute)) => {
                 self.attributes.insert(attribute);
-                Test::Word(attribute, self.number(&text), text)
+                Test::Word(attribute, self.number(&word), word)
             }
-            Test::Among(Text::Of(attribute), texts) => {
+            Test::Among(Text::Of(attribute), words) => {
                 self.attributes.insert(attribute);
-                let mut numbers: Vec<_> = texts.iter().map(|text| self.number(text)).collect();
+                let mut numbers: Vec<_> = words.iter().map(|word| self.number(word)).collect();
                 numbers.sort_unstable();
-                Test::Words(attribute, numbers.into(), texts)
+                Test::Words(attribute, numbers.into(), words)
             }
             Test::Always(_)
             | Test::Flag(_)
