@@ -8,9 +8,6 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
     reason = "a bench measures and prints"
 )]
 
@@ -73,8 +70,8 @@ async fn measure(way: Way, ill: usize, lasts: Duration) -> f64 {
         let mut took: Vec<_> =
             all[channel].iter().map(|told| told.took.as_secs_f64() * 1e3).collect();
         took.sort_by(f64::total_cmp);
-        let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
-        (at(0.5), at(0.99))
+        let at = |hundredths: usize| took[(took.len() - 1) * hundredths / 100];
+        (at(50), at(99))
     };
     let (before, after, own) = (of(&calm, well), of(&sick, well), of(&sick, ill));
     // Nobody on the well provider's road is verified by the ill one.

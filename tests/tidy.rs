@@ -44,6 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "proxy",
             "reconcile",
             "route",
+            "store",
         ],
     ),
     ("sim", &[]),

@@ -247,6 +247,15 @@ impl Service {
         };
         let begin = from.as_str().max(&first.ids.start);
         let rows = self.rows(Aggregate::Payments, begin, &last.ids.end).await?;
+        // Of what memory knows another process may have heard more.
+        let is_known = |row: &&Row| {
+            let payment = PaymentId::parse(&row.key.name);
+            payment.is_some_and(|payment| self.store.record(payment).is_some())
+        };
+        let known: Vec<RowKey> = rows.iter().filter(is_known).map(|row| row.key.clone()).collect();
+        if !known.is_empty() {
+            self.fetch_all(known).await?;
+        }
         for row in &rows {
             let Some(nth) = days.iter().position(|due| due.ids.contains(&row.key.name)) else {
                 continue;
@@ -255,7 +264,7 @@ impl Service {
                 tracing::error!(%error, "a payment cannot be read: was it written by another Hefu?");
                 StoreLost
             })?;
-            // What memory knows is as new, or newer.
+            // Then what memory knows is as new, or newer.
             let record = self.store.record(record.payment).unwrap_or(record);
             if is_covered(channel, &record) {
                 records.push((nth, record));

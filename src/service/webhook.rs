@@ -11,7 +11,7 @@ use crate::store::mismatch::KeptMismatch;
 use crate::store::row::{Aggregate, Row};
 use crate::store::shelf::{PAGE_MAX, Range, Swap};
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -126,7 +126,7 @@ impl Service {
     /// [`StoreLost`].
     pub async fn to_tell(&self, most: usize) -> Result<Vec<Hook>, StoreLost> {
         let now = self.now();
-        let (mut leased, mut seen) = (Vec::new(), HashSet::new());
+        let (mut leased, mut seen) = (Vec::new(), BTreeSet::new());
         let mut from = "waiting\n".to_owned();
         for _ in 0..PAGES_MAX {
             let rows = self.laid(Shelf::Waiting, from, PAGE_MAX).await?;

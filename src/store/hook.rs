@@ -4,7 +4,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::PaymentId;
 use crate::store::row::{Aggregate, Row, RowKey};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long is kept what nobody took.
@@ -94,7 +94,7 @@ impl Hook {
 
 /// Which of `waiting`, the oldest first, are tried at `now`: of each payment the first, when its time has come. `seen` has the
 /// payments of those before them.
-pub fn due(waiting: Vec<Hook>, seen: &mut HashSet<PaymentId>, now: Timestamp) -> Vec<Hook> {
+pub fn due(waiting: Vec<Hook>, seen: &mut BTreeSet<PaymentId>, now: Timestamp) -> Vec<Hook> {
     waiting.into_iter().filter(|hook| seen.insert(hook.about) && hook.next <= now).collect()
 }
 
@@ -124,7 +124,7 @@ mod tests {
     fn what_is_about_one_payment_is_told_in_its_order() {
         let waiting = [hook(1, 1, 50), hook(2, 2, 0), hook(3, 1, 0), hook(4, 2, 0), hook(5, 3, 10)];
         let told = |now, page| {
-            let mut seen = HashSet::new();
+            let mut seen = BTreeSet::new();
             let pages = waiting.chunks(page);
             let due = pages.flat_map(|page| due(page.to_vec(), &mut seen, at(now)));
             due.map(|hook| hook.id).collect::<Vec<_>>()

@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn queue(url: &str, heard: Heard) -> Queue {
-        let wall = || Duration::from_secs(1_800_000_000);
+        let wall = || Duration::from_hours(500_000);
         Queue::new(&Collector { url, timeout: Duration::from_secs(5), wall }, heard).unwrap()
     }
 

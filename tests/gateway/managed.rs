@@ -129,13 +129,13 @@ async fn a_rule_lives_by_two_persons() {
         call(&hefu, who, &format!("POST {path}"), body).await
     };
     assert_eq!(debit(&hefu, 1, 100).await, PASSES);
-    let text = rule("much", "live", 50);
+    let rule_text = rule("much", "live", 50);
     // What has mistakes is no version, and each is told with its place in both languages.
-    let wrong = json!({ "rules": text.replace("amount >=", "amout >="), "note": "wrong" });
+    let wrong = json!({ "rules": rule_text.replace("amount >=", "amout >="), "note": "wrong" });
     let (status, told) = post("editor", "/v1/rules/versions", wrong).await;
     let detail = told["detail"].as_str().unwrap();
     assert!(status == 422 && detail.contains("version 0:7:") && detail.contains("金额"), "{told}");
-    let proposal = json!({ "rules": text, "note": "nobody pays so much" });
+    let proposal = json!({ "rules": rule_text, "note": "nobody pays so much" });
     let (status, told) = post("both", "/v1/rules/versions", proposal).await;
     assert_eq!((status, &told["version"]), (201, &json!(1)));
     assert_eq!(debit(&hefu, 2, 100).await, PASSES);

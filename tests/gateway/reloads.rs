@@ -20,7 +20,7 @@ fn set(generation: &str) -> String {
     rule("one", one) + &rule("two", two)
 }
 
-async fn place(bank: &crate::peers::Channel) -> Place {
+fn place(bank: &crate::peers::Channel) -> Place {
     let place = Place::to(bank);
     place.replace("hefu.toml", "[listen]", "[listen]\nadmin_per_second = 10000");
     fs::create_dir(place.path().join("rules")).unwrap();
@@ -51,7 +51,7 @@ async fn judged(hefu: &Hefu, payment: &str) -> (String, Vec<String>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_reloads_under_load_fail_no_request() {
     let bank = channel(|_| ok("{}")).await;
-    let place = place(&bank).await;
+    let place = place(&bank);
     let hefu = Hefu::start(place.command()).await;
     let tally = Arc::new(Tally::default());
     let cores: Vec<_> = (0..8)
@@ -78,7 +78,7 @@ async fn a_thousand_reloads_under_load_fail_no_request() {
 #[tokio::test]
 async fn a_set_that_is_edited_in_the_middle_of_a_request_is_never_mixed() {
     let bank = channel(|_| ok(r#"{"code":"ok"}"#)).await;
-    let place = place(&bank).await;
+    let place = place(&bank);
     let hefu = Hefu::start(place.command()).await;
     let mut sets = BTreeSet::new();
     for order in 0..40 {

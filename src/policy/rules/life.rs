@@ -394,8 +394,8 @@ mod tests {
 
     /// Who may call: a person, or the same one with the shared token.
     fn callers(names: &'static [&'static str]) -> impl Strategy<Value = Who<'static>> {
-        let named = prop::sample::select(names).prop_map(Who::Person);
-        prop_oneof![4 => named, 1 => Just(Who::Anybody("admin token"))]
+        let person = prop::sample::select(names).prop_map(Who::Person);
+        prop_oneof![4 => person, 1 => Just(Who::Anybody("admin token"))]
     }
 
     proptest! {
