@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::domain::answer::{Answer, Billable};
 use crate::domain::clock::Timestamp;
 use crate::service::hindsight::Hindsight;
+pub use crate::service::hindsight::{Of, Seen};
 use crate::store::memory::LoadError;
 use crate::store::reading::{each, payments_since};
 use crate::store::row::Aggregate;

@@ -1,12 +1,11 @@
 //! `hefu report`: what verification was used for since a while, and what was or would have been refused beside what became of it.
 
-use crate::app::usage::{self, Known};
+use crate::app::rules::{Fate, Sum};
+use crate::app::usage::{self, Known, Of, Seen};
 use crate::billing::usage::{Counts, Use};
 use crate::cli::{Failure, check};
 use crate::domain::clock::Timestamp;
 use crate::domain::payment::Scenario;
-use crate::service::backtest::{Fate, Sum};
-use crate::service::hindsight::{Of, Seen};
 use clap::{Args, ValueEnum};
 use jiff::{Span, SpanRelativeTo};
 use serde_json::{Map, Value, json};
