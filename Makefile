@@ -4,6 +4,8 @@ SECONDS ?= 30
 RATE ?= 200
 SEED ?= 7
 COUNT ?= 10000
+# Our own crate is not optimised in the quick profile; with millions of records that takes longer than tests wait.
+OPTIMISED := --config profile.dev.package.hefu.opt-level=1
 N ?= 100
 
 .PHONY: help demo test check breadth torture fuzz bench setup setup-demo setup-check
@@ -34,8 +36,9 @@ breadth: setup ## COUNT generated and COUNT mutated messages of every type (1000
 	HEFU_BREADTH=$(COUNT) cargo test --test breadth -- --nocapture --test-threads 1
 
 torture: setup ## Kill Hefu N times (100) under load, over either store: nothing left twice or unknown; a restart with 1,000,000 records
-	HEFU_TORTURE=$(N) HEFU_RECORDS=1000000 cargo test --test gateway -- --nocapture lasting::what_may_have_left killed:: restart::
-	cargo test --test service -- --ignored --nocapture worlds::
+	HEFU_TORTURE=$(N) HEFU_RECORDS=1000000 cargo test $(OPTIMISED) --test gateway -- --nocapture lasting::what_may_have_left killed:: restart::
+	HEFU_STATEMENT_LINES=1000000 cargo test $(OPTIMISED) --test service -- --nocapture a_long_statement
+	cargo test $(OPTIMISED) --test service -- --ignored --nocapture worlds::
 
 fuzz: ## Fuzz everything that reads bytes from outside, SECONDS_EACH a target (600)
 	scripts/fuzz
