@@ -275,14 +275,12 @@ impl Service {
         proven
     }
 
-    /// The channel takes back that the elements do not match: so goes what that had held.
+    /// The channel takes back that the elements do not match: so goes what that had held, whoever it bound.
     fn take_back(&self, channel: &Channel, record: &Record) {
         let stakes = &record.stakes;
         let agreement = stakes.agreement.as_ref();
         let agreement = agreement.map(|id| HoldKey::Agreement(channel.name().clone(), id.clone()));
-        let tuple = stakes.tuple.map(|(tuple, _)| tuple).into_iter().chain(stakes.told);
-        let others = stakes.others.iter().flat_map(|it| std::iter::once(it.tuple).chain(it.told));
-        for key in agreement.into_iter().chain(tuple.chain(others).map(HoldKey::Tuple)) {
+        for key in agreement.into_iter().chain(stakes.holds().map(HoldKey::Tuple)) {
             let standing = self.store.hold(&key, self.now());
             if standing.is_some_and(|hold| hold.payment == record.payment) {
                 self.end_hold(&key);

@@ -3,6 +3,7 @@
 use crate::{World, person, world, world_over, world_with, world_within};
 use hefu::domain::answer::Answer;
 use hefu::service::agreements::Told;
+use hefu::service::settle::Reported;
 use hefu::service::{Binding, Channel, Settings};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::sqlite::{self, Sqlite};
@@ -205,6 +206,20 @@ async fn a_contradicted_tuple_is_held_for_every_merchant() {
             assert!(told.starts_with("decision: permit"), "{merchant}: {told}");
         }
     }
+}
+
+/// The channel takes back what made such a hold: it holds nobody any more.
+#[tokio::test]
+async fn what_a_channel_takes_back_holds_no_merchant() {
+    let world = world();
+    let judged = world.judge(&world.channel, &debit_of("A", "1", "debit")).await.unwrap();
+    world.later(Duration::from_secs(1));
+    let body = br#"{"code":"phone"}"#;
+    world.service.settle(judged, Reported::Answer { status: 200, content_type: None, body }).await;
+    let told = world.send(&debit_of("B", "2", "debit"), "ok").await;
+    assert!(told.starts_with("403 held"), "{told}");
+    world.query("1", "ok", "ok").await;
+    assert_eq!(world.held(), 0);
 }
 
 /// A debit by what was bound with such a tuple waits as well.
