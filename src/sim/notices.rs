@@ -43,8 +43,8 @@ pub(super) struct Notice {
     pub(super) is_payment: bool,
     /// How it really ended.
     pub(super) truth: String,
-    /// In the channel's words.
-    pub(super) genuine: Vec<u8>,
+    /// In the channel's words; nothing where it forgets to tell.
+    pub(super) genuine: Option<Vec<u8>>,
     /// In somebody else's: the code, and the words.
     pub(super) forged: Vec<(String, Vec<u8>)>,
 }
@@ -135,10 +135,11 @@ pub(super) async fn deliver(
     while let Some(notice) = queue.recv().await {
         let roll = |what: &str| dice(hub.seed, &["notice", what, &notice.order]);
         let mut letters = Vec::new();
-        if !roll("never").is_multiple_of(NEVER) {
+        if let Some(genuine) = &notice.genuine
+            && !roll("never").is_multiple_of(NEVER)
+        {
             let copies = if roll("twice").is_multiple_of(TWICE) { 2 } else { 1 };
-            letters
-                .extend((0..copies).map(|_| (notice.truth.clone(), notice.genuine.clone(), false)));
+            letters.extend((0..copies).map(|_| (notice.truth.clone(), genuine.clone(), false)));
         }
         // Nobody gains by telling of a refund.
         if notice.is_payment && roll("forged").is_multiple_of(FORGED) {

@@ -13,7 +13,7 @@ use openssl::error::ErrorStack;
 use crate::sim::{
     acp,
     channel::{Answer, Ends, Finding, Gateway, Hub, Request, ask_bank},
-    core::unionpay::UnionPayCore,
+    core::unionpay::{FORGOTTEN, UnionPayCore},
     form::{self, Fields, field},
     keys::{Key, dice},
     notices::Notice,
@@ -173,7 +173,11 @@ impl UnionPay {
             order: answer.order.clone(),
             is_payment: matches!(answer.txn.as_str(), "11/02" | "01/01" | "12/00"),
             truth: end.into(),
-            genuine: told(end, &self.own, None)?,
+            genuine: if field(fields, "orderId").starts_with(FORGOTTEN) {
+                None
+            } else {
+                Some(told(end, &self.own, None)?)
+            },
             forged: vec![
                 (other.into(), told(other, &self.forger, None)?),
                 (end.into(), told(end, &self.own, Some("1"))?),

@@ -225,7 +225,7 @@ pub struct Drift {
 
 impl Default for Drift {
     fn default() -> Self {
-        Self { stale_phone: 60, operator_only: 20, renamed: 10, mistyped: 20, mover: 60 }
+        Self { stale_phone: 60, operator_only: 40, renamed: 10, mistyped: 20, mover: 60 }
     }
 }
 
