@@ -284,13 +284,14 @@ fn position(
 /// Whether some reader takes `written` for `key`: letters as [`fold`] has them, spaces around it (PHP, Java), an index in
 /// brackets (PHP, qs), or a control character behind it, where readers in C end.
 pub(crate) fn is_twin(written: &str, key: &str) -> bool {
-    // Two letters or digits that differ settle nearly all comparisons.
-    if let (Some(one), Some(other)) = (written.as_bytes().first(), key.as_bytes().first())
-        && one.is_ascii_alphanumeric()
-        && other.is_ascii_alphanumeric()
-        && !one.eq_ignore_ascii_case(other)
-    {
-        return false;
+    // The first letters or digits that differ settle nearly all comparisons.
+    for (one, other) in written.bytes().zip(key.bytes()) {
+        if !one.is_ascii_alphanumeric() || !other.is_ascii_alphanumeric() {
+            break;
+        }
+        if !one.eq_ignore_ascii_case(&other) {
+            return false;
+        }
     }
     let is_space = |c: char| c.is_whitespace() || c.is_control();
     let mut rest = written.trim_start_matches(is_space).chars();

@@ -38,14 +38,16 @@ impl Service {
             }
             return Ok((permit, None));
         }
-        let needs = payments.iter().flat_map(|payment| &payment.needs);
-        let rests_on = needs.map(Need::key).collect();
+        let rests_on: Vec<Need> =
+            payments.iter().flat_map(|payment| &payment.needs).cloned().collect();
         let admission = Admission { payments, mode, now: self.now() };
         let found = match journaled("admission", self.store.admit(admission)).await {
             Ok(Admitted::Yes) => Found::Nothing,
             Ok(Admitted::AlreadySent) => Found::AlreadySent,
             Ok(Admitted::Held) => Found::Held,
-            Ok(Admitted::Overtaken) if !last => return Err(Withheld::Overtaken(rests_on)),
+            Ok(Admitted::Overtaken) if !last => {
+                return Err(Withheld::Overtaken(rests_on.iter().map(Need::key).collect()));
+            }
             Ok(Admitted::Overtaken) => Found::StoreLost,
             Err(error) => {
                 tracing::error!(%error, scenario = scenario.as_str(), "a payment cannot be admitted");

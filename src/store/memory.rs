@@ -107,7 +107,8 @@ pub struct MemoryStore {
     waiting: DashMap<(ChannelName, String), (Agreement, Timestamp)>,
     holds: DashMap<HoldKey, Hold>,
     brakes: DashMap<(ChannelName, Option<Bank>, bool), Brake>,
-    records: DashMap<PaymentId, Record>,
+    /// Boxed, since they are large and the map moves what it holds when it grows.
+    records: DashMap<PaymentId, Box<Record>>,
     record_order: Mutex<VecDeque<PaymentId>>,
     by_order: DashMap<(ChannelName, OrderId), Vec<PaymentId>>,
     /// What is owed, by whom, and since when where that is not since the payment.
@@ -358,7 +359,8 @@ impl PaymentStore for MemoryStore {
         if !self.records.contains_key(&record.payment) {
             self.keep_record(record.clone());
         }
-        let mut record = self.records.entry(record.payment).or_insert_with(|| record.clone());
+        let mut record =
+            self.records.entry(record.payment).or_insert_with(|| Box::new(record.clone()));
         let known = record.outcome.as_ref().map(|(outcome, _, arrival)| (*outcome, *arrival));
         // A notification that comes once more, after others, tells nothing of now.
         let step = if record.was_told(&outcome) {
@@ -376,7 +378,8 @@ impl PaymentStore for MemoryStore {
         if !self.records.contains_key(&record.payment) {
             self.keep_record(record.clone());
         }
-        let mut record = self.records.entry(record.payment).or_insert_with(|| record.clone());
+        let mut record =
+            self.records.entry(record.payment).or_insert_with(|| Box::new(record.clone()));
         let known = record.outcome.as_ref().is_some_and(|(known, ..)| *known == said.outcome);
         let heard = record.heard.as_ref();
         if known || heard.is_some_and(|heard| *heard == said || heard.belief > said.belief) {
@@ -446,13 +449,13 @@ impl PaymentStore for MemoryStore {
     }
 
     fn record(&self, payment: PaymentId) -> Option<Record> {
-        self.records.get(&payment).map(|record| record.clone())
+        self.records.get(&payment).map(|record| Record::clone(&record))
     }
 
     fn rows(&self, batch: PaymentId) -> Vec<Record> {
         let row_of = |record: &Record| record.row_of.filter(|(of, _)| *of == batch);
         let rows = self.records.iter().filter(|record| row_of(record).is_some());
-        let mut rows: Vec<_> = rows.map(|record| record.clone()).collect();
+        let mut rows: Vec<_> = rows.map(|record| Record::clone(&record)).collect();
         rows.sort_by_key(|record| record.row_of);
         rows
     }

@@ -231,7 +231,7 @@ impl MemoryStore {
             record.order.as_ref().filter(|_| record.scenario.moves_money()),
             (payment, record.left()),
         );
-        if self.records.insert(payment, record).is_some() {
+        if self.records.insert(payment, Box::new(record)).is_some() {
             return;
         }
         let mut order = self.record_order.lock().unwrap_or_else(PoisonError::into_inner);
