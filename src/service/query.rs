@@ -1,6 +1,7 @@
 //! Queries on their way through: what the channel says of an earlier payment is an outcome of that payment.
 
 use crate::domain::id::{ChannelName, MerchantId, OrderId};
+use crate::domain::mismatch::Mismatch;
 use crate::domain::outcome::{Arrival, Decline, Outcome};
 use crate::domain::payment::Scenario;
 use crate::message::outcome::{Reading, Told};
@@ -9,7 +10,7 @@ use crate::reconcile::hold::HoldKey;
 use crate::service::Service;
 use crate::service::annotate::{self, Annotations};
 use crate::service::judge::Pending;
-use crate::service::settle::{Reported, message, told};
+use crate::service::settle::{Reported, compare, message, told};
 use crate::store::Record;
 use crate::store::journal::{OrderKey, StoreLost};
 use crate::store::row::RowKey;
@@ -39,7 +40,7 @@ impl Service {
             // It may have been judged by another process, or before a restart.
             let _ = self.fetch_all(rests_on(&of)).await;
         }
-        let settled = self.arrived(&pending.channel, &of, reading, Arrival::Query);
+        let mut settled = self.arrived(&pending.channel, &of, reading, Arrival::Query);
         let not_processed = settled.reading.outcome == Outcome::Declined(Decline::NotProcessed);
         match settled.step {
             Step::Ended | Step::Refined | Step::Confirmed if not_processed => self.reopen(&of),
@@ -52,7 +53,19 @@ impl Service {
             | Step::Flipped => (),
         }
         let weighs = settled.weighs();
+        if matches!(settled.step, Step::Nothing | Step::Confirmed) {
+            settled.mismatch = self.standing_mismatch(&of, settled.reading.outcome);
+        }
         (annotate::queried(pending, &of, Some(&settled)), weighs)
+    }
+
+    /// How the halves of a payment differ that `outcome` is known of: who asks is told again, since a notification tells the core nothing
+    /// beside it.
+    fn standing_mismatch(&self, of: &Record, outcome: Outcome) -> Option<Mismatch> {
+        let known = self.store.record(of.payment)?;
+        let stands = known.outcome.as_ref().is_some_and(|(stands, ..)| *stands == outcome);
+        // It may be on its way into the record yet.
+        stands.then(|| known.mismatch.or_else(|| compare(&known, outcome)))?
     }
 
     /// The payment that a query asks about.

@@ -183,6 +183,11 @@ async fn the_order_in_which_it_is_heard_does_not_matter() {
     assert_eq!((world.open(), world.held()), (0, 1));
     assert_eq!(world.told(&told("1", "phone")).await, "verified known");
     assert_eq!(world.mismatches(), ["match_then_no_match 1"]);
+    // A query tells the core what a notification has told Hefu.
+    assert_eq!(
+        world.query("1", "ok", "phone").await,
+        "outcome: no_match;suspects=\"phone\";code=\"phone\";arrival=query;of\nmismatch: match_then_no_match;provider=\"first\";suspects=\"phone\""
+    );
     // A query weighs more, and what was undone stays undone.
     let world = crate::world().pinned();
     world.send(&World::debit("1", 0), "poor").await;

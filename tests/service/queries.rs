@@ -61,14 +61,16 @@ async fn what_was_taken_ends_by_a_query() {
         )
         .await;
     assert_eq!((world.owed(), world.held()), (0, 1));
-    // The debit outcome prevails, and it is told, counted and acted upon once.
+    // The debit outcome prevails, and it is counted and acted upon once; whoever asks again is told again.
     world.check(&World::debit("2", 0), "ok", expect!["403 held not_asked []"]).await;
     world
         .asks(
             "1",
             "ok",
             "phone",
-            expect![[r#"outcome: no_match;suspects="phone";code="phone";arrival=query;of"#]],
+            expect![[r#"
+        outcome: no_match;suspects="phone";code="phone";arrival=query;of
+        mismatch: match_then_no_match;provider="first";suspects="phone""#]],
         )
         .await;
     let metrics = String::from_utf8(world.service.metrics.render().unwrap()).unwrap();
@@ -105,7 +107,14 @@ async fn a_failure_may_turn_out_to_be_a_success_and_a_success_come_back() {
         .asks("1", "ok", "ok", expect![[r#"outcome: succeeded;code="ok";arrival=query;of"#]])
         .await;
     world
-        .asks("1", "ok", "back", expect![[r#"outcome: reversed;code="back";arrival=query;of"#]])
+        .asks(
+            "1",
+            "ok",
+            "back",
+            expect![[r#"
+        outcome: reversed;code="back";arrival=query;of
+        mismatch: reversed_after_success;suspects="""#]],
+        )
         .await;
     // A better reason is no flip; but what it says of the elements counts.
     world.send(&World::debit("2", 0), "poor").await;
