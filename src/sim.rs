@@ -4,7 +4,7 @@
 //! keys each run; people, cards and what befalls them follow from one seed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     future::Future,
     io::{self, Write as _},
@@ -378,6 +378,19 @@ impl Simulation {
     /// What is true so far, and what Hefu said of it.
     pub fn audit(&self) -> Audit {
         audit::audit(&self.hub.log, self.channels.iter().map(|channel| channel.name))
+    }
+
+    /// Every kind of mismatch that was `said` of an order of `channel`, by order and kind, beside what is true when everything came that
+    /// comes.
+    pub fn in_the_end(
+        &self,
+        channel: &str,
+        said: &BTreeSet<(String, String)>,
+    ) -> BTreeMap<String, Count> {
+        let known = self.channels.iter().find(|known| known.name == channel);
+        known.map_or_else(BTreeMap::new, |known| {
+            audit::in_the_end(&self.hub.log, &self.notified(), known.name, said)
+        })
     }
 
     /// A scanner for the elements of every card that the core used, or of all cards when it used none.

@@ -33,6 +33,7 @@ async fn what_hefu_found_is_what_is_true() {
         "/outcomes/query",
         "/outcomes/statement",
         "/statement/payments",
+        "/statement/mismatches/match_then_no_match/true",
         "/mismatches/missing_outcome/true",
         "/notifications/genuine",
         "/notifications/forged",

@@ -20,10 +20,12 @@
 //! **Bytes** are compared by hash: what the core sent must be what some channel request was, and the answer that the core got must be
 //! one that the channel gave to exactly these bytes.
 
+mod end;
 mod tries;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+pub(super) use self::end::in_the_end;
 pub(super) use self::tries::LOCKED_AFTER;
 pub use self::tries::Tries;
 use serde_json::Value;
@@ -301,11 +303,7 @@ fn said<'a>(core: &[&'a AtCore]) -> HashSet<(&'a str, &'a str)> {
     said
 }
 
-fn compare(
-    truth: &HashMap<&str, &'static str>,
-    said: &HashSet<(&str, &str)>,
-    kind: &'static str,
-) -> Count {
+fn compare(truth: &HashMap<&str, &'static str>, said: &HashSet<(&str, &str)>, kind: &str) -> Count {
     let truly: Vec<_> =
         truth.iter().filter(|(_, k)| **k == kind).map(|(order, _)| *order).collect();
     let is_found = |order: &&str| said.contains(&(*order, kind));

@@ -20,6 +20,7 @@ use crate::sim::{
     channel::Hub,
     keys::dice,
     record::{Channel, Digest, digest, lock},
+    world::Element,
 };
 
 /// How the core acknowledges whatever comes: it looks at no signature.
@@ -43,6 +44,8 @@ pub(super) struct Notice {
     pub(super) is_payment: bool,
     /// How it really ended.
     pub(super) truth: String,
+    /// Which elements that names.
+    pub(super) named: Vec<Element>,
     /// In the channel's words; nothing where it forgets to tell.
     pub(super) genuine: Option<Vec<u8>>,
     /// In somebody else's: the code, and the words.
@@ -62,6 +65,8 @@ pub struct Notified {
     pub told: String,
     /// The code that is true.
     pub truth: String,
+    /// Which elements that names.
+    pub(super) named: Vec<Element>,
     /// Whether it is somebody else's.
     pub is_forged: bool,
     /// Whether the core's acknowledgement came back as the core gave it.
@@ -160,6 +165,7 @@ pub(super) async fn deliver(
                 is_payment: notice.is_payment,
                 told,
                 truth: notice.truth.clone(),
+                named: notice.named.clone(),
                 is_forged,
                 acknowledged: false,
             };

@@ -50,7 +50,7 @@ pub(super) struct Verdict {
 }
 
 /// One request at a channel.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct AtChannel {
     pub(super) seq: u64,
     pub(super) channel: Channel,
@@ -82,7 +82,7 @@ pub(super) struct AtRow {
 }
 
 /// One inquiry at a provider.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct AtProvider {
     pub(super) seq: u64,
     pub(super) provider: &'static str,

@@ -124,7 +124,7 @@ impl UnionPay {
             return code("12");
         }
         reply.insert("queryId".into(), query_id.clone());
-        self.hub.desk.put(|| self.notice(answer, fields, &end.code, &query_id));
+        self.hub.desk.put(|| self.notice(answer, fields, &end, &query_id));
         let ended = Ended {
             order: answer.order.clone(),
             kind: field(fields, "txnType").into(),
@@ -145,10 +145,11 @@ impl UnionPay {
         &self,
         answer: &Answer,
         fields: &Fields,
-        end: &str,
+        end: &Verdict,
         query_id: &str,
     ) -> Option<Notice> {
         let charset = if field(fields, "encoding") == "GBK" { GBK } else { UTF_8 };
+        let (end, named) = (end.code.as_str(), &end.said);
         let told = |code: &str, key: &Key, amount: Option<&str>| {
             let mut told = echoed(fields);
             for (name, value) in [
@@ -173,6 +174,7 @@ impl UnionPay {
             order: answer.order.clone(),
             is_payment: matches!(answer.txn.as_str(), "11/02" | "01/01" | "12/00"),
             truth: end.into(),
+            named: named.clone(),
             genuine: if field(fields, "orderId").starts_with(FORGOTTEN) {
                 None
             } else {

@@ -165,6 +165,7 @@ impl Report {
         if missing.falsely > 0 || missing.found != missing.truly {
             faults.push(format!("missing outcomes: {missing:?}"));
         }
+        faults.extend(self.settled.differences());
         let all = self.audit.sum(|channel| channel.match_then_no_match.truly);
         if all < TRUE_MISMATCHES_MIN && self.seconds >= SECONDS_MIN {
             faults.push(format!("only {all} true mismatches"));

@@ -11,13 +11,15 @@ use crate::sim::{Count, Ended, Simulation};
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settled {
     /// Outcomes that never came, beside those of which Hefu says so.
     pub(super) missing: Count,
+    /// By kind how the halves of payments differ of which notifications are told, beside what Hefu says of them after the statement.
+    mismatches: BTreeMap<String, Count>,
     /// What the command said.
     pub(super) said: Vec<u8>,
     /// How many payments are owed an outcome after it, of those channels.
@@ -42,8 +44,8 @@ impl Settled {
         let admin = AdminArgs::new(format!("http://{admin}"), place.token_file());
         let store = || Failure::Usage("the demo's store cannot be read".to_owned());
         running.sweep_at_the_end().await.map_err(|_| store())?;
-        let mut settled =
-            Self { missing: missing(simulation, &Client::new(&admin)?).await?, ..Self::default() };
+        let client = Client::new(&admin)?;
+        let mut settled = Self { missing: missing(simulation, &client).await?, ..Self::default() };
         for channel in simulation.channels() {
             let ended = simulation.ended(channel);
             // Not every channel writes statements.
@@ -76,8 +78,20 @@ impl Settled {
                 settled.ended += 1;
                 settled.wrong += u64::from(!stands(running, &name, it));
             }
+            let said = said(&client, "").await?;
+            let of_it = said.into_iter().filter(|it| it.channel == channel);
+            // What was overdue came by the statement, and is judged before it.
+            let said = of_it.filter(|it| it.kind != MISSING).map(|it| (it.order, it.kind));
+            settled.mismatches.extend(simulation.in_the_end(channel, &said.collect()));
         }
         Ok(settled)
+    }
+
+    /// What was not found of mismatches by then, or invented.
+    pub(super) fn differences(&self) -> impl Iterator<Item = String> {
+        let differ = |it: &Count| it.found != it.truly || it.falsely > 0;
+        let wrong = self.mismatches.iter().filter(move |(_, count)| differ(count));
+        wrong.map(|(kind, count)| format!("after the statement, {kind}: {count:?}"))
     }
 
     /// What does not hold, and how often.
@@ -89,14 +103,27 @@ impl Settled {
     }
 
     pub(super) fn json(&self) -> Value {
-        json!({ "payments": self.ended, "open": self.open, "wrong": self.wrong })
+        let mismatches: serde_json::Map<String, Value> = self
+            .mismatches
+            .iter()
+            .map(|(kind, it)| {
+                (kind.clone(), json!({ "true": it.truly, "found": it.found, "false": it.falsely }))
+            })
+            .collect();
+        json!({ "payments": self.ended, "open": self.open, "wrong": self.wrong, "mismatches": mismatches })
     }
 
     /// In one line.
     pub(super) fn line(&self) -> String {
+        let all = |of: fn(&Count) -> u64| self.mismatches.values().map(of).sum::<u64>();
         format!(
-            "{} payments, {} of them owed an outcome after it, {} not as it says",
-            self.ended, self.open, self.wrong
+            "{} payments, {} of them owed an outcome after it, {} not as it says; {} mismatches told by any arrival, {} found, {} false",
+            self.ended,
+            self.open,
+            self.wrong,
+            all(|it| it.truly),
+            all(|it| it.found),
+            all(|it| it.falsely)
         )
     }
 }
@@ -117,9 +144,38 @@ fn stands(running: &Running, channel: &ChannelName, it: &Ended) -> bool {
     })
 }
 
+/// The kind of what never came.
+const MISSING: &str = "missing_outcome";
+
+/// A mismatch that Hefu lists.
+struct Said {
+    channel: String,
+    order: String,
+    kind: String,
+}
+
+/// The mismatches that Hefu lists, of those that `which` asks for.
+async fn said(client: &Client, which: &str) -> Result<Vec<Said>, Failure> {
+    let (mut said, mut before) = (Vec::new(), String::new());
+    loop {
+        let page: Value = client.get(&format!("/v1/mismatches?most=500{which}{before}")).await?;
+        for it in page.get("mismatches").and_then(Value::as_array).into_iter().flatten() {
+            let field = |name| it.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            said.push(Said {
+                channel: field("channel"),
+                order: field("order"),
+                kind: field("kind"),
+            });
+        }
+        match page.get("next").and_then(Value::as_str) {
+            Some(next) => before = format!("&before={next}"),
+            None => return Ok(said),
+        }
+    }
+}
+
 /// What never came, beside what Hefu says.
 async fn missing(simulation: &Simulation, client: &Client) -> Result<Count, Failure> {
-    let (mut said, mut before) = (BTreeSet::new(), String::new());
     // Of channels that write no statements the books do not tell what a query was answered: that it is under way, perhaps.
     let payments: BTreeSet<(String, String)> = simulation
         .channels()
@@ -129,20 +185,9 @@ async fn missing(simulation: &Simulation, client: &Client) -> Result<Count, Fail
         })
         .collect();
     let writes = |channel: &str| payments.iter().any(|(name, _)| name == channel);
-    loop {
-        let path = format!("/v1/mismatches?kind=missing_outcome&most=500{before}");
-        let page: Value = client.get(&path).await?;
-        for it in page.get("mismatches").and_then(Value::as_array).into_iter().flatten() {
-            let field = |name| it.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            if writes(&field("channel")) {
-                said.insert((field("channel"), field("order")));
-            }
-        }
-        match page.get("next").and_then(Value::as_str) {
-            Some(next) => before = format!("&before={next}"),
-            None => break,
-        }
-    }
+    let said = said(client, &format!("&kind={MISSING}")).await?.into_iter();
+    let said: BTreeSet<_> =
+        said.filter(|it| writes(&it.channel)).map(|it| (it.channel, it.order)).collect();
     let truth: BTreeSet<_> = simulation
         .never_told()
         .into_iter()
