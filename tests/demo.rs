@@ -178,6 +178,10 @@ async fn holds_are_listed_and_released(api: &Api, running: &Running) {
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!((status, &told["outcome"]["outcome"]), (200, &json!("no_match")), "{told:#}");
     assert!(told["zh"].as_str().unwrap().contains("以扣款结果为准"), "{told:#}");
+    let (_, corrected) = api.get("/v1/mismatches?kind=match_then_no_match&most=1").await;
+    let corrected: Value = serde_json::from_str(&corrected).unwrap();
+    let it = &corrected["mismatches"][0];
+    assert_eq!((&it["answer"], &it["corrected"]), (&json!("match"), &json!("no_match")), "{it:#}");
     let key = holds[0]["key"].as_str().unwrap();
     assert_eq!(
         api.post("/v1/holds/release", json!({ "keys": [key], "note": " " }).to_string()).await.0,

@@ -83,6 +83,10 @@ struct MismatchBody {
     bank: Option<String>,
     elements: String,
     provider: Option<String>,
+    /// What a verification was answered before, where the debit says otherwise.
+    answer: Option<&'static str>,
+    /// What it is by the debit.
+    corrected: Option<&'static str>,
     outcome: Option<&'static str>,
     code: Option<String>,
     arrival: Option<&'static str>,
@@ -116,6 +120,8 @@ impl From<&Standing> for MismatchBody {
             bank: mismatch.bank.as_ref().map(ToString::to_string),
             elements: mismatch.elements.to_string(),
             provider: mismatch.provider.clone(),
+            answer: mismatch.kind.correction().map(|(answer, _)| answer),
+            corrected: mismatch.kind.correction().map(|(_, corrected)| corrected),
             outcome: reported.map(|(outcome, ..)| outcome.as_str()),
             code: reported.and_then(|(_, code, _)| code.clone()),
             arrival: reported.map(|(.., arrival)| arrival.as_str()),

@@ -47,6 +47,19 @@ impl MismatchKind {
             Self::OutcomeFlipped => "outcome_flipped",
         }
     }
+
+    /// What was answered to a verification before, and what the debit says instead, where it says so.
+    pub const fn correction(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::MatchThenNoMatch => Some(("match", "no_match")),
+            Self::NoMatchThenSuccess => Some(("no_match", "match")),
+            Self::UnverifiedThenNoMatch
+            | Self::MissingOutcome
+            | Self::ReversedAfterSuccess
+            | Self::AmountDiffers
+            | Self::OutcomeFlipped => None,
+        }
+    }
 }
 
 /// A difference, and the elements on which it rests.

@@ -90,7 +90,7 @@ impl Service {
         match event {
             Event::Mismatch(kept) => {
                 self.put_hook(kept.payment, |id, at| of_mismatch(kept, id, at));
-                if let Some((answer, corrected)) = correction(kept.kind) {
+                if let Some((answer, corrected)) = kept.kind.correction() {
                     self.put_hook(kept.payment, |id, at| Body {
                         event: "verification_corrected",
                         answer: Some(answer),
@@ -230,19 +230,6 @@ impl Service {
         }
         self.store.flush().await?;
         Ok(again)
-    }
-}
-
-/// What was answered before, and what the debit says instead.
-const fn correction(kind: MismatchKind) -> Option<(&'static str, &'static str)> {
-    match kind {
-        MismatchKind::MatchThenNoMatch => Some(("match", "no_match")),
-        MismatchKind::NoMatchThenSuccess => Some(("no_match", "match")),
-        MismatchKind::UnverifiedThenNoMatch
-        | MismatchKind::MissingOutcome
-        | MismatchKind::ReversedAfterSuccess
-        | MismatchKind::AmountDiffers
-        | MismatchKind::OutcomeFlipped => None,
     }
 }
 
