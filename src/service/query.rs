@@ -44,7 +44,7 @@ impl Service {
             // It may have been judged by another process, or before a restart.
             let _ = self.fetch_all(rests_on(&of)).await;
         }
-        let settled = self.arrived(&pending.channel, &of, reading, Arrival::Query);
+        let settled = self.arrived(&pending.channel, &of, reading, Arrival::Query).await;
         let not_processed = settled.reading.outcome == Outcome::Declined(Decline::NotProcessed);
         match settled.step {
             Step::Ended | Step::Refined | Step::Confirmed if not_processed => self.reopen(&of),
