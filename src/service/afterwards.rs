@@ -90,7 +90,7 @@ impl Service {
             side: None,
             may_ask: true,
             observed: true,
-            deadline: Instant::now() + self.settings.inquiry_deadline,
+            deadline: Instant::now() + self.waits_for(later.scenario),
         };
         let gathered = self.gather(&question).await;
         let Gathered::Evidence { evidence, asked_now: true, .. } = gathered else { return };
