@@ -27,6 +27,8 @@ mod keys;
 mod lasting;
 #[path = "service/notifications.rs"]
 mod notifications;
+#[path = "service/orderings.rs"]
+mod orderings;
 #[path = "service/outcomes.rs"]
 mod outcomes;
 #[path = "service/packages.rs"]
