@@ -18,6 +18,7 @@ pub use reason::Reason;
 use rules::{Action, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// The right to forward one message. It cannot be copied, and only [`decide`] makes one.
 #[derive(Debug)]
@@ -128,6 +129,8 @@ pub struct ScenarioPolicy {
     pub sealed: Effect,
     /// Whether what yields an agreement must be confirmed by SMS in a later step, of which the first was permitted here.
     pub confirmed_by_sms: bool,
+    /// How long such a payment waits for all providers together, where that is its own.
+    pub deadline: Option<Duration>,
 }
 
 /// What policy asks of agreements that debits quote.
@@ -184,6 +187,7 @@ impl Default for ScenarioPolicy {
             unavailable: Effect::Refuse,
             sealed: Effect::Annotate,
             confirmed_by_sms: false,
+            deadline: None,
         }
     }
 }

@@ -697,6 +697,25 @@ fn what_is_wrong_in_a_profile_is_found() {
             channels/acme.toml:8 `map` is missing
         "#]],
     );
+    let answer =
+        |amount: &str| format!("answer = {{ code = 'c', map = 'final', amount = {{ {amount} }} }}");
+    check(
+        &format!("[[message]]\nscenario = 'query'\n{}", answer("field = 'a', unit = 'fen'")),
+        expect!["no problem"],
+    );
+    check(
+        &format!("[[message]]\nscenario = 'query'\n{}", answer("field = './a'")),
+        expect![[r#"
+            channels/acme.toml:8 `unit` is missing
+            channels/acme.toml:8 an `amount` that is read in rows
+        "#]],
+    );
+    check(
+        &format!("{debit}{}", answer("field = 'a', unit = 'fen'")),
+        expect![[r#"
+            channels/acme.toml:10 an `amount` in an answer that tells of no other payment
+        "#]],
+    );
     check(
         "request.unwrap = [{ steps = ['json'] }, { at = 'a', steps = ['json', 'hex', 'zip'] }, { at = 'b' }]",
         expect![[r#"
@@ -926,6 +945,26 @@ fn what_is_wrong_in_notifications_is_found() {
         ),
         expect![[r#"
             channels/acme.toml:8 its order, amount and code are not all in what is opened
+        "#]],
+    );
+    // What names the payment beside it is held against its copy, or proves nothing.
+    let sealed = "body = { format = 'form', unwrap = [{ at = 'x', steps = [{ open_blocks = 'k' }, 'json'] }] }";
+    let beside = "message = [{ order = ['m', 'x/o'], merchant = 'm', answer = { code = 'x/c', map = 'final' } }]";
+    check(
+        &format!("{beside}\nopened = 'x'\n{sealed}"),
+        expect![[r#"
+            channels/acme.toml:8 `m` lies beside what is opened
+        "#]],
+    );
+    let copied = |copy: &str, expected: Expect| {
+        let notify = format!("[notify]\npath = '/n'\n{beside}\nopened = 'x'\n{sealed}");
+        crate::check(["", "", &format!("same = [['m', '{copy}']]\n{notify}"), ""], expected);
+    };
+    copied("x/m", expect!["no problem"]);
+    copied(
+        "y/m",
+        expect![[r#"
+            channels/acme.toml:9 `m` lies beside what is opened
         "#]],
     );
     check(

@@ -40,6 +40,8 @@ mod lasting;
 mod managed;
 #[path = "gateway/notify.rs"]
 mod notify;
+#[path = "gateway/observed.rs"]
+mod observed;
 #[path = "gateway/outside.rs"]
 mod outside;
 #[path = "gateway/peers.rs"]
@@ -52,6 +54,9 @@ mod refusals;
 mod reloads;
 #[path = "gateway/replicas.rs"]
 mod replicas;
+#[path = "gateway/report.rs"]
+#[expect(clippy::panic, reason = "a test may panic")]
+mod report;
 #[path = "gateway/restart.rs"]
 mod restart;
 #[path = "gateway/rotation.rs"]

@@ -27,6 +27,8 @@ mod keys;
 mod lasting;
 #[path = "service/notifications.rs"]
 mod notifications;
+#[path = "service/orderings.rs"]
+mod orderings;
 #[path = "service/outcomes.rs"]
 mod outcomes;
 #[path = "service/packages.rs"]
@@ -121,6 +123,8 @@ struct Scripted {
     names: Mutex<Option<Box<str>>>,
     asked: AtomicU64,
     gate: Semaphore,
+    /// How long each answer takes.
+    takes: Mutex<Duration>,
 }
 
 impl Scripted {
@@ -134,7 +138,8 @@ impl Scripted {
         };
         let name = ProviderName::new(name);
         let (script, names, asked) = (Mutex::default(), Mutex::default(), AtomicU64::default());
-        Arc::new(Self { name, capability, script, names, asked, gate: Semaphore::new(1000) })
+        let (gate, takes) = (Semaphore::new(1000), Mutex::default());
+        Arc::new(Self { name, capability, script, names, asked, gate, takes })
     }
 
     fn will(&self, answers: &[Answer]) {
@@ -163,6 +168,10 @@ impl Provider for Scripted {
     async fn ask(&self, _: &Inquiry, _: Timestamp) -> Reply {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let _pass = self.gate.acquire().await.unwrap();
+        let takes = *self.takes.lock().unwrap();
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
         let next = self.script.lock().unwrap().pop_front();
         let (answer, trouble) = next.unwrap_or((Answer::Match, None));
         let source = self.names.lock().unwrap().clone();

@@ -212,5 +212,6 @@ fn dump_scenario(settings: &ScenarioPolicy) -> Value {
         "no_match": settings.no_match.as_str(), "no_record": settings.no_record.as_str(), "not_possible": settings.not_possible.as_str(),
         "limited": settings.limited.as_str(), "invalid": settings.invalid.as_str(), "unavailable": settings.unavailable.as_str(),
         "sealed": settings.sealed.as_str(), "confirmed_by_sms": settings.confirmed_by_sms,
+        "deadline": settings.deadline.map(time),
     })
 }

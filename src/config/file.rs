@@ -17,7 +17,9 @@ use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
 use crate::domain::payment::Scenario;
 use crate::policy::Effect;
-use asking::{AttemptsFile, BelievedFile, CombinationFile, ObserveFile, PackageFile, SpendFile};
+use asking::{
+    AttemptsFile, BelievedFile, CombinationFile, InquiryFile, ObserveFile, PackageFile, SpendFile,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -426,6 +428,8 @@ pub(super) struct ScenarioFile {
     pub(super) sealed: Option<Text<Effect>>,
     /// Whether what yields an agreement must be confirmed by SMS in a later step, of which the first was permitted here.
     pub(super) confirmed_by_sms: Option<bool>,
+    /// How long such a payment waits for all providers together; as long as `[inquiry]` says where absent.
+    pub(super) deadline: Option<Time>,
 }
 
 /// `[agreements]`
@@ -477,18 +481,6 @@ pub(super) struct EvidenceFile {
     pub(super) shared: bool,
     /// Numbers of one and the same merchant, which may have one at every channel.
     pub(super) same_merchant: Vec<Vec<String>>,
-}
-
-/// `[inquiry]`
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct InquiryFile {
-    /// How long a payment waits for all providers together.
-    pub(super) deadline: Option<Time>,
-    /// How long a batch waits for all its rows together.
-    pub(super) batch_deadline: Option<Time>,
-    /// How many of a hundred questions may be put to another provider because one failed.
-    pub(super) retries_percent: Option<At<u32>>,
 }
 
 /// `[batch]`

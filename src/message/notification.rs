@@ -1,4 +1,5 @@
-//! Reading a notification: which order it tells of, what it says, and whether that is the channel's word.
+//! Reading a notification: which order it tells of, what it says, and whether that is the channel's word: all of it, read once more from
+//! nothing but what a pinned key vouches for.
 
 use crate::crypto::signature::Hash;
 use crate::domain::id::{MerchantId, OrderId};
@@ -72,7 +73,22 @@ pub fn read(
     request: &Request<'_>,
 ) -> Result<Notified, Unheard> {
     let node = tree(notify, request)?;
-    let message = classify(notify, &node)?.ok_or(Unheard::Unlisted)?;
+    check_same(profile, &node)?;
+    let told = told(profile, notify, &node)?;
+    let vouched = match proved(profile, notify, request, &node) {
+        // What lies beside it may be anybody's: without it the same must be told.
+        Proved::Part(part) if self::told(profile, notify, &part).as_ref() == Ok(&told) => {
+            Vouched::Yes
+        }
+        Proved::Part(_) | Proved::Nothing => Vouched::Unknown,
+        Proved::Forged => Vouched::No,
+    };
+    Ok(Notified { vouched, ..told })
+}
+
+/// What is told, whoever says so.
+fn told(profile: &Profile, notify: &Notify, node: &Node<'_>) -> Result<Notified, Unheard> {
+    let message = classify(notify, node)?.ok_or(Unheard::Unlisted)?;
     let rule = message.outcome.as_ref().ok_or(Unheard::Passing)?;
     let codes = rule.outer.iter().map(|layer| &layer.code).chain([&rule.layer.code]);
     for path in message.order.iter().chain(codes) {
@@ -80,8 +96,8 @@ pub fn read(
             return Err(Unheard::Sealed);
         }
     }
-    let scope = Scope::whole(&node);
-    let reading = outcome::by_rule(profile, rule, &node)?;
+    let scope = Scope::whole(node);
+    let reading = outcome::by_rule(profile, rule, node)?;
     let order = scope.joined(&message.order)?.ok_or_else(|| unnamed(message))?;
     let merchant = match &message.merchant {
         Some(path) => scope.name(path)?.map(|name| MerchantId(name.into())),
@@ -91,9 +107,9 @@ pub fn read(
         scenarios: message.scenarios.clone(),
         order: OrderId(order.into()),
         merchant,
-        amount: amount(message, &node, reading.outcome)?,
+        amount: amount(message, node, reading.outcome)?,
         reading,
-        vouched: vouched(notify, request, &node),
+        vouched: Vouched::Unknown,
     })
 }
 
@@ -143,32 +159,87 @@ fn amount(
     outcome: Outcome,
 ) -> Result<Option<Fen>, Unheard> {
     let Some((path, unit)) = &message.amount else { return Ok(None) };
-    let moved = matches!(outcome, Outcome::Succeeded | Outcome::Reversed);
     match node.find(path)? {
         Found::Sealed => Err(Unheard::Sealed),
-        Found::Absent | Found::Text("") if moved => {
+        Found::Absent | Found::Text("") if outcome::moved(outcome) => {
             Err(ReadError::unreadable(path, "no amount").into())
         }
         Found::Absent | Found::Text("") => Ok(None),
-        Found::Text(text) => {
-            let what = "not an amount in the declared unit";
-            let amount = Fen::parse(text, *unit).map_err(|_| ReadError::ambiguous(path, what))?;
-            Ok(Some(amount).filter(|amount| moved || amount.get() > 0))
-        }
+        Found::Text(text) => Ok(outcome::amount(path, (text, *unit), outcome)?),
     }
 }
 
-fn vouched(notify: &Notify, request: &Request<'_>, node: &Node<'_>) -> Vouched {
+/// A copy that says something else was put there, or the field was: nobody can tell which of them is the channel's.
+fn check_same(profile: &Profile, node: &Node<'_>) -> Result<(), ReadError> {
+    for (field, copy) in &profile.same {
+        if let (Some(one), Some(other)) = (node.find(field)?.text(), node.find(copy)?.text())
+            && one != other
+        {
+            return Err(ReadError::ambiguous(copy, "a copy that differs"));
+        }
+    }
+    Ok(())
+}
+
+/// What a pinned key vouches for.
+enum Proved<'a> {
+    /// So much of the message.
+    Part(Node<'a>),
+    /// It should, and does not.
+    Forged,
+    /// There is no key.
+    Nothing,
+}
+
+fn proved<'a>(
+    profile: &Profile,
+    notify: &Notify,
+    request: &Request<'_>,
+    node: &Node<'a>,
+) -> Proved<'a> {
     match &notify.proof {
-        Some(Proof::Signature(signature)) if signature.keys.is_empty() => Vouched::Unknown,
+        Some(Proof::Signature(signature)) if signature.keys.is_empty() => Proved::Nothing,
         Some(Proof::Signature(signature)) => {
-            let by_a_key = is_signed(signature, request, node).unwrap_or(false);
-            if by_a_key { Vouched::Yes } else { Vouched::No }
+            if is_signed(signature, request, node).unwrap_or(false) {
+                Proved::Part(without_headers(node))
+            } else {
+                Proved::Forged
+            }
         }
         // What does not open is not read at all.
-        Some(Proof::Opened(path)) if opens(notify, path) => Vouched::Yes,
-        None | Some(Proof::Opened(_)) => Vouched::Unknown,
+        Some(Proof::Opened(path)) if opens(notify, path) => {
+            let copied = profile.same.iter().filter(|(field, copy)| {
+                let text = |path: &Path| node.find(path).ok().and_then(Found::text);
+                path.leads_to(copy) && text(copy).is_some() && text(copy) == text(field)
+            });
+            let paths: Vec<&Path> = copied.map(|(field, _)| field).chain([path]).collect();
+            Proved::Part(only(node, &paths, 0))
+        }
+        None | Some(Proof::Opened(_)) => Proved::Nothing,
     }
+}
+
+/// A signature is over the body or the query, and never over the head.
+fn without_headers<'a>(node: &Node<'a>) -> Node<'a> {
+    let Node::Map(entries) = node else { return node.clone() };
+    Node::Map(entries.iter().filter(|(key, _)| !key.starts_with('@')).cloned().collect())
+}
+
+/// What stands at `paths`, which agree in the first `depth` keys, and nothing else.
+fn only<'a>(node: &Node<'a>, paths: &[&Path], depth: usize) -> Node<'a> {
+    let Node::Map(entries) = node else { return node.clone() };
+    let kept = entries.iter().filter_map(|(key, inner)| {
+        let within = paths.iter().filter(|path| path.keys().nth(depth) == Some(&**key));
+        let within: Vec<&Path> = within.copied().collect();
+        if within.is_empty() {
+            return None;
+        }
+        let below = depth.saturating_add(1);
+        let whole = within.iter().any(|path| path.keys().nth(below).is_none());
+        let kept = if whole { inner.clone() } else { only(inner, &within, below) };
+        Some((key.clone(), kept))
+    });
+    Node::Map(kept.collect())
 }
 
 /// Whether there is a key for the content at `path`.

@@ -1,8 +1,10 @@
 //! Reading an answer: the right layer, by a code map, and words where codes say too little.
 
 use crate::domain::id::AgreementId;
+use crate::domain::money::{Fen, Unit};
 use crate::domain::outcome::{Decline, Outcome};
 use crate::message::node::{Node, ReadError, Scope};
+use crate::message::path::Path;
 use crate::message::profile::{Layer, Message, OutcomeRule, Profile};
 use crate::message::unwrap;
 use std::collections::BTreeMap;
@@ -30,6 +32,8 @@ pub struct Reading {
     pub outer: bool,
     /// Where it is "not processed": how old the payment must be before that is believed.
     pub believed_after: Option<Duration>,
+    /// The amount of the payment that is told of, in the answer to a query.
+    pub amount: Option<Fen>,
 }
 
 impl Reading {
@@ -41,6 +45,7 @@ impl Reading {
         unmapped_in: None,
         outer: false,
         believed_after: None,
+        amount: None,
     };
 }
 
@@ -88,13 +93,13 @@ fn told(profile: &Profile, message: &Message, root: &Node<'_>) -> Result<Told, R
         return Ok(Told::Whole(outer));
     }
     let Some(rows) = &rule.rows else {
-        return reading(profile, message, &rule.layer, whole).map(Told::Whole);
+        return reading(profile, message, rule, whole).map(Told::Whole);
     };
     let mut told = BTreeMap::new();
     for row in root.rows(&rows.at)? {
         let scope = whole.row(row);
         let Some(name) = scope.joined(&rows.name)? else { continue };
-        let read = reading(profile, message, &rule.layer, scope).unwrap_or(Reading::UNKNOWN);
+        let read = reading(profile, message, rule, scope).unwrap_or(Reading::UNKNOWN);
         match told.entry(name) {
             Entry::Vacant(place) => drop(place.insert(read)),
             Entry::Occupied(mut place) => drop(place.insert(Reading::UNKNOWN)),
@@ -137,10 +142,15 @@ fn refused(
 fn reading(
     profile: &Profile,
     message: &Message,
-    rule: &Layer,
+    rule: &OutcomeRule,
     scope: Scope<'_, '_>,
 ) -> Result<Reading, ReadError> {
-    let mut read = layer(profile, rule, scope)?;
+    let mut read = layer(profile, &rule.layer, scope)?;
+    if let Some((path, unit)) = &rule.amount
+        && let Some(text) = scope.find(path)?.text()
+    {
+        read.amount = amount(path, (text, *unit), read.outcome)?;
+    }
     if let Some(yields) = &message.yields
         && matches!(read.outcome, Outcome::Succeeded | Outcome::Accepted)
     {
@@ -152,6 +162,25 @@ fn reading(
         };
     }
     Ok(read)
+}
+
+/// The amount of a payment that is told of: what failed may say that nothing came.
+///
+/// # Errors
+/// [`ReadError::Ambiguous`] where it is none in the declared unit.
+pub(super) fn amount(
+    path: &Path,
+    (text, unit): (&str, Unit),
+    outcome: Outcome,
+) -> Result<Option<Fen>, ReadError> {
+    let what = "not an amount in the declared unit";
+    let amount = Fen::parse(text, unit).map_err(|_| ReadError::ambiguous(path, what))?;
+    Ok(Some(amount).filter(|amount| moved(outcome) || amount.get() > 0))
+}
+
+/// Whether money moved, if it is so.
+pub(super) const fn moved(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Succeeded | Outcome::Reversed)
 }
 
 fn layer(profile: &Profile, layer: &Layer, scope: Scope<'_, '_>) -> Result<Reading, ReadError> {
@@ -175,6 +204,7 @@ fn layer(profile: &Profile, layer: &Layer, scope: Scope<'_, '_>) -> Result<Readi
         agreement: None,
         unmapped_in: (outcome == Outcome::Unmapped).then(|| layer.map.clone()),
         outer: false,
+        amount: None,
         believed_after: match outcome {
             Outcome::Declined(Decline::NotProcessed) => map.not_processed_after,
             Outcome::Declined(_)

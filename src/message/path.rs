@@ -60,6 +60,11 @@ impl Path {
         self.in_row
     }
 
+    /// Whether `other` stands there, or below it.
+    pub fn leads_to(&self, other: &Self) -> bool {
+        self.in_row == other.in_row && other.keys.starts_with(&self.keys)
+    }
+
     /// The HTTP header that it names, in lower case.
     pub fn header(&self) -> Option<&str> {
         self.keys().next().and_then(|key| key.strip_prefix('@'))

@@ -244,6 +244,8 @@ pub struct OutcomeRule {
     pub rows: Option<Rows>,
     /// The layer that holds the outcome.
     pub layer: Layer,
+    /// Where the answer to a query tells the payment's amount, and in which unit.
+    pub amount: Option<(Path, Unit)>,
 }
 
 /// One layer of result codes.

@@ -55,6 +55,8 @@ pub fn arrive(
         (End::Open, End::Open) if says_more(known.0, new.0) => Step::Noted,
         (End::Open, End::Success | End::Failure | End::Undone) => Step::Ended,
         (End::Success, End::Success) | (End::Undone, End::Undone) if more => Step::Confirmed,
+        // What was merely told is confirmed by whom is asked, whoever weighs more.
+        (End::Undone, End::Undone) if is_asked(new.1) && !is_asked(known.1) => Step::Confirmed,
         (End::Failure, End::Failure) if more && known.0 == new.0 => Step::Confirmed,
         (End::Failure, End::Failure) if as_much && known.0 != new.0 => Step::Refined,
         (End::Success, End::Undone) => Step::Reversed,
@@ -63,6 +65,14 @@ pub fn arrive(
             End::Open | End::Success | End::Failure | End::Undone,
             End::Open | End::Success | End::Failure | End::Undone,
         ) => Step::Nothing,
+    }
+}
+
+/// Whether it is the channel's word when it was asked.
+const fn is_asked(arrival: Arrival) -> bool {
+    match arrival {
+        Arrival::Query | Arrival::Statement => true,
+        Arrival::Sync | Arrival::Notify => false,
     }
 }
 

@@ -202,6 +202,52 @@ mod tests {
         check("fffff2wwwfffff-2", Stands::HalfOpen);
     }
 
+    /// One who fails `failing` of every `of` questions, one question each `every`, for an hour, after a calm half minute: how often it is
+    /// asked, and how often it is left alone.
+    fn flapping((failing, of): (u64, u64), every: Duration) -> (u64, u64) {
+        let (mut breaker, mut now) = (Breaker::default(), Timestamp::from_millis(1_000_000));
+        let calm = now.plus(WINDOW);
+        let end = now.plus(Duration::from_hours(1));
+        let (mut asked, mut left_alone) = (0, 0);
+        while now < end {
+            if let Some(pass) = breaker.admits(now) {
+                let fails = now >= calm && asked % of < failing;
+                breaker.heard(pass, if fails { Health::Failed } else { Health::Well }, now);
+                asked += 1;
+            } else {
+                left_alone += 1;
+            }
+            now = now.plus(every);
+        }
+        (asked, left_alone)
+    }
+
+    /// What counts is the share that fails, however good and bad take turns and however well it went before.
+    #[test]
+    fn one_that_flaps_is_left_alone_where_it_fails_half_of_the_time() {
+        // At most how many of a hundred questions reach it; all of them where it is never left alone.
+        let check = |share, millis, percent| {
+            let (asked, left_alone) = flapping(share, Duration::from_millis(millis));
+            let (all, shown) =
+                (asked + left_alone, format!("{share:?} every {millis} ms: {asked} asked"));
+            assert!(asked * 100 <= all * percent, "{shown} of {all}");
+            assert_eq!(left_alone == 0, percent == 100, "{shown} of {all}");
+        };
+        // Often enough for five to fail within the window.
+        for millis in [50, 500, 2_000, 3_000] {
+            check((1, 2), millis, 20);
+            check((2, 3), millis, 20);
+            check((1, 1), millis, 20);
+            // Each in turn for long enough to be taken for well.
+            check((10, 20), millis, 80);
+            check((1, 3), millis, 100);
+            check((2, 5), millis, 100);
+            check((0, 1), millis, 100);
+        }
+        // So seldom that five never do: nobody is spared much.
+        check((1, 2), 6_000, 100);
+    }
+
     #[test]
     fn one_trial_at_a_time_and_old_words_do_not_count() {
         let (mut breaker, now) = (Breaker::default(), Timestamp::from_millis(1_000_000));

@@ -14,6 +14,7 @@ use crate::service::verify::{About, Gathered, Question};
 use crate::service::{Channel, Service};
 use crate::store::Record;
 use crate::store::mismatch::KeptMismatch;
+use futures::future::join;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -89,7 +90,7 @@ impl Service {
             side: None,
             may_ask: true,
             observed: true,
-            deadline: Instant::now() + self.settings.inquiry_deadline,
+            deadline: Instant::now() + self.waits_for(later.scenario),
         };
         let gathered = self.gather(&question).await;
         let Gathered::Evidence { evidence, asked_now: true, .. } = gathered else { return };
@@ -98,12 +99,12 @@ impl Service {
         // An outcome that came since it was read has been compared with nothing: this reads it.
         let Some(record) = self.store.record(later.payment) else { return };
         if let Some(reported) = record.outcome.clone() {
-            self.compare_since(&channel, &record, reported);
+            self.compare_since(&channel, &record, reported).await;
         }
     }
 
     /// Compares the halves once the second is known: what was told of a payment that nobody had verified may read otherwise now.
-    fn compare_since(
+    async fn compare_since(
         &self,
         channel: &Channel,
         record: &Record,
@@ -113,17 +114,25 @@ impl Service {
         self.count(record, outcome);
         let known = record.mismatch;
         let mismatch = settle::compare(record, outcome).filter(|new| known != Some(*new));
-        if let Some(mismatch) = mismatch {
-            self.differ(record, mismatch, reported);
-            self.store.complete(record, Some(mismatch), false);
-            // What it differed by before is said better by this.
-            if let Some(known) = known.filter(|known| known.kind != mismatch.kind) {
-                self.store.unshelve(KeptMismatch::key(record.payment, known.kind));
+        // Begun first, so that it stands first in what is kept and told.
+        let differing = async {
+            if let Some(mismatch) = mismatch {
+                self.differ(record, mismatch, reported).await;
             }
-        }
-        // The provider was asked later, and yet it is the channel's word that prevails.
-        if let Outcome::NoMatch(suspects) = outcome {
-            self.contradict(channel, record, suspects.set(), mismatch.or(known));
-        }
+        };
+        let acting = async {
+            if let Some(mismatch) = mismatch {
+                self.store.complete(record, Some(mismatch), false);
+                // What it differed by before is said better by this.
+                if let Some(known) = known.filter(|known| known.kind != mismatch.kind) {
+                    self.store.unshelve(KeptMismatch::key(record.payment, known.kind));
+                }
+            }
+            // The provider was asked later, and yet it is the channel's word that prevails.
+            if let Outcome::NoMatch(suspects) = outcome {
+                self.contradict(channel, record, suspects.set(), mismatch.or(known));
+            }
+        };
+        join(differing, acting).await;
     }
 }

@@ -12,6 +12,7 @@ use crate::service::refusal::{Refusal, RefusedRow};
 use crate::service::settle::{Reported, Settled, told};
 use crate::service::{Channel, Service};
 use crate::store::journal::OrderKey;
+use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 use std::iter;
 use std::sync::Arc;
@@ -88,12 +89,15 @@ impl Service {
     }
 
     /// Settles each row with what the answer says of it; a row that the answer does not tell stays open.
-    pub(crate) fn settle_batch(&self, batch: Batch, reported: Reported<'_>) -> (Annotations, bool) {
+    pub(crate) async fn settle_batch(
+        &self,
+        batch: Batch,
+        reported: Reported<'_>,
+    ) -> (Annotations, bool) {
         let message = batch.rows.first().and_then(|row| row.message);
         let message = message.and_then(|at| batch.channel.profile.messages.get(at));
         let told = told(&batch.channel.profile, message, reported);
-        let mut weighs = false;
-        let notes = batch.rows.iter().enumerate().map(|(at, row)| {
+        let settling = batch.rows.iter().map(|row| {
             let reading = told.as_ref().map(|told| match (told, &row.row) {
                 (Told::Whole(reading), _) => reading.clone(),
                 (Told::Rows(rows), Some(name)) => {
@@ -101,12 +105,14 @@ impl Service {
                 }
                 (Told::Rows(_), None) => Reading::UNKNOWN,
             });
-            let settled = self.settle_one(row, reading);
-            weighs |= settled.as_ref().is_some_and(Settled::weighs);
-            RowNote { number: at.saturating_add(1), row, settled }
+            self.settle_one(row, reading)
         });
-        let notes = notes.collect();
-        (annotate::batch(batch.id, notes), weighs)
+        // Those that differ wait for one commit.
+        let settled = join_all(settling).await;
+        let weighs = settled.iter().flatten().any(Settled::weighs);
+        let notes = (1..).zip(batch.rows.iter().zip(settled));
+        let notes = notes.map(|(number, (row, settled))| RowNote { number, row, settled });
+        (annotate::batch(batch.id, notes.collect()), weighs)
     }
 
     /// The refusal of a whole batch, which names the rows that are refused for themselves.

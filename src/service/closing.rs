@@ -168,7 +168,7 @@ impl Service {
             for (nth, record) in &page.records {
                 let Some(due) = days.get(*nth) else { continue };
                 if at.failing {
-                    self.fail_absent(channel, due, record, &mut closed);
+                    self.fail_absent(channel, due, record, &mut closed).await;
                 } else {
                     at.count(due, record);
                 }
@@ -276,7 +276,13 @@ impl Service {
         Ok(Page { records, more: rows.len() >= PAGE_MAX })
     }
 
-    fn fail_absent(&self, channel: &Channel, due: &Due, record: &Record, closed: &mut Closed) {
+    async fn fail_absent(
+        &self,
+        channel: &Channel,
+        due: &Due,
+        record: &Record,
+        closed: &mut Closed,
+    ) {
         if !is_absent(record) {
             return;
         }
@@ -285,7 +291,8 @@ impl Service {
             return;
         }
         let outcome = Outcome::Declined(Decline::NotProcessed);
-        self.arrived(channel, record, Reading { outcome, ..Reading::UNKNOWN }, Arrival::Statement);
+        let reading = Reading { outcome, ..Reading::UNKNOWN };
+        self.arrived(channel, record, reading, Arrival::Statement).await;
         closed.absent = closed.absent.saturating_add(1);
         if closed.named.len() < NAMED_MAX {
             closed.named.push(record.clone());

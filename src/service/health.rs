@@ -93,9 +93,13 @@ impl Watch {
 }
 
 impl Turn<'_> {
-    /// What came of it.
-    pub(super) fn heard(mut self, reply: &Reply, now: Timestamp) {
-        self.came_to = (now, health(reply));
+    /// What came of it, and whether that was too late for whoever asked.
+    pub(super) fn heard(mut self, reply: &Reply, late: bool, now: Timestamp) {
+        let health = match health(reply) {
+            Health::Well if late => Health::Failed,
+            health @ (Health::Well | Health::Failed | Health::Unknown) => health,
+        };
+        self.came_to = (now, health);
     }
 }
 

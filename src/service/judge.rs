@@ -159,7 +159,8 @@ impl Service {
             Ok(Extracted { message, order, payments }) => {
                 let first = payments.first().and_then(|part| part.payment.order.as_ref());
                 let mode = mode(channel.binding, first, request);
-                let deadline = begun + self.settings.inquiry_deadline;
+                let scenario = payments.first().map(|part| part.payment.scenario);
+                let deadline = begun + self.waits_for(scenario.unwrap_or(message.scenario));
                 let judging = Judging { channel, message, mode, begun, deadline, last };
                 match payments {
                     Payments::One(part) => self.appraise(judging, *part).await,

@@ -94,7 +94,7 @@ where
         let (mut value, was) = kept::<T>(store, &key).await?;
         let came = change(&mut value)?;
         let row = row::Row::new(key.clone(), None, &value).ok_or(StoreLost)?;
-        if store.swap(Swap { key: key.clone(), was, new: Some(row) }).await? {
+        if store.swap(Swap { key: key.clone(), was, new: Some(row), beside: Vec::new() }).await? {
             return Ok((value, came));
         }
     }

@@ -53,19 +53,44 @@ pub struct Found {
 }
 
 impl Service {
-    /// The halves of a payment differ: it is counted, kept and told.
-    pub(crate) fn differ(
+    /// As [`Self::differ`], where the halves do; and what counts mismatches besides counts it with it.
+    pub(super) async fn count_mismatch(
+        &self,
+        record: &Record,
+        mismatch: Option<Mismatch>,
+        reported: (Outcome, Option<String>, Arrival),
+    ) {
+        let Some(mismatch) = mismatch else { return };
+        if !self.differ(record, mismatch, reported).await {
+            return;
+        }
+        if record.verified.as_ref().is_some_and(|evidence| evidence.beside.is_some()) {
+            self.metrics.on_combined_mismatch(&record.channel, mismatch.kind);
+        }
+        if let Some(book) = &self.rules {
+            book.count_mismatch(record, self.now());
+        }
+    }
+
+    /// The halves of a payment differ: it is counted, kept and told, once, whichever replicas heard of it. Says whether this is the first.
+    pub(super) async fn differ(
         &self,
         record: &Record,
         mismatch: Mismatch,
         reported: (Outcome, Option<String>, Arrival),
-    ) {
+    ) -> bool {
+        let first = self.differ_once(record, mismatch, Some(reported.clone())).await;
+        if let Ok(first) = first {
+            return first;
+        }
+        // Nobody knows whether another counted it: rather twice than never.
         let kept = self.kept_mismatch(record, mismatch, Some(reported));
         self.metrics.on_mismatch(&record.channel, kept.provider.as_deref(), mismatch);
         if let Some(row) = kept.row() {
             self.store.shelve(row);
         }
         self.tell(Event::Mismatch(&kept));
+        true
     }
 
     /// As [`Self::differ`], unless it is known of the payment already, here or at another replica. Says whether it was not.
@@ -77,10 +102,10 @@ impl Service {
     ) -> Result<bool, StoreLost> {
         let kept = self.kept_mismatch(record, mismatch, reported);
         let Some(row) = kept.row() else { return Ok(false) };
-        let first = self.store.swap(Swap::claim(row)).await?;
+        let beside = self.telling(Event::Mismatch(&kept));
+        let first = self.store.swap(Swap { beside, ..Swap::claim(row) }).await?;
         if first {
             self.metrics.on_mismatch(&record.channel, kept.provider.as_deref(), mismatch);
-            self.tell(Event::Mismatch(&kept));
         }
         Ok(first)
     }

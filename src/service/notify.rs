@@ -153,7 +153,7 @@ impl Service {
             // It may have been judged by another process, or before a restart.
             let _ = self.fetch_all(rests_on(of)).await;
         }
-        let settled = self.arrived(channel, of, claimed(reading), Arrival::Notify);
+        let settled = self.arrived(channel, of, claimed(reading), Arrival::Notify).await;
         match settled.step {
             Step::Nothing => Hearing::Known,
             Step::Noted

@@ -1,7 +1,8 @@
 //! Queries on their way through: what the channel says of an earlier payment is an outcome of that payment.
 
+use crate::domain::element::ElementSet;
 use crate::domain::id::{ChannelName, MerchantId, OrderId};
-use crate::domain::mismatch::Mismatch;
+use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::outcome::{Arrival, Decline, Outcome};
 use crate::domain::payment::Scenario;
 use crate::message::outcome::{Reading, Told};
@@ -10,7 +11,7 @@ use crate::reconcile::hold::HoldKey;
 use crate::service::Service;
 use crate::service::annotate::{self, Annotations};
 use crate::service::judge::Pending;
-use crate::service::settle::{Reported, compare, message, told};
+use crate::service::settle::{Reported, Settled, compare, message, told};
 use crate::store::Record;
 use crate::store::journal::{OrderKey, StoreLost};
 use crate::store::row::RowKey;
@@ -36,11 +37,14 @@ impl Service {
             return (annotate::queried(pending, &of, None), false);
         }
         let reading = believed(reading, self.clock.surely_since(of.at));
+        if of.amount.zip(reading.amount).is_some_and(|(known, told)| known != told) {
+            return self.queried_of_another_amount(pending, &of, reading).await;
+        }
         if reading.outcome.bears_upon_others() {
             // It may have been judged by another process, or before a restart.
             let _ = self.fetch_all(rests_on(&of)).await;
         }
-        let mut settled = self.arrived(&pending.channel, &of, reading, Arrival::Query);
+        let mut settled = self.arrived(&pending.channel, &of, reading, Arrival::Query).await;
         let not_processed = settled.reading.outcome == Outcome::Declined(Decline::NotProcessed);
         match settled.step {
             Step::Ended | Step::Refined | Step::Confirmed if not_processed => self.reopen(&of),
@@ -66,6 +70,24 @@ impl Service {
         let stands = known.outcome.as_ref().is_some_and(|(stands, ..)| *stands == outcome);
         // It may be on its way into the record yet.
         stands.then(|| known.mismatch.or_else(|| compare(&known, outcome)))?
+    }
+
+    /// The channel tells another amount than left: its answer is of something else, and settles nothing.
+    async fn queried_of_another_amount(
+        &self,
+        pending: &Pending,
+        of: &Record,
+        reading: Reading,
+    ) -> (Annotations, bool) {
+        tracing::warn!(channel = of.channel.as_str(), payment.id = %of.payment, "the answer to a query tells another amount");
+        let reported = (reading.outcome, reading.code.clone(), Arrival::Query);
+        // Where it cannot be kept, whoever asks again finds it again.
+        let _ = self.amounts_differ(of, reported).await;
+        let reading = Reading { outcome: Outcome::Unknown, unmapped_in: None, ..reading };
+        let (kind, elements) = (MismatchKind::AmountDiffers, ElementSet::EMPTY);
+        let mismatch = Some(Mismatch { kind, elements });
+        let settled = Settled { reading, step: Step::Nothing, mismatch };
+        (annotate::queried(pending, of, Some(&settled)), false)
     }
 
     /// The payment that a query asks about.

@@ -1,16 +1,18 @@
-//! In which order providers are asked: by priority, or by what each is expected to cost; and who is asked last for having been wrong
-//! too often.
+//! In which order providers are asked: by priority, or by what each is expected to cost; who is asked last for having been wrong
+//! too often; and how long whoever asks waits.
 
 use crate::domain::chance::{Routed, Share};
 use crate::domain::element::ElementSet;
 use crate::domain::id::{Bank, ProviderName};
 use crate::domain::pan::Pan;
+use crate::domain::payment::Scenario;
 use crate::reconcile::concordance::{ENOUGH, Level, Rate, Said};
 use crate::route::Plan;
 use crate::route::concordance::{Costs, Known, Strategy, lower, rank};
 use crate::service::verify::Question;
 use crate::service::{Entry, Service};
 use rust_decimal::prelude::ToPrimitive as _;
+use std::time::Duration;
 
 /// How the order is found in which providers are asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +24,12 @@ pub struct Routing {
 }
 
 impl Service {
+    /// How long a payment waits for all providers together.
+    pub(super) fn waits_for(&self, scenario: Scenario) -> Duration {
+        let own = self.policy.scenarios.get(&scenario).and_then(|settings| settings.deadline);
+        own.unwrap_or(self.settings.inquiry_deadline)
+    }
+
     /// The plan as it stands after what is known of each, and how it came about where that was not by priority alone.
     pub(super) fn routed(&self, mut plan: Plan, question: &Question<'_>) -> (Plan, Option<Routed>) {
         let bank = question.elements.pan.as_ref().map(|pan: &Pan| Bank::new(pan.bin()));

@@ -17,6 +17,7 @@ use crate::service::query::rests_on;
 use crate::service::verify::About;
 use crate::service::{Channel, Service};
 use crate::store::{Agreement, Evidence, Other, Record, Unmapped, Witness};
+use futures::future::join;
 
 /// What became of a message after its permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,16 +46,16 @@ impl Service {
             }
             Judged::One(pending) if pending.undoes.is_some() => {
                 self.settle_undoing(pending, reported).await;
-                self.settle_now(judged, reported)
+                self.settle_now(judged, reported).await
             }
             Judged::One(pending) => {
                 if pending.record.scenario == Scenario::Bind {
                     // It ends a hold that another process may have made.
                     let _ = self.fetch_all(rests_on(&pending.record)).await;
                 }
-                self.settle_now(judged, reported)
+                self.settle_now(judged, reported).await
             }
-            Judged::Batch(_) => self.settle_now(judged, reported),
+            Judged::Batch(_) => self.settle_now(judged, reported).await,
         };
         // What the next debit must not miss is durable before the answer is relayed; but no answer is withheld for it.
         if weighs && self.flushed().await.is_err() {
@@ -64,12 +65,12 @@ impl Service {
     }
 
     /// The annotations, and whether they rest on an outcome that must not be lost.
-    fn settle_now(&self, judged: Judged, reported: Reported<'_>) -> (Annotations, bool) {
+    async fn settle_now(&self, judged: Judged, reported: Reported<'_>) -> (Annotations, bool) {
         match judged {
-            Judged::Batch(batch) => self.settle_batch(batch, reported),
+            Judged::Batch(batch) => self.settle_batch(batch, reported).await,
             Judged::One(pending) => {
                 let told = told(&pending.channel.profile, message(&pending), reported);
-                match self.settle_one(&pending, told.map(Told::whole)) {
+                match self.settle_one(&pending, told.map(Told::whole)).await {
                     Some(settled) => (annotate::settled(&pending, &settled), settled.weighs()),
                     None => (annotate::judged(&pending), false),
                 }
@@ -79,7 +80,7 @@ impl Service {
 
     /// Settles one payment with what was read of its answer: nothing where nothing was sent. Yields nothing where its answers
     /// are not read.
-    pub(crate) fn settle_one(
+    pub(crate) async fn settle_one(
         &self,
         pending: &Pending,
         reading: Option<Reading>,
@@ -93,7 +94,7 @@ impl Service {
         if !has_outcome(pending) {
             return None;
         }
-        let settled = self.arrived(&pending.channel, record, reading, Arrival::Sync);
+        let settled = self.arrived(&pending.channel, record, reading, Arrival::Sync).await;
         let Settled { reading, step, .. } = &settled;
         match step {
             // It was heard otherwise meanwhile, and that counts; but what it yields is told nowhere else.
@@ -104,7 +105,7 @@ impl Service {
     }
 
     /// An outcome of a payment came: it is weighed against what is known, compared, counted, and acted upon; once.
-    pub(crate) fn arrived(
+    pub(crate) async fn arrived(
         &self,
         channel: &Channel,
         record: &Record,
@@ -137,15 +138,22 @@ impl Service {
                 compare(record, reading.outcome).or_else(|| differ(MismatchKind::OutcomeFlipped))
             }
         };
-        if let Some(mismatch) = mismatch {
-            if record.verified.as_ref().is_some_and(|evidence| evidence.beside.is_some()) {
-                self.metrics.on_combined_mismatch(name, mismatch.kind);
-            }
-            self.differ(record, mismatch, reported);
-            if let Some(book) = &self.rules {
-                book.count_mismatch(record, self.now());
-            }
-        }
+        // Begun first, so that it stands first in what is kept and told; and nothing waits between what was heard and what is made of it.
+        let differing = self.count_mismatch(record, mismatch, reported);
+        let acting =
+            async { self.acted_upon(channel, record, (&reading, step, mismatch), arrival) };
+        join(differing, acting).await;
+        Settled { reading, step, mismatch }
+    }
+
+    /// What an outcome comes to beside how it differs, all of it kept at once.
+    fn acted_upon(
+        &self,
+        channel: &Channel,
+        record: &Record,
+        (reading, step, mismatch): (&Reading, Step, Option<Mismatch>),
+        arrival: Arrival,
+    ) {
         match step {
             Step::Nothing | Step::Noted | Step::Confirmed => (),
             Step::Ended | Step::Refined | Step::Reversed | Step::Flipped => {
@@ -172,7 +180,6 @@ impl Service {
                 self.store.owe_again(record, self.now());
             }
         }
-        Settled { reading, step, mismatch }
     }
 
     /// What an outcome sets in motion.

@@ -130,7 +130,7 @@ impl Service {
             unmapped_in: line.unmapped_in.clone(),
             ..Reading::UNKNOWN
         };
-        let settled = self.arrived(channel, of, reading, Arrival::Statement);
+        let settled = self.arrived(channel, of, reading, Arrival::Statement).await;
         Ok(match settled.step {
             Step::Flipped => Came::Differs(Difference::OutcomeFlipped),
             Step::Reversed => Came::Differs(Difference::Reversed),

@@ -252,7 +252,7 @@ impl Service {
         let mut short = Short::NobodyCan;
         // Whether the one before learned nothing, and whose word is known.
         let (mut failed, mut heard) = (false, Vec::<Box<str>>::new());
-        let deadline = Instant::now() + self.settings.inquiry_deadline;
+        let deadline = Instant::now() + self.waits_for(whose.scenario);
         self.retries.deposit();
         for entry in plan.order.iter().filter_map(|at| self.providers.get(*at)) {
             if heard.contains(&entry.candidate.source) {
@@ -361,8 +361,11 @@ impl Service {
                 return Put::Lost;
             }
         }
+        let asked = Instant::now();
         let reply = provider.ask(inquiry, at).await;
-        turn.heard(&reply, self.now());
+        // Whoever takes longer than anybody waits is of no use, whatever it says; by itself, and not for what was asked before it.
+        let late = asked.elapsed() >= self.waits_for(whose.scenario);
+        turn.heard(&reply, late, self.now());
         let heard = attempts::heard(&reply);
         let Reply { answer, billable, ref code, .. } = reply;
         let charge = Charge { inquiry: open, answer, code: code.clone(), billable };

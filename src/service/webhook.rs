@@ -84,40 +84,50 @@ pub enum Delivery {
 impl Service {
     /// Has whoever listens be told, in the order in which it is known.
     pub(crate) fn tell(&self, event: Event<'_>) {
-        if !self.settings.tells {
-            return;
+        for row in self.telling(event) {
+            self.store.shelve(row);
         }
-        match event {
+    }
+
+    /// The rows by which an event is told, when they are kept.
+    pub(super) fn telling(&self, event: Event<'_>) -> Vec<Row> {
+        if !self.settings.tells {
+            return Vec::new();
+        }
+        let rows = match event {
             Event::Mismatch(kept) => {
-                self.put_hook(kept.payment, |id, at| of_mismatch(kept, id, at));
-                if let Some((answer, corrected)) = kept.kind.correction() {
-                    self.put_hook(kept.payment, |id, at| Body {
+                let first = self.hook(kept.payment, |id, at| of_mismatch(kept, id, at));
+                let corrected = kept.kind.correction().map(|(answer, corrected)| {
+                    self.hook(kept.payment, |id, at| Body {
                         event: "verification_corrected",
                         answer: Some(answer),
                         corrected: Some(corrected),
                         ..of_mismatch(kept, id, at)
-                    });
-                }
+                    })
+                });
+                [first, corrected.flatten()]
             }
             Event::HoldMade(hold) => {
-                self.put_hook(hold.payment, |id, at| of_hold("hold_made", hold, id, at));
+                [self.hook(hold.payment, |id, at| of_hold("hold_made", hold, id, at)), None]
             }
             Event::HoldReleased(hold) => {
-                self.put_hook(hold.payment, |id, at| of_hold("hold_released", hold, id, at));
+                [self.hook(hold.payment, |id, at| of_hold("hold_released", hold, id, at)), None]
             }
-        }
+        };
+        rows.into_iter().flatten().collect()
     }
 
-    fn put_hook<'b>(&self, about: PaymentId, body: impl FnOnce(PaymentId, Timestamp) -> Body<'b>) {
+    fn hook<'b>(
+        &self,
+        about: PaymentId,
+        body: impl FnOnce(PaymentId, Timestamp) -> Body<'b>,
+    ) -> Option<Row> {
         let at = self.now();
         // Of one instant, in the order in which this process knew.
         let nth = u128::from(KNOWN.fetch_add(1, Ordering::Relaxed)) << 48;
         let id = PaymentId::new(at, nth | ((self.entropy)() & ((1 << 48) - 1)));
-        let Ok(body) = serde_json::to_string(&body(id, at)) else { return };
-        let hook = Hook { id, at, about, body, attempts: 0, next: at, failed: None };
-        if let Some(row) = hook.row(Shelf::Waiting) {
-            self.store.shelve(row);
-        }
+        let body = serde_json::to_string(&body(id, at)).ok()?;
+        Hook { id, at, about, body, attempts: 0, next: at, failed: None }.row(Shelf::Waiting)
     }
 
     /// What is to be told now, of each payment the first; nobody else tells it for a while.
@@ -179,7 +189,7 @@ impl Service {
             Some((row, _)) => Some(row.ok_or(StoreLost)?),
             None => None,
         };
-        self.store.swap(Swap { key: was.key, was: Some(was.value), new }).await
+        self.store.swap(Swap { key: was.key, was: Some(was.value), new, beside: Vec::new() }).await
     }
 
     async fn laid(&self, place: Shelf, from: String, most: usize) -> Result<Vec<Row>, StoreLost> {

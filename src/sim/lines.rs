@@ -16,11 +16,11 @@ impl AtChannel {
 }
 
 impl AtProvider {
-    /// What a provider was asked, and whether it bills that.
+    /// About which elements a provider was asked, what it said, and whether it bills that.
     pub(super) fn line(&self) -> Value {
         json!({
             "at": "provider", "seq": self.seq, "provider": self.provider, "inquiry": self.inquiry, "authentic": self.authentic,
-            "answer": self.answer, "billable": self.billable,
+            "elements": self.tuple.words(), "answer": self.answer, "matched": self.matched, "billable": self.billable,
         })
     }
 }

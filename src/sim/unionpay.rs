@@ -190,6 +190,7 @@ impl UnionPay {
     fn query(&self, order: &str, reply: &mut Fields) -> Verdict {
         let Some(found) = lock(&self.orders).get(order).cloned() else { return code("34") };
         reply.insert("queryId".into(), found.query_id);
+        reply.insert("txnAmt".into(), found.ended.amount);
         reply.insert("origRespMsg".into(), text(&found.verdict.code));
         reply.insert("origRespCode".into(), found.verdict.code.clone());
         Verdict { code: "00".into(), ..found.verdict }

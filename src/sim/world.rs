@@ -25,6 +25,14 @@ pub enum Element {
     Phone,
 }
 
+/// What elements are called.
+const WORDS: [(Element, &str); 4] = [
+    (Element::Name, "name"),
+    (Element::IdNumber, "id_number"),
+    (Element::Pan, "pan"),
+    (Element::Phone, "phone"),
+];
+
 /// The elements that a message or an inquiry carries. Lives in memory only, and has no `Debug`.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Tuple {
@@ -45,16 +53,16 @@ impl Tuple {
         }
     }
 
+    /// Which elements there are, and never what they are.
+    pub(super) fn words(&self) -> String {
+        let there = WORDS.iter().filter(|(element, _)| self.get(*element).is_some());
+        there.map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
+    }
+
     /// A Dictionary of Byte Sequences (RFC 9651), as `Hefu-Elements` tells it.
     pub(super) fn dictionary(&self) -> String {
-        let words = [
-            (Element::Name, "name"),
-            (Element::IdNumber, "id_number"),
-            (Element::Pan, "pan"),
-            (Element::Phone, "phone"),
-        ];
-        let members = words.into_iter().filter_map(|(element, word)| {
-            Some(format!("{word}=:{}:", STANDARD.encode(self.get(element)?)))
+        let members = WORDS.iter().filter_map(|(element, word)| {
+            Some(format!("{word}=:{}:", STANDARD.encode(self.get(*element)?)))
         });
         members.collect::<Vec<_>>().join(", ")
     }

@@ -57,17 +57,19 @@ pub struct Swap {
     pub was: Option<String>,
     /// What is put in its place; it goes, where absent.
     pub new: Option<Row>,
+    /// What else is put where that is done, in the same commit.
+    pub beside: Vec<Row>,
 }
 
 impl Swap {
     /// Puts `row` unless there is one.
     pub fn claim(row: Row) -> Self {
-        Self { key: row.key.clone(), was: None, new: Some(row) }
+        Self { key: row.key.clone(), was: None, new: Some(row), beside: Vec::new() }
     }
 
     /// Puts `row` in the place of one with the value `was`.
     pub fn replace(was: String, row: Row) -> Self {
-        Self { key: row.key.clone(), was: Some(was), new: Some(row) }
+        Self { key: row.key.clone(), was: Some(was), new: Some(row), beside: Vec::new() }
     }
 
     /// Whether it is made where `known` is kept.

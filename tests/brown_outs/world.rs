@@ -324,8 +324,11 @@ impl World {
         assert!(is_so && left == (told.status == 200), "left {left}: {told:?}");
     }
 
+    /// Kept connections end first: a drain waits for what they may still bring.
     pub(crate) async fn end(self) {
-        self.running.drain().await;
+        let Self { running, client, .. } = self;
+        drop(client);
+        running.drain().await;
     }
 }
 

@@ -135,6 +135,51 @@ fn a_signed_body_does_not_vouch_for_a_query() {
     check("GET", Some(&forged), "", Vouched::No);
 }
 
+/// What the channel sealed for one merchant was believed of another's order with the same number, since the merchant stands beside it
+/// (`member_id`): whoever has one such message of his own could send it for anybody.
+#[test]
+fn a_sealed_block_beside_another_merchant_is_not_believed() {
+    let key = |name: &str, end: &str| place(&format!("tests/message/baofoo/keys/{name}.{end}"));
+    let keys = BTreeMap::from([("answer".to_owned(), key("answer", "pem"))]);
+    let profile = config::profile(&place("config/channels/baofoo.toml"), &keys);
+    let profile = profile.map_err(|problems| problems.to_string()).unwrap();
+    let own = std::fs::read(key("answer", "key")).unwrap();
+    let own = openssl::rsa::Rsa::private_key_from_pem(&own).unwrap();
+    let sealed = |inner: &str| {
+        let mut blocks = String::new();
+        for piece in STANDARD.encode(inner).as_bytes().chunks(32) {
+            let mut block = vec![0; usize::try_from(own.size()).unwrap()];
+            own.private_encrypt(piece, &mut block, openssl::rsa::Padding::PKCS1).unwrap();
+            blocks += &hex::encode(block);
+        }
+        blocks
+    };
+    let check = |beside: &str, within: &str, expected: Option<Vouched>| {
+        let told = r#""trans_id":"P1","resp_code":"0000","succ_amt":"8888""#;
+        let body = format!(
+            "{beside}&data_type=json&data_content={}",
+            sealed(&format!("{{{within}{told}}}"))
+        );
+        let request = Request::post("/notify/baofoo", FORM, body.as_bytes());
+        let told = notification::read(&profile, profile.notify.as_ref().unwrap(), &request);
+        assert_eq!(told.ok().map(|told| told.vouched), expected, "{beside} {within}");
+    };
+    let mine = r#""member_id":"100000276","#;
+    check("member_id=100000276", mine, Some(Vouched::Yes));
+    check("member_id=100000276&terminal_id=7", mine, Some(Vouched::Yes));
+    // Another merchant beside it, or in it: nobody can tell which.
+    check("member_id=100000999", mine, None);
+    check("member_id=100000276", r#""member_id":"100000999","#, None);
+    // It names no merchant: it may be anybody's.
+    check("member_id=100000276", "", Some(Vouched::Unknown));
+    check("member_id=100000276", r#""member_id":"","#, Some(Vouched::Unknown));
+    check("member_id=100000276", r#""member_id":null,"#, Some(Vouched::Unknown));
+    // A copy that is none: beside it, and not in it.
+    check("member_id=100000276&data_content%2Fmember_id=100000276", "", Some(Vouched::Unknown));
+    check("member_id=100000276&member_id=100000276", mine, None);
+    check("", mine, None);
+}
+
 proptest! {
     /// Whatever byte is another one, it says the same or nothing vouches for it.
     #[test]

@@ -12,7 +12,7 @@ use hefu::service::{Binding, Settings};
 use hefu::store::memory::{self, MemoryStore};
 use hefu::store::sqlite::{self, Sqlite};
 use rusqlite::Connection;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const PHONE: Answer = Answer::NoMatch(ElementSet::EMPTY.with(Element::Phone));
@@ -174,6 +174,70 @@ async fn a_cap_is_never_passed() {
     // China's day, and not that of Greenwich.
     world.later(Duration::from_hours(24));
     assert!(world.send(&World::debit("5", 5), "ok").await.starts_with("decision: permit"));
+}
+
+/// What was logged on this thread.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Of a provider's cap and of a merchant's, each once a day, when four fifths are spent.
+#[tokio::test]
+async fn operations_is_told_once_that_a_cap_is_near() {
+    let world = world_where(|service| {
+        service.attempts = crate::ANY;
+        service.purse = Purse::new(Some(Fen::new(150)));
+        service.providers[0].cap = Some(Fen::new(225));
+        drop(service.providers.pop());
+    });
+    let logged = Logged::default();
+    let theirs = logged.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_writer(move || theirs.clone()).with_ansi(false).finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let told = || {
+        let text = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
+        let of = |what: &str| {
+            let lines = text.lines().filter(|line| line.contains("four fifths"));
+            lines.filter(|line| line.contains(what)).count()
+        };
+        (of("provider first"), of("merchant A"), of("merchant B"))
+    };
+    let phones = std::cell::Cell::new(0);
+    let send = async |merchant: &str| {
+        phones.set(phones.get() + 1);
+        let phone = phones.get();
+        let debit = debit(merchant, &phone.to_string(), 0);
+        let debit = debit.replace("13800000000", &format!("138000000{phone:02}"));
+        assert!(world.send(&debit, "ok").await.starts_with("decision: permit"));
+    };
+    for _ in 0..3 {
+        send("A").await;
+    }
+    assert_eq!(told(), (0, 0, 0), "90 of 225, and of 150");
+    send("A").await;
+    assert_eq!(told(), (0, 1, 0), "120 of 150");
+    send("B").await;
+    assert_eq!(told(), (0, 1, 0), "150 of 225");
+    send("B").await;
+    assert_eq!(told(), (1, 1, 0), "180 of 225");
+    send("A").await;
+    assert_eq!(told(), (1, 1, 0), "it was told");
+    world.later(Duration::from_hours(24));
+    for _ in 0..4 {
+        send("B").await;
+    }
+    assert_eq!(told(), (1, 1, 1), "the next day begins with nothing");
 }
 
 /// Nor by another process, before or beside: what is spent is known where it is kept, and so is how near the cap it is.

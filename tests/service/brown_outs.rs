@@ -3,8 +3,10 @@
 
 use crate::{World, world};
 use hefu::domain::answer::Answer;
+use hefu::domain::payment::Scenario;
 use hefu::provider::Trouble;
 use hefu::route::attempts::Limits;
+use hefu::service::Settings;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +102,67 @@ async fn one_that_flaps_opens_its_breaker() {
         assert!(told.starts_with("decision: permit"), "{order}: {told}");
     }
     assert!(world.first.asked() < 15, "{}", world.first.asked());
+}
+
+/// One whose every answer came after whoever had asked was gone was asked for ever, and no payment was verified: its answers were good.
+#[tokio::test(start_paused = true)]
+async fn one_that_answers_too_late_opens_its_breaker() {
+    let wait = Settings::default().inquiry_deadline;
+    let told = async |takes: Duration| {
+        let world = world();
+        *world.first.takes.lock().unwrap() = takes;
+        let mut permitted = 0;
+        for order in 0..40 {
+            permitted +=
+                u32::from(world.send(&debit(order), "ok").await.starts_with("decision: permit"));
+            // An answer that is paid for is kept however late it comes.
+            tokio::time::sleep(takes).await;
+        }
+        let again = debit(0).replace(r#""order":"0""#, r#""order":"again""#);
+        let kept = world.send(&again, "ok").await;
+        assert!(kept.contains(r#"match;provider="first""#), "{kept}");
+        (permitted, world.first.asked(), world.second.asked())
+    };
+    // Ten times as long as it was, and in time.
+    assert_eq!(told(wait / 2).await, (40, 40, 0));
+    // Too late: five are refused for want of an answer, and then the other is asked.
+    assert_eq!(told(wait * 2).await, (35, 5, 35));
+}
+
+/// Who binds may wait longer than who debits.
+#[tokio::test(start_paused = true)]
+async fn each_scenario_waits_as_long_as_it_says() {
+    let mut world = world();
+    let service = Arc::get_mut(&mut world.service).unwrap();
+    service.providers.pop();
+    let wait = service.settings.inquiry_deadline;
+    let bind = service.policy.scenarios.get_mut(&Scenario::Bind).unwrap();
+    bind.deadline = Some(wait * 3);
+    *world.first.takes.lock().unwrap() = wait * 2;
+    assert_eq!(world.send(&debit(1), "ok").await, "503 unavailable []");
+    let bind = |order| debit(order).replace(r#""debit""#, r#""bind""#);
+    // It takes no longer than a bind waits, and so it is no failure however often.
+    for order in 2..12 {
+        let told = world.send(&bind(order), "ok").await;
+        assert!(told.starts_with("decision: permit"), "{order}: {told}");
+    }
+    assert_eq!(world.first.asked(), 11);
+}
+
+/// Who is asked with what little time another left him is not at fault for being late.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_asked_late_is_not_late() {
+    let wait = Settings::default().inquiry_deadline;
+    let world = world();
+    world.fail(5, Trouble::Silence);
+    *world.first.takes.lock().unwrap() = wait * 9 / 10;
+    *world.second.takes.lock().unwrap() = wait / 5;
+    for order in 0..40 {
+        world.send(&debit(order), "ok").await;
+        tokio::time::sleep(wait).await;
+    }
+    // Five wait for the one that hangs, and then for the other in vain; after them all are verified.
+    assert_eq!((world.first.asked(), world.second.asked()), (5, 40));
 }
 
 /// A customer who tries again and again in an outage does not lock his card by it.

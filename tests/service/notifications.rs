@@ -9,6 +9,7 @@ use hefu::message::extract::Request;
 use hefu::message::profile::Proof;
 use hefu::service::Channel;
 use hefu::service::settle::Reported;
+use hefu::store::journal::StoreLost;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
@@ -24,7 +25,7 @@ static KEYS: LazyLock<(PKey<Private>, PKey<Private>)> = LazyLock::new(|| {
 
 /// How a notification is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signed {
+pub(crate) enum Signed {
     ByTheChannel,
     ByAnother,
     ForAnotherBody,
@@ -49,8 +50,13 @@ impl World {
         Self { channel, ..self }
     }
 
-    /// The channel notifies, and the core answers. Yields what it came to, and whether the acknowledgement is relayed.
-    async fn notified(&self, told: &str, signed: Signed, (status, body): (u16, &str)) -> String {
+    /// The channel notifies, and the core answers: whether the acknowledgement is relayed.
+    pub(crate) async fn notify(
+        &self,
+        told: &str,
+        signed: Signed,
+        (status, body): (u16, &str),
+    ) -> Result<(), StoreLost> {
         let told = format!("{{{told}}}");
         let of = if signed == Signed::ForAnotherBody { "{}" } else { &told };
         let key = if signed == Signed::ByAnother { &KEYS.1 } else { &KEYS.0 };
@@ -61,10 +67,15 @@ impl World {
             headers: if signed == Signed::Not { &[] } else { &header },
             ..Request::post("/told/acme", "application/json", told.as_bytes())
         };
-        let before = self.hearings();
         let (_permit, heard) = self.service.hear(&self.channel, &request).unwrap();
         let answer = Reported::Answer { status, content_type: None, body: body.as_bytes() };
-        let kept = self.service.heard(heard, answer).await;
+        self.service.heard(heard, answer).await
+    }
+
+    /// As [`Self::notify`]. Yields what it came to, and whether the acknowledgement is relayed.
+    async fn notified(&self, told: &str, signed: Signed, answer: (u16, &str)) -> String {
+        let before = self.hearings();
+        let kept = self.notify(told, signed, answer).await;
         let after = self.hearings();
         let new = after.into_iter().find(|line| !before.contains(line)).unwrap();
         let label = |name: &str| new.split(&format!("{name}=\"")).nth(1)?.split('"').next();

@@ -10,6 +10,7 @@ use hefu::reconcile::due::Level;
 use hefu::service::mismatch::Wanted;
 use hefu::service::overdue::{Promises, Swept};
 use hefu::service::search::Search;
+use hefu::service::settle::Reported;
 use hefu::service::webhook::Delivery;
 use hefu::service::{Binding, Settings};
 use hefu::store::hook::{Hook, Shelf};
@@ -302,6 +303,49 @@ async fn whoever_listens_is_told_in_order() {
         assert!(!bodies.contains("6200000000000005") && !bodies.contains("1380000000"), "{bodies}");
     })
     .await;
+}
+
+/// Two replicas that heard of one outcome before either knew of the other's word counted its mismatch twice, and told it twice.
+#[tokio::test]
+async fn one_mismatch_at_two_replicas_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hefu.db");
+    let open = || {
+        let store = MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ());
+        world_over(store.unwrap(), Binding::Enforce(100), telling()).pinned()
+    };
+    let (one, other) = (open(), open());
+    let counted = |kind: &str| {
+        let of =
+            |world: &World| world.service.metrics.total("hefu_mismatches_total", &[("kind", kind)]);
+        of(&one) + of(&other)
+    };
+    let told = |order: &str, state: &str| {
+        format!(r#""of":"debit","order":"{order}","amount":"100","code":"ok","state":"{state}""#)
+    };
+    // The answer is on its way to one of them when the channel notifies the other.
+    for (nth, order) in (1..).zip(["1", "2", "3"]) {
+        let judged = one.judge(&one.channel, &World::debit(order, nth)).await.unwrap();
+        assert_eq!(other.told(&told(order, "phone")).await, "verified settled");
+        one.settle(judged, "phone").await;
+        assert_eq!(counted("match_then_no_match"), u64::from(nth), "{order}");
+    }
+    // At the same instant, by queries; and a success that came back.
+    one.send(&World::debit("4", 4), "taken").await;
+    one.service.store.flush().await.unwrap();
+    let asked = [&one, &other].map(|world| world.query("4", "ok", "name"));
+    futures::future::join_all(asked).await;
+    assert_eq!(counted("match_then_no_match"), 4);
+    one.send(&World::debit("5", 5), "ok").await;
+    let judged = one.judge(&one.channel, r#""type":"query","order":"5""#).await.unwrap();
+    assert_eq!(other.told(&told("5", "back")).await, "verified settled");
+    let body = br#"{"code":"ok","state":"back"}"#;
+    let (content_type, body) = (None, body.as_slice());
+    one.service.settle(judged, Reported::Answer { status: 200, content_type, body }).await;
+    assert_eq!(counted("reversed_after_success"), 1);
+    let events: Vec<_> = one.waiting().await.iter().map(event).collect();
+    let of = |what: &str| events.iter().filter(|it| it.starts_with(what)).count();
+    assert_eq!((of("mismatch"), of("verification_corrected")), (5, 4), "{events:?}");
 }
 
 #[tokio::test]

@@ -254,6 +254,44 @@ async fn a_query_finds_what_another_process_sent() {
     }
 }
 
+/// The answer to a query that told another amount settled the payment all the same: a debit of 100 was paid, by an answer about 1.
+#[tokio::test]
+async fn an_answer_of_another_amount_settles_nothing() {
+    let asks = async |world: &World, state: &str, amount: &str| {
+        let answer = format!(r#"{{"code":"ok","state":"{state}"{amount}}}"#);
+        let (content_type, body) = (None, answer.as_bytes());
+        let answer = Reported::Answer { status: 200, content_type, body };
+        world.send_answered(r#""type":"query","order":"1""#, answer).await
+    };
+    let differ = "mismatch: amount_differs";
+    // What the core is told, what is owed, what is held, and how many amounts differ.
+    let check = async |state: &str, amount: &str, expected: (&str, usize, usize, u64)| {
+        let world = world();
+        world.send(&World::debit("1", 0), "taken").await;
+        for _ in 0..2 {
+            let told = asks(&world, state, amount).await;
+            let said = if expected.3 > 0 { told.contains(differ) } else { !told.contains(differ) };
+            assert!(said && told.contains(expected.0), "{state} {amount}: {told}");
+            let kind = [("kind", "amount_differs")];
+            let counted = world.service.metrics.total("hefu_mismatches_total", &kind);
+            let found = (world.owed(), world.held(), counted);
+            assert_eq!(found, (expected.1, expected.2, expected.3), "{state} {amount}");
+        }
+        // The right amount settles it.
+        assert!(asks(&world, "ok", r#","amount":"100""#).await.contains("outcome: "));
+        assert_eq!(world.owed(), 0, "{state} {amount}");
+    };
+    check("ok", r#","amount":"100""#, ("outcome: succeeded", 0, 0, 0)).await;
+    check("ok", "", ("outcome: succeeded", 0, 0, 0)).await;
+    check("ok", r#","amount":"""#, ("outcome: succeeded", 0, 0, 0)).await;
+    check("ok", r#","amount":"1""#, ("outcome: unknown", 1, 0, 1)).await;
+    check("phone", r#","amount":"101""#, ("outcome: unknown", 1, 0, 1)).await;
+    check("ok", r#","amount":"0""#, ("outcome: unknown", 1, 0, 1)).await;
+    // Of what failed nothing came.
+    check("poor", r#","amount":"0""#, ("outcome: declined", 0, 0, 0)).await;
+    check("ok", r#","amount":"1.00""#, ("outcome: unknown", 1, 0, 0)).await;
+}
+
 /// Merchants number their orders each for himself.
 #[tokio::test]
 async fn a_query_settles_no_other_merchants_payment() {

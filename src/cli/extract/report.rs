@@ -246,6 +246,9 @@ fn describe(reading: &Reading) -> String {
         Some(code) => words = format!("{words}, code {code}"),
         None => words.push_str(", no code"),
     }
+    if let Some(amount) = reading.amount {
+        words = format!("{words}, of {amount} fen");
+    }
     if let Some(agreement) = &reading.agreement {
         words = format!("{words}, yields {}", agreement.0);
     }

@@ -92,7 +92,9 @@ pub(crate) fn check(opened: &mut Opened<ChannelFile>, around: Around<'_>) -> Opt
         sheet.problem(&top, format!("`@{name}` is never forwarded"), hint);
     }
     let notify = match &file.notify {
-        Some(file) => Some(notify::check(sheet, file, &maps, (around.keys, request.as_ref()))?),
+        Some(file) => {
+            Some(notify::check(sheet, file, &maps, (around.keys, request.as_ref(), &same))?)
+        }
         None => None,
     };
     let statements = statement::check(sheet, file, &maps);
@@ -170,7 +172,7 @@ pub(crate) struct Maps<'a> {
 impl Maps<'_> {
     /// The rule for reading an outcome; its maps must be known.
     pub(crate) fn outcome(&self, sheet: &mut Sheet, file: &At<OutcomeFile>) -> Option<OutcomeRule> {
-        let OutcomeFile { code, map, outer, rows, row } = &file.value;
+        let OutcomeFile { code, map, outer, rows, row, amount } = &file.value;
         let mut outer_layers = Vec::new();
         if let Some(outer) = outer {
             for LayerFile { code, map } in outer.value.layers() {
@@ -183,6 +185,7 @@ impl Maps<'_> {
             outer: outer_layers.into_iter().collect::<Option<_>>()?,
             rows,
             layer: layer?,
+            amount: amount.as_ref().and_then(|amount| message::read_amount(sheet, amount)),
         })
     }
 

@@ -1,7 +1,9 @@
 //! From `[[message]]` to a profile's messages.
 
 use super::channel::{Maps, paths};
-use crate::config::file::channel::{AmountFile, Field, MessageFile, WaitFile, YieldsFile};
+use crate::config::file::channel::{
+    AmountFile, Field, MessageFile, OutcomeFile, WaitFile, YieldsFile,
+};
 use crate::config::problem::suggest;
 use crate::config::read::{At, Sheet};
 use crate::domain::element::{Element, ElementSet};
@@ -224,6 +226,7 @@ fn check_scenario(sheet: &mut Sheet, at: &At<MessageFile>, scenario: Scenario) {
         let message = format!("a `{}` undoes nothing", scenario.as_str());
         sheet.problem(&at.span, message, "only a `refund` or a `void` has `undoes`");
     }
+    check_told_amount(sheet, file.answer.as_ref(), scenario == Scenario::Query);
     if let Some(closes) = file.closes_agreement.as_ref().filter(|_| file.agreement.is_none()) {
         let hint = "say which agreement in `agreement`";
         sheet.problem(&closes.span, "`closes_agreement` without an `agreement`", hint);
@@ -236,6 +239,28 @@ fn check_scenario(sheet: &mut Sheet, at: &At<MessageFile>, scenario: Scenario) {
             let message = format!("`{}` is checked but never read", checked.value.0);
             sheet.problem(&checked.span, message, hint);
         }
+    }
+}
+
+/// An amount in an answer is held against the payment that a query asks about, and nowhere else.
+pub(super) fn check_told_amount(
+    sheet: &mut Sheet,
+    answer: Option<&At<OutcomeFile>>,
+    of_a_query: bool,
+) {
+    let Some(amount) = answer.and_then(|answer| answer.value.amount.as_ref()) else { return };
+    if !of_a_query {
+        let hint =
+            "leave it out: only the answer to a `query` is held against the payment's own amount";
+        sheet.problem(
+            &amount.span,
+            "an `amount` in an answer that tells of no other payment",
+            hint,
+        );
+    }
+    if amount.value.field.as_ref().is_some_and(|field| field.0.in_row()) {
+        let hint = "write a path from the root: of a batch that is queried no amount is read";
+        sheet.problem(&amount.span, "an `amount` that is read in rows", hint);
     }
 }
 

@@ -1,9 +1,10 @@
 //! From `[notify]` to how a channel's notifications are read, and what proves them.
 
 use super::channel::{Maps, paths, read_body};
-use super::message::read_amount;
+use super::message::{check_told_amount, read_amount};
 use crate::config::file::channel::{Field, NotificationFile, NotifyFile, SignatureFile};
 use crate::config::read::{At, Sheet};
+use crate::config::text::Text;
 use crate::crypto::seal::OpeningKey;
 use crate::domain::payment::Scenario;
 use crate::message::path::Path;
@@ -13,15 +14,15 @@ use crate::message::profile::{
 use crate::proxy::head::stays_here;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Keys by name, and how requests are written.
-type Beside<'a> = (&'a BTreeMap<String, OpeningKey>, Option<&'a Body>);
+/// Keys by name, how requests are written, and which fields have copies.
+type Beside<'a> = (&'a BTreeMap<String, OpeningKey>, Option<&'a Body>, &'a [(Path, Path)]);
 
 /// Checks a channel's notifications.
 pub(crate) fn check(
     sheet: &mut Sheet,
     at: &At<NotifyFile>,
     maps: &Maps<'_>,
-    (keys, request): Beside<'_>,
+    (keys, request, same): Beside<'_>,
 ) -> Option<Notify> {
     let (span, file) = (&at.span, &at.value);
     let hint = "say what the path of notifications begins with";
@@ -48,7 +49,7 @@ pub(crate) fn check(
     let signature =
         file.signature.as_ref().and_then(|file| read_signature(sheet, file, &body, keys));
     let opened =
-        file.opened.as_ref().map(|opened| read_opened(sheet, opened, &body, &file.message));
+        file.opened.as_ref().map(|opened| read_opened(sheet, opened, (&body, same), &file.message));
     let proof = signature.map(Proof::Signature).or(opened.map(Proof::Opened));
     let headers = headers(&messages, proof.as_ref());
     if let Some(name) = headers.iter().find(|name| stays_here(name)) {
@@ -92,6 +93,7 @@ fn read_message(sheet: &mut Sheet, at: &At<NotificationFile>, maps: &Maps<'_>) -
         let hint = "name the fields that name the order, as its message does";
         sheet.problem(&at.span, "a notification without an order", hint);
     }
+    check_told_amount(sheet, file.answer.as_ref(), false);
     let outcome = file.answer.as_ref().and_then(|answer| maps.outcome(sheet, answer));
     let message = Notification {
         scenarios: file.scenario.iter().map(|scenario| scenario.value.0).collect::<Vec<Scenario>>(),
@@ -160,7 +162,7 @@ fn read_signature(
 fn read_opened(
     sheet: &mut Sheet,
     at: &At<Field>,
-    body: &Body,
+    (body, same): (&Body, &[(Path, Path)]),
     messages: &[At<NotificationFile>],
 ) -> Path {
     let path = &at.value.0;
@@ -172,7 +174,9 @@ fn read_opened(
         let hint = "unwrap it in `[notify.body]` with an `open_blocks` step";
         sheet.problem(&at.span, format!("`{path}` is not opened with a key"), hint);
     }
-    let within = |field: &Field| field.0.keys().take(path.keys().count()).eq(path.keys());
+    let within = |field: &Field| path.leads_to(&field.0);
+    let copied =
+        |field: &Field| same.iter().any(|(known, copy)| *known == field.0 && path.leads_to(copy));
     for message in messages {
         let file = &message.value;
         let code = file.answer.as_ref().and_then(|answer| answer.value.code.as_ref());
@@ -183,6 +187,12 @@ fn read_opened(
             let hint = "what lies beside the sealed content may be anybody's";
             let told = "its order, amount and code are not all in what is opened";
             sheet.problem(&message.span, told, hint);
+        }
+        let mut names = file.when.keys().chain(&file.order).chain(&file.merchant);
+        let beside = names.find(|field| !within(field) && !copied(field));
+        if let Some(Text(field)) = beside.filter(|_| all && order && file.answer.is_some()) {
+            let hint = "name the copy that the sealed content has of it in `same`: where there is none, nobody is believed";
+            sheet.problem(&message.span, format!("`{field}` lies beside what is opened"), hint);
         }
     }
     path.clone()

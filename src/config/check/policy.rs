@@ -160,6 +160,10 @@ fn scenario(
         unavailable: effect(file.unavailable.as_ref(), default.unavailable),
         sealed: effect(file.sealed.as_ref(), default.sealed),
         confirmed_by_sms: file.confirmed_by_sms.unwrap_or(default.confirmed_by_sms),
+        deadline: file.deadline.as_ref().map(|at| {
+            let longest = Inquiry::default().deadline;
+            time(sheet, Some(at), MINUTE / 600..=MINUTE, longest)
+        }),
     })
 }
 

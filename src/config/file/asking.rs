@@ -24,6 +24,18 @@ pub(in crate::config) struct PackageFile {
     pub(in crate::config) required: Option<At<Vec<At<Text<Element>>>>>,
 }
 
+/// `[inquiry]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct InquiryFile {
+    /// How long a payment waits for all providers together.
+    pub(in crate::config) deadline: Option<Time>,
+    /// How long a batch waits for all its rows together.
+    pub(in crate::config) batch_deadline: Option<Time>,
+    /// How many of a hundred questions may be put to another provider because one failed.
+    pub(in crate::config) retries_percent: Option<At<u32>>,
+}
+
 /// `[evidence.source.NAME]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -99,7 +99,9 @@ impl ShelfStore for MemoryStore {
         Ok(self.on_shelf(|rows| {
             let fits = swap.fits(rows.get(&swap.key));
             match swap.new {
-                Some(row) if fits => self.lay(rows, row),
+                Some(row) if fits => {
+                    swap.beside.into_iter().chain([row]).for_each(|row| self.lay(rows, row));
+                }
                 None if fits => drop(rows.remove(&swap.key)),
                 Some(_) | None => (),
             }

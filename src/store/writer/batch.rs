@@ -130,7 +130,9 @@ fn swap<B: Backend>(backend: &mut B, swaps: &[&Swap]) -> Result<Vec<bool>, B::Er
         let known = backend.read(&[&swap.key])?;
         let fits = swap.fits(known.first());
         match &swap.new {
-            Some(row) if fits => backend.put(&[row])?,
+            Some(row) if fits => {
+                backend.put(&swap.beside.iter().chain([row]).collect::<Vec<_>>())?;
+            }
             None if fits => backend.remove(&[&Removal { key: swap.key.clone(), only: None }])?,
             Some(_) | None => (),
         }
