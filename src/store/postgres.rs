@@ -3,7 +3,7 @@
 use crate::crypto::tag::Tagger;
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
-use crate::store::shelf::Range;
+use crate::store::shelf::{Found, Range};
 use crate::store::writer::{Backend, By};
 use openssl::ssl::{SslConnector, SslMethod};
 use openssl::x509::X509;
@@ -262,11 +262,15 @@ fn millis(at: Timestamp) -> i64 {
     i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn row(of: Aggregate, row: &postgres::Row, tagger: Option<&Tagger>) -> Result<Row, Error> {
+fn row_of(
+    of: Aggregate,
+    row: &postgres::Row,
+    tagger: Option<&Tagger>,
+) -> Result<Result<Row, Damaged>, postgres::Error> {
     let until = row.try_get::<_, Option<i64>>(1)?;
     let until = until.map(|until| Timestamp::from_millis(u64::try_from(until).unwrap_or(0)));
     let found = Row { key: RowKey { of, name: row.try_get(0)? }, until, value: row.try_get(2)? };
-    Ok(found.checked(row.try_get(3)?, tagger)?)
+    Ok(found.checked(row.try_get(3)?, tagger))
 }
 
 impl Backend for Postgres {
@@ -295,7 +299,7 @@ impl Backend for Postgres {
         loop {
             let found = self.connect()?.query(sql, &[&from, &PAGE])?;
             for found in &found {
-                each(row(of, found, tagger.as_ref())?);
+                each(row_of(of, found, tagger.as_ref())??);
             }
             match found.last() {
                 Some(last) if found.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX) => {
@@ -307,21 +311,34 @@ impl Backend for Postgres {
         }
     }
 
-    fn range(&mut self, range: &Range) -> Result<Vec<Row>, Error> {
-        let order = if range.last { "DESC" } else { "ASC" };
+    fn range(&mut self, range: &Range) -> Result<Found, Error> {
+        let (order, on) = if range.last { ("DESC", "<") } else { ("ASC", ">") };
         let sql = format!(
-            "SELECT key, until, value, checksum FROM {} WHERE key >= $1 AND key < $2 ORDER BY key {order} LIMIT $3",
+            "SELECT key, until, value, checksum FROM {} WHERE key >= $1 AND key < $2 \
+             AND ($3::text IS NULL OR key {on} $3) ORDER BY key {order} LIMIT $4",
             range.of.as_str()
         );
-        let most = i64::try_from(range.most).unwrap_or(i64::MAX);
-        let found = self.connection()?.query(sql, &[&range.from, &range.before, &most])?;
-        let tagger = self.tagger.as_ref();
-        let mut rows: Vec<Row> =
-            found.iter().map(|found| row(range.of, found, tagger)).collect::<Result<_, Error>>()?;
-        if range.last {
-            rows.reverse();
+        let (mut found, mut after) = (Found::default(), None::<String>);
+        // What is stepped over makes room for more.
+        while found.rows.len() < range.most {
+            let lacks = range.most.saturating_sub(found.rows.len());
+            let page = i64::try_from(lacks).unwrap_or(i64::MAX).min(PAGE);
+            let params: [&(dyn ToSql + Sync); 4] = [&range.from, &range.before, &after, &page];
+            let rows = self.connection()?.query(sql.clone(), &params)?;
+            for row in &rows {
+                found.take(row_of(range.of, row, self.tagger.as_ref())?, range)?;
+            }
+            match rows.last() {
+                Some(last) if i64::try_from(rows.len()).is_ok_and(|read| read >= page) => {
+                    after = Some(last.try_get(0)?);
+                }
+                Some(_) | None => break,
+            }
         }
-        Ok(rows)
+        if range.last {
+            found.rows.reverse();
+        }
+        Ok(found)
     }
 
     fn begin(&mut self) -> Result<(), Error> {
@@ -340,7 +357,7 @@ impl Backend for Postgres {
             );
             let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
             for found in self.connection()?.query(sql, &[&names])? {
-                rows.push(row(of, &found, self.tagger.as_ref())?);
+                rows.push(row_of(of, &found, self.tagger.as_ref())??);
             }
         }
         Ok(rows)
@@ -382,7 +399,8 @@ impl Backend for Postgres {
             "SELECT key, until, value, checksum FROM {table} WHERE (value::json #>> '{path}') = ANY($1)"
         );
         let found = self.connection()?.query(sql, &[&whose])?;
-        found.iter().map(|found| row(of, found, self.tagger.as_ref())).collect()
+        let tagger = self.tagger.as_ref();
+        found.iter().map(|found| Ok(row_of(of, found, tagger)??)).collect()
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Error> {

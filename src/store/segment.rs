@@ -10,8 +10,8 @@ mod file;
 mod simulation;
 
 use crate::domain::clock::Timestamp;
-use crate::store::row::{Aggregate, Removal, Row, RowKey};
-use crate::store::shelf::Range;
+use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
+use crate::store::shelf::{Found, Range};
 use crate::store::writer::{Backend, By};
 use door::{Door, Entered};
 pub use file::FileError;
@@ -410,7 +410,7 @@ impl<B: Backend> Backend for Segmented<B> {
         self.database.find(of, by, whose).map_err(SegmentError::Database)
     }
 
-    fn range(&mut self, range: &Range) -> Result<Vec<Row>, Failed<B>> {
+    fn range(&mut self, range: &Range) -> Result<Found, Failed<B>> {
         let State::Alone(log) = &self.state else {
             return self.database.range(range).map_err(SegmentError::Database);
         };
@@ -418,6 +418,8 @@ impl<B: Backend> Backend for Segmented<B> {
         let over: BTreeMap<&RowKey, &Change> = log.within(range).collect();
         let wider = Range { most: range.most.saturating_add(over.len()), ..range.clone() };
         let below = self.database.range(&wider).map_err(SegmentError::Database)?;
+        let Found { rows: below, mut damaged } = below;
+        damaged.retain(|Damaged(key)| !over.contains_key(key));
         let mut rows: BTreeMap<RowKey, Row> =
             below.into_iter().map(|row| (row.key.clone(), row)).collect();
         for (key, change) in over {
@@ -429,7 +431,7 @@ impl<B: Backend> Backend for Segmented<B> {
                 None => drop(rows.remove(key)),
             }
         }
-        Ok(range.cut(rows.into_values().collect()))
+        Ok(Found { rows: range.cut(rows.into_values().collect()), damaged })
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Failed<B>> {

@@ -8,6 +8,7 @@ use hefu::store::keys::{self, KeysError};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::postgres::Postgres;
 use hefu::store::sqlite;
+use hefu::store::writer::Event;
 use tempfile::TempDir;
 
 /// Where a store keeps what it keeps.
@@ -47,16 +48,39 @@ impl Place {
         }
     }
 
+    /// Changes what is kept, beside Hefu.
+    pub(crate) fn sql(&self, sql: &str) {
+        match self {
+            Self::File(dir) => {
+                let file = rusqlite::Connection::open(dir.path().join("hefu.db")).unwrap();
+                file.execute_batch(sql).unwrap();
+            }
+            Self::Shared(cluster) => {
+                let connect = || cluster.config().connect(postgres::NoTls).unwrap();
+                apart(|| connect().batch_execute(sql).unwrap());
+            }
+        }
+    }
+
     pub(crate) fn open_within(&self, limits: Limits) -> MemoryStore {
+        self.open_telling(limits, |_| ())
+    }
+
+    /// With who is told what happens there.
+    pub(crate) fn open_telling(
+        &self,
+        limits: Limits,
+        tell: impl Fn(Event) + Send + 'static,
+    ) -> MemoryStore {
         match self {
             Self::File(dir) => {
                 let backend = sqlite::open(&dir.path().join("hefu.db")).unwrap();
-                MemoryStore::open(limits, backend, |_| ()).unwrap()
+                MemoryStore::open(limits, backend, tell).unwrap()
             }
             Self::Shared(cluster) => apart(|| {
                 let mut backend = Postgres::open(cluster.config(), &[]).unwrap();
                 keys::check(&mut backend, &key(1, 1).into()).unwrap();
-                MemoryStore::open(limits, backend, |_| ()).unwrap()
+                MemoryStore::open(limits, backend, tell).unwrap()
             }),
         }
     }

@@ -23,9 +23,6 @@ use serde::de::DeserializeOwned;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::PoisonError;
 
-/// How many payments of one order are found by it: those that left, and the last of those that were refused.
-const PAYMENTS_OF_AN_ORDER_MAX: usize = 16;
-
 impl MemoryStore {
     /// A store that knows what `backend` keeps, and keeps everything there from now on; `tell` is told what
     /// happens there.
@@ -249,31 +246,6 @@ impl MemoryStore {
         }
     }
 
-    /// Has a payment be found by its order.
-    fn know_order(
-        &self,
-        channel: &ChannelName,
-        order: Option<&OrderId>,
-        (payment, has_left): (PaymentId, bool),
-    ) {
-        let Some(order) = order else { return };
-        let mut payments = self.by_order.entry((channel.clone(), order.clone())).or_default();
-        if payments.binary_search(&payment).is_ok() {
-            return;
-        }
-        if payments.len() >= PAYMENTS_OF_AN_ORDER_MAX {
-            // What left is what a channel's word is about.
-            let left = |of: &PaymentId| self.records.get(of).is_none_or(|record| record.left());
-            match payments.iter().position(|of| !left(of)) {
-                Some(spare) => drop(payments.remove(spare)),
-                None if has_left => drop(payments.remove(0)),
-                None => return,
-            }
-        }
-        let at = payments.partition_point(|of| *of < payment);
-        payments.insert(at, payment);
-    }
-
     pub(super) fn close_expectation(&self, channel: &ChannelName, payment: PaymentId) {
         if let Some(mut expected) = self.expected.get_mut(channel) {
             expected.remove(&payment);
@@ -328,27 +300,29 @@ impl MemoryStore {
         }
     }
 
-    /// What admission finds where no journal stands behind.
-    fn claim(&self, admission: &Admission) -> Admitted {
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let claim = |payment: &Leaving| Some((payment.order.clone()?, payment.record.payment));
-        let claims: Vec<_> = admission.payments.iter().filter_map(claim).collect();
-        // Two rows of one batch may not be one order either.
-        let mut claimed = HashSet::new();
-        let taken = |order| orders.claimed.contains_key(order) || !claimed.insert(order);
-        if claims.iter().map(|(order, _)| order).any(taken) {
-            return Admitted::AlreadySent;
-        }
-        for (order, payment) in claims {
-            if orders.oldest.len() >= self.limits.orders
-                && let Some(oldest) = orders.oldest.pop_front()
-            {
-                orders.claimed.remove(&oldest);
+    /// Takes into memory what is looked up; a hold with one of `keys` that is not there was released.
+    async fn learn_rows(&self, keys: Vec<RowKey>, look: Look) -> Result<(), StoreLost> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let held = keys.iter().filter(|key| key.of == Aggregate::Holds);
+        let held: Vec<Hold> = held
+            .filter_map(|key| self.holds.get(&HoldKey::parse(&key.name)?).map(|hold| hold.clone()))
+            .collect();
+        let rows = journal.read(look).await?;
+        // A hold that was released elsewhere is no hold; one that was made here meanwhile is.
+        for hold in held {
+            let key = RowKey::hold(&hold.key);
+            if rows.iter().all(|row| row.key != key) {
+                self.holds.remove_if(&hold.key, |_, now| *now == hold);
             }
-            orders.claimed.insert(order.clone(), payment);
-            orders.oldest.push_back(order);
         }
-        Admitted::Yes
+        for row in rows {
+            if let Err(error) = self.restore(&row) {
+                let of = row.key.of.as_str();
+                tracing::error!(%error, of, "a row cannot be read: was it written by another Hefu?");
+                return Err(StoreLost);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -440,35 +414,20 @@ impl Journal for MemoryStore {
             }
             return;
         }
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        if orders.claimed.get(order) == Some(&payment) {
-            orders.claimed.remove(order);
-            orders.oldest.retain(|other| other != order);
-        }
+        self.give_back(order, payment);
+    }
+
+    async fn holders(&self, orders: Vec<RowKey>) -> Result<HashSet<PaymentId>, StoreLost> {
+        self.held_by(orders).await
     }
 
     async fn fetch(&self, keys: Vec<RowKey>) -> Result<(), StoreLost> {
-        let Some(journal) = &self.journal else { return Ok(()) };
-        let held = keys.iter().filter(|key| key.of == Aggregate::Holds);
-        let held: Vec<Hold> = held
-            .filter_map(|key| self.holds.get(&HoldKey::parse(&key.name)?).map(|hold| hold.clone()))
-            .collect();
-        let rows = journal.read(Look::At(keys)).await?;
-        // A hold that was released elsewhere is no hold; one that was made here meanwhile is.
-        for hold in held {
-            let key = RowKey::hold(&hold.key);
-            if rows.iter().all(|row| row.key != key) {
-                self.holds.remove_if(&hold.key, |_, now| *now == hold);
-            }
-        }
-        for row in rows {
-            if let Err(error) = self.restore(&row) {
-                let of = row.key.of.as_str();
-                tracing::error!(%error, of, "a row cannot be read: was it written by another Hefu?");
-                return Err(StoreLost);
-            }
-        }
-        Ok(())
+        self.learn_rows(keys.clone(), Look::At(keys)).await
+    }
+
+    async fn fetch_intact(&self, keys: Vec<RowKey>) -> Result<(), StoreLost> {
+        // A hold that is damaged must not be taken for one that was released.
+        self.learn_rows(Vec::new(), Look::Intact(keys)).await
     }
 
     async fn flush(&self) -> Result<(), StoreLost> {
