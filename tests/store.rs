@@ -17,6 +17,8 @@ mod damaged;
 mod forged;
 #[path = "store/forget.rs"]
 mod forget;
+#[path = "store/hung.rs"]
+mod hung;
 #[path = "store/keys.rs"]
 mod keys;
 #[path = "store/loading.rs"]

@@ -1,7 +1,7 @@
 //! Something changed what is kept: it is said, and never served.
 
 use crate::cluster::{Cluster, apart};
-use crate::place::{Place, key};
+use crate::place::{Place, key, place_of};
 use crate::values::{NOW, admission, braking, channel, evidence, hold, leaving, tuple};
 use hefu::domain::answer::Answer;
 use hefu::reconcile::hold::{HoldKey, Holding};
@@ -76,8 +76,8 @@ fn whatever_changes_in_a_row_is_found() {
     let path = dir.path().join("hefu.db");
     check(Sqlite::open(&path).unwrap(), &|sql| file(&path, sql));
     let cluster = Cluster::start();
-    check(Postgres::open(cluster.config(), &[]).unwrap(), &|sql| shared(&cluster, sql));
-    let mut tagged = Postgres::open(cluster.config(), &[]).unwrap();
+    check(Postgres::open(&place_of(&cluster), &[]).unwrap(), &|sql| shared(&cluster, sql));
+    let mut tagged = Postgres::open(&place_of(&cluster), &[]).unwrap();
     keys::check(&mut tagged, &key(1, 1).into()).unwrap();
     shared(&cluster, "DELETE FROM fingerprint_keys");
     check(tagged, &|sql| shared(&cluster, sql));

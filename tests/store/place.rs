@@ -22,6 +22,13 @@ pub(crate) fn key(id: u16, byte: u8) -> Fingerprinter {
     Fingerprinter::new(KeyId(id), &[byte; 32]).unwrap()
 }
 
+/// Where a cluster is, as the store is told.
+pub(crate) fn place_of(cluster: &Cluster) -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    config.host_path(cluster.place()).user("hefu").dbname("postgres");
+    config
+}
+
 impl Place {
     pub(crate) fn file() -> Self {
         Self::File(TempDir::new().unwrap())
@@ -43,7 +50,7 @@ impl Place {
                 keys::check(&mut sqlite::open(&dir.path().join("hefu.db")).unwrap(), keys)
             }
             Self::Shared(cluster) => {
-                apart(|| keys::check(&mut Postgres::open(cluster.config(), &[]).unwrap(), keys))
+                apart(|| keys::check(&mut Postgres::open(&place_of(cluster), &[]).unwrap(), keys))
             }
         }
     }
@@ -78,7 +85,7 @@ impl Place {
                 MemoryStore::open(limits, backend, tell).unwrap()
             }
             Self::Shared(cluster) => apart(|| {
-                let mut backend = Postgres::open(cluster.config(), &[]).unwrap();
+                let mut backend = Postgres::open(&place_of(cluster), &[]).unwrap();
                 keys::check(&mut backend, &key(1, 1).into()).unwrap();
                 MemoryStore::open(limits, backend, tell).unwrap()
             }),
