@@ -25,6 +25,8 @@ mod keys;
 mod loading;
 #[path = "store/lost.rs"]
 mod lost;
+#[path = "store/mangled.rs"]
+mod mangled;
 #[path = "store/place.rs"]
 mod place;
 #[path = "store/power.rs"]

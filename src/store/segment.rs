@@ -5,6 +5,8 @@
 //! in (a successor, a backup), everything is taken over, and both go through the database until one of them is left.
 
 mod door;
+#[cfg(test)]
+mod faults;
 mod file;
 #[cfg(test)]
 mod simulation;
@@ -209,6 +211,10 @@ impl<B: Backend> Segmented<B> {
         // The files are there after a power cut, too; where a directory has no sync, they were anyway.
         let dir = path.parent().map(File::open);
         let _ = dir.and_then(Result::ok).map(|dir| dir.sync_all());
+        Self::over(door, segments, database)
+    }
+
+    fn over(door: Door, segments: Segments, database: B) -> Result<Self, Failed<B>> {
         let state = State::Out;
         let mut store =
             Self { database, door, segments, state, alone_ever_since: true, behind: false };
