@@ -21,7 +21,13 @@ use async_trait::async_trait;
 use dashmap::mapref::entry::Entry;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeSet, HashSet};
-use std::sync::PoisonError;
+use std::panic::resume_unwind;
+use std::sync::{PoisonError, mpsc};
+use std::{mem, thread};
+
+/// How many rows are handed over at once, and how often before the first are understood: some megabytes.
+const PAGE_AHEAD: usize = 1_000;
+const PAGES_AHEAD: usize = 8;
 
 impl MemoryStore {
     /// A store that knows what `backend` keeps, and keeps everything there from now on; `tell` is told what
@@ -75,18 +81,37 @@ impl MemoryStore {
                 Aggregate::Unmapped => limits.unmapped,
                 Aggregate::Concordance => limits.places,
             };
-            let mut wrong = None;
-            let loaded = backend.load(of, most, &mut |row| {
-                if let Err(source) = store.restore(&row) {
-                    wrong = Some(LoadError::Row { of: of.as_str(), source });
-                }
-            });
-            loaded.map_err(LoadError::Database)?;
-            if let Some(wrong) = wrong {
-                return Err(wrong);
-            }
+            store.load_rows(backend, of, most)?;
         }
         Ok(store)
+    }
+
+    /// Takes the last `most` rows of `of` into memory. They are read and checked here and understood on a thread beside, in their
+    /// order: of a million that is most of the work.
+    fn load_rows<B: Backend>(
+        &self,
+        backend: &mut B,
+        of: Aggregate,
+        most: usize,
+    ) -> Result<(), LoadError<B::Error>> {
+        thread::scope(|scope| {
+            let (sender, pages) = mpsc::sync_channel::<Vec<Row>>(PAGES_AHEAD);
+            let understand = move || pages.iter().flatten().try_for_each(|row| self.restore(&row));
+            let understanding = scope.spawn(understand);
+            let mut page = Vec::new();
+            let loaded = backend.load(of, most, &mut |row| {
+                page.push(row);
+                if page.len() >= PAGE_AHEAD {
+                    // Who has found something wrong takes no more, and says so in the end.
+                    let _ = sender.send(mem::take(&mut page));
+                }
+            });
+            let _ = sender.send(page);
+            drop(sender);
+            let understood = understanding.join().unwrap_or_else(|panic| resume_unwind(panic));
+            loaded.map_err(LoadError::Database)?;
+            understood.map_err(|source| LoadError::Row { of: of.as_str(), source })
+        })
     }
 
     /// The newest time that is known of: no clock has said a later one to who wrote the store.
