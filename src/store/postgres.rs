@@ -328,6 +328,10 @@ impl Backend for Postgres {
              AND ($3::text IS NULL OR key {on} $3) ORDER BY key {order} LIMIT $4",
             range.of.as_str()
         );
+        if self.session.is_none() {
+            // Who only reads has no transaction.
+            self.connect()?;
+        }
         let (mut found, mut after) = (Found::default(), None::<String>);
         // What is stepped over makes room for more.
         while found.rows.len() < range.most {
