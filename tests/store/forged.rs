@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::keys::keys;
-use crate::place::key;
+use crate::place::{key, place_of};
 use hefu::crypto::keys::Keys;
 use hefu::crypto::tag::Tagger;
 use hefu::store::keys::{self, KeysError};

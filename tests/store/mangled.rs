@@ -18,7 +18,7 @@ const KEYS: usize = 400;
 const COMMITS: [usize; 2] = [60, 3];
 const ROWS_A_COMMIT: usize = 30;
 /// How often something happens to each file.
-const SAMPLES: usize = 250;
+const SAMPLES: usize = 100;
 
 type Rows = BTreeMap<RowKey, Row>;
 

@@ -4,7 +4,7 @@ use super::amend::Amend;
 use super::{Limits, LoadError, MemoryStore, has_room};
 use crate::domain::answer::Billable;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{AgreementId, ChannelName, Fingerprint, OrderId, PaymentId};
+use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
 use crate::domain::keep::{Keep, PAYMENTS_KEPT};
 use crate::domain::payment::Mode;
 use crate::reconcile::hold::{Hold, HoldKey};

@@ -220,6 +220,7 @@ fn what_was_durable_is_there_whichever_write_failed() {
                 // It ends without a word.
                 store.state = State::Out;
             }
+            world.fault.lock().unwrap().at = None;
             for disk in &world.disks {
                 disk.medium.lock().unwrap().cut(is_written);
             }
