@@ -202,7 +202,7 @@ async fn one_damaged_row_does_not_stop_a_sweep() {
         });
         let told = || damages.swap(0, Ordering::Relaxed);
         place.sql("UPDATE mismatches SET value = replace(value, '7', '8') WHERE key IN ('000003', '000700', '001000')");
-        let damaged = [3, 700, 1000];
+        let broken = [3, 700, 1000];
         let range = |from: usize, last, whole| Range {
             of: Aggregate::Mismatches,
             from: row(from).key.name,
@@ -212,7 +212,7 @@ async fn one_damaged_row_does_not_stop_a_sweep() {
             whole,
         };
         let intact = |from: usize, to: usize| -> Vec<Row> {
-            (from..to).filter(|number| !damaged.contains(number)).map(row).collect()
+            (from..to).filter(|number| !broken.contains(number)).map(row).collect()
         };
         // A page is full, so that who turns pages goes on.
         let read = async |from, last| store.range(range(from, last, false)).await.unwrap();

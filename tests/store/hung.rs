@@ -23,7 +23,7 @@ const WAITS: Waits =
     Waits { connect: Duration::from_secs(1), answer: Duration::from_millis(1_500) };
 
 /// After how long a test is given up that waits for what must come.
-const GIVE_UP: Duration = Duration::from_secs(60);
+const GIVE_UP: Duration = Duration::from_mins(1);
 
 /// What becomes of what comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,27 +58,33 @@ impl Line {
     }
 }
 
+/// Connections.
+struct Lines {
+    /// The way of those to come.
+    next: Way,
+    /// Those that there are.
+    open: Vec<(Line, TcpStream)>,
+}
+
 /// What stands between Hefu and the server: connections by TCP, each with its way.
 struct Proxy {
     port: u16,
-    /// The way of connections to come, and those that there are.
-    lines: Arc<Mutex<(Way, Vec<(Line, TcpStream)>)>>,
+    lines: Arc<Mutex<Lines>>,
 }
 
 impl Proxy {
     fn before(cluster: &Cluster) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let lines: Arc<Mutex<(Way, Vec<(Line, TcpStream)>)>> =
-            Arc::new(Mutex::new((Way::Open, Vec::new())));
+        let lines = Arc::new(Mutex::new(Lines { next: Way::Open, open: Vec::new() }));
         let (theirs, socket) =
             (lines.clone(), PathBuf::from(cluster.place()).join(".s.PGSQL.5432"));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = UnixStream::connect(&socket) else { continue };
                 let mut lines = theirs.lock().unwrap();
-                let line = Line::new(lines.0);
-                lines.1.push((line.clone(), client.try_clone().unwrap()));
+                let line = Line::new(lines.next);
+                lines.open.push((line.clone(), client.try_clone().unwrap()));
                 carry(client, server, &line);
             }
         });
@@ -87,17 +93,17 @@ impl Proxy {
 
     /// Has connections that there are go that way.
     fn turn(&self, way: Way) {
-        self.lines.lock().unwrap().1.iter().for_each(|(line, _)| line.set(way));
+        self.lines.lock().unwrap().open.iter().for_each(|(line, _)| line.set(way));
     }
 
     /// Has connections to come go that way.
     fn turn_next(&self, way: Way) {
-        self.lines.lock().unwrap().0 = way;
+        self.lines.lock().unwrap().next = way;
     }
 
     /// Ends all connections.
     fn cut(&self) {
-        for (_, client) in self.lines.lock().unwrap().1.drain(..) {
+        for (_, client) in self.lines.lock().unwrap().open.drain(..) {
             let _ = client.shutdown(Shutdown::Both);
         }
     }
