@@ -149,8 +149,7 @@ pub(super) struct StoreFile {
     /// is gone with the process, and an order may leave twice.
     pub(super) file: Option<FilePath>,
     /// Instead of a file, the database that replicas share: `host=db.internal user=hefu dbname=hefu`; of several (`host=db1,db2`)
-    /// the first that can be written. Beyond a socket or this
-    /// machine it is reached by TLS only.
+    /// the first that can be written. Beyond a socket or this machine it is reached by TLS only.
     pub(super) postgres: Option<At<String>>,
     /// The password of that user.
     pub(super) password_file: Option<FilePath>,

@@ -102,10 +102,10 @@ impl Service {
             if claims.is_empty() { HashSet::new() } else { self.store.holders(claims).await? };
         // Another process may know more of them.
         let payments = named.iter().flat_map(|by| self.store.by_order(by.channel, by.order));
-        let payments: Vec<RowKey> = payments.map(RowKey::payment).collect();
-        if !payments.is_empty() {
-            self.store.fetch_intact(payments).await?;
-        }
+        let payments: Vec<PaymentId> = payments.collect();
+        self.look_at(payments.iter()).await?;
+        // What was known for longest may have made room for the others.
+        self.look_at(payments.iter().filter(|it| self.store.record(**it).is_none())).await?;
         let rest: Vec<RowKey> = named
             .iter()
             .filter_map(|by| self.known(by, &holders))
@@ -116,6 +116,14 @@ impl Service {
             self.store.fetch_intact(rest).await?;
         }
         Ok(holders)
+    }
+
+    async fn look_at(
+        &self,
+        payments: impl Iterator<Item = &PaymentId> + Send,
+    ) -> Result<(), StoreLost> {
+        let keys: Vec<RowKey> = payments.map(|payment| RowKey::payment(*payment)).collect();
+        if keys.is_empty() { Ok(()) } else { self.store.fetch_intact(keys).await }
     }
 
     async fn state_one(
