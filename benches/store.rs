@@ -1,22 +1,32 @@
-//! The embedded store at size: a million pieces of evidence in one file, and commits under 64 payments at once.
+//! The embedded store at size: a million pieces of evidence in one file; and what must be durable first, 64 at once and one by one:
+//! an admission, an inquiry before it is sent, an outcome before its notification is acknowledged.
 //!
 //! `cargo bench --bench store -- 100000` takes another number. Everything is printed; nothing is asserted but that it works.
 #![expect(clippy::unwrap_used, reason = "a bench may panic")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench measures and prints")]
 
-use hefu::domain::answer::Answer;
+use hefu::domain::answer::{Answer, Billable};
 use hefu::domain::clock::Timestamp;
 use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::{ChannelName, Fingerprint, KeyId, OrderId, PaymentId, ProviderName, Road};
+use hefu::domain::money::Fen;
+use hefu::domain::outcome::{Arrival, Outcome, Precedence};
 use hefu::domain::payment::{Mode, Scenario};
 use hefu::policy::Effect;
+use hefu::reconcile::arrival::Step;
 use hefu::reconcile::hold::HoldKey;
+use hefu::route::attempts::{self, Asking, Heard, Most, Subject};
+use hefu::route::spend::{Account, Cap};
 use hefu::store::journal::{Admission, Admitted, Journal as _, Leaving, Need, OrderKey};
 use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::reserve::{Attempts, Of, Reservation, Reserved};
 use hefu::store::row::RowKey;
 use hefu::store::sqlite;
 use hefu::store::writer::Event;
-use hefu::store::{Evidence, EvidenceStore as _, Record, Stakes, Witness};
+use hefu::store::{
+    Charge, Evidence, EvidenceStore as _, InquiryStore as _, OpenInquiry, PaymentStore as _,
+    Record, Stakes, Witness,
+};
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -27,6 +37,8 @@ const EVIDENCE: u64 = 1_000_000;
 const LOOKUPS: u64 = 20_000;
 const PAYMENTS: u64 = 20_000;
 const AT_ONCE: u64 = 64;
+/// How many, where they come one by one.
+const ALONE: u64 = 2_000;
 const NOW: Timestamp = Timestamp::from_millis(1_763_856_000_000);
 
 fn main() {
@@ -121,41 +133,110 @@ async fn hot(path: &Path, count: u64) {
     }
     show("hot look-up", hot);
 
+    for at_once in [AT_ONCE, 1] {
+        measure("admission", &store, &commits, at_once, admit).await;
+        measure("inquiry, kept before it is sent", &store, &commits, at_once, inquire).await;
+        measure(
+            "notification, kept before it is acknowledged",
+            &store,
+            &commits,
+            at_once,
+            notified,
+        )
+        .await;
+    }
+}
+
+async fn admit(store: Arc<MemoryStore>, number: u64) {
+    assert_eq!(store.admit(admission(number)).await, Ok(Admitted::Yes));
+}
+
+/// A question, until it may be put; what became of it is written with what comes next, and nobody waits for that.
+async fn inquire(store: Arc<MemoryStore>, number: u64) {
+    let question = question(number);
+    assert!(matches!(store.open_inquiry(&question).await, Ok(Reserved::Yes(_))));
+    let (inquiry, answer, billable) = (question.inquiry.clone(), Answer::Match, Billable::Yes);
+    let charge = Charge { inquiry, answer, code: None, billable };
+    store.close_inquiry(&charge, &question, Heard::Right, NOW);
+}
+
+/// The outcome of a payment that was admitted, until it is durable.
+async fn notified(store: Arc<MemoryStore>, number: u64) {
+    let record = record(number);
+    let outcome = (Outcome::Succeeded, Some("00".to_owned()), Arrival::Notify);
+    assert_eq!(store.arrive(&record, outcome, Precedence::default(), NOW), Step::Ended);
+    store.complete(&record, None, true);
+    store.flush().await.unwrap();
+}
+
+/// How long each of so many at once takes, of numbers that are the same whatever is measured.
+async fn measure<F: Future<Output = ()> + Send + 'static>(
+    what: &str,
+    store: &Arc<MemoryStore>,
+    commits: &Arc<Mutex<Vec<Duration>>>,
+    at_once: u64,
+    does: impl Fn(Arc<MemoryStore>, u64) -> F + Copy + Send + 'static,
+) {
     commits.lock().unwrap().clear();
     let begun = Instant::now();
     let mut lanes = JoinSet::new();
-    for lane in 0..AT_ONCE {
+    let each = if at_once == 1 { ALONE } else { PAYMENTS / at_once };
+    for lane in 0..at_once {
         let store = store.clone();
+        // Those that come one by one are others.
+        let first = if at_once == 1 { AT_ONCE * PAYMENTS } else { lane * PAYMENTS };
         lanes.spawn(async move {
             let mut took = Vec::new();
-            for at in 0..PAYMENTS / AT_ONCE {
-                let admission = admission(lane * PAYMENTS + at);
+            for number in first..first + each {
                 let begun = Instant::now();
-                assert_eq!(store.admit(admission).await, Ok(Admitted::Yes));
+                does(store.clone(), number).await;
                 took.push(begun.elapsed());
             }
             took
         });
     }
     let took: Vec<Duration> = lanes.join_all().await.into_iter().flatten().collect();
-    let (seconds, payments) = (begun.elapsed().as_secs_f64(), took.len());
+    let (seconds, count) = (begun.elapsed().as_secs_f64(), took.len());
     let commits = std::mem::take(&mut *commits.lock().unwrap());
-    let together = float(payments) / float(commits.len());
-    println!("{payments} payments, {AT_ONCE} at once: {:.0} a second", float(payments) / seconds);
-    println!("{} commits, {together:.1} payments each", commits.len());
-    show("admission", took);
-    show("commit", commits);
+    let together = float(count) / float(commits.len().max(1));
+    println!("{what}: {at_once} at once: {:.0} a second", float(count) / seconds);
+    println!("  {} commits, {together:.1} each", commits.len());
+    show("  until it is durable", took);
+    show("  commit", commits);
 }
 
-fn admission(number: u64) -> Admission {
-    let channel = ChannelName::new("acme");
-    let order = OrderId(number.to_string().into());
-    let record = Record {
+/// About a card of its own, with a cap that is never reached.
+fn question(number: u64) -> Reservation {
+    let most = Most { per_day: 50, wrong: 5 };
+    let of = vec![Of { subject: Subject::Card, key: tuple(number), others: Vec::new() }];
+    let limits = attempts::Limits {
+        card: most,
+        person: most,
+        left_to_others: 0,
+        ..attempts::Limits::default()
+    };
+    let provider = ProviderName::new("first");
+    let id = PaymentId::new(NOW, u128::from(number));
+    let account = Account::Provider(provider.clone());
+    Reservation {
+        inquiry: OpenInquiry { id, provider, set: elements(), scenario: None, at: NOW },
+        attempts: Attempts {
+            of,
+            asking: Asking { source: "bank".into(), merchant: None, at: NOW },
+            limits,
+        },
+        cost: Fen::new(30),
+        caps: vec![Cap { account, most: Fen::new(1_000_000_000) }],
+    }
+}
+
+fn record(number: u64) -> Record {
+    Record {
         payment: PaymentId::new(NOW, number.into()),
         at: NOW,
-        channel: channel.clone(),
+        channel: ChannelName::new("acme"),
         scenario: Scenario::Debit,
-        order: Some(order.clone()),
+        order: Some(OrderId(number.to_string().into())),
         amount: None,
         carried: elements(),
         mode: Mode::Enforce,
@@ -175,7 +256,12 @@ fn admission(number: u64) -> Admission {
         undone: false,
         row_of: None,
         stakes: Stakes::default(),
-    };
+    }
+}
+
+fn admission(number: u64) -> Admission {
+    let record = record(number);
+    let channel = record.channel.clone();
     let tuple = tuple(number);
     let needs = vec![
         Need::NotHeld(HoldKey::Tuple(tuple)),
@@ -187,6 +273,7 @@ fn admission(number: u64) -> Admission {
         },
     ];
     let scenario = Scenario::Debit;
+    let order = OrderId(number.to_string().into());
     let order = Some(OrderKey { channel, merchant: None, scenario, confirms: false, order });
     let payments = vec![Leaving { record, order, needs, expects: true }];
     Admission { payments, mode: Mode::Enforce, now: NOW }

@@ -191,7 +191,7 @@ fn store(
         // Its client has a runtime of its own, which must not be driven on a thread of ours.
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let opening = scope.spawn(|| {
-                let mut backend = Postgres::open((**place).clone(), authorities)?;
+                let mut backend = Postgres::open(place, authorities)?;
                 let theirs = backend.time().map_err(postgres::OpenError::Database)?;
                 clock::near(theirs, clock::system())?;
                 keys::check(&mut backend, &config.keys)?;

@@ -17,12 +17,16 @@ mod damaged;
 mod forged;
 #[path = "store/forget.rs"]
 mod forget;
+#[path = "store/hung.rs"]
+mod hung;
 #[path = "store/keys.rs"]
 mod keys;
 #[path = "store/loading.rs"]
 mod loading;
 #[path = "store/lost.rs"]
 mod lost;
+#[path = "store/mangled.rs"]
+mod mangled;
 #[path = "store/place.rs"]
 mod place;
 #[path = "store/power.rs"]

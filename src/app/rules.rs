@@ -104,7 +104,7 @@ fn each_since(
         // Its client has a runtime of its own, which must not be driven on a thread of ours.
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
-                let mut backend = Postgres::open((**place).clone(), authorities)?;
+                let mut backend = Postgres::open(place, authorities)?;
                 keys::check_to_read(&mut backend, &config.keys)?;
                 Ok(reading::payments_since(&mut backend, first, &mut feed)?)
             });

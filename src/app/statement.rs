@@ -73,7 +73,7 @@ pub(super) fn open<R: Reader>(config: &Config, reader: R) -> Result<R::Yield, Fa
         // Its client has a runtime of its own, which must not be driven on a thread of ours.
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
-                let mut backend = Postgres::open((**place).clone(), authorities)?;
+                let mut backend = Postgres::open(place, authorities)?;
                 keys::check_to_read(&mut backend, &config.keys)?;
                 Ok(reader.read(&mut backend)?)
             });

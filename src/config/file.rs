@@ -150,8 +150,8 @@ pub(super) struct StoreFile {
     /// The database, which is created where there is none; its directory must be there. Without it everything that was learned
     /// is gone with the process, and an order may leave twice.
     pub(super) file: Option<FilePath>,
-    /// Instead of a file, the database that replicas share: `host=db.internal user=hefu dbname=hefu`. Beyond a socket or this
-    /// machine it is reached by TLS only.
+    /// Instead of a file, the database that replicas share: `host=db.internal user=hefu dbname=hefu`; of several (`host=db1,db2`)
+    /// the first that can be written. Beyond a socket or this machine it is reached by TLS only.
     pub(super) postgres: Option<At<String>>,
     /// The password of that user.
     pub(super) password_file: Option<FilePath>,
@@ -450,7 +450,7 @@ pub(super) struct AgreementsFile {
 pub(super) struct HoldsFile {
     /// How long a hold lasts where nothing settles it.
     pub(super) expiry: Option<Time>,
-    /// How many new holds one bank at one channel may have within an hour before they pause.
+    /// How many new holds one bank at one channel may have within an hour before they pause; each process counts its own.
     pub(super) per_hour: Option<At<u32>>,
 }
 

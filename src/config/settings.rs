@@ -123,7 +123,7 @@ pub enum Storage {
     /// In a database that replicas share.
     Postgres {
         /// How it is reached; its `Debug` hides the password.
-        config: Box<postgres::Config>,
+        config: Box<tokio_postgres::Config>,
         /// The authorities to trust; the system's where empty.
         authorities: Vec<X509>,
     },

@@ -231,7 +231,9 @@ impl Service {
 
     async fn rows(&self, of: Aggregate, from: &str, before: &str) -> Result<Vec<Row>, StoreLost> {
         let (from, before) = (from.to_owned(), before.to_owned());
-        self.store.range(Range { of, from, before, most: PAGE_MAX, last: false }).await
+        self.store
+            .range(Range { of, from, before, most: PAGE_MAX, last: false, whole: false })
+            .await
     }
 
     /// The next page of payments of `days` that left and of which the channel's statement tells.

@@ -85,8 +85,11 @@ pub async fn entries(
     let (mut from, before) = (prefix.clone(), format!("{list}\u{b}"));
     let mut found = BTreeMap::new();
     loop {
+        // A list that lacks an entry would let through whom it stops.
         let (of, before) = (Aggregate::ListEntries, before.clone());
-        let rows = store.range(Range { of, from, before, most: PAGE_MAX, last: false }).await?;
+        let rows = store
+            .range(Range { of, from, before, most: PAGE_MAX, last: false, whole: true })
+            .await?;
         let Some(end) = rows.last() else { return Ok(found) };
         from = format!("{}\u{1}", end.key.name);
         for row in &rows {

@@ -47,6 +47,8 @@ pub async fn managed(store: &dyn Store) -> Result<Managed, StoreLost> {
         before: TEXT.to_owned(),
         most: PAGE_MAX,
         last: false,
+        // What binds must not be lifted by a row that cannot be read.
+        whole: true,
     };
     let mut managed = Managed::default();
     for row in store.range(range).await? {

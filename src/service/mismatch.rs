@@ -149,6 +149,7 @@ impl Service {
                 before: before.clone(),
                 most: PAGE_MAX,
                 last: true,
+                whole: false,
             };
             let rows = self.store.range(range).await?;
             let more = rows.len() >= PAGE_MAX;
@@ -185,7 +186,7 @@ impl Service {
         let payments: Vec<_> = kept.iter().filter(missing).map(|it| it.payment).collect();
         if !payments.is_empty() {
             let keys = payments.iter().map(|payment| RowKey::payment(*payment)).collect();
-            self.fetch_all(keys).await?;
+            self.store.fetch_intact(keys).await?;
         }
         let came = |it: &KeptMismatch| {
             let record = Some(it).filter(missing).and_then(|it| self.store.record(it.payment));

@@ -161,7 +161,7 @@ impl Service {
         let (mut before, mut looked_at) = ("\u{10ffff}".to_owned(), 0_usize);
         while looked_at < MISMATCHES_MAX {
             let (of, from, until) = (Aggregate::Mismatches, from.clone(), before.clone());
-            let range = Range { of, from, before: until, most: PAGE_MAX, last: true };
+            let range = Range { of, from, before: until, most: PAGE_MAX, last: true, whole: false };
             let rows = self.store.range(range).await?;
             let Some(first) = rows.first() else { break };
             before.clone_from(&first.key.name);
@@ -171,7 +171,7 @@ impl Service {
                 if book.counts.has_met(kept.payment) {
                     continue;
                 }
-                if let Some(record) = self.kept_record(kept.payment).await? {
+                if let Some(record) = self.known_or(kept.payment, false).await? {
                     book.count_mismatch(&record, kept.at);
                 }
             }
@@ -185,10 +185,16 @@ impl Service {
     /// # Errors
     /// [`StoreLost`].
     pub async fn kept_record(&self, payment: PaymentId) -> Result<Option<Record>, StoreLost> {
+        self.known_or(payment, true).await
+    }
+
+    /// As memory knows it, or as it is kept: a damaged one is refused, or stepped over where it need not be `whole`.
+    async fn known_or(&self, payment: PaymentId, whole: bool) -> Result<Option<Record>, StoreLost> {
         if let Some(record) = self.store.record(payment) {
             return Ok(Some(record));
         }
-        let rows = self.store.range(Range::one(&RowKey::payment(payment))).await?;
+        let range = Range { whole, ..Range::one(&RowKey::payment(payment)) };
+        let rows = self.store.range(range).await?;
         rows.first().map(crate::service::managed::read).transpose()
     }
 }

@@ -138,8 +138,10 @@ impl Service {
 
     async fn owed(&self, from: String, before: String) -> Result<Vec<Owed>, StoreLost> {
         let of = Aggregate::Expectations;
-        let rows =
-            self.store.range(Range { of, from, before, most: PAGE_MAX, last: false }).await?;
+        let rows = self
+            .store
+            .range(Range { of, from, before, most: PAGE_MAX, last: false, whole: false })
+            .await?;
         let owed = rows.iter().map(|row| serde_json::from_str(&row.value));
         owed.collect::<Result<_, _>>().map_err(|error| {
             tracing::error!(%error, "an expectation cannot be read: was it written by another Hefu?");
@@ -157,7 +159,7 @@ impl Service {
             return Ok(Vec::new());
         }
         let keys = owed.iter().map(|owed| RowKey::payment(owed.payment)).collect();
-        self.fetch_all(keys).await?;
+        self.store.fetch_intact(keys).await?;
         let expected = |Owed { payment, since, .. }| {
             let record = self.store.record(payment)?;
             Some(Expected { due: promises.due(&record, since)?, record, since })

@@ -1,7 +1,7 @@
 //! Queries on their way through: what the channel says of an earlier payment is an outcome of that payment.
 
 use crate::domain::element::ElementSet;
-use crate::domain::id::{ChannelName, MerchantId, OrderId};
+use crate::domain::id::{ChannelName, MerchantId, OrderId, PaymentId};
 use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::outcome::{Arrival, Decline, Outcome};
 use crate::domain::payment::Scenario;
@@ -15,6 +15,7 @@ use crate::service::settle::{Reported, Settled, compare, message, told};
 use crate::store::Record;
 use crate::store::journal::{OrderKey, StoreLost};
 use crate::store::row::RowKey;
+use std::collections::HashSet;
 use std::time::Duration;
 
 impl Service {
@@ -112,42 +113,60 @@ impl Service {
         }
     }
 
-    /// The payment that a channel's word is about: of those of its order the last that left, or else was refused. And whether
-    /// all that is kept could be looked at.
+    /// The payment that a channel's word is about: of those of its order the one that holds it, or the last that left, or else was
+    /// refused. And whether all that is kept could be looked at.
     pub(crate) async fn named(&self, by: &Named<'_>) -> (Option<Record>, Result<(), StoreLost>) {
-        let (known, looked_up) = self.last_of(by).await;
-        if let Some(record) = known.as_ref().filter(|record| record.left()) {
-            // Another process may have heard more of it.
-            let fetched = self.fetch_all(vec![RowKey::payment(record.payment)]).await;
-            return (self.known(by), looked_up.and(fetched));
-        }
-        let fetched = self.fetch_all(by.claims()).await;
-        let (known, looked_up) = self.last_of(by).await;
-        (known, looked_up.and(fetched))
+        let looked_up = self.fetch_payments(by).await;
+        // The order may have been opened again, and have left again, through another process.
+        let mut claims = by.claims();
+        claims.extend(self.payments(by).iter().flat_map(claims_of));
+        let holders = self.store.holders(claims).await;
+        let (holders, held) = match holders {
+            Ok(holders) => (holders, Ok(())),
+            Err(lost) => (HashSet::new(), Err(lost)),
+        };
+        let again = self.fetch_payments(by).await;
+        let known = self.known(by, &holders);
+        let kept =
+            known.iter().filter(|record| record.left()).map(|of| RowKey::payment(of.payment));
+        let kept: Vec<RowKey> = kept.collect();
+        // Another process may have heard more of it.
+        let more = if kept.is_empty() { Ok(()) } else { self.fetch_all(kept).await };
+        (self.known(by, &holders), looked_up.and(held).and(again).and(more))
     }
 
-    /// As [`Self::named`], of what memory knows.
-    pub(crate) fn known(&self, by: &Named<'_>) -> Option<Record> {
-        let mut payments = self.store.by_order(by.channel, by.order);
-        payments.reverse();
+    /// As [`Self::named`], of what memory knows, where `holders` hold their orders. Where one of them is not known, nothing is: what
+    /// is said is not of a payment before it.
+    pub(crate) fn known(&self, by: &Named<'_>, holders: &HashSet<PaymentId>) -> Option<Record> {
+        let payments = self.store.by_order(by.channel, by.order);
+        let is_lost = |payment| holders.contains(payment) && self.store.record(*payment).is_none();
+        if payments.iter().any(is_lost) {
+            return None;
+        }
+        let records = self.payments(by);
+        let left = || records.iter().rev().filter(|record| record.left());
+        let holder = left().find(|record| holders.contains(&record.payment));
+        holder.or_else(|| left().next()).or(records.last()).cloned()
+    }
+
+    /// The payments that memory knows, oldest first.
+    pub(crate) fn payments(&self, by: &Named<'_>) -> Vec<Record> {
+        let payments = self.store.by_order(by.channel, by.order);
         let records = payments.into_iter().filter_map(|payment| self.store.record(payment));
-        let records: Vec<Record> = records.filter(|record| by.fits(record)).collect();
-        records.iter().find(|record| record.left()).or_else(|| records.first()).cloned()
+        records.filter(|record| by.fits(record)).collect()
     }
 
     /// Whether several payments of the order left, one after the other.
     pub(crate) fn left_again(&self, by: &Named<'_>) -> bool {
-        let payments = self.store.by_order(by.channel, by.order);
-        let records = payments.into_iter().filter_map(|payment| self.store.record(payment));
-        records.filter(|record| record.left() && by.fits(record)).nth(1).is_some()
+        self.payments(by).iter().filter(|record| record.left()).nth(1).is_some()
     }
 
-    async fn last_of(&self, by: &Named<'_>) -> (Option<Record>, Result<(), StoreLost>) {
+    /// Brings into memory the payments of an order that are known by name only.
+    async fn fetch_payments(&self, by: &Named<'_>) -> Result<(), StoreLost> {
         let payments = self.store.by_order(by.channel, by.order);
         let unknown = payments.iter().filter(|payment| self.store.record(**payment).is_none());
         let unknown: Vec<RowKey> = unknown.map(|payment| RowKey::payment(*payment)).collect();
-        let fetched = if unknown.is_empty() { Ok(()) } else { self.fetch_all(unknown).await };
-        (self.known(by), fetched)
+        if unknown.is_empty() { Ok(()) } else { self.fetch_all(unknown).await }
     }
 }
 
@@ -187,6 +206,12 @@ impl Named<'_> {
         let both = money.flat_map(|scenario| [claim(scenario, false), claim(scenario, true)]);
         both.map(|claim| RowKey::order(&claim)).collect()
     }
+}
+
+/// By what is found who holds the order of a payment: it, or one that left later. Both steps of a payment that takes two.
+pub(crate) fn claims_of(of: &Record) -> Vec<RowKey> {
+    let both = |claim: OrderKey| [OrderKey { confirms: !claim.confirms, ..claim.clone() }, claim];
+    of.claim().into_iter().flat_map(both).map(|claim| RowKey::order(&claim)).collect()
 }
 
 /// What an outcome of the payment bears upon.

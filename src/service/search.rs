@@ -86,7 +86,7 @@ impl Service {
             let _ = self.named(&named).await;
             let payments = self.store.by_order(channel, order);
             let keys = payments.iter().map(|payment| RowKey::payment(*payment)).collect();
-            self.fetch_all(keys).await?;
+            self.store.fetch_intact(keys).await?;
             let records = payments.into_iter().rev().filter_map(|it| self.store.record(it));
             let payments: Vec<_> = records.filter(|it| handles.fit(it, search)).collect();
             if !payments.is_empty() {
@@ -99,7 +99,7 @@ impl Service {
         let mut found = Found::default();
         for _ in 0..PAGES_MAX {
             let (of, from, most) = (Aggregate::Payments, from.clone(), PAGE_MAX);
-            let range = Range { of, from, before: before.clone(), most, last: true };
+            let range = Range { of, from, before: before.clone(), most, last: true, whole: false };
             let rows = self.store.range(range).await?;
             let Some(first) = rows.first() else { return Ok(found) };
             before.clone_from(&first.key.name);

@@ -5,11 +5,12 @@ use crate::domain::outcome::{Arrival, Outcome};
 use crate::message::outcome::Reading;
 use crate::message::statement::Line;
 use crate::reconcile::arrival::Step;
-use crate::service::query::{Named, rests_on};
+use crate::service::query::{Named, claims_of, rests_on};
 use crate::service::{Channel, Service};
 use crate::store::Record;
 use crate::store::journal::StoreLost;
 use crate::store::row::RowKey;
+use std::collections::HashSet;
 
 /// What a line came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,10 +72,10 @@ impl Service {
             scenarios: &line.scenarios,
         });
         let named: Vec<Named<'_>> = named.collect();
-        self.look_up(&named).await?;
+        let holders = self.look_up(&named).await?;
         let mut came = Vec::new();
         for (line, by) in lines.iter().zip(&named) {
-            let of = self.known(by);
+            let of = self.known(by, &holders);
             let payment = of.as_ref().map(|of| of.payment);
             let what = match of {
                 None => Came::Differs(Difference::UnknownOrder),
@@ -88,25 +89,41 @@ impl Service {
     }
 
     /// Brings into memory what is kept of orders, of their payments, and of what their outcomes bear upon: a few looks for all.
-    async fn look_up(&self, named: &[Named<'_>]) -> Result<(), StoreLost> {
-        let claims = named.iter().filter(|by| self.known(by).is_none_or(|of| !of.left()));
-        let claims: Vec<RowKey> = claims.flat_map(Named::claims).collect();
-        if !claims.is_empty() {
-            self.fetch_all(claims).await?;
-        }
+    /// Yields who holds the orders.
+    async fn look_up(&self, named: &[Named<'_>]) -> Result<HashSet<PaymentId>, StoreLost> {
+        let claims = |by: &Named<'_>| {
+            let known = self.payments(by);
+            let has_left = known.iter().any(Record::left);
+            // Whatever of it left later than what is known, through another process or before a restart, holds the same order.
+            if has_left { known.iter().flat_map(claims_of).collect() } else { by.claims() }
+        };
+        let claims: Vec<RowKey> = named.iter().flat_map(claims).collect();
+        let holders =
+            if claims.is_empty() { HashSet::new() } else { self.store.holders(claims).await? };
         // Another process may know more of them.
         let payments = named.iter().flat_map(|by| self.store.by_order(by.channel, by.order));
-        let payments: Vec<RowKey> = payments.map(RowKey::payment).collect();
-        if !payments.is_empty() {
-            self.fetch_all(payments).await?;
-        }
+        let payments: Vec<PaymentId> = payments.collect();
+        self.look_at(payments.iter()).await?;
+        // What was known for longest may have made room for the others.
+        self.look_at(payments.iter().filter(|it| self.store.record(**it).is_none())).await?;
         let rest: Vec<RowKey> = named
             .iter()
-            .filter_map(|by| self.known(by))
+            .filter_map(|by| self.known(by, &holders))
             .filter(|of| of.outcome.as_ref().is_none_or(|(.., by)| *by != Arrival::Statement))
             .flat_map(|of| rests_on(&of))
             .collect();
-        if rest.is_empty() { Ok(()) } else { self.fetch_all(rest).await }
+        if !rest.is_empty() {
+            self.store.fetch_intact(rest).await?;
+        }
+        Ok(holders)
+    }
+
+    async fn look_at(
+        &self,
+        payments: impl Iterator<Item = &PaymentId> + Send,
+    ) -> Result<(), StoreLost> {
+        let keys: Vec<RowKey> = payments.map(|payment| RowKey::payment(*payment)).collect();
+        if keys.is_empty() { Ok(()) } else { self.store.fetch_intact(keys).await }
     }
 
     async fn state_one(

@@ -73,8 +73,10 @@ impl Service {
             before.map_or_else(|| END.to_owned(), |before| PaymentId::new(before, 0).to_string());
         loop {
             let (of, before) = (Aggregate::Payments, before.clone());
-            let rows =
-                self.store.range(Range { of, from, before, most: PAGE_MAX, last: false }).await?;
+            let rows = self
+                .store
+                .range(Range { of, from, before, most: PAGE_MAX, last: false, whole: false })
+                .await?;
             let Some(last) = rows.last() else { return Ok(()) };
             from = format!("{}\u{1}", last.key.name);
             let is_last = rows.len() < PAGE_MAX;

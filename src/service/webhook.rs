@@ -194,7 +194,8 @@ impl Service {
 
     async fn laid(&self, place: Shelf, from: String, most: usize) -> Result<Vec<Row>, StoreLost> {
         let before = format!("{}\u{b}", place.as_str());
-        let range = Range { of: Aggregate::Webhooks, from, before, most, last: false };
+        let range =
+            Range { of: Aggregate::Webhooks, from, before, most, last: false, whole: false };
         self.store.range(range).await
     }
 

@@ -12,6 +12,7 @@ use crate::store::{Contradiction, Record};
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde::de::IgnoredAny as Ignored;
+use std::collections::HashSet;
 use std::fmt;
 
 /// What one order's money message is known by: it leaves once.
@@ -185,12 +186,25 @@ pub trait Journal: Send + Sync {
     /// The order's message, which `payment` claimed, certainly did not leave, or may leave again.
     fn reopen(&self, order: &OrderKey, payment: PaymentId);
 
+    /// The payments that hold the orders with these keys, whoever admitted them. From then on they are found by their orders.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    async fn holders(&self, orders: Vec<RowKey>) -> Result<HashSet<PaymentId>, StoreLost>;
+
     /// Brings what the database keeps under `keys` into memory, where that knows less: another process may have put it there,
     /// or there was no room for it.
     ///
     /// # Errors
     /// [`StoreLost`]: memory is as it was.
     async fn fetch(&self, keys: Vec<RowKey>) -> Result<(), StoreLost>;
+
+    /// As [`Self::fetch`], but a row that is damaged is said and stepped over, as if it were not kept: for sweeps, which one row
+    /// must not stop, and never for what is decided on.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    async fn fetch_intact(&self, keys: Vec<RowKey>) -> Result<(), StoreLost>;
 
     /// Waits until everything that was put before is durable.
     ///

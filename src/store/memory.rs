@@ -5,6 +5,7 @@ pub(super) mod amend;
 mod audit;
 mod concordance;
 mod kept;
+mod orders;
 mod person;
 mod shelf;
 #[cfg(test)]

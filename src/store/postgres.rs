@@ -1,32 +1,30 @@
 //! The shared database: `PostgreSQL`, one transaction for whatever waits in one replica, and no two transactions at once.
 
+mod session;
+
 use crate::crypto::tag::Tagger;
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
-use crate::store::shelf::Range;
+use crate::store::shelf::{Found, Range};
 use crate::store::writer::{Backend, By};
 use openssl::ssl::{SslConnector, SslMethod};
 use openssl::x509::X509;
-use postgres::types::ToSql;
-use postgres::{Client, Config, Statement};
 use postgres_openssl::MakeTlsConnector;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
+use session::{Session, places};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
+use std::{fmt, io};
+use tokio::time::Instant;
+use tokio_postgres::Config;
+use tokio_postgres::types::ToSql;
+
+pub use session::Waits;
 
 /// What replicas wait for in turn, an advisory lock: `Hefu` in ASCII.
 const TURN: i64 = 0x4865_6675;
 
 /// How many rows are read at once.
 const PAGE: i64 = 10_000;
-
-/// How long a connection may take, and how long what was sent may stay unacknowledged.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// A replica that stops in the middle of a transaction, or a statement that takes as long, gives up its turn.
-const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; \
-     SET idle_in_transaction_session_timeout = '5s'; SET synchronous_commit = on; \
-     SET application_name = 'hefu'; SET client_min_messages = warning";
 
 /// Every version of the schema, from the first; the table `hefu_schema` says how many of them a database has. Never edited: a
 /// change is one more.
@@ -46,7 +44,13 @@ const MIGRATIONS: [&str; 8] = [
 pub enum Error {
     /// What the database or the way to it said.
     #[error("{}", said(.0))]
-    Database(#[from] postgres::Error),
+    Database(#[from] tokio_postgres::Error),
+    /// It did not answer: it hangs, or nothing reaches it. What was asked may have been done.
+    #[error("PostgreSQL did not answer within {0:?}")]
+    Slow(Duration),
+    /// The system's, where there can be no more of what drives a connection.
+    #[error("no connection can be driven: {0}")]
+    Runtime(io::Error),
     /// The connection was lost in the middle of a transaction.
     #[error("the connection is lost")]
     Lost,
@@ -56,7 +60,7 @@ pub enum Error {
 }
 
 /// Without values: what a database adds in detail may show them.
-fn said(error: &postgres::Error) -> String {
+fn said(error: &tokio_postgres::Error) -> String {
     match (error.as_db_error(), std::error::Error::source(error)) {
         (Some(error), _) => format!("{} ({})", error.message(), error.code().code()),
         (None, Some(source)) => format!("{error}: {source}"),
@@ -85,17 +89,18 @@ pub enum OpenError {
     },
 }
 
-/// An open database. Its client has a runtime of its own, which must not be driven on another's threads.
+/// An open database. Its sessions have a runtime of their own, which must not be driven on another's threads.
 pub struct Postgres {
-    config: Config,
+    places: Vec<Config>,
+    waits: Waits,
     tls: MakeTlsConnector,
-    connection: Option<Connection>,
+    session: Option<Session>,
     tagger: Option<Tagger>,
 }
 
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Postgres").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Postgres").field("places", &self.places).finish_non_exhaustive()
     }
 }
 
@@ -105,19 +110,50 @@ impl Postgres {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(mut config: Config, authorities: &[X509]) -> Result<Self, OpenError> {
-        config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(CONNECT_TIMEOUT);
-        let mut tls = SslConnector::builder(SslMethod::tls())?;
-        for authority in authorities {
-            tls.cert_store_mut().add_cert(authority.clone())?;
-        }
-        let tls = MakeTlsConnector::new(tls.build());
-        let mut store = Self { config, tls, connection: None, tagger: None };
+    pub fn open(config: &Config, authorities: &[X509]) -> Result<Self, OpenError> {
+        Self::open_within(config, authorities, Waits::default())
+    }
+
+    /// As [`Self::open`], and nothing is waited for longer than this.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_within(
+        config: &Config,
+        authorities: &[X509],
+        waits: Waits,
+    ) -> Result<Self, OpenError> {
+        let mut store = Self::unopened(config, authorities, waits)?;
         let migrated = store.migrate();
         if migrated.is_err() {
             store.roll_back();
         }
         migrated.map(|()| store)
+    }
+
+    fn unopened(config: &Config, authorities: &[X509], waits: Waits) -> Result<Self, OpenError> {
+        let mut tls = SslConnector::builder(SslMethod::tls())?;
+        for authority in authorities {
+            tls.cert_store_mut().add_cert(authority.clone())?;
+        }
+        let tls = MakeTlsConnector::new(tls.build());
+        Ok(Self { places: places(config, waits), waits, tls, session: None, tagger: None })
+    }
+
+    /// How long it takes the database that `config` names to say what its clock says, and that. Nothing in it changes.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn ask(
+        config: &Config,
+        authorities: &[X509],
+        waits: Waits,
+    ) -> Result<(Duration, Duration), OpenError> {
+        let mut store = Self::unopened(config, authorities, waits)?;
+        store.connect()?;
+        let begun = Instant::now();
+        let theirs = store.time()?;
+        Ok((begun.elapsed(), theirs))
     }
 
     /// What its machine's clock says, since the epoch.
@@ -126,46 +162,40 @@ impl Postgres {
     /// [`Error`].
     pub fn time(&mut self) -> Result<Duration, Error> {
         let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-        let millis: i64 = self.connect()?.query_one(sql, &[])?.try_get(0)?;
+        let told = self.connect()?.once(sql, &[])?;
+        let millis: i64 = told.first().ok_or(Error::Lost)?.try_get(0)?;
         Ok(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
     }
 
     fn migrate(&mut self) -> Result<(), OpenError> {
         // Replicas may start at once: the second waits, and finds it made.
         self.begin()?;
-        let found = {
-            let client = &mut self.connection()?.client;
-            let table = "CREATE TABLE IF NOT EXISTS hefu_schema (version BIGINT NOT NULL)";
-            client.batch_execute(table)?;
-            let row = client.query_opt("SELECT version FROM hefu_schema", &[])?;
-            row.map_or(Ok(0), |row| row.try_get::<_, i64>(0))?
-        };
+        let session = self.session()?;
+        session.run("CREATE TABLE IF NOT EXISTS hefu_schema (version BIGINT NOT NULL)")?;
+        let told = session.once("SELECT version FROM hefu_schema", &[])?;
+        let found = told.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
         let found = usize::try_from(found).unwrap_or(usize::MAX);
         let known = MIGRATIONS.len();
         let missing = MIGRATIONS.get(found..).ok_or(OpenError::Newer { found, known })?;
         if !missing.is_empty() {
             let known = i64::try_from(known).unwrap_or(i64::MAX);
-            let client = &mut self.connection()?.client;
             for step in missing {
-                client.batch_execute(step)?;
+                session.run(step)?;
             }
-            client.execute("DELETE FROM hefu_schema", &[])?;
-            client.execute("INSERT INTO hefu_schema VALUES ($1)", &[&known])?;
+            session.run("DELETE FROM hefu_schema")?;
+            session.once("INSERT INTO hefu_schema VALUES ($1)", &[&known])?;
         }
         Ok(self.commit()?)
     }
 
-    /// A connection for a new transaction.
-    fn connect(&mut self) -> Result<&mut Client, Error> {
-        let live = self.connection.take().filter(|connection| !connection.client.is_closed());
-        let connection = if let Some(connection) = live {
-            connection
-        } else {
-            let mut client = self.config.connect(self.tls.clone())?;
-            client.batch_execute(SESSION)?;
-            Connection { client, statements: HashMap::new() }
+    /// A session for a new transaction.
+    fn connect(&mut self) -> Result<&mut Session, Error> {
+        let live = self.session.take().filter(|session| !session.is_closed());
+        let session = match live {
+            Some(session) => session,
+            None => Session::open(&self.places, &self.tls, self.waits)?,
         };
-        Ok(&mut self.connection.insert(connection).client)
+        Ok(self.session.insert(session))
     }
 
     /// From which key on the last `most` rows of `of` are.
@@ -178,15 +208,18 @@ impl Postgres {
         let before = format!(
             "SELECT min(key) FROM (SELECT key FROM {table} WHERE key < $1 ORDER BY key DESC LIMIT $2) AS page"
         );
-        let client = self.connect()?;
+        let session = self.connect()?;
+        let one = |rows: Vec<tokio_postgres::Row>| -> Result<Option<String>, Error> {
+            rows.first().map_or(Ok(None), |row| Ok(row.try_get(0)?))
+        };
         // The last one is the first of them.
-        let mut from: Option<String> = client.query_one(&last, &[])?.try_get(0)?;
+        let mut from = one(session.once(&last, &[])?)?;
         let mut left = most.saturating_sub(1);
         while left > 0
             && let Some(known) = &from
         {
             let page = i64::try_from(left).unwrap_or(i64::MAX).min(PAGE);
-            let Some(earlier) = client.query_one(&before, &[known, &page])?.try_get(0)? else {
+            let Some(earlier) = one(session.once(&before, &[known, &page])?)? else {
                 break;
             };
             from = Some(earlier);
@@ -195,38 +228,15 @@ impl Postgres {
         Ok(from.unwrap_or_default())
     }
 
-    /// The connection on which the transaction began: on another one nothing of it would be known.
-    fn connection(&mut self) -> Result<&mut Connection, Error> {
-        self.connection.as_mut().ok_or(Error::Lost)
+    /// The session in which the transaction began: in another one nothing of it would be known.
+    fn session(&mut self) -> Result<&mut Session, Error> {
+        self.session.as_mut().ok_or(Error::Lost)
     }
 }
 
-/// A connection, and what was prepared on it.
-struct Connection {
-    client: Client,
-    statements: HashMap<String, Statement>,
-}
-
-impl From<postgres::Error> for OpenError {
-    fn from(error: postgres::Error) -> Self {
+impl From<tokio_postgres::Error> for OpenError {
+    fn from(error: tokio_postgres::Error) -> Self {
         Self::Database(error.into())
-    }
-}
-
-impl Connection {
-    fn query(
-        &mut self,
-        sql: String,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<postgres::Row>, Error> {
-        if !self.statements.contains_key(&sql) {
-            let statement = self.client.prepare(&sql)?;
-            self.statements.insert(sql.clone(), statement);
-        }
-        match self.statements.get(&sql) {
-            Some(statement) => Ok(self.client.query(statement, params)?),
-            None => Ok(self.client.query(&sql, params)?),
-        }
     }
 }
 
@@ -262,11 +272,15 @@ fn millis(at: Timestamp) -> i64 {
     i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn row(of: Aggregate, row: &postgres::Row, tagger: Option<&Tagger>) -> Result<Row, Error> {
+fn row_of(
+    of: Aggregate,
+    row: &tokio_postgres::Row,
+    tagger: Option<&Tagger>,
+) -> Result<Result<Row, Damaged>, tokio_postgres::Error> {
     let until = row.try_get::<_, Option<i64>>(1)?;
     let until = until.map(|until| Timestamp::from_millis(u64::try_from(until).unwrap_or(0)));
     let found = Row { key: RowKey { of, name: row.try_get(0)? }, until, value: row.try_get(2)? };
-    Ok(found.checked(row.try_get(3)?, tagger)?)
+    Ok(found.checked(row.try_get(3)?, tagger))
 }
 
 impl Backend for Postgres {
@@ -293,9 +307,9 @@ impl Backend for Postgres {
         let tagger = self.tagger;
         let (mut from, mut sql) = (self.last_but(of, most)?, &first);
         loop {
-            let found = self.connect()?.query(sql, &[&from, &PAGE])?;
+            let found = self.connect()?.once(sql, &[&from, &PAGE])?;
             for found in &found {
-                each(row(of, found, tagger.as_ref())?);
+                each(row_of(of, found, tagger.as_ref())??);
             }
             match found.last() {
                 Some(last) if found.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX) => {
@@ -307,28 +321,45 @@ impl Backend for Postgres {
         }
     }
 
-    fn range(&mut self, range: &Range) -> Result<Vec<Row>, Error> {
-        let order = if range.last { "DESC" } else { "ASC" };
+    fn range(&mut self, range: &Range) -> Result<Found, Error> {
+        let (order, on) = if range.last { ("DESC", "<") } else { ("ASC", ">") };
         let sql = format!(
-            "SELECT key, until, value, checksum FROM {} WHERE key >= $1 AND key < $2 ORDER BY key {order} LIMIT $3",
+            "SELECT key, until, value, checksum FROM {} WHERE key >= $1 AND key < $2 \
+             AND ($3::text IS NULL OR key {on} $3) ORDER BY key {order} LIMIT $4",
             range.of.as_str()
         );
-        let most = i64::try_from(range.most).unwrap_or(i64::MAX);
-        let found = self.connection()?.query(sql, &[&range.from, &range.before, &most])?;
-        let tagger = self.tagger.as_ref();
-        let mut rows: Vec<Row> =
-            found.iter().map(|found| row(range.of, found, tagger)).collect::<Result<_, Error>>()?;
-        if range.last {
-            rows.reverse();
+        if self.session.is_none() {
+            // Who only reads has no transaction.
+            self.connect()?;
         }
-        Ok(rows)
+        let (mut found, mut after) = (Found::default(), None::<String>);
+        // What is stepped over makes room for more.
+        while found.rows.len() < range.most {
+            let lacks = range.most.saturating_sub(found.rows.len());
+            let page = i64::try_from(lacks).unwrap_or(i64::MAX).min(PAGE);
+            let params: [&(dyn ToSql + Sync); 4] = [&range.from, &range.before, &after, &page];
+            let rows = self.session()?.query(sql.clone(), &params)?;
+            for row in &rows {
+                found.take(row_of(range.of, row, self.tagger.as_ref())?, range)?;
+            }
+            match rows.last() {
+                Some(last) if i64::try_from(rows.len()).is_ok_and(|read| read >= page) => {
+                    after = Some(last.try_get(0)?);
+                }
+                Some(_) | None => break,
+            }
+        }
+        if range.last {
+            found.rows.reverse();
+        }
+        Ok(found)
     }
 
     fn begin(&mut self) -> Result<(), Error> {
         // Statements after the lock see what was committed before it: that is what READ COMMITTED says.
         let sql =
             format!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({TURN})");
-        Ok(self.connect()?.batch_execute(&sql)?)
+        self.connect()?.run(&sql)
     }
 
     fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Error> {
@@ -339,8 +370,8 @@ impl Backend for Postgres {
                 of.as_str()
             );
             let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
-            for found in self.connection()?.query(sql, &[&names])? {
-                rows.push(row(of, &found, self.tagger.as_ref())?);
+            for found in self.session()?.query(sql, &[&names])? {
+                rows.push(row_of(of, &found, self.tagger.as_ref())??);
             }
         }
         Ok(rows)
@@ -381,8 +412,9 @@ impl Backend for Postgres {
         let sql = format!(
             "SELECT key, until, value, checksum FROM {table} WHERE (value::json #>> '{path}') = ANY($1)"
         );
-        let found = self.connection()?.query(sql, &[&whose])?;
-        found.iter().map(|found| row(of, found, self.tagger.as_ref())).collect()
+        let found = self.session()?.query(sql, &[&whose])?;
+        let tagger = self.tagger.as_ref();
+        found.iter().map(|found| Ok(row_of(of, found, tagger)??)).collect()
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Error> {
@@ -396,7 +428,7 @@ impl Backend for Postgres {
             );
             let Columns { names, until, values, checksums } =
                 Columns::of(&rows, self.tagger.as_ref());
-            self.connection()?.query(sql, &[&names, &until, &values, &checksums])?;
+            self.session()?.query(sql, &[&names, &until, &values, &checksums])?;
         }
         Ok(())
     }
@@ -412,7 +444,7 @@ impl Backend for Postgres {
             );
             let Columns { names, until, values, checksums } =
                 Columns::of(&rows, self.tagger.as_ref());
-            let found = self.connection()?.query(sql, &[&names, &until, &values, &checksums])?;
+            let found = self.session()?.query(sql, &[&names, &until, &values, &checksums])?;
             let names = found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
             put.insert(of, names);
         }
@@ -430,7 +462,7 @@ impl Backend for Postgres {
             );
             let names: Vec<&str> = rows.iter().map(|row| row.key.name.as_str()).collect();
             let only: Vec<Option<&str>> = rows.iter().map(|row| row.only.as_deref()).collect();
-            self.connection()?.query(sql, &[&names, &only])?;
+            self.session()?.query(sql, &[&names, &only])?;
         }
         Ok(())
     }
@@ -441,16 +473,16 @@ impl Backend for Postgres {
             "DELETE FROM {table} WHERE key IN (SELECT key FROM {table} WHERE until <= $1 LIMIT $2)"
         );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        self.connection()?.query(sql, &[&millis(now), &most]).map(drop)
+        self.session()?.query(sql, &[&millis(now), &most]).map(drop)
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        Ok(self.connection()?.client.batch_execute("COMMIT")?)
+        self.session()?.run("COMMIT")
     }
 
     fn roll_back(&mut self) {
-        // A connection that failed once is not trusted again; closing it gives up its transaction.
-        self.connection = None;
+        // A session that failed once is not trusted again; closing it gives up its transaction.
+        self.session = None;
     }
 
     fn is_damage(error: &Error) -> bool {

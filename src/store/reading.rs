@@ -5,8 +5,12 @@ use crate::domain::id::PaymentId;
 use crate::store::Record;
 use crate::store::memory::LoadError;
 use crate::store::row::Aggregate;
+use crate::store::shelf::Range;
 use crate::store::writer::Backend;
 use serde::de::DeserializeOwned;
+
+/// How many are read at once: nobody waits for them.
+const PAGE: usize = 10_000;
 
 /// Hands every row of `of` to `each`, by name. Rows whose name holds the time come by it.
 ///
@@ -26,7 +30,7 @@ pub fn each<B: Backend, T: DeserializeOwned>(
     wrong.map_or(Ok(()), Err)
 }
 
-/// Hands over the records of payments that were judged at `since` or later, by time; of those before only the name is read.
+/// Hands over the records of payments that were judged at `since` or later, by time; of those before nothing is read.
 ///
 /// # Errors
 /// As [`each`].
@@ -35,18 +39,20 @@ pub fn payments_since<B: Backend>(
     since: Timestamp,
     mut each: impl FnMut(Record),
 ) -> Result<(), LoadError<B::Error>> {
+    let of = Aggregate::Payments;
     // Names hold the time and sort by it.
-    let first = PaymentId::new(since, 0).to_string();
-    let (of, mut wrong) = (Aggregate::Payments, None);
-    let read = backend.load(of, usize::MAX, &mut |row| {
-        if row.key.name < first {
-            return;
+    let mut from = PaymentId::new(since, 0).to_string();
+    loop {
+        let before = char::MAX.to_string();
+        let range = Range { of, from, before, most: PAGE, last: false, whole: true };
+        let rows = backend.range(&range).map_err(LoadError::Database)?.rows;
+        for row in &rows {
+            let record = serde_json::from_str(&row.value);
+            each(record.map_err(|source| LoadError::Row { of: of.as_str(), source })?);
         }
-        match serde_json::from_str(&row.value) {
-            Ok(value) => each(value),
-            Err(source) => wrong = Some(LoadError::Row { of: of.as_str(), source }),
+        match rows.last().filter(|_| rows.len() >= PAGE) {
+            Some(last) => from = format!("{}\u{1}", last.key.name),
+            None => return Ok(()),
         }
-    });
-    read.map_err(LoadError::Database)?;
-    wrong.map_or(Ok(()), Err)
+    }
 }

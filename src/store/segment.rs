@@ -5,13 +5,15 @@
 //! in (a successor, a backup), everything is taken over, and both go through the database until one of them is left.
 
 mod door;
+#[cfg(test)]
+mod faults;
 mod file;
 #[cfg(test)]
 mod simulation;
 
 use crate::domain::clock::Timestamp;
-use crate::store::row::{Aggregate, Removal, Row, RowKey};
-use crate::store::shelf::Range;
+use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
+use crate::store::shelf::{Found, Range};
 use crate::store::writer::{Backend, By};
 use door::{Door, Entered};
 pub use file::FileError;
@@ -209,6 +211,10 @@ impl<B: Backend> Segmented<B> {
         // The files are there after a power cut, too; where a directory has no sync, they were anyway.
         let dir = path.parent().map(File::open);
         let _ = dir.and_then(Result::ok).map(|dir| dir.sync_all());
+        Self::over(door, segments, database)
+    }
+
+    fn over(door: Door, segments: Segments, database: B) -> Result<Self, Failed<B>> {
         let state = State::Out;
         let mut store =
             Self { database, door, segments, state, alone_ever_since: true, behind: false };
@@ -410,7 +416,7 @@ impl<B: Backend> Backend for Segmented<B> {
         self.database.find(of, by, whose).map_err(SegmentError::Database)
     }
 
-    fn range(&mut self, range: &Range) -> Result<Vec<Row>, Failed<B>> {
+    fn range(&mut self, range: &Range) -> Result<Found, Failed<B>> {
         let State::Alone(log) = &self.state else {
             return self.database.range(range).map_err(SegmentError::Database);
         };
@@ -418,6 +424,8 @@ impl<B: Backend> Backend for Segmented<B> {
         let over: BTreeMap<&RowKey, &Change> = log.within(range).collect();
         let wider = Range { most: range.most.saturating_add(over.len()), ..range.clone() };
         let below = self.database.range(&wider).map_err(SegmentError::Database)?;
+        let Found { rows: below, mut damaged } = below;
+        damaged.retain(|Damaged(key)| !over.contains_key(key));
         let mut rows: BTreeMap<RowKey, Row> =
             below.into_iter().map(|row| (row.key.clone(), row)).collect();
         for (key, change) in over {
@@ -429,7 +437,7 @@ impl<B: Backend> Backend for Segmented<B> {
                 None => drop(rows.remove(key)),
             }
         }
-        Ok(range.cut(rows.into_values().collect()))
+        Ok(Found { rows: range.cut(rows.into_values().collect()), damaged })
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Failed<B>> {

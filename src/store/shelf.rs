@@ -2,11 +2,14 @@
 //! who knows what they were.
 
 use crate::store::journal::StoreLost;
-use crate::store::row::{Aggregate, Row, RowKey};
+use crate::store::row::{Aggregate, Damaged, Row, RowKey};
 use async_trait::async_trait;
 
 /// The most rows that one look yields: some milliseconds, in which payments wait.
 pub const PAGE_MAX: usize = 500;
+
+/// How many damaged rows one look steps over at most; where more are, more is wrong than rows.
+pub(super) const DAMAGED_MAX: usize = 500;
 
 /// Some rows of a kind, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,35 @@ pub struct Range {
     pub most: usize,
     /// Whether it is the last of them, where there are more.
     pub last: bool,
+    /// Whether a damaged row refuses the look, since what rests on it must not take that row for one that is not there. Else it
+    /// is said and stepped over, so that one row does not stop a sweep.
+    pub whole: bool,
+}
+
+/// What is in a range.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The rows that are as they were written, by name: as many as were asked for, where there are as many.
+    pub rows: Vec<Row>,
+    /// What was stepped over.
+    pub damaged: Vec<Damaged>,
+}
+
+impl Found {
+    /// Takes a row, or notes that it was stepped over.
+    ///
+    /// # Errors
+    /// [`Damaged`], where `range` must be whole, or too much was stepped over.
+    pub(super) fn take(&mut self, row: Result<Row, Damaged>, range: &Range) -> Result<(), Damaged> {
+        match row {
+            Ok(row) => self.rows.push(row),
+            Err(damaged) if range.whole || self.damaged.len() >= DAMAGED_MAX => {
+                return Err(damaged);
+            }
+            Err(damaged) => self.damaged.push(damaged),
+        }
+        Ok(())
+    }
 }
 
 impl Range {
@@ -28,7 +60,7 @@ impl Range {
     pub fn one(key: &RowKey) -> Self {
         // No database has a name that goes on with a lower character; one of them has no name with a zero byte at all.
         let before = format!("{}\u{1}", key.name);
-        Self { of: key.of, from: key.name.clone(), before, most: 1, last: false }
+        Self { of: key.of, from: key.name.clone(), before, most: 1, last: false, whole: true }
     }
 
     /// Whether `key` is in it.

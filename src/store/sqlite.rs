@@ -3,7 +3,7 @@
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use crate::store::segment::{SegmentError, Segmented};
-use crate::store::shelf::Range;
+use crate::store::shelf::{Found, Range};
 use crate::store::writer::{Backend, By};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionState, params};
 use std::io;
@@ -259,15 +259,18 @@ impl Sqlite {
         let sql = format!("SELECT key, until, value, checksum FROM {table} WHERE key = ?1");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query([&key.name])?;
-        rows.next()?.map(|row| row_of(key.of, row)).transpose()
+        Ok(rows.next()?.map(|row| row_of(key.of, row)).transpose()?)
     }
 }
 
-/// From the columns key, until, value and checksum.
-fn row_of(of: Aggregate, row: &rusqlite::Row<'_>) -> Result<Row, Error> {
-    let until = row.get::<_, Option<i64>>(1)?.map(timestamp);
-    let found = Row { key: RowKey { of, name: row.get(0)? }, until, value: row.get(2)? };
-    Ok(found.checked(row.get(3)?, None)?)
+/// From the columns key, until, value and checksum. What is not of their types, or no text, was not written so.
+fn row_of(of: Aggregate, row: &rusqlite::Row<'_>) -> Result<Row, Damaged> {
+    let name = row.get_ref(0).ok().and_then(|name| name.as_bytes().ok()).unwrap_or_default();
+    let damaged = |_| Damaged(RowKey { of, name: String::from_utf8_lossy(name).into_owned() });
+    let until = row.get::<_, Option<i64>>(1).map_err(damaged)?.map(timestamp);
+    let key = RowKey { of, name: row.get(0).map_err(damaged)? };
+    let found = Row { key, until, value: row.get(2).map_err(damaged)? };
+    found.checked(row.get(3).map_err(damaged)?, None)
 }
 
 /// Milliseconds as the database's integers hold them; the far end of time is theirs.
@@ -304,21 +307,23 @@ impl Backend for Sqlite {
         Ok(())
     }
 
-    fn range(&mut self, range: &Range) -> Result<Vec<Row>, Error> {
+    fn range(&mut self, range: &Range) -> Result<Found, Error> {
         let order = if range.last { "DESC" } else { "ASC" };
+        // Without a limit: it is read only as far as rows are needed.
         let sql = format!(
-            "SELECT key, until, value, checksum FROM {} WHERE key >= ?1 AND key < ?2 ORDER BY key {order} LIMIT ?3",
+            "SELECT key, until, value, checksum FROM {} WHERE key >= ?1 AND key < ?2 ORDER BY key {order}",
             range.of.as_str()
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let most = i64::try_from(range.most).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![range.from, range.before, most])?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            found.push(row_of(range.of, row)?);
+        let mut rows = statement.query(params![range.from, range.before])?;
+        let mut found = Found::default();
+        while found.rows.len() < range.most
+            && let Some(row) = rows.next()?
+        {
+            found.take(row_of(range.of, row), range)?;
         }
         if range.last {
-            found.reverse();
+            found.rows.reverse();
         }
         Ok(found)
     }

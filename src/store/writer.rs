@@ -2,6 +2,7 @@
 
 mod backend;
 mod batch;
+mod look;
 #[cfg(test)]
 pub(in crate::store) mod model;
 #[cfg(test)]
@@ -16,9 +17,10 @@ use crate::store::journal::{Admission, Admitted, StoreLost};
 use crate::store::memory::amend::Amend;
 use crate::store::reserve::{Reservation, Reserved};
 use crate::store::row::{Removal, Row, RowKey};
-use crate::store::shelf::{Range, Swap};
+use crate::store::shelf::Swap;
 pub use backend::{Backend, By};
 use batch::{Request, Told, commit};
+pub use look::Look;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -48,26 +50,8 @@ const IDLE_AFTER: Duration = Duration::from_millis(100);
 pub enum Event {
     /// Changes became durable, within this time.
     Committed(Duration),
-    /// Something was refused, or given up, for a row that is not as it was written.
+    /// Something was refused, given up or stepped over, for a row that is not as it was written.
     Damaged,
-}
-
-/// Which rows are looked up.
-#[derive(Clone, Debug)]
-pub enum Look {
-    /// Those with these keys.
-    At(Vec<RowKey>),
-    /// Those of a range.
-    Within(Range),
-    /// Whatever is kept of these people.
-    Of(Vec<String>),
-    /// Who was forgotten; only where another process may have been told, unless it is the `first` time.
-    Forgotten {
-        /// Whether one that crashed may have been told.
-        first: bool,
-    },
-    /// What was counted at every place, of the last so many; only where another process may have counted.
-    Concordance(usize),
 }
 
 /// What waits to be committed.
@@ -360,6 +344,10 @@ fn keep_parts<B: Backend>(
     }
     let error = match commit(backend, &batch) {
         Ok(told) => {
+            for damaged in &told.damaged {
+                on(Event::Damaged);
+                tracing::error!("{damaged}; it is stepped over");
+            }
             again.extend(tell(batch, told));
             return Ok(());
         }
@@ -413,7 +401,7 @@ fn take(shared: &Shared, wait: Duration) -> Option<(Vec<Waiting>, bool)> {
 /// Everything in the batch is durable. Who does not listen any more need not be told; but what was claimed for a message that
 /// nobody forwards now is given back.
 fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
-    let Told { verdicts, reserved, rows, swapped, noted, mut counted } = told;
+    let Told { verdicts, reserved, rows, swapped, noted, mut counted, .. } = told;
     let (mut verdicts, mut rows) = (verdicts.into_iter(), rows.into_iter());
     let (mut reserved, mut swapped) = (reserved.into_iter(), swapped.into_iter());
     let mut again = Vec::new();

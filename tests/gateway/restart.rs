@@ -1,7 +1,9 @@
 //! How long it takes from `kill -9` to the first payment that is verified, over a store with many records.
 
+use crate::cluster::{Cluster, apart};
 use crate::peers::{Peer, channel, ok};
 use crate::process::{Hefu, Place};
+use hefu::config::{self, Storage};
 use hefu::domain::answer::Answer;
 use hefu::domain::clock::Timestamp;
 use hefu::domain::element::{Element, ElementSet};
@@ -10,7 +12,8 @@ use hefu::domain::payment::{Mode, Scenario};
 use hefu::policy::Effect;
 use hefu::store::journal::{Admission, Admitted, Journal as _, Leaving, OrderKey};
 use hefu::store::memory::{Limits, MemoryStore};
-use hefu::store::{Evidence, EvidenceStore as _, Record, Stakes, Witness, sqlite};
+use hefu::store::postgres::Postgres;
+use hefu::store::{Evidence, EvidenceStore as _, Record, Stakes, Witness, keys, sqlite};
 use std::time::{Duration, Instant};
 
 /// How many pieces of evidence and payments there are; `make torture` says otherwise.
@@ -29,18 +32,29 @@ fn message(kind: &str, order: &str) -> String {
     )
 }
 
-/// What a killed Hefu learned verifies a payment of the next one, whatever else is in the file.
 #[tokio::test]
+async fn a_restart_verifies_by_what_was_learned_before() {
+    restart("a file", "file = \"hefu.db\"").await;
+}
+
+#[tokio::test]
+async fn a_restart_verifies_by_what_was_learned_before_with_a_shared_store() {
+    let cluster = Cluster::start();
+    let store = format!("postgres = \"host={} user=hefu dbname=postgres\"", cluster.place());
+    restart("PostgreSQL", &store).await;
+}
+
+/// What a killed Hefu learned verifies a payment of the next one, whatever else is kept.
 #[expect(
     clippy::disallowed_methods,
     reason = "`make torture` says how many; how long it took is printed"
 )]
 #[expect(clippy::print_stdout, reason = "how long it took is printed")]
-async fn a_restart_verifies_by_what_was_learned_before() {
+async fn restart(kind: &str, store: &str) {
     let records = std::env::var("HEFU_RECORDS").map_or(RECORDS, |count| count.parse().unwrap());
     let bank = channel(|_| ok(r#"{"code":"ok"}"#)).await;
     let place = Place::to(&bank);
-    place.replace("hefu.toml", "[secrets]", "[store]\nfile = \"hefu.db\"\n[secrets]");
+    place.replace("hefu.toml", "[secrets]", &format!("[store]\n{store}\n[secrets]"));
     // What the channel answers to a check is evidence.
     let hefu = Hefu::start(place.command()).await;
     let mut core = Peer::connect(hefu.core).await;
@@ -64,7 +78,7 @@ async fn a_restart_verifies_by_what_was_learned_before() {
         (200, Some("permit;mode=enforce"))
     );
     println!(
-        "restart with {records} pieces of evidence and {records} payments: serving after {started:.2?}, \
+        "restart over {kind} with {records} pieces of evidence and {records} payments: serving after {started:.2?}, \
          the first verified payment after {took:.2?}"
     );
 }
@@ -73,8 +87,20 @@ async fn a_restart_verifies_by_what_was_learned_before() {
 async fn fill(place: &Place, records: u64) {
     let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
     let now = Timestamp::from_millis(now);
-    let backend = sqlite::open(&place.path().join("hefu.db")).unwrap();
-    let store = MemoryStore::open(Limits::default(), backend, |_| ()).unwrap();
+    let config = config::load(place.path()).map_err(|problems| problems.to_string()).unwrap();
+    let limits = Limits::default();
+    let store = match &config.store {
+        Storage::Memory => return,
+        Storage::File(path) => {
+            MemoryStore::open(limits, sqlite::open(path).unwrap(), |_| ()).unwrap()
+        }
+        Storage::Postgres { config: shared, authorities } => apart(|| {
+            let mut backend = Postgres::open(shared, authorities).unwrap();
+            // Rows have the tags of this store.
+            keys::check(&mut backend, &config.keys).unwrap();
+            MemoryStore::open(limits, backend, |_| ()).unwrap()
+        }),
+    };
     for first in (0..records).step_by(usize::try_from(TOGETHER).unwrap()) {
         let numbers = first..(first + TOGETHER).min(records);
         let payments = numbers.clone().map(|number| payment(number, now)).collect();

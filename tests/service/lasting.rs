@@ -3,11 +3,13 @@
 use crate::{World, world_over};
 use hefu::domain::answer::Answer;
 use hefu::provider::Trouble;
+use hefu::service::overdue::{Promises, Swept};
 use hefu::service::{Binding, Settings};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::sqlite::Sqlite;
 use rusqlite::Connection;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A world over a file, without a log in front of it, and another's view of that file.
@@ -77,4 +79,29 @@ async fn nobody_is_asked_and_no_money_leaves_while_the_store_is_lost() {
         let again = world.send(&World::debit(order, phone), "ok").await;
         assert!(again.starts_with("decision: permit"), "{again}");
     }
+}
+
+/// Of four outcomes that are overdue, what is owed or what is known of it is damaged for two: the others are found all the same.
+#[tokio::test]
+async fn one_damaged_row_does_not_stop_a_sweep() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("hefu.db");
+    // With room for what is not damaged.
+    let limits = Limits { records: 2, ..Limits::default() };
+    let store = MemoryStore::open(limits, Sqlite::open(&path).unwrap(), |_| ()).unwrap();
+    let world = world_over(store, Binding::Enforce(100), Settings::default());
+    for order in ["1", "2", "3", "4"] {
+        world.send(&World::debit(order, 0), "taken").await;
+    }
+    world.service.store.flush().await.unwrap();
+    let file = Connection::open(path).unwrap();
+    for (table, nth) in [("expectations", 0), ("payments", 1)] {
+        let key = format!("(SELECT key FROM {table} ORDER BY key LIMIT 1 OFFSET {nth})");
+        let sql = format!("UPDATE {table} SET until = until + 1 WHERE key = {key}");
+        assert_eq!(file.execute(&sql, ()).unwrap(), 1);
+    }
+    world.later(Duration::from_hours(24));
+    let mut swept = Swept::default();
+    assert_eq!(world.service.sweep(&Promises::default(), &mut swept).await, Ok(2));
+    assert_eq!(world.service.sweep(&Promises::default(), &mut swept).await, Ok(0));
 }

@@ -4,10 +4,14 @@ use crate::{World, world, world_over, world_with};
 use expect_test::{Expect, expect};
 use hefu::domain::answer::Answer;
 use hefu::domain::element::{Element, ElementSet};
+use hefu::domain::id::OrderId;
+use hefu::domain::outcome::{Decline, Outcome};
 use hefu::service::settle::Reported;
+use hefu::service::statement::Came;
 use hefu::service::{Binding, Settings};
+use hefu::store::PaymentStore as _;
 use hefu::store::memory::{Limits, MemoryStore};
-use hefu::store::sqlite;
+use hefu::store::sqlite::{self, Sqlite};
 use std::time::Duration;
 
 impl World {
@@ -308,4 +312,49 @@ async fn a_query_settles_no_other_merchants_payment() {
     assert_eq!(world.owed(), 1);
     assert!(asks("m1").await.contains("outcome: succeeded"));
     assert_eq!(world.owed(), 0);
+}
+
+/// Issue 3, 8c: a wrong code opened the order again, and another replica sent it. What a channel says of the order then is about the
+/// payment that holds it, whichever clock is ahead.
+#[tokio::test]
+async fn what_is_said_of_an_order_that_left_again_through_another_replica_is_of_the_later_payment()
+{
+    for (ahead, stated) in [(0, false), (1, false), (0, true), (1, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hefu.db");
+        let store = || {
+            let backend = Sqlite::open(&path).unwrap();
+            MemoryStore::open(Limits::default(), backend, |_| ()).unwrap()
+        };
+        let replicas =
+            [0, 1].map(|_| world_over(store(), Binding::Enforce(100), Settings::default()));
+        replicas[ahead].later(Duration::from_secs(1));
+        let [here, there] = &replicas;
+        let mut sent = Vec::new();
+        for (world, code) in [(here, "otp"), (there, "taken")] {
+            let told = world.send(&World::debit("1", 0), code).await;
+            assert!(told.starts_with("decision: permit"), "{told}");
+            world.service.store.flush().await.unwrap();
+            let known = world.service.store.by_order(world.channel.name(), &OrderId("1".into()));
+            sent.extend(known.into_iter().filter(|it| !sent.contains(it)).collect::<Vec<_>>());
+        }
+        if stated {
+            assert_eq!(here.stated("debit|1|100|ok").await, [Came::Settled]);
+        } else {
+            here.asks(
+                "1",
+                "ok",
+                "ok",
+                expect![[r#"outcome: succeeded;code="ok";arrival=query;of"#]],
+            )
+            .await;
+            here.service.store.flush().await.unwrap();
+        }
+        let kept = store();
+        let outcome = |payment| kept.record(payment).unwrap().outcome.unwrap().0;
+        assert_eq!(sent.len(), 2);
+        let outcomes = [outcome(sent[0]), outcome(sent[1])];
+        assert_eq!(outcomes, [Outcome::Declined(Decline::Otp), Outcome::Succeeded]);
+        assert_eq!(kept.expectations(here.channel.name()), 0);
+    }
 }

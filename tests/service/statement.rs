@@ -151,6 +151,24 @@ async fn a_statement_finds_what_memory_has_no_room_for() {
     assert_eq!(world.open(), 0);
 }
 
+/// Else it would be said to be unknown, and fail when the day is closed.
+#[tokio::test]
+async fn what_is_known_for_longest_makes_no_room_for_what_the_same_statement_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hefu.db");
+    let world = over(&path, Limits::default());
+    for order in ["1", "2", "3"] {
+        world.send(&World::debit(order, 0), "taken").await;
+        world.later(Duration::from_secs(1));
+    }
+    drop(world);
+    // It knows the second and the third.
+    let world = over(&path, Limits { records: 2, ..Limits::default() });
+    world.later(Duration::from_hours(1));
+    let came = world.stated("debit|2|100|ok\ndebit|1|100|ok").await;
+    assert_eq!(came, [Came::Settled; 2]);
+}
+
 async fn absence_means_failure_after_the_next_day(world: World) {
     for (order, code) in [("1", "taken"), ("2", "ok"), ("3", "poor"), ("4", "taken"), ("5", "ok")] {
         world.send(&World::debit(order, 0), code).await;

@@ -1,8 +1,8 @@
 //! Something changed what is kept: it is said, and never served.
 
 use crate::cluster::{Cluster, apart};
-use crate::place::{Place, key};
-use crate::values::{NOW, admission, braking, channel, evidence, hold, leaving, tuple};
+use crate::place::{Place, key, place_of};
+use crate::values::{NOW, admission, braking, channel, evidence, hold, leaving, payment, tuple};
 use hefu::domain::answer::Answer;
 use hefu::reconcile::hold::{HoldKey, Holding};
 use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, StoreLost};
@@ -10,11 +10,14 @@ use hefu::store::keys;
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::postgres::Postgres;
 use hefu::store::row::{Aggregate, Row, RowKey};
+use hefu::store::shelf::{PAGE_MAX, Range, ShelfStore as _, Swap};
 use hefu::store::sqlite::{self, Sqlite};
-use hefu::store::writer::Backend;
-use hefu::store::{EvidenceStore as _, HoldStore as _};
+use hefu::store::writer::{Backend, Event};
+use hefu::store::{EvidenceStore as _, HoldStore as _, PaymentStore as _};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 
 /// What may happen to a row, each of which leaves it a row: a bit of its value, its end, its key.
@@ -73,8 +76,8 @@ fn whatever_changes_in_a_row_is_found() {
     let path = dir.path().join("hefu.db");
     check(Sqlite::open(&path).unwrap(), &|sql| file(&path, sql));
     let cluster = Cluster::start();
-    check(Postgres::open(cluster.config(), &[]).unwrap(), &|sql| shared(&cluster, sql));
-    let mut tagged = Postgres::open(cluster.config(), &[]).unwrap();
+    check(Postgres::open(&place_of(&cluster), &[]).unwrap(), &|sql| shared(&cluster, sql));
+    let mut tagged = Postgres::open(&place_of(&cluster), &[]).unwrap();
     keys::check(&mut tagged, &key(1, 1).into()).unwrap();
     shared(&cluster, "DELETE FROM fingerprint_keys");
     check(tagged, &|sql| shared(&cluster, sql));
@@ -130,7 +133,7 @@ async fn who_needs_a_row_that_changed_is_not_admitted() {
     assert_eq!(admit(1, vec![Need::NotHeld(held.clone())]).await, Err(StoreLost));
     assert_eq!(admit(2, Vec::new()).await, Ok(Admitted::Yes));
     assert_eq!(admit(3, vec![Need::NotHeld(held)]).await, Err(StoreLost));
-    assert_eq!(hefu::store::PaymentStore::expectations(&here, &channel()), 1);
+    assert_eq!(here.expectations(&channel()), 1);
 }
 
 /// What waits together with what needs it is kept all the same, at once.
@@ -155,6 +158,97 @@ async fn who_does_not_need_a_row_that_changed_is_admitted_beside_who_does() {
         assert_eq!(told, expected, "{number}");
     }
     assert_eq!(here.flush().await, Ok(()));
+}
+
+/// A bit that turns may leave bytes that are no text: the row is damaged, and no commit beside it fails for it.
+#[test]
+fn text_that_is_none_any_more_is_damage() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("hefu.db");
+    let mut backend = Sqlite::open(&path).unwrap();
+    for column in ["value", "key"] {
+        let row = row(Aggregate::Charges);
+        backend.begin().unwrap();
+        backend.put(&[&row]).unwrap();
+        backend.commit().unwrap();
+        file(&path, &format!("UPDATE charges SET {column} = CAST(x'61fe' AS TEXT)"));
+        let error = backend.load(Aggregate::Charges, 9, &mut |_| ()).unwrap_err();
+        assert!(<Sqlite as Backend>::is_damage(&error), "{column}: {error}");
+        file(&path, "DELETE FROM charges");
+    }
+}
+
+/// Sweeps read ranges and the payments that they name. What is decided on is never read so.
+#[tokio::test]
+async fn one_damaged_row_does_not_stop_a_sweep() {
+    for place in Place::every() {
+        let store = place.open();
+        let row = |number: usize| Row {
+            key: RowKey { of: Aggregate::Mismatches, name: format!("{number:06}") },
+            until: None,
+            value: r#"{"n":17}"#.to_owned(),
+        };
+        let all = PAGE_MAX * 2 + 100;
+        (0..all).for_each(|number| store.shelve(row(number)));
+        let admitted =
+            admission((1..5).map(|number| leaving(number, &number.to_string())).collect());
+        assert_eq!(store.admit(admitted).await, Ok(Admitted::Yes));
+        drop(store);
+        let few = Limits { records: 1, ..Limits::default() };
+        let damages = Arc::new(AtomicUsize::new(0));
+        let counted = damages.clone();
+        let store = place.open_telling(few, move |event| {
+            counted.fetch_add(usize::from(event == Event::Damaged), Ordering::Relaxed);
+        });
+        let told = || damages.swap(0, Ordering::Relaxed);
+        place.sql("UPDATE mismatches SET value = replace(value, '7', '8') WHERE key IN ('000003', '000700', '001000')");
+        let broken = [3, 700, 1000];
+        let range = |from: usize, last, whole| Range {
+            of: Aggregate::Mismatches,
+            from: row(from).key.name,
+            before: "9".to_owned(),
+            most: PAGE_MAX,
+            last,
+            whole,
+        };
+        let intact = |from: usize, to: usize| -> Vec<Row> {
+            (from..to).filter(|number| !broken.contains(number)).map(row).collect()
+        };
+        // A page is full, so that who turns pages goes on.
+        let read = async |from, last| store.range(range(from, last, false)).await.unwrap();
+        assert!(read(0, false).await == intact(0, PAGE_MAX + 1));
+        assert_eq!(told(), 1);
+        assert!(read(PAGE_MAX + 1, false).await == intact(PAGE_MAX + 1, PAGE_MAX * 2 + 3));
+        assert_eq!(told(), 2);
+        assert!(read(0, true).await == intact(all - PAGE_MAX - 2, all));
+        assert_eq!(told(), 2);
+        assert!(read(1001, false).await == intact(1001, all));
+        assert_eq!(told(), 0);
+        // What must be whole is refused, and what is damaged is not taken for absent.
+        assert_eq!(store.range(range(0, false, true)).await, Err(StoreLost));
+        assert_eq!(store.range(Range::one(&row(3).key)).await, Err(StoreLost));
+        assert_eq!(store.range(Range::one(&row(4).key)).await, Ok(vec![row(4)]));
+        assert_eq!(told(), 2);
+        assert_eq!(store.swap(Swap::claim(row(3))).await, Ok(false));
+        assert_eq!(store.swap(Swap::replace(row(3).value, row(3))).await, Ok(false));
+        assert_eq!(told(), 2);
+        let key = |number| RowKey::payment(payment(number));
+        place.sql(
+            "UPDATE payments SET until = until + 1 WHERE key = (SELECT min(key) FROM payments)",
+        );
+        assert_eq!(store.fetch(vec![key(1), key(2)]).await, Err(StoreLost));
+        assert_eq!(told(), 1);
+        assert_eq!(store.fetch_intact(vec![key(1), key(2)]).await, Ok(()));
+        assert_eq!(told(), 1);
+        let known = [1, 2].map(|number| store.record(payment(number)).is_some());
+        assert_eq!(known, [false, true]);
+        // An order may not leave again because its claim is damaged.
+        place.sql("UPDATE orders SET until = until + 1 WHERE key LIKE '%\n1'");
+        let again =
+            async |number: u128, name| store.admit(admission(vec![leaving(number, name)])).await;
+        assert_ne!(again(8, "1").await, Ok(Admitted::Yes));
+        assert_eq!(again(9, "9").await, Ok(Admitted::Yes));
+    }
 }
 
 /// A commit in the middle of the log is not passed over as a torn end would be.

@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::keys::keys;
-use crate::place::key;
+use crate::place::{key, place_of};
 use hefu::crypto::keys::Keys;
 use hefu::crypto::tag::Tagger;
 use hefu::store::keys::{self, KeysError};
@@ -15,7 +15,7 @@ fn row(of: Aggregate, name: &str, value: &str) -> Row {
 }
 
 fn open(cluster: &Cluster, keys: &Keys) -> Result<Postgres, KeysError> {
-    let mut store = Postgres::open(cluster.config(), &[]).unwrap();
+    let mut store = Postgres::open(&place_of(cluster), &[]).unwrap();
     keys::check(&mut store, keys).map(|()| store)
 }
 
@@ -114,11 +114,11 @@ fn who_only_reads_writes_nothing() {
     let cluster = Cluster::start();
     let (mine, next) = (keys((1, 1), &[]), keys((2, 2), &[(1, Some(1))]));
     let kept = row(Aggregate::Payments, "kept", "1");
-    let mut store = Postgres::open(cluster.config(), &[]).unwrap();
+    let mut store = Postgres::open(&place_of(&cluster), &[]).unwrap();
     // Of a store that is new there is nothing to be read, and it stays new.
     keys::check_to_read(&mut store, &mine).unwrap();
     write(&mut open(&cluster, &mine).unwrap(), &[&kept]);
-    let mut store = Postgres::open(cluster.config(), &[]).unwrap();
+    let mut store = Postgres::open(&place_of(&cluster), &[]).unwrap();
     keys::check_to_read(&mut store, &next).unwrap();
     assert_eq!(read(&mut store, &kept.key), Ok(vec![kept]));
     // A replica that does not know the next key still starts.

@@ -1,6 +1,7 @@
 //! What is read at the start, where it is more than is read at once.
 
 use crate::cluster::Cluster;
+use crate::place::place_of;
 use hefu::store::postgres::Postgres;
 use hefu::store::row::{Aggregate, Row, RowKey};
 use hefu::store::sqlite::Sqlite;
@@ -41,5 +42,5 @@ fn the_last_rows_are_loaded_in_order() {
     let dir = TempDir::new().unwrap();
     check(Sqlite::open(&dir.path().join("hefu.db")).unwrap());
     let cluster = Cluster::start();
-    check(Postgres::open(cluster.config(), &[]).unwrap());
+    check(Postgres::open(&place_of(&cluster), &[]).unwrap());
 }

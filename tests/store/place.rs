@@ -8,6 +8,7 @@ use hefu::store::keys::{self, KeysError};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::postgres::Postgres;
 use hefu::store::sqlite;
+use hefu::store::writer::Event;
 use tempfile::TempDir;
 
 /// Where a store keeps what it keeps.
@@ -19,6 +20,13 @@ pub(crate) enum Place {
 /// The key of number `id`, of bytes that are all alike.
 pub(crate) fn key(id: u16, byte: u8) -> Fingerprinter {
     Fingerprinter::new(KeyId(id), &[byte; 32]).unwrap()
+}
+
+/// Where a cluster is, as the store is told.
+pub(crate) fn place_of(cluster: &Cluster) -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    config.host_path(cluster.place()).user("hefu").dbname("postgres");
+    config
 }
 
 impl Place {
@@ -42,21 +50,44 @@ impl Place {
                 keys::check(&mut sqlite::open(&dir.path().join("hefu.db")).unwrap(), keys)
             }
             Self::Shared(cluster) => {
-                apart(|| keys::check(&mut Postgres::open(cluster.config(), &[]).unwrap(), keys))
+                apart(|| keys::check(&mut Postgres::open(&place_of(cluster), &[]).unwrap(), keys))
+            }
+        }
+    }
+
+    /// Changes what is kept, beside Hefu.
+    pub(crate) fn sql(&self, sql: &str) {
+        match self {
+            Self::File(dir) => {
+                let file = rusqlite::Connection::open(dir.path().join("hefu.db")).unwrap();
+                file.execute_batch(sql).unwrap();
+            }
+            Self::Shared(cluster) => {
+                let connect = || cluster.config().connect(postgres::NoTls).unwrap();
+                apart(|| connect().batch_execute(sql).unwrap());
             }
         }
     }
 
     pub(crate) fn open_within(&self, limits: Limits) -> MemoryStore {
+        self.open_telling(limits, |_| ())
+    }
+
+    /// With who is told what happens there.
+    pub(crate) fn open_telling(
+        &self,
+        limits: Limits,
+        tell: impl Fn(Event) + Send + 'static,
+    ) -> MemoryStore {
         match self {
             Self::File(dir) => {
                 let backend = sqlite::open(&dir.path().join("hefu.db")).unwrap();
-                MemoryStore::open(limits, backend, |_| ()).unwrap()
+                MemoryStore::open(limits, backend, tell).unwrap()
             }
             Self::Shared(cluster) => apart(|| {
-                let mut backend = Postgres::open(cluster.config(), &[]).unwrap();
+                let mut backend = Postgres::open(&place_of(cluster), &[]).unwrap();
                 keys::check(&mut backend, &key(1, 1).into()).unwrap();
-                MemoryStore::open(limits, backend, |_| ()).unwrap()
+                MemoryStore::open(limits, backend, tell).unwrap()
             }),
         }
     }

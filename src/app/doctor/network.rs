@@ -3,6 +3,7 @@
 use super::{Finding, PATIENCE};
 use crate::app::clock;
 use crate::config::{Config, Door, Upstream};
+use crate::store::postgres::{OpenError, Postgres, Waits};
 use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::ssl::{SslConnector, SslMethod};
 use openssl::x509::X509;
@@ -17,11 +18,12 @@ const DAYS_LEFT_MIN: i32 = 21;
 const CLOCKS_APART_MAX: Duration = Duration::from_secs(1);
 
 /// A database that is shared.
-pub(super) fn database(place: &postgres::Config, authorities: &[X509]) -> Finding {
+pub(super) fn database(place: &tokio_postgres::Config, authorities: &[X509]) -> Finding {
     const WHAT: &str = "store";
     // Its client has a runtime of its own, which must not be driven on a thread of ours.
     let asked = std::thread::scope(|scope| {
-        scope.spawn(|| ask(place, authorities)).join().unwrap_or(Err("it ended by a defect".into()))
+        let asked = scope.spawn(|| ask(place, authorities).map_err(|error| error.to_string()));
+        asked.join().unwrap_or_else(|_| Err("it ended by a defect".to_owned()))
     });
     match asked {
         Ok((took, apart)) if apart > CLOCKS_APART_MAX => Finding::bad(
@@ -32,27 +34,18 @@ pub(super) fn database(place: &postgres::Config, authorities: &[X509]) -> Findin
         Ok((took, _)) => Finding::good(WHAT, format!("PostgreSQL answered in {took:.1?}")),
         Err(error) => Finding::bad(
             WHAT,
-            format!("PostgreSQL: {error}"),
+            error,
             "see `[store]`: address, user, password and authority; and pg_hba.conf of the server",
         ),
     }
 }
 
 fn ask(
-    place: &postgres::Config,
+    place: &tokio_postgres::Config,
     authorities: &[X509],
-) -> Result<(Duration, Duration), Box<dyn std::error::Error + Send + Sync>> {
-    let mut tls = SslConnector::builder(SslMethod::tls())?;
-    for authority in authorities {
-        tls.cert_store_mut().add_cert(authority.clone())?;
-    }
-    let mut place = place.clone();
-    place.connect_timeout(PATIENCE).tcp_user_timeout(PATIENCE);
-    let mut client = place.connect(postgres_openssl::MakeTlsConnector::new(tls.build()))?;
-    let begun = Instant::now();
-    let row = client.query_one("SELECT extract(epoch FROM clock_timestamp())::float8", &[])?;
-    let took = begun.elapsed();
-    let theirs = Duration::try_from_secs_f64(row.try_get(0)?)?;
+) -> Result<(Duration, Duration), OpenError> {
+    let waits = Waits { connect: PATIENCE, answer: PATIENCE };
+    let (took, theirs) = Postgres::ask(place, authorities, waits)?;
     Ok((took, clock::system().abs_diff(theirs)))
 }
 

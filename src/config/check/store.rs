@@ -8,9 +8,9 @@ use crate::config::read::{At, Sheet};
 use crate::config::settings::Storage;
 use crate::domain::keep::Keep;
 use crate::store::memory::Limits;
-use postgres::config::{Host, SslMode};
 use std::path::Path;
 use std::time::Duration;
+use tokio_postgres::config::{Host, SslMode};
 
 /// Past a month's statement and bill: an order that is forgotten may leave again, and a charge cannot be checked any more.
 const KEPT_MIN: Duration = Duration::from_hours(32 * 24);
@@ -59,7 +59,7 @@ pub(crate) fn in_memory(sheet: &mut Sheet, file: &StoreFile) -> usize {
 
 fn shared(sheet: &mut Sheet, dir: &Path, file: &StoreFile, at: &At<String>) -> Option<Storage> {
     let hint = "write it as `host=db.internal user=hefu dbname=hefu`";
-    let Ok(mut config) = at.value.parse::<postgres::Config>() else {
+    let Ok(mut config) = at.value.parse::<tokio_postgres::Config>() else {
         // What the parser says may quote a password.
         sheet.problem(&at.span, "this is no connection to PostgreSQL", hint);
         return None;

@@ -4,7 +4,7 @@ use super::amend::Amend;
 use super::{Limits, LoadError, MemoryStore, has_room};
 use crate::domain::answer::Billable;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{AgreementId, ChannelName, Fingerprint, OrderId, PaymentId};
+use crate::domain::id::{AgreementId, ChannelName, Fingerprint, PaymentId};
 use crate::domain::keep::{Keep, PAYMENTS_KEPT};
 use crate::domain::payment::Mode;
 use crate::reconcile::hold::{Hold, HoldKey};
@@ -21,10 +21,13 @@ use async_trait::async_trait;
 use dashmap::mapref::entry::Entry;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeSet, HashSet};
-use std::sync::PoisonError;
+use std::panic::resume_unwind;
+use std::sync::{PoisonError, mpsc};
+use std::{mem, thread};
 
-/// How many payments of one order are found by it: those that left, and the last of those that were refused.
-const PAYMENTS_OF_AN_ORDER_MAX: usize = 16;
+/// How many rows are handed over at once, and how often before the first are understood: some megabytes.
+const PAGE_AHEAD: usize = 1_000;
+const PAGES_AHEAD: usize = 8;
 
 impl MemoryStore {
     /// A store that knows what `backend` keeps, and keeps everything there from now on; `tell` is told what
@@ -78,18 +81,37 @@ impl MemoryStore {
                 Aggregate::Unmapped => limits.unmapped,
                 Aggregate::Concordance => limits.places,
             };
-            let mut wrong = None;
-            let loaded = backend.load(of, most, &mut |row| {
-                if let Err(source) = store.restore(&row) {
-                    wrong = Some(LoadError::Row { of: of.as_str(), source });
-                }
-            });
-            loaded.map_err(LoadError::Database)?;
-            if let Some(wrong) = wrong {
-                return Err(wrong);
-            }
+            store.load_rows(backend, of, most)?;
         }
         Ok(store)
+    }
+
+    /// Takes the last `most` rows of `of` into memory. They are read and checked here and understood on a thread beside, in their
+    /// order: of a million that is most of the work.
+    fn load_rows<B: Backend>(
+        &self,
+        backend: &mut B,
+        of: Aggregate,
+        most: usize,
+    ) -> Result<(), LoadError<B::Error>> {
+        thread::scope(|scope| {
+            let (sender, pages) = mpsc::sync_channel::<Vec<Row>>(PAGES_AHEAD);
+            let understand = move || pages.iter().flatten().try_for_each(|row| self.restore(&row));
+            let understanding = scope.spawn(understand);
+            let mut page = Vec::new();
+            let loaded = backend.load(of, most, &mut |row| {
+                page.push(row);
+                if page.len() >= PAGE_AHEAD {
+                    // Who has found something wrong takes no more, and says so in the end.
+                    let _ = sender.send(mem::take(&mut page));
+                }
+            });
+            let _ = sender.send(page);
+            drop(sender);
+            let understood = understanding.join().unwrap_or_else(|panic| resume_unwind(panic));
+            loaded.map_err(LoadError::Database)?;
+            understood.map_err(|source| LoadError::Row { of: of.as_str(), source })
+        })
     }
 
     /// The newest time that is known of: no clock has said a later one to who wrote the store.
@@ -249,31 +271,6 @@ impl MemoryStore {
         }
     }
 
-    /// Has a payment be found by its order.
-    fn know_order(
-        &self,
-        channel: &ChannelName,
-        order: Option<&OrderId>,
-        (payment, has_left): (PaymentId, bool),
-    ) {
-        let Some(order) = order else { return };
-        let mut payments = self.by_order.entry((channel.clone(), order.clone())).or_default();
-        if payments.binary_search(&payment).is_ok() {
-            return;
-        }
-        if payments.len() >= PAYMENTS_OF_AN_ORDER_MAX {
-            // What left is what a channel's word is about.
-            let left = |of: &PaymentId| self.records.get(of).is_none_or(|record| record.left());
-            match payments.iter().position(|of| !left(of)) {
-                Some(spare) => drop(payments.remove(spare)),
-                None if has_left => drop(payments.remove(0)),
-                None => return,
-            }
-        }
-        let at = payments.partition_point(|of| *of < payment);
-        payments.insert(at, payment);
-    }
-
     pub(super) fn close_expectation(&self, channel: &ChannelName, payment: PaymentId) {
         if let Some(mut expected) = self.expected.get_mut(channel) {
             expected.remove(&payment);
@@ -328,27 +325,29 @@ impl MemoryStore {
         }
     }
 
-    /// What admission finds where no journal stands behind.
-    fn claim(&self, admission: &Admission) -> Admitted {
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let claim = |payment: &Leaving| Some((payment.order.clone()?, payment.record.payment));
-        let claims: Vec<_> = admission.payments.iter().filter_map(claim).collect();
-        // Two rows of one batch may not be one order either.
-        let mut claimed = HashSet::new();
-        let taken = |order| orders.claimed.contains_key(order) || !claimed.insert(order);
-        if claims.iter().map(|(order, _)| order).any(taken) {
-            return Admitted::AlreadySent;
-        }
-        for (order, payment) in claims {
-            if orders.oldest.len() >= self.limits.orders
-                && let Some(oldest) = orders.oldest.pop_front()
-            {
-                orders.claimed.remove(&oldest);
+    /// Takes into memory what is looked up; a hold with one of `keys` that is not there was released.
+    async fn learn_rows(&self, keys: Vec<RowKey>, look: Look) -> Result<(), StoreLost> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let held = keys.iter().filter(|key| key.of == Aggregate::Holds);
+        let held: Vec<Hold> = held
+            .filter_map(|key| self.holds.get(&HoldKey::parse(&key.name)?).map(|hold| hold.clone()))
+            .collect();
+        let rows = journal.read(look).await?;
+        // A hold that was released elsewhere is no hold; one that was made here meanwhile is.
+        for hold in held {
+            let key = RowKey::hold(&hold.key);
+            if rows.iter().all(|row| row.key != key) {
+                self.holds.remove_if(&hold.key, |_, now| *now == hold);
             }
-            orders.claimed.insert(order.clone(), payment);
-            orders.oldest.push_back(order);
         }
-        Admitted::Yes
+        for row in rows {
+            if let Err(error) = self.restore(&row) {
+                let of = row.key.of.as_str();
+                tracing::error!(%error, of, "a row cannot be read: was it written by another Hefu?");
+                return Err(StoreLost);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -440,35 +439,20 @@ impl Journal for MemoryStore {
             }
             return;
         }
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        if orders.claimed.get(order) == Some(&payment) {
-            orders.claimed.remove(order);
-            orders.oldest.retain(|other| other != order);
-        }
+        self.give_back(order, payment);
+    }
+
+    async fn holders(&self, orders: Vec<RowKey>) -> Result<HashSet<PaymentId>, StoreLost> {
+        self.held_by(orders).await
     }
 
     async fn fetch(&self, keys: Vec<RowKey>) -> Result<(), StoreLost> {
-        let Some(journal) = &self.journal else { return Ok(()) };
-        let held = keys.iter().filter(|key| key.of == Aggregate::Holds);
-        let held: Vec<Hold> = held
-            .filter_map(|key| self.holds.get(&HoldKey::parse(&key.name)?).map(|hold| hold.clone()))
-            .collect();
-        let rows = journal.read(Look::At(keys)).await?;
-        // A hold that was released elsewhere is no hold; one that was made here meanwhile is.
-        for hold in held {
-            let key = RowKey::hold(&hold.key);
-            if rows.iter().all(|row| row.key != key) {
-                self.holds.remove_if(&hold.key, |_, now| *now == hold);
-            }
-        }
-        for row in rows {
-            if let Err(error) = self.restore(&row) {
-                let of = row.key.of.as_str();
-                tracing::error!(%error, of, "a row cannot be read: was it written by another Hefu?");
-                return Err(StoreLost);
-            }
-        }
-        Ok(())
+        self.learn_rows(keys.clone(), Look::At(keys)).await
+    }
+
+    async fn fetch_intact(&self, keys: Vec<RowKey>) -> Result<(), StoreLost> {
+        // A hold that is damaged must not be taken for one that was released.
+        self.learn_rows(Vec::new(), Look::Intact(keys)).await
     }
 
     async fn flush(&self) -> Result<(), StoreLost> {

@@ -1,17 +1,47 @@
-//! One file of the log: frames, a commit each, written in place and synced one by one.
+//! Files of the log: frames, a commit each, written in place and synced one by one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// The beginning of a file in use: what tells this use from earlier ones (8 bytes), its number, and the CRC-32 of both (4 bytes
-/// each, little-endian). Zeros are no use.
-const USE: usize = 16;
+/// The beginning of a file in use: what tells this use from others (8 bytes), its number, how many frames the use before it has at
+/// least, and the CRC-32 of all that (4 bytes each, little-endian). Zeros are no use.
+const USE: usize = 20;
+
+/// Said instead of how many frames the use before has, where nothing before is needed any more.
+const NOTHING_BEFORE: u32 = u32::MAX;
 
 /// Before a commit's bytes: the use's eight bytes again, the number of the frame in it, how long it is, and the CRC-32 of all that
 /// and of the bytes.
 const HEADER: usize = 20;
+
+/// Where bytes are kept.
+pub(super) trait Disk: std::fmt::Debug + Send {
+    /// All of them.
+    fn bytes(&self) -> io::Result<Vec<u8>>;
+    /// Writes some at a place; whether they outlast a power cut is not known before [`Self::sync`].
+    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()>;
+    /// What was written outlasts a power cut.
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Disk for File {
+    fn bytes(&self) -> io::Result<Vec<u8>> {
+        let (mut file, mut bytes) = (self, Vec::new());
+        file.seek(SeekFrom::Start(0))?;
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.write_all_at(bytes, at)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
 
 /// What is about to be one frame.
 #[derive(Debug)]
@@ -41,38 +71,42 @@ impl Frame {
 /// An open file.
 #[derive(Debug)]
 struct SegmentFile {
-    file: File,
+    disk: Box<dyn Disk>,
     nonce: u64,
     frames: u32,
     end: u64,
 }
 
+/// What is in a file.
+#[derive(Debug)]
+struct Use {
+    number: u32,
+    /// How many frames the use before it has at least; nothing before is needed where absent.
+    before: Option<u32>,
+    /// What was committed, in that order.
+    commits: Vec<Vec<u8>>,
+}
+
 impl SegmentFile {
-    /// Opens the file, or makes an empty one; nobody else reads it.
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).read(true).write(true).mode(0o600);
-        Ok(Self { file: options.open(path)?, nonce: 0, frames: 0, end: 0 })
+    fn on(disk: Box<dyn Disk>) -> Self {
+        Self { disk, nonce: 0, frames: 0, end: 0 }
     }
 
-    /// The number of its use and what was committed to it, in that order; nothing where it is not in use. A last commit that is
-    /// torn did not happen.
+    /// What is in the file; nothing where it is not in use. A last commit that is torn did not happen.
     ///
     /// # Errors
     /// The system's; [`io::ErrorKind::InvalidData`] where something follows what cannot be read, which no crash makes.
-    fn read(&self) -> io::Result<Option<(u32, Vec<Vec<u8>>)>> {
-        let (mut first, mut bytes) = ([0; USE], Vec::new());
-        match self.file.read_exact_at(&mut first, 0) {
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
-            Ok(()) if first != [0; USE] => (),
-            Ok(()) | Err(_) => return Ok(None),
-        }
+    fn read(&self) -> io::Result<Option<Use>> {
+        let bytes = self.disk.bytes()?;
         let damaged = || io::Error::from(io::ErrorKind::InvalidData);
-        let (nonce, number) = in_use(&first).ok_or_else(damaged)?;
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(length(USE)))?;
-        file.read_to_end(&mut bytes)?;
-        let (mut commits, mut expected, mut rest) = (Vec::new(), 0_u32, bytes.as_slice());
+        let Some((first, mut rest)) = bytes.split_first_chunk::<USE>() else { return Ok(None) };
+        if *first == [0; USE] {
+            // Before its first use, nothing was written to it.
+            let unused = rest.iter().all(|byte| *byte == 0);
+            return if unused { Ok(None) } else { Err(damaged()) };
+        }
+        let (nonce, number, before) = in_use(first).ok_or_else(damaged)?;
+        let (mut commits, mut expected) = (Vec::new(), 0_u32);
         while let Some((found, content)) = parse(nonce, rest)
             && found == expected
         {
@@ -87,19 +121,20 @@ impl SegmentFile {
         if rest.windows(begins.len()).enumerate().any(later) {
             return Err(damaged());
         }
-        Ok(Some((number, commits)))
+        Ok(Some(Use { number, before, commits }))
     }
 
-    /// Begins a new use of the file.
+    /// Begins a new use of the file, after one with so many frames.
     ///
     /// # Errors
     /// The system's.
-    fn reuse(&mut self, number: u32) -> io::Result<()> {
+    fn reuse(&mut self, number: u32, before: Option<u32>) -> io::Result<()> {
         let nonce: u64 = rand::random();
-        let mut first = [nonce.to_le_bytes().as_slice(), &number.to_le_bytes()].concat();
+        let before = before.unwrap_or(NOTHING_BEFORE).to_le_bytes();
+        let mut first = [nonce.to_le_bytes().as_slice(), &number.to_le_bytes(), &before].concat();
         first.extend(checksum(&first, &[]).to_le_bytes());
-        self.file.write_all_at(&first, 0)?;
-        self.file.sync_data()?;
+        self.disk.write(&first, 0)?;
+        self.disk.sync()?;
         // Not before: where it fails, nothing may be written here.
         (self.nonce, self.frames, self.end) = (nonce, 0, length(USE));
         Ok(())
@@ -122,22 +157,10 @@ impl SegmentFile {
         if let Some(place) = bytes.get_mut(..HEADER) {
             place.copy_from_slice(&header);
         }
-        self.file.write_all_at(bytes, self.end)?;
-        self.file.sync_data()?;
+        self.disk.write(bytes, self.end)?;
+        self.disk.sync()?;
         self.end = self.end.saturating_add(length(bytes.len()));
         self.frames = self.frames.saturating_add(1);
-        Ok(())
-    }
-
-    /// It is not in use any more, durably.
-    ///
-    /// # Errors
-    /// The system's.
-    fn clear(&mut self) -> io::Result<()> {
-        if self.file.metadata()?.len() > 0 {
-            self.file.write_all_at(&[0; USE], 0)?;
-            self.file.sync_data()?;
-        }
         Ok(())
     }
 }
@@ -178,31 +201,60 @@ pub(super) struct Segments {
 }
 
 impl Segments {
+    /// The files at these paths, which are made where there are none; nobody else reads them.
     pub(super) fn open(paths: [PathBuf; 2]) -> Result<Self, FileError> {
         let open = |path: PathBuf| {
-            let file = SegmentFile::open(&path).map_err(FileError::of(&path))?;
-            Ok((path, file))
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(false).read(true).write(true).mode(0o600);
+            let file = options.open(&path).map_err(FileError::of(&path))?;
+            let disk: Box<dyn Disk> = Box::new(file);
+            Ok((path, disk))
         };
         let [first, second] = paths;
-        Ok(Self { files: [open(first)?, open(second)?], number: 0 })
+        Ok(Self::on([open(first)?, open(second)?]))
     }
 
-    /// Every commit, from the first.
+    pub(super) fn on(disks: [(PathBuf, Box<dyn Disk>); 2]) -> Self {
+        Self { files: disks.map(|(path, disk)| (path, SegmentFile::on(disk))), number: 0 }
+    }
+
+    /// Every commit that is needed, from the first.
     pub(super) fn read(&mut self) -> Result<Vec<Vec<u8>>, FileError> {
         let mut uses = Vec::new();
         for (path, file) in &self.files {
-            uses.extend(file.read().map_err(FileError::of(path))?);
+            let read = file.read().map_err(FileError::of(path))?;
+            uses.extend(read.map(|of| (path.clone(), of)));
         }
-        uses.sort_by_key(|(number, _)| *number);
-        self.number = uses.last().map_or(self.number, |(number, _)| *number);
-        Ok(uses.into_iter().flat_map(|(_, commits)| commits).collect())
+        uses.sort_by_key(|(_, of)| of.number);
+        let Some((path, last)) = uses.pop() else { return Ok(Vec::new()) };
+        self.number = last.number;
+        let Some(count) = last.before else { return Ok(last.commits) };
+        // What came after it must not be read without it, or without its end.
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let follows = |(_, of): &(PathBuf, Use)| {
+            of.number.checked_add(1) == Some(last.number) && of.commits.len() >= count
+        };
+        let (_, before) = uses.pop().filter(follows).ok_or(FileError::Damaged { path })?;
+        Ok([before.commits, last.commits].concat())
     }
 
     /// The next commit is the first of a segment; the other file is not needed any more, but for what was written last. Where this
     /// fails, that file goes on being written.
     pub(super) fn begin(&mut self) -> Result<(), FileError> {
+        let [(_, even), (_, odd)] = &self.files;
+        let written = if self.number.is_multiple_of(2) { even } else { odd };
+        let before = (self.number > 0).then_some(written.frames);
+        self.reuse(before)
+    }
+
+    /// Nothing that was committed is needed any more.
+    pub(super) fn clear(&mut self) -> Result<(), FileError> {
+        self.reuse(None)
+    }
+
+    fn reuse(&mut self, before: Option<u32>) -> Result<(), FileError> {
         let number = self.number.saturating_add(1);
-        self.with(number, |file| file.reuse(number))?;
+        self.with(number, |file| file.reuse(number, before))?;
         self.number = number;
         Ok(())
     }
@@ -215,13 +267,6 @@ impl Segments {
     pub(super) const fn len(&self) -> u64 {
         let [(_, even), (_, odd)] = &self.files;
         if self.number.is_multiple_of(2) { even.end } else { odd.end }
-    }
-
-    /// Nothing that was committed is needed any more. The older file goes first: what is in it must not be read without what came
-    /// after it.
-    pub(super) fn clear(&mut self) -> Result<(), FileError> {
-        self.with(self.number.saturating_add(1), SegmentFile::clear)?;
-        self.with(self.number, SegmentFile::clear)
     }
 
     /// The file of the use of that number.
@@ -240,12 +285,15 @@ fn length(of: usize) -> u64 {
     u64::try_from(of).unwrap_or(u64::MAX)
 }
 
-/// What the beginning of a file says of its use.
-fn in_use(first: &[u8; USE]) -> Option<(u64, u32)> {
+/// What the beginning of a file says of its use: what tells it from others, its number, and how many frames the one before has.
+fn in_use(first: &[u8; USE]) -> Option<(u64, u32, Option<u32>)> {
     let (said, check) = first.split_last_chunk()?;
-    let (nonce, number) = said.split_first_chunk()?;
+    let (nonce, rest) = said.split_first_chunk()?;
+    let (number, before) = rest.split_first_chunk()?;
     let intact = checksum(said, &[]) == u32::from_le_bytes(*check);
-    intact.then_some((u64::from_le_bytes(*nonce), u32::from_le_bytes(number.try_into().ok()?)))
+    let before = Some(u32::from_le_bytes(before.try_into().ok()?));
+    let before = before.filter(|count| *count != NOTHING_BEFORE);
+    intact.then_some((u64::from_le_bytes(*nonce), u32::from_le_bytes(*number), before))
 }
 
 /// The frame of the use at the beginning of the bytes, if it is whole: its number, and its content.
@@ -273,11 +321,15 @@ mod tests {
     use proptest::prelude::*;
     use tempfile::NamedTempFile;
 
+    fn segment(path: &NamedTempFile) -> SegmentFile {
+        SegmentFile::on(Box::new(path.reopen().unwrap()))
+    }
+
     /// A file of three commits, and where each ends.
     fn three() -> (NamedTempFile, Vec<u64>) {
         let path = NamedTempFile::new().unwrap();
-        let mut file = SegmentFile::open(path.path()).unwrap();
-        file.reuse(7).unwrap();
+        let mut file = segment(&path);
+        file.reuse(7, None).unwrap();
         let mut ends = Vec::new();
         for content in ["one", "and two", "three"] {
             let mut frame = Frame::default();
@@ -289,8 +341,8 @@ mod tests {
     }
 
     fn commits(path: &NamedTempFile) -> io::Result<Option<(u32, usize)>> {
-        let read = SegmentFile::open(path.path()).unwrap().read()?;
-        Ok(read.map(|(number, commits)| (number, commits.len())))
+        let read = segment(path).read()?;
+        Ok(read.map(|of| (of.number, of.commits.len())))
     }
 
     #[test]
@@ -308,14 +360,14 @@ mod tests {
     #[test]
     fn an_earlier_use_is_not_read_again() {
         let (path, _) = three();
-        let mut file = SegmentFile::open(path.path()).unwrap();
-        file.reuse(8).unwrap();
+        let mut file = segment(&path);
+        file.reuse(8, None).unwrap();
         let mut frame = Frame::default();
         frame.content().extend(b"one");
         file.append(&mut frame).unwrap();
         assert_eq!(commits(&path).unwrap(), Some((8, 1)));
-        file.clear().unwrap();
-        assert_eq!(commits(&path).unwrap(), None);
+        file.reuse(9, None).unwrap();
+        assert_eq!(commits(&path).unwrap(), Some((9, 0)));
     }
 
     fn segments(dir: &tempfile::TempDir) -> Segments {
@@ -328,15 +380,15 @@ mod tests {
         segments.append(&mut frame).unwrap();
     }
 
-    fn read(dir: &tempfile::TempDir) -> Vec<String> {
-        let read = segments(dir).read().unwrap();
-        read.into_iter().map(|commit| String::from_utf8(commit).unwrap()).collect()
+    fn read(dir: &tempfile::TempDir) -> Result<Vec<String>, FileError> {
+        let read = segments(dir).read()?;
+        Ok(read.into_iter().map(|commit| String::from_utf8(commit).unwrap()).collect())
     }
 
     /// Has whatever is written to the file of that index fail; yields what undoes that.
-    fn break_file(segments: &mut Segments, index: usize) -> File {
+    fn break_file(segments: &mut Segments, index: usize) -> Box<dyn Disk> {
         let (path, file) = &mut segments.files[index];
-        std::mem::replace(&mut file.file, File::open(path).unwrap())
+        std::mem::replace(&mut file.disk, Box::new(File::open(path).unwrap()))
     }
 
     #[test]
@@ -351,30 +403,68 @@ mod tests {
             let whole = break_file(&mut segments, other);
             assert!(segments.begin().is_err());
             append(&mut segments, letter);
-            assert!(read(&dir).contains(&letter.to_owned()), "{letter}");
+            assert!(read(&dir).unwrap().contains(&letter.to_owned()), "{letter}");
             assert!(segments.begin().is_err());
             append(&mut segments, "again");
-            segments.files[other].1.file = whole;
+            segments.files[other].1.disk = whole;
             segments.begin().unwrap();
         }
-        assert_eq!(read(&dir), ["c", "again"]);
+        assert_eq!(read(&dir).unwrap(), ["c", "again"]);
     }
 
+    /// What is cleared is not read again; where that fails, all of it is.
     #[test]
-    fn the_older_file_is_cleared_first() {
-        for count in [2, 3] {
+    fn the_log_is_cleared_as_a_whole() {
+        for count in [1, 2, 3] {
             let dir = tempfile::TempDir::new().unwrap();
             let mut segments = segments(&dir);
             for number in 0..count {
                 segments.begin().unwrap();
                 append(&mut segments, &number.to_string());
             }
-            // A crash between the two.
-            let newer = usize::from(!segments.number.is_multiple_of(2));
-            break_file(&mut segments, newer);
+            let older = usize::from(segments.number.is_multiple_of(2));
+            let whole = break_file(&mut segments, older);
             assert!(segments.clear().is_err());
-            assert_eq!(read(&dir), [(count - 1).to_string()]);
+            let last: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+            let last = &last[last.len().saturating_sub(2)..];
+            assert_eq!(read(&dir).unwrap(), last, "{count}");
+            segments.files[older].1.disk = whole;
+            segments.clear().unwrap();
+            assert!(read(&dir).unwrap().is_empty(), "{count}");
+            segments.begin().unwrap();
+            append(&mut segments, "next");
+            assert_eq!(read(&dir).unwrap(), ["next"], "{count}");
         }
+    }
+
+    /// A segment is not read without the end of the one before it.
+    #[test]
+    fn a_gap_between_two_segments_is_damage() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let mut segments = segments(&dir);
+        segments.begin().unwrap();
+        append(&mut segments, "a");
+        append(&mut segments, "b");
+        segments.begin().unwrap();
+        append(&mut segments, "c");
+        assert_eq!(read(&dir).unwrap(), ["a", "b", "c"]);
+        let path = dir.path().join("1");
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            assert!(matches!(read(&dir), Err(FileError::Damaged { .. })), "{cut}");
+            let mut zeros = whole.clone();
+            zeros[cut..].fill(0);
+            std::fs::write(&path, zeros).unwrap();
+            assert!(matches!(read(&dir), Err(FileError::Damaged { .. })), "{cut}");
+        }
+        std::fs::write(&path, &whole).unwrap();
+        // A beginning that is lost is no file that was never used.
+        let path = dir.path().join("0");
+        let mut zeros = std::fs::read(&path).unwrap();
+        zeros[..USE].fill(0);
+        std::fs::write(&path, zeros).unwrap();
+        assert!(matches!(read(&dir), Err(FileError::Damaged { .. })));
     }
 
     proptest! {

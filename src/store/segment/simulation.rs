@@ -16,27 +16,38 @@ use tempfile::TempDir;
 const STEPS: usize = 2_000;
 const KEYS: u32 = 40;
 
-type Rows = BTreeMap<RowKey, Row>;
+pub(super) type Rows = BTreeMap<RowKey, Row>;
 
 /// A database in memory that fails, at each step so often of a hundred.
 #[derive(Debug)]
-struct Disk {
+pub(super) struct Disk {
     rows: Rows,
     rng: ChaCha8Rng,
     faults: u32,
 }
 
 #[derive(Debug)]
-struct Database {
+pub(super) struct Database {
     disk: Arc<Mutex<Disk>>,
     open: Option<Rows>,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("injected")]
-struct Fault;
+pub(super) struct Fault;
 
 impl Database {
+    /// One that never fails, and what outlasts it.
+    pub(super) fn faultless() -> (Self, Arc<Mutex<Disk>>) {
+        let rng = ChaCha8Rng::seed_from_u64(0);
+        let disk = Arc::new(Mutex::new(Disk { rows: Rows::new(), rng, faults: 0 }));
+        (Self::on(&disk), disk)
+    }
+
+    pub(super) fn on(disk: &Arc<Mutex<Disk>>) -> Self {
+        Self { disk: disk.clone(), open: None }
+    }
+
     fn rows(&mut self) -> Result<&mut Rows, Fault> {
         let mut disk = self.disk.lock().unwrap();
         let faults = disk.faults;

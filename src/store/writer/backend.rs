@@ -3,7 +3,7 @@
 use crate::crypto::tag::Tagger;
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
-use crate::store::shelf::Range;
+use crate::store::shelf::{Found, Range};
 
 /// By what rows are found, but for their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,14 +56,14 @@ pub trait Backend: Send + 'static {
         each: &mut dyn FnMut(Row),
     ) -> Result<(), Self::Error>;
 
-    /// The rows of a range, by name.
+    /// The rows of a range. Where it need not be whole, damaged rows are stepped over.
     ///
     /// # Errors
     /// The database's.
-    fn range(&mut self, range: &Range) -> Result<Vec<Row>, Self::Error> {
+    fn range(&mut self, range: &Range) -> Result<Found, Self::Error> {
         let mut rows = Vec::new();
         self.load(range.of, usize::MAX, &mut |row| rows.push(row))?;
-        Ok(range.cut(rows))
+        Ok(Found { rows: range.cut(rows), damaged: Vec::new() })
     }
 
     /// Begins a transaction that no other writer's can interleave with.

@@ -1,6 +1,7 @@
 //! One commit: first every change, then what is read, then every admission, so that each is decided on all that came before.
 
-use super::{Backend, By, Look, PURGED_TOGETHER, Waiting};
+use super::look::look_up;
+use super::{Backend, By, PURGED_TOGETHER, Waiting};
 use crate::domain::clock::Timestamp;
 use crate::domain::payment::Mode;
 use crate::store::audit::{self, Head, Note};
@@ -12,9 +13,6 @@ use crate::store::reserve::{Reservation, Reserved};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::shelf::Swap;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-
-/// How many people may be forgotten within the days in which that is told on.
-const FORGOTTEN_MAX: usize = 100_000;
 
 /// An admission, as rows; made by who waits for it.
 pub(super) struct Request {
@@ -66,6 +64,8 @@ pub(super) struct Told {
     pub(super) swapped: Vec<bool>,
     pub(super) noted: Result<(), StoreLost>,
     pub(super) counted: Tallies,
+    /// What was stepped over, as it is said.
+    pub(super) damaged: Vec<String>,
 }
 
 /// Commits a batch.
@@ -108,10 +108,12 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
     puts.extend(amended.iter());
     backend.put(&puts.into_values().collect::<Vec<_>>())?;
     backend.remove(&removals.into_values().flatten().collect::<Vec<_>>())?;
-    let swapped = swap(backend, &swaps)?;
+    let mut damaged = Vec::new();
+    let swapped = swap(backend, &swaps, &mut damaged)?;
     let counted = count(backend, &counts)?;
     let kept = append(backend, &notes)?;
-    let rows = reads.into_iter().map(|look| look_up(backend, look)).collect::<Result<_, _>>()?;
+    let looked = reads.into_iter().map(|look| look_up(backend, look, &mut damaged));
+    let rows = looked.collect::<Result<_, _>>()?;
     let reserved = reserve(backend, &reservations)?;
     let verdicts = admit(backend, &admissions)?;
     for (now, keep) in purges {
@@ -120,15 +122,26 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
         }
     }
     backend.commit()?;
-    Ok(Told { verdicts, reserved, rows, swapped, noted: kept, counted })
+    Ok(Told { verdicts, reserved, rows, swapped, noted: kept, counted, damaged })
 }
 
-/// Changes rows that are as is told, one after the other: nobody else writes within the transaction.
-fn swap<B: Backend>(backend: &mut B, swaps: &[&Swap]) -> Result<Vec<bool>, B::Error> {
+/// Changes rows that are as is told, one after the other: nobody else writes within the transaction. One that is damaged is there, and
+/// as nobody told.
+fn swap<B: Backend>(
+    backend: &mut B,
+    swaps: &[&Swap],
+    damaged: &mut Vec<String>,
+) -> Result<Vec<bool>, B::Error> {
     let mut swapped = Vec::new();
     for swap in swaps {
-        let known = backend.read(&[&swap.key])?;
-        let fits = swap.fits(known.first());
+        let fits = match backend.read(&[&swap.key]) {
+            Ok(known) => swap.fits(known.first()),
+            Err(error) if B::is_damage(&error) => {
+                damaged.push(error.to_string());
+                false
+            }
+            Err(error) => return Err(error),
+        };
         match &swap.new {
             Some(row) if fits => {
                 backend.put(&swap.beside.iter().chain([row]).collect::<Vec<_>>())?;
@@ -239,28 +252,6 @@ fn amend<B: Backend>(
         amended.extend(changed.map(|row| (row.key.clone(), row)));
     }
     Ok(amended)
-}
-
-fn look_up<B: Backend>(backend: &mut B, look: &Look) -> Result<Vec<Row>, B::Error> {
-    let mut rows = Vec::new();
-    match look {
-        Look::At(keys) => return backend.read(&keys.iter().collect::<Vec<_>>()),
-        Look::Within(range) => return backend.range(range),
-        Look::Of(people) => {
-            for of in Aggregate::PERSONAL {
-                rows.append(&mut backend.find(of, By::Person, people)?);
-            }
-        }
-        Look::Concordance(_) if backend.alone() => (),
-        Look::Concordance(most) => {
-            backend.load(Aggregate::Concordance, *most, &mut |row| rows.push(row))?;
-        }
-        Look::Forgotten { first } if backend.alone() && !first => (),
-        Look::Forgotten { .. } => {
-            backend.load(Aggregate::Forgotten, FORGOTTEN_MAX, &mut |row| rows.push(row))?;
-        }
-    }
-    Ok(rows)
 }
 
 /// Decides on questions, one after the other, and puts what those take that may be put.
