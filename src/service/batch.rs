@@ -2,6 +2,7 @@
 
 use crate::domain::element::ElementSet;
 use crate::domain::id::{OrderId, PaymentId};
+use crate::domain::payment::Scenario;
 use crate::message::extract::Part;
 use crate::message::outcome::{Reading, Told};
 use crate::policy::{self, BatchDecision, Effect, Permit, Reason};
@@ -105,7 +106,13 @@ impl Service {
                 }
                 (Told::Rows(_), None) => Reading::UNKNOWN,
             });
-            self.settle_one(row, reading)
+            async move {
+                if row.record.scenario == Scenario::Query {
+                    self.settle_queried(row, reading).await?.1
+                } else {
+                    self.settle_one(row, reading).await
+                }
+            }
         });
         // Those that differ wait for one commit.
         let settled = join_all(settling).await;

@@ -51,7 +51,10 @@ impl Service {
             self.tell(Event::HoldMade(&hold));
         }
         if made == Holding::Paused {
-            self.metrics.on_hold_paused(channel, None);
+            // By name, since anybody can make up the beginning of a card number.
+            let banks = self.rules.as_ref().map(|rules| &rules.book.banks);
+            let bank = banks.zip(known.bank.as_ref()).and_then(|(all, bin)| all.get(bin.as_str()));
+            self.metrics.on_hold_paused(channel, bank.map(|name| &**name));
             tracing::warn!(channel = channel.as_str(), payment.id = %record.payment, "holds are paused: too many, or too many within the hour");
             return;
         }

@@ -70,6 +70,14 @@ pub struct Expected {
     pub due: Timestamp,
 }
 
+impl Expected {
+    /// Whether it is known how the payment ended, and nothing of that is to be confirmed.
+    fn is_over(&self) -> bool {
+        let outcome = self.record.outcome.as_ref();
+        self.since.is_none() && outcome.is_some_and(|(outcome, ..)| !outcome.is_open())
+    }
+}
+
 impl Promises {
     fn level(&self, channel: &ChannelName) -> Level {
         self.levels.get(channel).cloned().unwrap_or_default()
@@ -111,6 +119,11 @@ impl Service {
             from = owed.last().map_or(String::new(), |last| format!("{}\u{1}", last.payment));
             let new = owed.into_iter().filter(|owed| !seen.keep(swept, owed, now)).collect();
             for expected in self.expected(promises, new).await? {
+                if expected.is_over() {
+                    // A crash came between what was kept of its end and this.
+                    self.store.complete(&expected.record, None, true);
+                    continue;
+                }
                 if expected.due <= now && self.is_missing(&expected).await? {
                     found = found.saturating_add(1);
                 }

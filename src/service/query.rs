@@ -27,19 +27,34 @@ impl Service {
         reported: Reported<'_>,
     ) -> (Annotations, bool) {
         let told = told(&pending.channel.profile, message(pending), reported);
-        let Some(reading) = told.map(Told::whole) else {
+        match self.settle_queried(pending, told.map(Told::whole)).await {
+            Some((of, settled)) => {
+                let weighs = settled.as_ref().is_some_and(Settled::weighs);
+                (annotate::queried(pending, &of, settled.as_ref()), weighs)
+            }
+            None => (annotate::judged(pending), false),
+        }
+    }
+
+    /// Settles the payment that a query, or one row of it, asks about with what was read of the answer: nothing where nothing was
+    /// sent. Yields that payment, where it is known, and what came of it, where it had left.
+    pub(super) async fn settle_queried(
+        &self,
+        pending: &Pending,
+        reading: Option<Reading>,
+    ) -> Option<(Record, Option<Settled>)> {
+        let Some(reading) = reading else {
             self.store.not_sent(pending.channel.name(), pending.record.payment);
-            return (annotate::judged(pending), false);
+            return None;
         };
-        let Some(of) = self.queried(pending).await else {
-            return (annotate::judged(pending), false);
-        };
+        let of = self.queried(pending).await?;
         if !of.left() {
-            return (annotate::queried(pending, &of, None), false);
+            return Some((of, None));
         }
         let reading = believed(reading, self.clock.surely_since(of.at));
         if of.amount.zip(reading.amount).is_some_and(|(known, told)| known != told) {
-            return self.queried_of_another_amount(pending, &of, reading).await;
+            let settled = self.queried_of_another_amount(&of, reading).await;
+            return Some((of, Some(settled)));
         }
         if reading.outcome.bears_upon_others() {
             // It may have been judged by another process, or before a restart.
@@ -49,6 +64,10 @@ impl Service {
         let not_processed = settled.reading.outcome == Outcome::Declined(Decline::NotProcessed);
         match settled.step {
             Step::Ended | Step::Refined | Step::Confirmed if not_processed => self.reopen(&of),
+            // A crash may have come between what was kept of it and this.
+            Step::Nothing if not_processed && self.stands(&of, settled.reading.outcome) => {
+                self.reopen(&of);
+            }
             Step::Ended
             | Step::Refined
             | Step::Confirmed
@@ -57,29 +76,28 @@ impl Service {
             | Step::Reversed
             | Step::Flipped => (),
         }
-        let weighs = settled.weighs();
         if matches!(settled.step, Step::Nothing | Step::Confirmed) {
             settled.mismatch = self.standing_mismatch(&of, settled.reading.outcome);
         }
-        (annotate::queried(pending, &of, Some(&settled)), weighs)
+        Some((of, Some(settled)))
+    }
+
+    /// Whether `outcome` is what is known of a payment.
+    fn stands(&self, of: &Record, outcome: Outcome) -> bool {
+        let known = self.store.record(of.payment).and_then(|record| record.outcome);
+        known.is_some_and(|(known, ..)| known == outcome)
     }
 
     /// How the halves of a payment differ that `outcome` is known of: who asks is told again, since a notification tells the core nothing
     /// beside it.
     fn standing_mismatch(&self, of: &Record, outcome: Outcome) -> Option<Mismatch> {
-        let known = self.store.record(of.payment)?;
-        let stands = known.outcome.as_ref().is_some_and(|(stands, ..)| *stands == outcome);
+        let known = self.store.record(of.payment).filter(|_| self.stands(of, outcome))?;
         // It may be on its way into the record yet.
-        stands.then(|| known.mismatch.or_else(|| compare(&known, outcome)))?
+        known.mismatch.or_else(|| compare(&known, outcome))
     }
 
     /// The channel tells another amount than left: its answer is of something else, and settles nothing.
-    async fn queried_of_another_amount(
-        &self,
-        pending: &Pending,
-        of: &Record,
-        reading: Reading,
-    ) -> (Annotations, bool) {
+    async fn queried_of_another_amount(&self, of: &Record, reading: Reading) -> Settled {
         tracing::warn!(channel = of.channel.as_str(), payment.id = %of.payment, "the answer to a query tells another amount");
         let reported = (reading.outcome, reading.code.clone(), Arrival::Query);
         // Where it cannot be kept, whoever asks again finds it again.
@@ -87,8 +105,7 @@ impl Service {
         let reading = Reading { outcome: Outcome::Unknown, unmapped_in: None, ..reading };
         let (kind, elements) = (MismatchKind::AmountDiffers, ElementSet::EMPTY);
         let mismatch = Some(Mismatch { kind, elements });
-        let settled = Settled { reading, step: Step::Nothing, mismatch };
-        (annotate::queried(pending, of, Some(&settled)), false)
+        Settled { reading, step: Step::Nothing, mismatch }
     }
 
     /// The payment that a query asks about.

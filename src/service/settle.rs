@@ -16,6 +16,7 @@ use crate::service::judge::{Judged, Pending};
 use crate::service::query::rests_on;
 use crate::service::verify::About;
 use crate::service::{Channel, Service};
+use crate::store::row::RowKey;
 use crate::store::{Agreement, Evidence, Other, Record, Unmapped, Witness};
 use futures::future::join;
 
@@ -94,6 +95,10 @@ impl Service {
         if !has_outcome(pending) {
             return None;
         }
+        if matches!(reading.outcome, Outcome::NoMatch(_)) {
+            // Another process may have been told better, and nobody is to be held for what is not so.
+            self.fetch(RowKey::payment(record.payment)).await;
+        }
         let settled = self.arrived(&pending.channel, record, reading, Arrival::Sync).await;
         let Settled { reading, step, .. } = &settled;
         match step {
@@ -159,7 +164,13 @@ impl Service {
             Step::Ended | Step::Refined | Step::Reversed | Step::Flipped => {
                 self.count(record, reading.outcome);
                 self.react(channel, record, reading.outcome, mismatch);
-                if step == Step::Flipped && reading.outcome == Outcome::Succeeded {
+                let taken_back = match step {
+                    Step::Flipped => reading.outcome == Outcome::Succeeded,
+                    Step::Refined => !matches!(reading.outcome, Outcome::NoMatch(_)),
+                    Step::Ended | Step::Reversed => false,
+                    Step::Nothing | Step::Noted | Step::Confirmed => false,
+                };
+                if taken_back {
                     self.take_back(channel, record);
                 }
                 // The payer may type the password again, under the same order; a batch has none. A word that comes later may be

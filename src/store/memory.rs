@@ -231,6 +231,12 @@ pub(super) fn beside(put: &Row, known: &Row) -> Option<Row> {
         // Whole, so that who made it can end it, and who made the shorter one ends nothing.
         return (known.until > put.until).then(|| known.clone());
     }
+    if put.key.of == Aggregate::Payments {
+        // Each process writes what it heard, and may not have heard what another did.
+        let mut joined: Record = kept::value(known).ok()?;
+        joined.join(kept::value(put).ok()?);
+        return Row::payment(&joined);
+    }
     let (tuple, new): (Fingerprint, Kept) = kept::value(put).ok()?;
     let (_, mut kept): (Fingerprint, Kept) = kept::value(known).ok()?;
     kept.catch_up(new);

@@ -8,7 +8,7 @@ use crate::domain::id::{
 };
 use crate::domain::mismatch::Mismatch;
 use crate::domain::money::Fen;
-use crate::domain::outcome::{Arrival, Belief, Outcome};
+use crate::domain::outcome::{Arrival, Belief, Outcome, Precedence};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{Effect, Reason};
 use crate::store::Evidence;
@@ -238,19 +238,47 @@ impl Record {
         })
     }
 
-    /// Takes over what `other`, a copy of the same record, knows beyond it: of what was reported that of who heard more.
+    /// Takes over what `other`, a copy of the same record, knows beyond it. Of what was reported that of who heard more; where each heard
+    /// what the other did not, the weightier word, and what else was heard.
     pub(super) fn join(&mut self, other: Self) {
-        let heard =
-            |record: &Self| (record.timeline.len(), record.timeline.last().map(|moment| moment.at));
-        let as_much = heard(self) == heard(&other);
-        let less = if heard(self) < heard(&other) { std::mem::replace(self, other) } else { other };
+        let as_much = self.timeline == other.timeline;
+        let follows = if other.timeline.starts_with(&self.timeline) {
+            !as_much
+        } else {
+            !self.timeline.starts_with(&other.timeline) && self.standing() < other.standing()
+        };
+        let less = if follows { std::mem::replace(self, other) } else { other };
         self.stated |= less.stated;
         self.undone |= less.undone;
         self.not_sent |= less.not_sent;
+        if self.verified.is_none() {
+            (self.verified, self.asked_now) = (less.verified, less.asked_now);
+        }
         if as_much {
             self.mismatch = self.mismatch.or(less.mismatch);
             self.heard = self.heard.take().or(less.heard);
         }
+        let unheard = less.timeline.into_iter().filter(|moment| !self.timeline.contains(moment));
+        let unheard: Vec<_> = unheard.collect();
+        self.timeline.extend(unheard);
+        self.timeline.sort_by_key(|moment| moment.at);
+        self.timeline.truncate(MOMENTS_MAX);
+    }
+
+    /// How much what is reported of it weighs beside another copy's: an end more than none, an undoing more than what it undoes.
+    fn standing(&self) -> (u8, usize, Option<Timestamp>) {
+        let (outcome, arrival) = self
+            .outcome
+            .as_ref()
+            .map_or((Outcome::Unknown, Arrival::Sync), |(it, _, by)| (*it, *by));
+        let rank = match outcome {
+            Outcome::Unknown | Outcome::Unmapped => 0,
+            Outcome::Accepted => 1,
+            Outcome::Succeeded | Outcome::NoMatch(_) | Outcome::Declined(_) => 2,
+            Outcome::Reversed => 3,
+        };
+        let weight = Precedence::default().weight(arrival);
+        (rank, weight, self.timeline.last().map(|moment| moment.at))
     }
 
     /// Whether a notification told just that before.

@@ -105,3 +105,22 @@ async fn one_damaged_row_does_not_stop_a_sweep() {
     assert_eq!(world.service.sweep(&Promises::default(), &mut swept).await, Ok(2));
     assert_eq!(world.service.sweep(&Promises::default(), &mut swept).await, Ok(0));
 }
+
+/// The end of a payment was kept, and a crash came before its expectation was closed: when that was due it was told to be missing,
+/// and nothing closed it.
+#[tokio::test]
+async fn what_ended_before_a_crash_is_not_missing_after_it() {
+    let (_dir, world, file) = world_over_file();
+    world.send(&World::debit("1", 0), "taken").await;
+    world.service.store.flush().await.unwrap();
+    file.execute("CREATE TABLE saved AS SELECT * FROM expectations", ()).unwrap();
+    world.query("1", "ok", "ok").await;
+    world.service.store.flush().await.unwrap();
+    assert_eq!(kept(&file, "expectations").len(), 0);
+    file.execute("INSERT INTO expectations SELECT * FROM saved", ()).unwrap();
+    world.later(Duration::from_hours(24));
+    let mut swept = Swept::default();
+    assert_eq!(world.service.sweep(&Promises::default(), &mut swept).await, Ok(0));
+    world.service.store.flush().await.unwrap();
+    assert_eq!(kept(&file, "expectations").len(), 0);
+}

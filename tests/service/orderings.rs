@@ -141,8 +141,8 @@ impl Model {
         self.differs.extend(kind);
         self.held = match is {
             Some("phone") => true,
-            // It proves what was held, and takes back what held it.
-            Some("ok") => false,
+            // It proves what was held, and takes back what held it; so does another reason.
+            Some("ok" | "poor") => false,
             _ => self.held,
         };
     }

@@ -6,6 +6,7 @@ use hefu::domain::clock::Timestamp;
 use hefu::domain::element::ElementSet;
 use hefu::domain::id::{ChannelName, OrderId, PaymentId};
 use hefu::domain::mismatch::MismatchKind;
+use hefu::domain::outcome::Outcome;
 use hefu::reconcile::due::Level;
 use hefu::service::mismatch::Wanted;
 use hefu::service::overdue::{Promises, Swept};
@@ -346,6 +347,35 @@ async fn one_mismatch_at_two_replicas_is_one() {
     let events: Vec<_> = one.waiting().await.iter().map(event).collect();
     let of = |what: &str| events.iter().filter(|it| it.starts_with(what)).count();
     assert_eq!((of("mismatch"), of("verification_corrected")), (5, 4), "{events:?}");
+}
+
+/// The answer of one replica came after a notification to the other, and was written over what that told: the success was lost, and
+/// the tuple held.
+#[tokio::test]
+async fn a_late_answer_at_one_replica_undoes_no_word_at_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hefu.db");
+    let open = || {
+        let store = MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ());
+        world_over(store.unwrap(), Binding::Enforce(100), telling()).pinned()
+    };
+    let (one, other) = (open(), open());
+    for (order, nth, answer) in [("1", 1, "taken"), ("2", 2, "phone"), ("3", 3, "garbled")] {
+        let judged = one.judge(&one.channel, &World::debit(order, nth)).await.unwrap();
+        let told =
+            format!(r#""of":"debit","order":"{order}","amount":"100","code":"ok","state":"ok""#);
+        assert_eq!(other.told(&told).await, "verified settled");
+        one.settle(judged, answer).await;
+        one.service.store.flush().await.unwrap();
+        let third = open();
+        let of = OrderId(order.into());
+        let kept = third.service.store.by_order(third.channel.name(), &of);
+        let record = third.service.store.record(kept[0]).unwrap();
+        let outcome = record.outcome.map(|(outcome, ..)| outcome);
+        assert_eq!(outcome, Some(Outcome::Succeeded), "{answer}");
+        assert_eq!((third.open(), third.held(), one.held()), (0, 0, 0), "{answer}");
+    }
+    assert_eq!(one.mismatches(), [""; 0]);
 }
 
 #[tokio::test]

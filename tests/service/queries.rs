@@ -200,6 +200,13 @@ async fn what_a_channel_takes_back_holds_nobody() {
     assert_eq!(world.held(), 1);
     world.query("1", "ok", "ok").await;
     assert_eq!(world.held(), 0);
+    // That it failed for another reason takes it back as well: the hold stayed for a week.
+    world.send(&World::debit("2", 1), "phone").await;
+    assert_eq!(world.held(), 1);
+    world.query("2", "ok", "name").await;
+    assert_eq!(world.held(), 1, "another element is another reason to hold");
+    world.query("2", "ok", "poor").await;
+    assert_eq!(world.held(), 0);
 }
 
 #[tokio::test]
@@ -357,4 +364,25 @@ async fn what_is_said_of_an_order_that_left_again_through_another_replica_is_of_
         assert_eq!(outcomes, [Outcome::Declined(Decline::Otp), Outcome::Succeeded]);
         assert_eq!(kept.expectations(here.channel.name()), 0);
     }
+}
+
+/// The rows of a batch that were only taken were never settled, since the answers to queries about rows were not read.
+#[tokio::test]
+async fn a_query_about_rows_settles_each() {
+    let world = world();
+    let told = r#"{"code":"ok","rows":[{"no":"0","code":"taken"},{"no":"1","code":"taken"},{"no":"2","code":"taken"}]}"#;
+    world.send_answered(&crate::batch("B1", &[0, 1, 2]), crate::answer(told)).await;
+    assert_eq!((world.owed(), world.held()), (3, 0));
+    let asked =
+        r#""type":"queries","order":"B1","rows":[{"no":"0"},{"no":"1"},{"no":"2"},{"no":"9"}]"#;
+    // The query's own failure is no row's.
+    world.send_answered(asked, crate::answer(r#"{"code":"broken"}"#)).await;
+    assert_eq!(world.owed(), 3);
+    let told = r#"{"code":"ok","rows":[{"no":"1","state":"phone"},{"no":"0","state":"ok"},{"no":"9","state":"ok"}]}"#;
+    let shown = world.send_answered(asked, crate::answer(told)).await;
+    expect![[r#"
+        decision: permit;mode=enforce
+        rows: 2;decision=permit;outcome=no_match;mismatch=match_then_no_match;suspects="phone""#]]
+    .assert_eq(&shown);
+    assert_eq!((world.owed(), world.held()), (1, 1));
 }

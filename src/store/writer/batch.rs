@@ -195,14 +195,17 @@ fn append<B: Backend>(backend: &mut B, notes: &[&Note]) -> Result<Result<(), Sto
     Ok(Ok(()))
 }
 
-/// Of evidence and holds that are put, what is put in their place where another process keeps something under their keys. What
+/// Of evidence, holds and payments that are put, what is put in their place where another process keeps something under their keys. What
 /// was to be removed before is not kept.
 fn beside<B: Backend>(
     backend: &mut B,
     puts: &BTreeMap<&RowKey, &Row>,
     gone: &[&Removal],
 ) -> Result<Vec<Row>, B::Error> {
-    let joined = puts.keys().filter(|key| matches!(key.of, Aggregate::Evidence | Aggregate::Holds));
+    let joins = |key: &&&RowKey| {
+        matches!(key.of, Aggregate::Evidence | Aggregate::Holds | Aggregate::Payments)
+    };
+    let joined = puts.keys().filter(joins);
     let keys: Vec<&RowKey> = joined.copied().collect();
     if keys.is_empty() || backend.alone() {
         return Ok(Vec::new());
