@@ -59,7 +59,7 @@ enum List {
         name: String,
         /// The file, whose head names `value` and may name `reason`, `author` and `expires`; `-` for the standard input
         file: PathBuf,
-        /// Who adds them, where a line does not say
+        /// Who adds them, where a line does not say; and who did it, in the audit
         #[arg(long)]
         author: String,
         /// Why, where a line does not say
@@ -118,7 +118,11 @@ impl Rules {
             Action::List(List::Import { name, file, author, reason }) => {
                 let dir = check::directory(&self.config);
                 let done = lists::import(&config, &dir, name, file, (author, reason))?;
-                Ok(writeln!(out, "{} entries are new, {} are there already", done.new, done.known)?)
+                writeln!(out, "{} entries are new, {} are there already", done.new, done.known)?;
+                if !done.audited {
+                    writeln!(out, "there is no `[store]`, and so no audit in which that stands")?;
+                }
+                Ok(())
             }
             Action::List(List::Export { name }) => {
                 let dir = check::directory(&self.config);

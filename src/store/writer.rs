@@ -18,6 +18,7 @@ use crate::store::reserve::{Reservation, Reserved};
 use crate::store::row::{Removal, Row, RowKey};
 use crate::store::shelf::{Range, Swap};
 pub use backend::{Backend, By};
+pub use batch::note;
 use batch::{Request, Told, commit};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
