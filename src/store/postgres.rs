@@ -324,6 +324,13 @@ impl Backend for Postgres {
         Ok(rows)
     }
 
+    fn ending(&mut self, of: Aggregate, from: Timestamp) -> Result<Option<u64>, Error> {
+        let sql = format!("SELECT count(*) FROM {} WHERE until >= $1", of.as_str());
+        let from = i64::try_from(from.as_millis()).unwrap_or(i64::MAX);
+        let count: i64 = self.connect()?.query_one(&*sql, &[&from])?.try_get(0)?;
+        Ok(u64::try_from(count).ok())
+    }
+
     fn begin(&mut self) -> Result<(), Error> {
         // Statements after the lock see what was committed before it: that is what READ COMMITTED says.
         let sql =

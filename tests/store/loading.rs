@@ -1,9 +1,10 @@
 //! What is read at the start, where it is more than is read at once.
 
 use crate::cluster::Cluster;
+use hefu::domain::clock::Timestamp;
 use hefu::store::postgres::Postgres;
 use hefu::store::row::{Aggregate, Row, RowKey};
-use hefu::store::sqlite::Sqlite;
+use hefu::store::sqlite::{self, Sqlite};
 use hefu::store::writer::Backend;
 use tempfile::TempDir;
 
@@ -18,7 +19,7 @@ fn check<B: Backend>(mut backend: B) {
     let of = Aggregate::Evidence;
     let row = |number| Row {
         key: RowKey { of, name: name(number) },
-        until: None,
+        until: Some(Timestamp::from_millis(u64::try_from(number).unwrap())),
         value: number.to_string(),
     };
     let rows: Vec<Row> = (0..ROWS).map(row).collect();
@@ -31,6 +32,13 @@ fn check<B: Backend>(mut backend: B) {
         assert_eq!(loaded.len(), most.min(ROWS), "{most}");
         assert!(loaded == rows[ROWS - loaded.len()..], "the last {most}, in order");
     }
+    // Without reading them it is known how many end when; what was just committed is among them.
+    for from in [0_u32, 1, 10_000, 20_002, 20_003, u32::MAX] {
+        let count = backend.ending(of, Timestamp::from_millis(from.into())).unwrap();
+        let left = ROWS.saturating_sub(usize::try_from(from).unwrap());
+        assert_eq!(count, Some(u64::try_from(left).unwrap()), "{from}");
+    }
+    assert_eq!(backend.ending(Aggregate::Holds, Timestamp::default()).unwrap(), Some(0));
     let mut none = 0;
     backend.load(Aggregate::Holds, 9, &mut |_| none += 1).unwrap();
     assert_eq!(none, 0);
@@ -40,6 +48,7 @@ fn check<B: Backend>(mut backend: B) {
 fn the_last_rows_are_loaded_in_order() {
     let dir = TempDir::new().unwrap();
     check(Sqlite::open(&dir.path().join("hefu.db")).unwrap());
+    check(sqlite::open(&dir.path().join("logged.db")).unwrap());
     let cluster = Cluster::start();
     check(Postgres::open(cluster.config(), &[]).unwrap());
 }
