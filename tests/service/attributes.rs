@@ -9,12 +9,14 @@ use hefu::domain::clock::Timestamp;
 use hefu::domain::element::{Element, ElementSet, Elements};
 use hefu::domain::id::{MerchantId, PaymentId};
 use hefu::domain::identity::{IdNumber, IdType};
+use hefu::domain::money::Fen;
 use hefu::domain::pan::{AccountKind, Pan};
 use hefu::domain::payment::Scenario;
 use hefu::domain::person::Mobile;
 use hefu::policy::Combination;
 use hefu::policy::rules::list::Member;
 use hefu::policy::rules::{Attribute, Holds};
+use hefu::service::afterwards::Sample;
 use hefu::service::settle::Reported;
 use hefu::service::{Binding, Settings};
 use hefu::store::Record;
@@ -34,7 +36,7 @@ enum Step {
     Say(Answer),
     /// What the first one says next.
     First(Answer),
-    /// Nobody is asked.
+    /// Nobody is asked until a message was answered, and then of each is.
     Observes,
     /// The first provider is a bank's, the second an operator's, and merchant `m` may combine them.
     Combines,
@@ -112,6 +114,7 @@ fn world(steps: &[Step], when: &str) -> World {
     let store = MemoryStore::new(Limits::default());
     let mut world = world_ruled(store, binding, settings, key(1).into(), &rules(when));
     let service = Arc::get_mut(&mut world.service).unwrap();
+    service.observe = Sample { percent: 100, cap: Fen::new(1_000) };
     let book = service.rules.as_mut().unwrap();
     for list in Arc::make_mut(&mut book.book).lists.values_mut() {
         list.add(listed(list.holds), Some(Timestamp::from_millis(u64::MAX)));
@@ -134,8 +137,12 @@ async fn recorded(world: &World, message: &str, code: &str) -> Record {
     let reported = Reported::Answer { status: 200, content_type: None, body: answer.as_bytes() };
     let payment = match world.judge(&world.channel, message).await {
         Err(refusal) => refusal.payment,
-        Ok(judged) => {
+        Ok(mut judged) => {
+            let asked_later = judged.later();
             let told = world.service.settle(judged, reported).await;
+            for later in asked_later {
+                world.service.clone().ask_afterwards(world.channel.clone(), later).await;
+            }
             let (_, id) = told.iter().find(|(name, _)| *name == "hefu-payment").unwrap();
             PaymentId::parse(id.trim_matches('"')).unwrap()
         }
@@ -166,6 +173,8 @@ async fn check(steps: &[Step], when: &str) {
     let record = last.unwrap();
     let ruled = record.stakes.rules.as_deref().unwrap();
     assert_eq!((&*ruled.shadows, &*ruled.faults), (&["yes".to_owned()][..], &[][..]), "{when}");
+    let observes = steps.iter().any(|step| matches!(step, Step::Observes));
+    assert!(!observes || record.verified.is_some(), "nobody was asked afterwards");
     // What is kept of it says the same.
     let explained = world.service.rules.as_ref().unwrap().explain(&record);
     assert!(explained.as_decided && explained.not_kept.is_empty(), "{when}: {explained:?}");
@@ -248,6 +257,7 @@ async fn a_rule_sees_every_attribute_as_it_is() {
         check(&after(&[Step::Say(answer)], debit("1")), &answers(word)).await;
     }
     check(&one(message("debit", "1", ["1101", CARD, PHONE])), &answers("invalid")).await;
+    // What is asked afterwards becomes part of the record, and no rule saw it.
     check(&after(&[Step::Observes], debit("1")), "!has(verification.answer)").await;
     check(&after(&[bound()], quoted("1")), &answers("match")).await;
     let old = [sends(debit("0")), Step::Later(3600)];
