@@ -9,6 +9,7 @@ pub mod gate;
 pub mod handover;
 pub mod lists;
 mod managed;
+pub mod noted;
 mod reload;
 pub mod rules;
 mod running;

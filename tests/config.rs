@@ -8,6 +8,8 @@
 #![expect(clippy::too_many_lines, reason = "tables of cases")]
 #![expect(clippy::needless_raw_string_hashes, reason = "so the snapshots are written")]
 
+#[path = "config/admin.rs"]
+mod admin;
 #[path = "config/rules.rs"]
 mod rules;
 

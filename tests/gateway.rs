@@ -24,6 +24,8 @@ mod connections;
 mod described;
 #[path = "gateway/elements.rs"]
 mod elements;
+#[path = "gateway/explained.rs"]
+mod explained;
 #[path = "gateway/forget.rs"]
 mod forget;
 #[path = "gateway/four_logs.rs"]
@@ -82,3 +84,5 @@ mod tls;
 mod tools;
 #[path = "gateway/traces.rs"]
 mod traces;
+#[path = "gateway/turned.rs"]
+mod turned;

@@ -9,6 +9,8 @@ mod agreements;
 mod asking;
 #[path = "service/attempts.rs"]
 mod attempts_spent;
+#[path = "service/attributes.rs"]
+mod attributes;
 #[path = "service/brown_outs.rs"]
 mod brown_outs;
 #[path = "service/combination.rs"]

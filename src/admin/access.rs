@@ -4,6 +4,7 @@ use super::Live;
 use super::body::Problem;
 use crate::domain::role::{Right, Role};
 use crate::policy::rules::life::Who;
+use crate::service::audit::is_name;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -18,9 +19,6 @@ use tokio::time::Instant;
 
 /// Where whoever holds the shared token says who they are.
 const HEADER: &str = "Hefu-Operator";
-
-/// The most characters of that.
-const OPERATOR_MAX: usize = 64;
 
 /// Who, where nobody says.
 const SHARED: &str = "admin token";
@@ -203,25 +201,9 @@ impl<S: Sync> FromRequestParts<S> for Operator {
     }
 }
 
-fn is_name(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@+/".contains(c);
-    let has_number = crate::service::audit::has_long_number(name);
-    (1..=OPERATOR_MAX).contains(&name.len()) && name.chars().all(plain) && !has_number
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_operators_name_is_no_element() {
-        for good in ["li.lei", "ops/night+2@bank.example", &"a".repeat(64)] {
-            assert!(is_name(good), "`{good}`");
-        }
-        for bad in ["", "李雷", "li lei", "13800000000", "a\"b", &"a".repeat(65)] {
-            assert!(!is_name(bad), "`{bad}`");
-        }
-    }
 
     #[test]
     fn nobody_comes_more_often_than_they_may_and_nobody_pays_for_others() {

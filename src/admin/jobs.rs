@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How many are kept, those that are over included.
 const KEPT_MAX: usize = 20;
@@ -42,10 +43,47 @@ struct Job {
     version: Option<u64>,
     since: Timestamp,
     looked_at: AtomicU64,
+    /// When the first payment was judged that it looked at, and the last one until now, in milliseconds; 0 before there is one.
+    first: AtomicU64,
+    reached: AtomicU64,
+    /// When it began: no later payment is waited for.
+    until: Timestamp,
+    begun: Instant,
     came: Mutex<Option<Result<FoundBody, &'static str>>>,
 }
 
 impl Job {
+    fn new(version: Option<u64>, since: Timestamp, until: Timestamp) -> Self {
+        Self {
+            version,
+            since,
+            looked_at: AtomicU64::new(0),
+            first: AtomicU64::new(0),
+            reached: AtomicU64::new(0),
+            until,
+            begun: Instant::now(),
+            came: Mutex::new(None),
+        }
+    }
+
+    /// Notes that it looks at the next payment, which was judged then.
+    fn looks_at(&self, at: Timestamp) {
+        self.looked_at.fetch_add(1, Ordering::Relaxed);
+        let at = at.as_millis();
+        // All but the first find that there was one.
+        let _ = self.first.compare_exchange(0, at, Ordering::Relaxed, Ordering::Relaxed);
+        self.reached.store(at, Ordering::Relaxed);
+    }
+
+    /// How far it is through the time that it looks at, in percent, and how many seconds it may still take.
+    fn how_far(&self) -> (u8, Option<u64>) {
+        if self.came().is_some() {
+            return (100, Some(0));
+        }
+        let [first, reached] = [&self.first, &self.reached].map(|at| at.load(Ordering::Relaxed));
+        how_far([first, reached, self.until.as_millis()], self.begun.elapsed())
+    }
+
     fn came(&self) -> Option<Result<FoundBody, &'static str>> {
         self.came.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -53,6 +91,15 @@ impl Job {
     fn ends(&self, came: Result<FoundBody, &'static str>) {
         *self.came.lock().unwrap_or_else(PoisonError::into_inner) = Some(came);
     }
+}
+
+/// By how much of a span of time was looked at within `spent`: in percent, and the seconds for the rest.
+fn how_far([first, reached, until]: [u64; 3], spent: Duration) -> (u8, Option<u64>) {
+    let (all, done) = (until.saturating_sub(first), reached.saturating_sub(first));
+    let percent = done.saturating_mul(100).checked_div(all).unwrap_or_default().min(99);
+    let left = u128::from(all.saturating_sub(done)).saturating_mul(spent.as_millis());
+    let left = left.checked_div(u128::from(done).saturating_mul(1000));
+    (u8::try_from(percent).unwrap_or(99), left.and_then(|left| u64::try_from(left).ok()))
 }
 
 impl Jobs {
@@ -97,6 +144,11 @@ pub(super) struct JobBody {
     since_ms: u64,
     /// How many payments it looked at, those before included that fill windows.
     looked_at: u64,
+    /// How far it is, by how much of the time since then it looked at: payments are read in their order, and counting them first would
+    /// have payments wait.
+    percent: u8,
+    /// How many seconds it takes at this rate; nothing where that is not known yet.
+    seconds_left: Option<u64>,
     done: bool,
     failed: Option<&'static str>,
     found: Option<FoundBody>,
@@ -104,12 +156,14 @@ pub(super) struct JobBody {
 
 impl JobBody {
     fn new(id: PaymentId, job: &Job) -> Self {
-        let came = job.came();
+        let (came, (percent, seconds_left)) = (job.came(), job.how_far());
         Self {
             backtest: id.to_string(),
             version: job.version,
             since_ms: job.since.as_millis(),
             looked_at: job.looked_at.load(Ordering::Relaxed),
+            percent,
+            seconds_left,
             done: came.is_some(),
             failed: came.as_ref().and_then(|came| came.as_ref().err().copied()),
             found: came.and_then(Result::ok),
@@ -133,6 +187,10 @@ pub(super) struct FoundBody {
     payments: Sums,
     any_rule: TallyBody,
     rules: Vec<TallyBody>,
+    /// What could not be rebuilt, and of how many payments for want of which a rule could not be evaluated.
+    lacks: BTreeMap<String, u64>,
+    /// What was looked up anew, since records do not say it: lists as they are today, windows counted from the payments themselves.
+    looked_up: Vec<String>,
 }
 
 /// What a rule, or all of them, would have hit.
@@ -178,7 +236,13 @@ impl FoundBody {
             state: Some(rule.state.as_str()),
             ..tally.into()
         });
-        Self { payments: sums(&found.all), any_rule: (&found.any).into(), rules: rules.collect() }
+        Self {
+            payments: sums(&found.all),
+            any_rule: (&found.any).into(),
+            rules: rules.collect(),
+            lacks: found.lacks.clone(),
+            looked_up: found.looked_up.clone(),
+        }
     }
 
     fn shadowed(came: &Shadowing) -> Self {
@@ -188,7 +252,9 @@ impl FoundBody {
             TallyBody { rule: Some(rule.clone()), hits, ..(&none).into() }
         });
         let any_rule = TallyBody { hits: sums(&came.hits), ..(&none).into() };
-        Self { payments: sums(&came.all), any_rule, rules: rules.collect() }
+        // Rules said this when the payments came: nothing is rebuilt.
+        let (lacks, looked_up) = (BTreeMap::new(), Vec::new());
+        Self { payments: sums(&came.all), any_rule, rules: rules.collect(), lacks, looked_up }
     }
 }
 
@@ -214,8 +280,8 @@ pub(super) async fn start(
         (None, Some(text)) => admin.books.alone(text).map_err(|mistakes| unfit(&mistakes))?,
         (None, None) => admin.books.in_force(),
     };
-    let (version, looked_at, came) = (wanted.version, AtomicU64::new(0), Mutex::new(None));
-    let job = Arc::new(Job { version, since, looked_at, came });
+    let version = wanted.version;
+    let job = Arc::new(Job::new(version, since, now));
     let id = admin.service.next_id();
     live.0.jobs.begin(id, &job)?;
     admin.audit(who, Action::Backtest { version, since_ms: since.as_millis() }).await?;
@@ -224,9 +290,7 @@ pub(super) async fn start(
 }
 
 async fn test(admin: Arc<Admin>, book: Arc<Book>, job: Arc<Job>, now: Timestamp) {
-    let progress = || {
-        job.looked_at.fetch_add(1, Ordering::Relaxed);
-    };
+    let progress = |at| job.looks_at(at);
     let found = admin.service.backtest(book.clone(), job.since, progress).await;
     let Ok(found) = found else { return job.ends(Err("the store cannot be read now")) };
     if let Some(version) = job.version {
@@ -257,14 +321,11 @@ pub(super) fn record_shadow(
     since: Timestamp,
 ) -> Result<StartedBody, Problem> {
     let admin = live.current();
-    let (looked_at, came) = (AtomicU64::new(0), Mutex::new(None));
-    let job = Arc::new(Job { version: Some(version), since, looked_at, came });
     let (id, now) = (admin.service.next_id(), admin.service.clock.now());
+    let job = Arc::new(Job::new(Some(version), since, now));
     live.0.jobs.begin(id, &job)?;
     tokio::spawn(async move {
-        let progress = || {
-            job.looked_at.fetch_add(1, Ordering::Relaxed);
-        };
+        let progress = |at| job.looks_at(at);
         let Ok(came) = admin.service.shadowed(version, since, progress).await else {
             return job.ends(Err("the store cannot be read now"));
         };
@@ -293,4 +354,23 @@ pub(super) async fn show(
     let (id, job) =
         found.ok_or(Problem::new(StatusCode::NOT_FOUND, "no such backtest is known here"))?;
     Ok(Json(JobBody::new(id, job)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_told_how_far_it_is() {
+        let check = |times, secs, expected| {
+            assert_eq!(how_far(times, Duration::from_secs(secs)), expected, "{times:?}");
+        };
+        check([0, 0, 2_000], 5, (0, None));
+        check([1_000, 1_000, 2_000], 5, (0, None));
+        check([1_000, 1_250, 2_000], 5, (25, Some(15)));
+        // It is over when it says so, and not before.
+        check([1_000, 2_000, 2_000], 5, (99, Some(0)));
+        check([1_000, 3_000, 2_000], 5, (99, Some(0)));
+        check([2_000, 2_000, 2_000], 5, (0, None));
+    }
 }

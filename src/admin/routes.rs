@@ -133,8 +133,9 @@ fn happenings() -> Vec<Served> {
         changes("/v1/payments/search", See, "Payments by order, card, document or time; changes nothing, and is a POST so that nothing told stands in a log of paths", post(search::search))
             .asks::<search::SearchBody>()
             .tells::<search::FoundBody>(),
-        shows("/v1/payments/{id}/rules", See, "What each condition of each rule in force comes to for a payment", get(explained::explain))
-            .tells::<Vec<explained::ExplainedBody>>(),
+        shows("/v1/payments/{id}/rules", See, "What each condition of each rule came to for a payment, by what was recorded; or comes to now", get(explained::explain))
+            .query::<explained::WhenQuery>()
+            .tells::<explained::ExplanationBody>(),
         shows("/v1/inquiries/open", See, "Inquiries whose answer is not known", get(super::inquiries))
             .tells::<Vec<InquiryBody>>(),
         shows("/v1/unmapped-codes", See, "Codes that no map knows", get(super::unmapped))

@@ -1,8 +1,11 @@
-//! Lists on disk: what is imported is fingerprinted as it is read, and nothing plain is written.
+//! Lists on disk: what is imported is fingerprinted as it is read, nothing plain is written, and who did it is audited.
 
+use super::noted::{self, Unaudited};
 use crate::config::Config;
 use crate::policy::rules::Holds;
+use crate::service::audit::{is_name, may_be_kept};
 use crate::service::lists::fingerprinted;
+use crate::store::audit::Action;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -24,6 +27,24 @@ pub enum ListError {
         /// What the list holds.
         holds: &'static str,
     },
+    /// Who it is cannot be kept.
+    #[error(
+        "the author is one name of at most 64 letters, digits and `-_.@+/`, without 11 digits in a row: it is kept"
+    )]
+    Author,
+    /// Why it is cannot be kept.
+    #[error(
+        "the reason is a line of at most 200 characters without 11 digits in a row: it is kept"
+    )]
+    Reason,
+    /// What a line tells beside its value cannot be kept.
+    #[error(
+        "line {0}: what is told beside the value is a line of at most 200 characters without 11 digits in a row: it is kept; nothing was imported"
+    )]
+    Beside(u64),
+    /// The audit.
+    #[error(transparent)]
+    Unaudited(#[from] Unaudited),
     /// The head names no values.
     #[error("the file's head names no column `value`")]
     Head,
@@ -47,6 +68,8 @@ pub struct Imported {
     pub new: usize,
     /// Entries that were there already; they are as they are imported now.
     pub known: usize,
+    /// Whether it stands in the audit; where there is no `[store]` there is none.
+    pub audited: bool,
 }
 
 /// The text of the list called `name`.
@@ -62,7 +85,7 @@ pub fn export(config: &Config, dir: &Path, name: &str) -> Result<String, ListErr
     std::fs::read_to_string(&file).map_err(|source| ListError::File { file, source })
 }
 
-/// Adds the entries of `from` to the list called `name`, whole or not at all.
+/// Adds the entries of `from` to the list called `name`, whole or not at all, and not without an entry in the audit.
 ///
 /// # Errors
 /// [`ListError`]: nothing was changed.
@@ -74,6 +97,12 @@ pub fn import(
     (author, reason): (&str, &str),
 ) -> Result<Imported, ListError> {
     let holds = kind(config, name)?;
+    if !is_name(author) {
+        return Err(ListError::Author);
+    }
+    if !may_be_kept(reason) {
+        return Err(ListError::Reason);
+    }
     let file = place(dir, name);
     let failed = |file: &Path| {
         let file = file.to_owned();
@@ -90,6 +119,9 @@ pub fn import(
     for (value, (line, told)) in read(reading)? {
         let kept = fingerprinted(&config.keys.current, holds, &value)
             .ok_or(ListError::Value { line, holds: holds.as_str() })?;
+        if told.iter().any(|told| !told.is_empty() && !may_be_kept(told)) {
+            return Err(ListError::Beside(line));
+        }
         let [told_reason, told_author, added, expires] = told;
         let or =
             |told: String, default: &str| if told.is_empty() { default.to_owned() } else { told };
@@ -102,17 +134,27 @@ pub fn import(
     let folder = file.parent().unwrap_or(dir);
     std::fs::create_dir_all(folder).map_err(failed(folder))?;
     let beside = file.with_extension("csv.new");
-    let mut writer = csv::Writer::from_path(&beside).map_err(|_| ListError::Csv)?;
+    write(&beside, &entries)?;
+    let (list, reason) = (name.to_owned(), reason.to_owned());
+    let action = Action::ImportListFile { list, new: done.new, known: done.known, reason };
+    done.audited = noted::note(config, author, action).inspect_err(|_| {
+        // It is written anew the next time.
+        let _ = std::fs::remove_file(&beside);
+    })?;
+    // Whoever reads the list reads the old one or the new.
+    std::fs::rename(&beside, &file).map_err(failed(&file))?;
+    Ok(done)
+}
+
+fn write(to: &Path, entries: &Entries) -> Result<(), ListError> {
+    let mut writer = csv::Writer::from_path(to).map_err(|_| ListError::Csv)?;
     writer.write_record(HEAD).map_err(|_| ListError::Csv)?;
-    for (value, (_, row)) in &entries {
+    for (value, (_, row)) in entries {
         let row = row.iter().map(String::as_str);
         let row = std::iter::once(value.as_str()).chain(row);
         writer.write_record(row).map_err(|_| ListError::Csv)?;
     }
-    writer.flush().map_err(failed(&beside))?;
-    // Whoever reads the list reads the old one or the new.
-    std::fs::rename(&beside, &file).map_err(failed(&file))?;
-    Ok(done)
+    writer.flush().map_err(|source| ListError::File { file: to.to_owned(), source })
 }
 
 fn kind(config: &Config, name: &str) -> Result<Holds, ListError> {

@@ -1,8 +1,8 @@
 //! Rules over what is kept: counts after a start, and what new rules would have done.
 
 use crate::app::clock;
-use crate::app::statement::Failed;
-use crate::config::{Config, Storage};
+use crate::app::statement::{self, Failed, Reader};
+use crate::config::Config;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::PaymentId;
 pub use crate::policy::rules::Book;
@@ -10,12 +10,11 @@ pub use crate::policy::rules::explain::Came;
 use crate::service::backtest::Backtest;
 pub use crate::service::backtest::{Fate, Found, Sum, Tally};
 use crate::service::counts::Counts;
-use crate::service::rules::{Explained, Rulebook};
-use crate::store::keys;
+pub use crate::service::rules::Explanation;
+use crate::service::rules::Rulebook;
 use crate::store::memory::LoadError;
-use crate::store::postgres::Postgres;
 use crate::store::writer::Backend;
-use crate::store::{Record, reading, sqlite};
+use crate::store::{Record, reading};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +43,8 @@ pub(super) fn recount<B: Backend>(
     Ok(())
 }
 
-/// Tries `book` on the payments that are kept and were judged no longer `ago`. `progress` is told of every payment.
+/// Tries `book` on the payments that are kept and were judged no longer `ago`. `progress` is told of every payment, and of how many
+/// there are where that is known.
 ///
 /// # Errors
 /// [`Failed`].
@@ -52,20 +52,20 @@ pub fn backtest(
     config: &Config,
     book: Arc<Book>,
     ago: Duration,
-    mut progress: impl FnMut() + Send,
+    mut progress: impl FnMut(Option<u64>) + Send,
 ) -> Result<Found, Failed> {
     let since = Timestamp::from_millis(0).plus(clock::system()).minus(ago);
     let mut test = Backtest::new(book, since);
     let first = since.minus(test.warm_up());
-    each_since(config, first, |record| {
-        progress();
+    each_since(config, first, |total, record| {
+        progress(total);
         test.feed(&record);
     })?;
     Ok(test.found())
 }
 
-/// What each rule of `book` says of a payment that is kept, condition by condition; `None` where it is not kept. Windows are counted
-/// from the payments before it, lists are those of today.
+/// What each rule of `book` says of a payment that is kept, condition by condition; `None` where it is not kept. Where another set
+/// judged it, windows are counted from the payments before it, and lists are those of today.
 ///
 /// # Errors
 /// [`Failed`].
@@ -73,11 +73,11 @@ pub fn explain(
     config: &Config,
     book: Arc<Book>,
     payment: PaymentId,
-) -> Result<Option<Vec<Explained>>, Failed> {
+) -> Result<Option<Explanation>, Failed> {
     let test = Rulebook { book, counts: Arc::new(Counts::default()) };
     let first = payment.at().minus(test.longest().unwrap_or_default());
     let mut explained = None;
-    each_since(config, first, |record| {
+    each_since(config, first, |_, record| {
         if record.payment == payment {
             explained = Some(test.explain(&record));
         } else if explained.is_none() {
@@ -87,29 +87,25 @@ pub fn explain(
     Ok(explained)
 }
 
+/// Hands over the payments since then, each with how many there are where that is known.
 fn each_since(
     config: &Config,
     first: Timestamp,
-    mut feed: impl FnMut(Record) + Send,
+    feed: impl FnMut(Option<u64>, Record) + Send,
 ) -> Result<(), Failed> {
-    match &config.store {
-        Storage::Memory => return Err(Failed::Memory),
-        // Opening it would make it.
-        Storage::File(path) if !path.is_file() => {
-            return Err(Failed::Missing(path.display().to_string()));
-        }
-        Storage::File(path) => {
-            reading::payments_since(&mut sqlite::open(path)?, first, &mut feed)?;
-        }
-        // Its client has a runtime of its own, which must not be driven on a thread of ours.
-        Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
-            let reading = scope.spawn(|| {
-                let mut backend = Postgres::open(place, authorities)?;
-                keys::check_to_read(&mut backend, &config.keys)?;
-                Ok(reading::payments_since(&mut backend, first, &mut feed)?)
-            });
-            reading.join().unwrap_or(Err(Failed::Panicked))
-        })?,
+    statement::open(config, Since { first, feed })
+}
+
+struct Since<F> {
+    first: Timestamp,
+    feed: F,
+}
+
+impl<F: FnMut(Option<u64>, Record) + Send> Reader for Since<F> {
+    type Yield = ();
+
+    fn read<B: Backend>(mut self, backend: &mut B) -> Result<(), LoadError<B::Error>> {
+        let total = reading::payments_count(backend, self.first);
+        reading::payments_since(backend, self.first, |record| (self.feed)(total, record))
     }
-    Ok(())
 }

@@ -59,7 +59,7 @@ impl Backtest {
                 });
                 let all = json!({
                     "payments": sums(&found.all), "rules": rules.collect::<Vec<_>>(),
-                    "any_rule": as_json(&found.any),
+                    "any_rule": as_json(&found.any), "lacks": found.lacks, "looked_up": found.looked_up,
                 });
                 Ok(writeln!(out, "{all:#}")?)
             }
@@ -127,6 +127,7 @@ fn table(out: &mut impl Write, names: &[[String; 3]], found: &Found) -> std::io:
     }
     writeln!(out, "\nby day, by any rule")?;
     columns(out, &rows)?;
+    writeln!(out, "\n{}", rebuilt(found))?;
     writeln!(out, "\nsamples, for `hefu explain`")?;
     for (name, tally) in names.iter().zip(&found.rules) {
         for (fate, ids) in &tally.samples {
@@ -141,6 +142,26 @@ fn table(out: &mut impl Write, names: &[[String; 3]], found: &Found) -> std::io:
         }
     }
     Ok(())
+}
+
+/// What was rebuilt, and what could not be.
+fn rebuilt(found: &Found) -> String {
+    let mut lines = Vec::new();
+    if !found.looked_up.is_empty() {
+        let all = found.looked_up.join(", ");
+        lines.push(format!(
+            "looked up anew (lists as they are today, windows from the payments themselves): {all}"
+        ));
+    }
+    if found.lacks.is_empty() {
+        lines.push("nothing that a rule needed was not kept".to_owned());
+    }
+    for (what, payments) in &found.lacks {
+        lines.push(format!(
+            "not kept, and so a rule could not be evaluated for {payments} payments: {what}"
+        ));
+    }
+    lines.join("\n")
 }
 
 /// Columns side by side.

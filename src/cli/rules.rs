@@ -11,6 +11,7 @@ use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// After how many payments progress is shown.
 const SHOWN_EVERY: u64 = 50_000;
@@ -59,7 +60,7 @@ enum List {
         name: String,
         /// The file, whose head names `value` and may name `reason`, `author` and `expires`; `-` for the standard input
         file: PathBuf,
-        /// Who adds them, where a line does not say
+        /// Who adds them, where a line does not say; and who did it, in the audit
         #[arg(long)]
         author: String,
         /// Why, where a line does not say
@@ -118,7 +119,11 @@ impl Rules {
             Action::List(List::Import { name, file, author, reason }) => {
                 let dir = check::directory(&self.config);
                 let done = lists::import(&config, &dir, name, file, (author, reason))?;
-                Ok(writeln!(out, "{} entries are new, {} are there already", done.new, done.known)?)
+                writeln!(out, "{} entries are new, {} are there already", done.new, done.known)?;
+                if !done.audited {
+                    writeln!(out, "there is no `[store]`, and so no audit in which that stands")?;
+                }
+                Ok(())
             }
             Action::List(List::Export { name }) => {
                 let dir = check::directory(&self.config);
@@ -155,13 +160,23 @@ fn explain(
         .ok_or_else(|| Failure::Usage("a payment's id has 26 letters and digits".to_owned()))?;
     let explained = rules::explain(config, book, payment)?
         .ok_or_else(|| Failure::Usage(format!("no payment {payment} is kept")))?;
-    for rule in explained {
+    if explained.as_decided {
+        writeln!(out, "as it was decided: the same rules, with what they saw")?;
+    } else {
+        let what = "other rules than judged it: windows are counted from the payments before it, lists are those of today";
+        writeln!(out, "{what}")?;
+    }
+    if !explained.not_kept.is_empty() {
+        writeln!(out, "not kept of it: {}", explained.not_kept.join(", "))?;
+    }
+    for rule in explained.rules {
         let came = match rule.came {
             Ok(true) => "hits",
             Ok(false) => "does not hit",
             Err(_) => "cannot be evaluated",
         };
-        writeln!(out, "{} {came}", rule.id)?;
+        let did = rule.did.map_or_else(String::new, |did| format!(" (did then: {did})"));
+        writeln!(out, "{} {came}{did}", rule.id)?;
         for part in rule.parts {
             let saw: Vec<_> =
                 part.saw.iter().map(|(name, value)| format!("{name} = {value}")).collect();
@@ -186,14 +201,43 @@ pub(super) fn ago(text: &str) -> Result<Duration, String> {
     Duration::try_from(ago).map_err(|_| "it is not negative".to_owned())
 }
 
-/// Shows on the standard error, where somebody looks, that it goes on.
-pub(super) fn progress() -> impl FnMut() + Send {
-    let (mut rows, looks) = (0_u64, std::io::stderr().is_terminal());
-    move || {
-        rows = rows.saturating_add(1);
-        if looks && rows.is_multiple_of(SHOWN_EVERY) {
-            // Whether it can be shown does not matter.
-            let _ = write!(std::io::stderr(), "\r{rows} payments read");
+/// Shows on the standard error, where somebody looks, how far it is: it is told of each payment, and of how many there are.
+pub(super) fn progress() -> impl FnMut(Option<u64>) + Send {
+    let (mut read, looks) = (0_u64, std::io::stderr().is_terminal());
+    let begun = Instant::now();
+    move |total| {
+        read = read.saturating_add(1);
+        if looks && (read.is_multiple_of(SHOWN_EVERY) || Some(read) == total) {
+            // The line is written over; whether it can be shown does not matter.
+            let _ = write!(std::io::stderr(), "\r{}\x1b[K", how_far(read, total, begun.elapsed()));
         }
+    }
+}
+
+/// How far it is, after so long.
+fn how_far(read: u64, total: Option<u64>, spent: Duration) -> String {
+    let Some(total) = total.filter(|total| read <= *total) else {
+        return format!("{read} payments read");
+    };
+    let percent = read.saturating_mul(100).checked_div(total).unwrap_or(100);
+    let left = spent.as_millis().saturating_mul(u128::from(total.saturating_sub(read)));
+    let left = left.checked_div(u128::from(read).saturating_mul(1000)).unwrap_or_default();
+    format!("{read} of {total} payments read, {percent} %, {left} s left")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_told_how_far_it_is() {
+        let check = |read, total, secs, expected: &str| {
+            assert_eq!(how_far(read, total, Duration::from_secs(secs)), expected);
+        };
+        check(50_000, Some(200_000), 2, "50000 of 200000 payments read, 25 %, 6 s left");
+        check(200_000, Some(200_000), 8, "200000 of 200000 payments read, 100 %, 0 s left");
+        check(50_000, None, 2, "50000 payments read");
+        // More came than were counted.
+        check(200_001, Some(200_000), 8, "200001 payments read");
     }
 }

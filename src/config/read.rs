@@ -155,11 +155,15 @@ impl Sheet {
         key: &str,
         hint: &str,
     ) -> Option<T> {
-        let cut = self.cut.iter().any(|(span, name)| span == table && name == key);
-        if value.is_none() && !cut {
+        if value.is_none() && !self.is_cut(table, key) {
             self.problem(table, format!("`{key}` is missing"), hint);
         }
         value
+    }
+
+    /// Whether a value of `table` could not be read, which was said.
+    pub(super) fn is_cut(&self, table: &Range<usize>, key: &str) -> bool {
+        self.cut.iter().any(|(span, name)| span == table && name == key)
     }
 
     fn note(&mut self, span: Option<Range<usize>>, message: String, hint: String) {
@@ -167,7 +171,7 @@ impl Sheet {
     }
 
     /// Whether the line at `span` has a problem already.
-    fn is_blamed(&self, span: &Range<usize>) -> bool {
+    pub(super) fn is_blamed(&self, span: &Range<usize>) -> bool {
         let before = self.text().get(..span.start).unwrap_or_default();
         let line = before.matches('\n').count().saturating_add(1);
         self.problems.iter().any(|problem| problem.place().0 == line)

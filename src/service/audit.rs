@@ -7,6 +7,9 @@ use crate::store::journal::StoreLost;
 /// The most characters of a note that says why.
 pub const NOTE_MAX: usize = 200;
 
+/// The most characters of somebody's name.
+const NAME_MAX: usize = 64;
+
 /// So many digits in a row may be a phone number, a card or an identity number.
 const DIGITS_MIN: usize = 11;
 
@@ -14,6 +17,13 @@ const DIGITS_MIN: usize = 11;
 pub fn may_be_kept(note: &str) -> bool {
     let one_line = !note.trim().is_empty() && !note.chars().any(char::is_control);
     one_line && note.chars().count() <= NOTE_MAX && !has_long_number(note)
+}
+
+/// Whether somebody may be called that in the audit: no element, and no person's name in their own script.
+pub fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@+/".contains(c);
+    let has_number = has_long_number(name);
+    (1..=NAME_MAX).contains(&name.len()) && name.chars().all(plain) && !has_number
 }
 
 /// Whether a text may hold a number of a person's.
@@ -39,6 +49,16 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_operators_name_is_no_element() {
+        for good in ["li.lei", "ops/night+2@bank.example", &"a".repeat(64)] {
+            assert!(is_name(good), "`{good}`");
+        }
+        for bad in ["", "李雷", "li lei", "13800000000", "a\"b", &"a".repeat(65)] {
+            assert!(!is_name(bad), "`{bad}`");
+        }
+    }
 
     #[test]
     fn a_note_has_no_number_of_a_person() {

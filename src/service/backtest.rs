@@ -124,6 +124,7 @@ pub struct Backtest {
     any: Tally,
     /// All payments, by what became of them.
     all: BTreeMap<Fate, Sum>,
+    lacks: BTreeMap<String, u64>,
     day: (u64, String),
 }
 
@@ -136,6 +137,10 @@ pub struct Found {
     pub any: Tally,
     /// All payments that were looked at.
     pub all: BTreeMap<Fate, Sum>,
+    /// What could not be rebuilt, and of how many payments for want of which a rule could not be evaluated.
+    pub lacks: BTreeMap<String, u64>,
+    /// What was looked up anew, since records do not say it: lists as they are today, windows counted from the payments themselves.
+    pub looked_up: Vec<String>,
 }
 
 impl Backtest {
@@ -144,7 +149,7 @@ impl Backtest {
         let rules = book.rules.rules().iter().map(|_| Tally::default()).collect();
         let book = Rulebook { book, counts: Arc::new(Counts::default()) };
         let (any, all, day) = (Tally::default(), BTreeMap::new(), (u64::MAX, String::new()));
-        Self { book, since, rules, any, all, day }
+        Self { book, since, rules, any, all, lacks: BTreeMap::new(), day }
     }
 
     /// How long before its beginning payments must be fed already, so that windows are full.
@@ -172,6 +177,12 @@ impl Backtest {
                 tally.not_rebuilt = tally.not_rebuilt.saturating_add(1);
             }
         }
+        if !verdict.faults.is_empty() {
+            for lacking in self.book.lacking(&given) {
+                let count = self.lacks.entry(lacking).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
         if verdict.hits.is_empty() {
             return;
         }
@@ -196,6 +207,8 @@ impl Backtest {
 
     /// What it found.
     pub fn found(self) -> Found {
-        Found { rules: self.rules, any: self.any, all: self.all }
+        let looked_up = self.book.book.rules.inputs().iter().map(ToString::to_string).collect();
+        let Self { rules, any, all, lacks, .. } = self;
+        Found { rules, any, all, lacks, looked_up }
     }
 }

@@ -1,5 +1,9 @@
 //! Rules: what is given to them is gathered before the decision, and what they said is kept with it.
 
+mod explained;
+
+pub use explained::{Explained, Explanation};
+
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, PaymentId};
@@ -7,9 +11,8 @@ use crate::domain::money::Fen;
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::{Mode, Scenario, Standing};
 use crate::metrics::Metrics;
-use crate::policy::rules::explain::Part;
 use crate::policy::rules::given::{Counted, Key};
-use crate::policy::rules::{Action, Attribute, Book, Fault, Given, Input, Rule, Value, Verdict};
+use crate::policy::rules::{Action, Attribute, Book, Given, Input, Value, Verdict};
 use crate::policy::{Basis, Reason, Verification};
 use crate::service::counts::{Counts, Stream, hashed};
 use crate::service::refusal::RuleNote;
@@ -62,7 +65,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) answer: Option<Answer>,
     pub(crate) verified: Option<&'a Evidence>,
     pub(crate) asserted: bool,
-    pub(crate) held: bool,
+    pub(crate) held: Kept<bool>,
     pub(crate) row: bool,
     /// Of a thousand such answers, how many this channel and bank bear out.
     pub(crate) concordance: Kept<u16>,
@@ -142,7 +145,12 @@ impl<'a> Seen<'a> {
             answer: record.verified.as_ref().map(|evidence| evidence.answer).or(told),
             verified: record.verified.as_ref(),
             asserted: has(Reason::Asserted),
-            held: has(Reason::Held),
+            held: match ruled {
+                Some(ruled) => Kept::Known(Some(ruled.held)),
+                None if record.scenario.stops_at_hold() => Kept::Known(Some(has(Reason::Held))),
+                // It would have been no reason.
+                None => Kept::Forgotten,
+            },
             row: record.row_of.is_some(),
             concordance: match ruled.and_then(|ruled| ruled.concordance) {
                 // Perhaps nobody asked for it then.
@@ -169,6 +177,10 @@ impl<'a> Seen<'a> {
             Kept::Known(phone) => there(phone.is_some()),
             Kept::Forgotten => Value::Unknown,
         };
+        let held = match self.held {
+            Kept::Known(held) => Value::Flag(held.unwrap_or_default()),
+            Kept::Forgotten => Value::Unknown,
+        };
         let age = self.verified.map(|evidence| self.at.since(evidence.at).as_secs());
         let answered = self.verified.filter(|_| self.answer.is_some());
         let combined = answered.is_some_and(|evidence| evidence.beside.is_some());
@@ -183,7 +195,7 @@ impl<'a> Seen<'a> {
             (Attribute::Merchant, text(self.merchant.map(|merchant| &*merchant.0))),
             (Attribute::Amount, self.amount.map_or(Value::Absent, |amount| number(amount.get()))),
             (Attribute::Asserted, Value::Flag(self.asserted)),
-            (Attribute::Held, Value::Flag(self.held)),
+            (Attribute::Held, held),
             (Attribute::Batch, Value::Flag(self.row)),
             (Attribute::Bin, text(self.bank.map(Bank::as_str))),
             (Attribute::CardKind, kind),
@@ -342,31 +354,19 @@ impl Rulebook {
         self.streams().map(|stream| stream.window).max()
     }
 
-    /// What each rule says of a recorded payment, condition by condition.
-    pub fn explain(&self, record: &Record) -> Vec<Explained> {
-        let seen = Seen::recorded(record);
-        let inputs = self.look_up(&seen);
-        let given = seen.given(&self.book).with(&inputs);
-        let rules = &self.book.rules;
-        let explain = |rule: &Rule| Explained {
-            id: rule.id.to_string(),
-            came: rule.holds(&given),
-            parts: rule.explain(&given, rules.inputs()),
-        };
-        rules.rules().iter().map(explain).collect()
-    }
-
     /// Whether a rule reads how often answers are borne out.
     pub(crate) fn asks_for_concordance(&self) -> bool {
         self.book.rules.reads(Attribute::Concordance)
     }
 
-    /// Whether phone numbers are counted or looked for.
+    /// Whether phone numbers are counted, looked for, or asked for.
     pub(crate) fn asks_for_phones(&self) -> bool {
-        self.book.rules.inputs().iter().any(|input| match input {
-            Input::InList { attribute, .. } => *attribute == Attribute::Phone,
-            Input::Count { key, .. } => *key == Key::Phone,
-        })
+        let mut inputs = self.book.rules.inputs().iter();
+        self.book.rules.reads(Attribute::Phone)
+            || inputs.any(|input| match input {
+                Input::InList { attribute, .. } => *attribute == Attribute::Phone,
+                Input::Count { key, .. } => *key == Key::Phone,
+            })
     }
 
     /// Judges a payment by every rule.
@@ -376,17 +376,6 @@ impl Rulebook {
         let verdict = self.book.rules.judge(&given, draw);
         Ruling { by: self.clone(), verdict, inputs }
     }
-}
-
-/// What a rule says of a payment, and why.
-#[derive(Clone, Debug)]
-pub struct Explained {
-    /// The rule.
-    pub id: String,
-    /// Whether it holds.
-    pub came: Result<bool, Fault>,
-    /// Its conditions.
-    pub parts: Vec<Part>,
 }
 
 /// What a book says of a payment, and what it was looked up for it.
@@ -419,6 +408,7 @@ impl Ruling {
             faults: self.verdict.faults.iter().filter_map(|(place, _)| named(*place)).collect(),
             trial: rules.trial,
             by: self.by.longest().map(|_| self.by.counts.tag().to_owned()),
+            held: seen.held.known().unwrap_or_default(),
             inputs: self.inputs.clone(),
             kind: seen.kind.known().map(|kind| kind.as_str().to_owned()),
             concordance: seen.concordance.known(),

@@ -91,7 +91,7 @@ impl Service {
         }
     }
 
-    /// Tries `book` on payments since then; `progress` is told of each.
+    /// Tries `book` on payments since then; `progress` is told of when each was judged.
     ///
     /// # Errors
     /// [`StoreLost`].
@@ -99,18 +99,18 @@ impl Service {
         &self,
         book: Arc<Book>,
         since: Timestamp,
-        mut progress: impl FnMut() + Send,
+        mut progress: impl FnMut(Timestamp) + Send,
     ) -> Result<Found, StoreLost> {
         let mut test = Backtest::new(book, since);
         self.each_payment(since.minus(test.warm_up()), None, |record| {
-            progress();
+            progress(record.at);
             test.feed(&record);
         })
         .await?;
         Ok(test.found())
     }
 
-    /// What `version` did to payments while it was tried in shadow since then.
+    /// What `version` did to payments while it was tried in shadow since then; `progress` is told of when each was judged.
     ///
     /// # Errors
     /// [`StoreLost`].
@@ -118,11 +118,11 @@ impl Service {
         &self,
         version: u64,
         since: Timestamp,
-        mut progress: impl FnMut() + Send,
+        mut progress: impl FnMut(Timestamp) + Send,
     ) -> Result<Shadowing, StoreLost> {
         let (mut came, suffix) = (Shadowing::default(), suffix(version));
         self.each_payment(since, None, |record| {
-            progress();
+            progress(record.at);
             let Some(ruled) =
                 record.stakes.rules.as_deref().filter(|ruled| ruled.trial == Some(version))
             else {

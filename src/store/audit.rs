@@ -166,6 +166,17 @@ pub enum Action {
         /// Why, where no line says.
         reason: String,
     },
+    /// Entries were added to the file of a list, by `hefu rules list import`: who did it is who the command was told.
+    ImportListFile {
+        /// Which.
+        list: String,
+        /// How many are new.
+        new: usize,
+        /// How many were there already, and are as they were told now.
+        known: usize,
+        /// Why, where no line says.
+        reason: String,
+    },
     /// Entries were taken out of a list.
     RemoveFromList {
         /// Which.

@@ -122,6 +122,9 @@ pub struct Ruled {
     /// The version that was tried beside the set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trial: Option<u64>,
+    /// Whether a hold stood; one that stops no such payment is no reason, and so stands nowhere else.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// What was looked up for the set, in its order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Option<i64>>,

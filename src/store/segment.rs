@@ -411,6 +411,11 @@ impl<B: Backend> Backend for Segmented<B> {
         Ok(rows)
     }
 
+    fn ending(&mut self, of: Aggregate, from: Timestamp) -> Result<Option<u64>, Failed<B>> {
+        self.settle()?;
+        self.database.ending(of, from).map_err(SegmentError::Database)
+    }
+
     fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Failed<B>> {
         self.settle()?;
         self.database.find(of, by, whose).map_err(SegmentError::Database)

@@ -19,6 +19,7 @@ use crate::store::reserve::{Reservation, Reserved};
 use crate::store::row::{Removal, Row, RowKey};
 use crate::store::shelf::Swap;
 pub use backend::{Backend, By};
+pub use batch::note;
 use batch::{Request, Told, commit};
 pub use look::Look;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

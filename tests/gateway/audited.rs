@@ -98,3 +98,84 @@ async fn a_change_shows(place: &Place) {
         assert!(printed.contains(&format!("BROKEN\t{broken}\n")), "{printed}");
     }
 }
+
+/// What `hefu rules list import` says of a list, and whether it did it.
+pub(crate) async fn import(place: &Place, csv: &str, told: [&str; 2]) -> (String, bool) {
+    place.write("told.csv", csv);
+    let [author, reason] = told;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hefu"));
+    command.args(["rules", "list", "import", "stolen"]).arg(place.path().join("told.csv"));
+    command.args(["--author", author, "--reason", reason, "--config"]).arg(place.path());
+    let done = soon(command.kill_on_drop(true).output()).await.unwrap();
+    let said = [done.stdout, done.stderr].map(|said| String::from_utf8(said).unwrap());
+    (said.concat(), done.status.success())
+}
+
+/// A list that a command changes on the host is audited whether Hefu runs or not; what cannot be audited is not done.
+#[tokio::test]
+async fn a_list_that_is_imported_by_command_is_audited() {
+    let bank = channel(|_| ok("{}")).await;
+    let place = Place::to(&bank);
+    std::fs::create_dir(place.path().join("rules")).unwrap();
+    place.write("rules/one.toml", "[[list]]\nname = \"stolen\"\nholds = \"card\"\n");
+    let list = || std::fs::read_to_string(place.path().join("rules/lists/stolen.csv"));
+    let (one, two) = ("6200000000000005", "6200000000000013");
+    let told = ["li.lei", "reported"];
+    // Without a store there is no audit, and that is said.
+    let (said, done) = import(&place, "value\n", told).await;
+    assert!(done && said.contains("no audit"), "{said}");
+    place.replace("hefu.toml", "[secrets]", "[store]\nfile = \"hefu.db\"\n[secrets]");
+    let hefu = Hefu::start(place.command()).await;
+    assert_eq!(hefu.admin("POST /v1/reload", "").await.status(), 204);
+    // Beside a process that has the store.
+    let (said, done) = import(&place, &format!("value\n{one}\n{two}\n"), told).await;
+    assert!(done && said == "2 entries are new, 0 are there already\n", "{said}");
+    // What is not imported, or may not be kept, is no entry.
+    for (csv, told, expected) in [
+        ("value\n6200000000000006\n", told, "line 2: not a card"),
+        ("value\n", ["li lei", "reported"], "the author is one name"),
+        ("value\n", ["13800000000", "reported"], "the author is one name"),
+        ("value\n", ["li.lei", two], "the reason is a line"),
+        ("value,reason\n6200000000000005,of 13800000000\n", told, "line 2: what is told beside"),
+        ("value,author\n6200000000000005,13800000000\n", told, "line 2: what is told beside"),
+    ] {
+        let before = list().unwrap();
+        let (said, done) = import(&place, csv, told).await;
+        assert!(!done && said.contains(expected) && !said.contains("13800000000"), "{said}");
+        assert_eq!(list().unwrap(), before);
+    }
+    assert_eq!(hefu.admin("POST /v1/reload", "").await.status(), 204);
+    drop(hefu);
+    // And where none runs.
+    let (said, done) = import(&place, &format!("value\n{one}\n"), ["han.meimei", "again"]).await;
+    assert!(done && said == "0 entries are new, 1 are there already\n", "{said}");
+    // With another key nothing in the list would ever be found.
+    let key = std::fs::read(place.path().join("fingerprint.key")).unwrap();
+    place.write("fingerprint.key", "fedcba9876543210".repeat(4));
+    let before = list().unwrap();
+    let (said, done) = import(&place, &format!("value\n{one}\n"), told).await;
+    assert!(!done && said.contains("cannot be audited, and so was not done"), "{said}");
+    assert_eq!(list().unwrap(), before);
+    assert!(!place.path().join("rules/lists/stolen.csv.new").exists());
+    place.write("fingerprint.key", key);
+    let hefu = Hefu::start(place.command()).await;
+    let page: Value = serde_json::from_str(hefu.admin("GET /v1/audit", "").await.text()).unwrap();
+    let entries = page["entries"].as_array().unwrap().iter().rev();
+    let entries = entries.map(|noted| noted["entry"].clone());
+    let (imports, others): (Vec<_>, Vec<_>) =
+        entries.partition(|entry| entry["action"] == "import_list_file");
+    assert_eq!(others.len(), 2, "{page:#}");
+    let expected = [("li.lei", 2, 0, "reported"), ("han.meimei", 0, 1, "again")];
+    for (entry, (who, new, known, reason)) in imports.iter().zip(expected) {
+        assert!(entry["at_ms"].as_u64().is_some_and(|at| at > 1_700_000_000_000), "{entry}");
+        let told = json!({ "number": entry["number"], "at_ms": entry["at_ms"], "who": who,
+            "action": "import_list_file", "list": "stolen", "new": new, "known": known, "reason": reason });
+        assert_eq!(entry, &told);
+    }
+    assert_eq!(imports.len(), 2, "{page:#}");
+    let (printed, status) = audit(&hefu, &place).await;
+    assert!(status.success() && printed.contains("\n4 entries, the chain is whole"), "{printed}");
+    for pan in [one, two] {
+        assert!(!printed.contains(pan) && !list().unwrap().contains(pan), "{printed}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Two replicas on one database: what one counts the other counts too, and what is put in force at one is in force at both.
 
+use crate::audited::import;
 use crate::cluster::Cluster;
 use crate::managed::{call, found, operators};
 use crate::peers::{Peer, channel, ok, soon};
@@ -7,7 +8,8 @@ use crate::process::{Hefu, Place};
 use serde_json::{Value, json};
 
 const RULES: &str = "[[rule]]\nid = \"often\"\naction = \"annotate\"\nstate = \"live\"\nowner = \"risk\"\n\
-    when = 'velocity(\"merchant\", \"debit\", \"1h\") >= 1000'\n";
+    when = 'velocity(\"merchant\", \"debit\", \"1h\") >= 1000'\n\
+    [[list]]\nname = \"stolen\"\nholds = \"card\"\n";
 
 /// Sends a debit, and yields the payment's id.
 async fn debit(hefu: &Hefu, order: usize) -> String {
@@ -26,10 +28,11 @@ async fn debit(hefu: &Hefu, order: usize) -> String {
 
 /// How many debits of the merchant are counted there.
 async fn counted(hefu: &Hefu, payment: &str) -> usize {
-    let path = format!("GET /v1/payments/{payment}/rules");
+    let path = format!("GET /v1/payments/{payment}/rules?now=true");
     let (status, told) = call(hefu, "viewer", &path, Value::Null).await;
     assert_eq!(status, 200, "{told}");
-    let often = told.as_array().unwrap().iter().find(|rule| rule["rule"] == "often").unwrap();
+    let often =
+        told["rules"].as_array().unwrap().iter().find(|rule| rule["rule"] == "often").unwrap();
     let saw = often["conditions"][0]["saw"][0][1].as_str().unwrap();
     saw.parse().unwrap()
 }
@@ -84,9 +87,9 @@ async fn replicas_count_together_and_have_one_set_of_rules() {
     let approval = json!({ "version": 1, "note": "good" });
     assert_eq!(call(&one, "approver", "POST /v1/approvals/approve", approval).await.0, 204);
     let seldom = async |hefu: &Hefu, payment: &str| {
-        let path = format!("GET /v1/payments/{payment}/rules");
+        let path = format!("GET /v1/payments/{payment}/rules?now=true");
         let (_, told) = call(hefu, "viewer", &path, Value::Null).await;
-        let told = told.as_array().unwrap().iter().find(|rule| rule["rule"] == "seldom");
+        let told = told["rules"].as_array().unwrap().iter().find(|rule| rule["rule"] == "seldom");
         told.map(|rule| rule["conditions"][0]["saw"][0][1].as_str().unwrap().to_owned())
     };
     for (hefu, payment) in [(&one, &first), (&other, &own)] {
@@ -100,4 +103,16 @@ async fn replicas_count_together_and_have_one_set_of_rules() {
         (counted(&other, &own).await, seldom(&other, &own).await.as_deref()),
         (22, Some("22"))
     );
+    // What a command notes on the host is in the one chain of both, behind what they noted.
+    let (said, done) = import(&place, "value\n6200000000000005\n", ["li.lei", "reported"]).await;
+    assert!(done && said.starts_with("1 entries are new"), "{said}");
+    for hefu in [&one, &other] {
+        let (_, page) = call(hefu, "auditor", "GET /v1/audit", Value::Null).await;
+        let newest = &page["entries"][0]["entry"];
+        assert_eq!(
+            (&newest["action"], &newest["who"]),
+            (&json!("import_list_file"), &json!("li.lei"))
+        );
+        assert_eq!((&newest["new"], &newest["number"]), (&json!(1), &page["head"]["number"]));
+    }
 }

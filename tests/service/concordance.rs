@@ -32,7 +32,7 @@ impl World {
     }
 
     /// The record of the payment that was told of.
-    async fn recorded(&self, message: &str, code: &str) -> Record {
+    pub(crate) async fn recorded(&self, message: &str, code: &str) -> Record {
         let body = format!(r#"{{"code":"{code}"}}"#);
         let (content_type, body) = (None, body.as_bytes());
         let judged = self.judge(&self.channel, message).await.unwrap();

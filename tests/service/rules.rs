@@ -1,8 +1,11 @@
 //! What the risk team's rules do to payments, and what they may not do.
 
-use crate::{World, key, world_ruled};
+use crate::{World, config_of, key, world_ruled};
 use hefu::domain::answer::Answer;
+use hefu::domain::clock::Timestamp;
 use hefu::domain::id::{OrderId, PaymentId};
+use hefu::service::backtest::Backtest;
+use hefu::service::rules::Explanation;
 use hefu::service::{Binding, Settings};
 use hefu::store::memory::{Limits, MemoryStore};
 use std::time::Duration;
@@ -125,11 +128,19 @@ async fn what_was_judged_is_kept_and_explained() {
     let ruled = record.stakes.rules.as_deref().unwrap();
     let book = world.service.rules.as_ref().unwrap();
     assert_eq!((&*ruled.set, &ruled.inputs), (&*book.book.rules.version, &vec![Some(0)]));
-    let [explained] = <[_; 1]>::try_from(book.explain(&record)).unwrap();
-    assert_eq!(explained.came, Ok(false));
-    let parts: Vec<_> = explained.parts.iter().map(|part| part.came.to_string()).collect();
+    let parts = |explanation: Explanation| {
+        let [explained] = <[_; 1]>::try_from(explanation.rules).unwrap();
+        let parts = explained.parts.iter().map(|part| part.came.to_string());
+        (explained.came, explained.did, parts.collect::<Vec<_>>().join(" "))
+    };
+    let explanation = book.explain(&record);
+    assert!(explanation.as_decided && explanation.looked_up.is_empty(), "{explanation:?}");
+    assert_eq!(parts(explanation), (Ok(false), Some("nothing"), "true false".to_owned()));
     // By now the payment itself was counted.
-    assert_eq!(parts, ["false", "skipped"]);
+    let explanation = book.explain_now(&record);
+    assert_eq!(explanation.looked_up, ["velocity(\"card\", \"any\", \"1h\")"]);
+    assert!(!explanation.as_decided, "{explanation:?}");
+    assert_eq!(parts(explanation), (Ok(false), None, "false skipped".to_owned()));
 }
 
 /// Where there are no rules nothing is looked up, and nothing is kept.
@@ -140,4 +151,41 @@ async fn no_rules_leave_no_trace() {
     world.send(&World::debit("1", 0), "ok").await;
     let id = kept(&world, "1");
     assert!(world.service.store.record(id).unwrap().stakes.rules.is_none());
+}
+
+/// What no rule asked for then is not known of a payment; a backtest says of what, and of how many.
+#[tokio::test]
+async fn a_backtest_says_what_it_could_not_rebuild() {
+    let world = world(ENFORCE, "");
+    for order in ["1", "2"] {
+        world.send(&World::debit(order, 0), "ok").await;
+    }
+    let tried = |rules: &str, ids: &[PaymentId]| {
+        let book = config_of(rules).rules;
+        let mut test = Backtest::new(book, Timestamp::default());
+        for id in ids {
+            test.feed(&world.service.store.record(*id).unwrap());
+        }
+        test.found()
+    };
+    let rules = [
+        rule("a", "refuse", "'live'", "has(phone.id)"),
+        rule("b", "refuse", "'live'", "has(card.kind) && card.kind == \"credit\""),
+        rule("c", "refuse", "'live'", "velocity(\"phone\", \"any\", \"1h\") == 0"),
+        rule("d", "refuse", "'live'", "velocity(\"card\", \"any\", \"1h\") == 1"),
+    ];
+    let found = tried(&rules.concat(), &[kept(&world, "1"), kept(&world, "2")]);
+    let not_rebuilt: Vec<_> = found.rules.iter().map(|tally| tally.not_rebuilt).collect();
+    assert_eq!(not_rebuilt, [2, 2, 2, 0]);
+    let (phone, card) =
+        ("velocity(\"phone\", \"any\", \"1h\")", "velocity(\"card\", \"any\", \"1h\")");
+    let lacks: Vec<_> = found.lacks.iter().map(|(what, count)| (&**what, *count)).collect();
+    assert_eq!(lacks, [("card.kind", 2), ("phone.id", 2), (phone, 2)]);
+    assert_eq!(found.looked_up, [phone, card]);
+    // A hold that stopped no such payment was no reason then; of what it stops it is known.
+    let bind = world.recorded(&World::debit("3", 0).replace("debit", "bind"), "ok").await;
+    let rules = rule("e", "refuse", "'live'", "payment.held");
+    let found = tried(&rules, &[bind.payment, kept(&world, "1")]);
+    let lacks: Vec<_> = found.lacks.into_iter().collect();
+    assert_eq!(lacks, [("payment.held".to_owned(), 1)]);
 }

@@ -385,7 +385,7 @@ fn card(number: usize) -> String {
 }
 
 /// A made-up document of its own.
-fn id_number(number: usize) -> String {
+pub(crate) fn id_number(number: usize) -> String {
     const WEIGHTS: [usize; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
     let (day, serial) = (1 + number / 1000 % 28, number % 1000);
     let digits = format!("110105{}12{day:02}{serial:03}", 1950 + number / 28_000);

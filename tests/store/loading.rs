@@ -2,9 +2,10 @@
 
 use crate::cluster::Cluster;
 use crate::place::place_of;
+use hefu::domain::clock::Timestamp;
 use hefu::store::postgres::Postgres;
 use hefu::store::row::{Aggregate, Row, RowKey};
-use hefu::store::sqlite::Sqlite;
+use hefu::store::sqlite::{self, Sqlite};
 use hefu::store::writer::Backend;
 use tempfile::TempDir;
 
@@ -19,13 +20,20 @@ fn check<B: Backend>(mut backend: B) {
     let of = Aggregate::Evidence;
     let row = |number| Row {
         key: RowKey { of, name: name(number) },
-        until: None,
+        until: Some(Timestamp::from_millis(u64::try_from(number).unwrap())),
         value: number.to_string(),
     };
     let rows: Vec<Row> = (0..ROWS).map(row).collect();
     backend.begin().unwrap();
     backend.put(&rows.iter().collect::<Vec<_>>()).unwrap();
     backend.commit().unwrap();
+    // Without reading them it is known how many end when; what was just committed is among them.
+    for from in [0_u32, 1, 10_000, 20_002, 20_003, u32::MAX] {
+        let count = backend.ending(of, Timestamp::from_millis(from.into())).unwrap();
+        let left = ROWS.saturating_sub(usize::try_from(from).unwrap());
+        assert_eq!(count, Some(u64::try_from(left).unwrap()), "{from}");
+    }
+    assert_eq!(backend.ending(Aggregate::Holds, Timestamp::default()).unwrap(), Some(0));
     for most in [0, 1, 9_999, 10_000, 10_001, 20_000, ROWS - 1, ROWS, ROWS + 1, usize::MAX] {
         let mut loaded = Vec::new();
         backend.load(of, most, &mut |row| loaded.push(row)).unwrap();
@@ -41,6 +49,7 @@ fn check<B: Backend>(mut backend: B) {
 fn the_last_rows_are_loaded_in_order() {
     let dir = TempDir::new().unwrap();
     check(Sqlite::open(&dir.path().join("hefu.db")).unwrap());
+    check(sqlite::open(&dir.path().join("logged.db")).unwrap());
     let cluster = Cluster::start();
     check(Postgres::open(&place_of(&cluster), &[]).unwrap());
 }

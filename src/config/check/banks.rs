@@ -19,6 +19,9 @@ pub(super) fn read(files: &mut [Opened<RulesFile>]) -> BTreeMap<Box<str>, Box<st
             if !(1..=NAME_MAX).contains(&name.value.len()) {
                 sheet.problem(&name.span, "not a bank's name", "1 to 64 bytes");
             }
+            if bins.value.is_empty() && !sheet.is_blamed(&bins.span) {
+                sheet.problem(&bins.span, "no BIN", "no card would ever be this bank's");
+            }
             for bin in &bins.value {
                 if bin.value.len() != 6 || !bin.value.bytes().all(|byte| byte.is_ascii_digit()) {
                     let hint = "the first six digits of its card numbers";

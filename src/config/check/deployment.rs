@@ -4,6 +4,7 @@ use super::routing::portion;
 use super::{operator, place, secrets, store, within};
 use crate::billing::price::{Price, Prices, Step};
 use crate::config::api::{Api, Operator};
+use crate::config::file::operator::OperatorFile;
 use crate::config::file::{
     DeployedFile, DrainFile, FilePath, HefuFile, LimitsFile, ListenFile, ProviderFile, Time,
 };
@@ -59,9 +60,8 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Deploymen
     let listen = sheet.need(file.listen.as_ref(), &(0..0), "listen", hint);
     let hint = "name the key of fingerprints in `[secrets]`";
     let secrets = sheet.need(file.secrets.as_ref(), &(0..0), "secrets", hint);
-    let operators = operator::operators(sheet, &file.operator);
     Deployment {
-        listen: listen.and_then(|listen| read_listen(sheet, dir, listen, operators)),
+        listen: listen.and_then(|listen| read_listen(sheet, dir, listen, &file.operator)),
         limits: limits(sheet, &file.limits),
         drain: drain(sheet, &file.drain),
         access_log: file.log.access.as_ref().map(|access| access_log(dir, access)),
@@ -77,9 +77,10 @@ fn read_listen(
     sheet: &mut Sheet,
     dir: &Path,
     at: &At<ListenFile>,
-    operators: Vec<Operator>,
+    operators: &[At<OperatorFile>],
 ) -> Option<Listen> {
     let file = &at.value;
+    let named = operator::operators(sheet, operators);
     let hint = "say where the core's requests come, such as `core = \"127.0.0.1:7000\"`";
     let core = sheet.need(file.core.as_ref(), &at.span, "core", hint);
     let notify = file.notify.as_ref();
@@ -100,8 +101,12 @@ fn read_listen(
         sheet.problem(&metrics.span, "two listeners on one address", hint);
     }
     let admin = match &file.admin {
-        None => Some(None),
-        Some(address) => api(sheet, dir, at, operators)
+        None if sheet.is_cut(&at.span, "admin") => None,
+        None => {
+            unheard(sheet, file, operators);
+            Some(None)
+        }
+        Some(address) => api(sheet, dir, at, named, !operators.is_empty())
             .map(|api| Some(Admin { address: address.value.0.clone(), api })),
     };
     if let Some(tls) = file.notify_tls.as_ref().filter(|_| notify.is_none()) {
@@ -121,12 +126,29 @@ fn read_listen(
     })
 }
 
+/// What is said of an admin API that nobody can reach is a slip: somebody takes it for guarded, or for there.
+fn unheard(sheet: &mut Sheet, file: &ListenFile, operators: &[At<OperatorFile>]) {
+    let spans = [
+        ("`admin_token_file`", file.admin_token_file.as_ref().map(|at| &at.span)),
+        ("`admin_tls`", file.admin_tls.as_ref().map(|at| &at.span)),
+        ("`admin_per_second`", file.admin_per_second.as_ref().map(|at| &at.span)),
+        ("`[[operator]]`", operators.first().map(|at| &at.span)),
+    ];
+    for (what, span) in spans {
+        if let Some(span) = span {
+            let hint = "say where the admin API is in `[listen] admin`, such as `127.0.0.1:7070`";
+            sheet.problem(span, format!("{what} without an `admin` listener"), hint);
+        }
+    }
+}
+
 /// Who may use the admin API.
 fn api(
     sheet: &mut Sheet,
     dir: &Path,
     at: &At<ListenFile>,
     operators: Vec<Operator>,
+    named: bool,
 ) -> Option<Api> {
     let file = &at.value;
     let token = file.admin_token_file.as_ref().map(|path| {
@@ -138,7 +160,7 @@ fn api(
         }
         token
     });
-    if token.is_none() && operators.is_empty() {
+    if token.is_none() && !named {
         let hint = "the admin API can change what is refused: make a token with `openssl rand -base64 32`, or one for each with `hefu token`";
         sheet.need::<()>(None, &at.span, "admin_token_file", hint);
         return None;

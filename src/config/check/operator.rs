@@ -26,7 +26,7 @@ pub(super) fn operators(sheet: &mut Sheet, file: &[At<OperatorFile>]) -> Vec<Ope
             let hint = "one person has one name: it is by names that two persons are told apart";
             sheet.problem(&name.span, format!("operator `{}` stands twice", name.value), hint);
         }
-        if roles.value.is_empty() {
+        if roles.value.is_empty() && !sheet.is_blamed(&roles.span) {
             sheet.problem(&roles.span, "no role", "say what they are there for, such as `viewer`");
         }
         let mut digest = [0; 32];

@@ -75,6 +75,8 @@ pub struct About {
     pub nullable: bool,
     /// The lists that it may be looked for in.
     pub list: Option<Holds>,
+    /// What reading it takes of what a condition may cost, beyond that of any part: something where it is worked out for rules alone.
+    pub cost: usize,
     /// What it is called, and in what it is counted.
     pub en: &'static str,
     /// The same in Chinese.
@@ -202,7 +204,7 @@ impl Attribute {
             Self::CardKind => maybe("card.kind", Kind::Text(KINDS), "kind of account", "账户种类"),
             Self::Card => listed("card.id", Kind::Print, Holds::Cards, "the card", "卡"),
             Self::Person => listed("person.id", Kind::Print, Holds::Persons, "the person", "人"),
-            Self::Phone => listed("phone.id", Kind::Print, Holds::Phones, "the phone number", "手机号"),
+            Self::Phone => costing(5, listed("phone.id", Kind::Print, Holds::Phones, "the phone number", "手机号")),
             Self::Agreement => listed("agreement.id", Kind::Print, Holds::Agreements, "the agreement", "协议号"),
             Self::Standing => maybe("agreement.standing", Kind::Text(STANDINGS), "standing of the agreement", "协议状态"),
             Self::Answer => maybe("verification.answer", Kind::Text(ANSWERS), "answer of verification", "鉴权结果"),
@@ -210,7 +212,7 @@ impl Attribute {
             Self::Provider => maybe("verification.provider", ANY, "provider that answered", "鉴权渠道"),
             Self::Road => maybe("verification.road", ANY, "road of the answer", "鉴权通路"),
             Self::Combined => known("verification.combined", Kind::Flag, "two sources vouch together", "组合认证"),
-            Self::Concordance => maybe("verification.concordance", Kind::Number(0, 1000), "of a thousand such answers, how many this channel and bank bear out", "一致率（千分比）"),
+            Self::Concordance => costing(20, maybe("verification.concordance", Kind::Number(0, 1000), "of a thousand such answers, how many this channel and bank bear out", "一致率（千分比）")),
             Self::BankName => maybe("card.bank", ANY, "bank, by `[[bank]]` in rules", "发卡行"),
         }
     }
@@ -239,7 +241,11 @@ impl fmt::Display for Attribute {
 }
 
 const fn known(name: &'static str, kind: Kind, en: &'static str, zh: &'static str) -> About {
-    About { name, kind, nullable: false, list: None, en, zh }
+    About { name, kind, nullable: false, list: None, cost: 0, en, zh }
+}
+
+const fn costing(cost: usize, about: About) -> About {
+    About { cost, ..about }
 }
 
 const fn maybe(name: &'static str, kind: Kind, en: &'static str, zh: &'static str) -> About {

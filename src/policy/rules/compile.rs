@@ -15,8 +15,8 @@ use super::syntax::{self, Form, Tree};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The most parts of one condition.
-const PARTS_MAX: usize = 400;
+/// The most that one condition may cost: a part is 1, and what takes longer, or is looked up before, is more.
+const COST_MAX: usize = 400;
 
 /// What is configured, so that a rule can name it.
 #[derive(Clone, Debug, Default)]
@@ -57,10 +57,10 @@ pub(super) fn compile(
     inputs: &mut Vec<Input>,
 ) -> Result<Condition, Vec<Mistake>> {
     let tree = syntax::parse(source)?;
-    let mut compiler = Compiler { names, inputs, mistakes: Vec::new(), count: 0 };
+    let mut compiler = Compiler { names, inputs, mistakes: Vec::new(), cost: 0 };
     let condition = compiler.condition(&tree, Guards::default());
-    let Compiler { mut mistakes, count, .. } = compiler;
-    if count > PARTS_MAX {
+    let Compiler { mut mistakes, cost, .. } = compiler;
+    if cost > COST_MAX {
         mistakes.push(Mistake::new(0..source.len(), What::TooMany));
     }
     if let Some((test, outline)) = condition.filter(|_| mistakes.is_empty()) {
@@ -129,10 +129,15 @@ struct Compiler<'a> {
     names: &'a Names,
     inputs: &'a mut Vec<Input>,
     mistakes: Vec<Mistake>,
-    count: usize,
+    cost: usize,
 }
 
 impl Compiler<'_> {
+    /// Counts what a part costs.
+    const fn takes(&mut self, cost: usize) {
+        self.cost = self.cost.saturating_add(cost);
+    }
+
     fn note(&mut self, tree: &Tree, what: What) {
         self.mistakes.push(Mistake::new(tree.span.clone(), what));
     }
@@ -144,7 +149,7 @@ impl Compiler<'_> {
 
     /// A yes/no part whose own parts are explained one by one.
     fn condition(&mut self, tree: &Tree, guards: Guards) -> Option<(Test, Outline)> {
-        self.count = self.count.saturating_add(1);
+        self.takes(1);
         if let Form::All(parts) = &tree.form {
             let (tests, outlines) = self.chain(parts, guards, true)?;
             return Some((Test::All(tests.into()), Outline::All(outlines)));
@@ -225,7 +230,7 @@ impl Compiler<'_> {
     }
 
     fn typed(&mut self, tree: &Tree, guards: Guards) -> Option<Typed> {
-        self.count = self.count.saturating_add(1);
+        self.takes(1);
         match &tree.form {
             Form::Flag(flag) => Some(Typed::Test(Test::Always(*flag))),
             Form::Number(number) => Some(Typed::Number(Number::Fixed(*number))),
@@ -286,6 +291,7 @@ impl Compiler<'_> {
             return self.fail(tree, if half { What::Half(name) } else { What::Unknown(name) });
         };
         let about = attribute.about();
+        self.takes(about.cost);
         let typed = match about.kind {
             Kind::Print => return self.fail(tree, What::OnlyListed(attribute)),
             Kind::Text(_) => Typed::Text(Text::Of(attribute)),
@@ -306,7 +312,10 @@ impl Compiler<'_> {
     fn has(&mut self, of: &Tree) -> Option<Test> {
         let Form::Name(name) = &of.form else { return self.fail(of, What::HasOf) };
         match Attribute::from_name(name) {
-            Some(attribute) if attribute.about().nullable => Some(Test::Has(attribute)),
+            Some(attribute) if attribute.about().nullable => {
+                self.takes(attribute.about().cost);
+                Some(Test::Has(attribute))
+            }
             Some(attribute) => self.fail(of, What::AlwaysThere(attribute)),
             None => self.fail(of, What::Unknown(name.clone())),
         }
@@ -400,7 +409,9 @@ impl Compiler<'_> {
                 };
             }
         };
-        if known.is_empty() || known.iter().any(|one| **one == **word) {
+        // Where no bank is said there is none, and a rule that names one would never fire.
+        let is_any = known.is_empty() && *attribute != Attribute::BankName;
+        if is_any || known.iter().any(|one| **one == **word) {
             return Some(());
         }
         let known = known.clone();

@@ -140,12 +140,12 @@ impl Walk<'_> {
 }
 
 /// What a condition looks at.
-enum See {
+pub(super) enum See {
     Attribute(Attribute),
     Input(usize),
 }
 
-fn sees(test: &Test, see: &mut impl FnMut(See)) {
+pub(super) fn sees(test: &Test, see: &mut impl FnMut(See)) {
     match test {
         Test::Always(_) => (),
         Test::Flag(attribute)

@@ -364,12 +364,10 @@ mod tests {
         }
     }
 
+    const NAP: std::time::Duration = std::time::Duration::from_hours(1);
+
     fn nap() -> Nap {
-        Nap {
-            until: NOW.plus(std::time::Duration::from_hours(1)),
-            by: "a".into(),
-            note: "n".into(),
-        }
+        Nap { until: NOW.plus(NAP), by: "a".into(), note: "n".into() }
     }
 
     fn propose() -> Act {
@@ -472,6 +470,27 @@ mod tests {
         life.act(who, Act::Found(1, trial(1)), NOW, false).unwrap();
         life.act(who, Act::Approve(1), NOW, false).unwrap();
         assert_eq!(life.live, 1);
+    }
+
+    #[test]
+    fn what_sleeps_wakes_by_hand_and_makes_room_by_time() {
+        let mut life = Life::default();
+        let mut act = |act, now| life.act(Who::Person("a"), act, now, true);
+        let rule = |nth: usize| RuleId::parse(&format!("rule-{nth}")).unwrap();
+        assert_eq!(act(Act::Wake(rule(0)), NOW), Err(Denied::Awake));
+        for nth in 0..ASLEEP_MAX {
+            assert_eq!(act(Act::Snooze(rule(nth), nap()), NOW), Ok(()));
+        }
+        assert_eq!(act(Act::Snooze(rule(ASLEEP_MAX), nap()), NOW), Err(Denied::Full));
+        assert_eq!(act(Act::Wake(rule(0)), NOW), Ok(()));
+        assert_eq!(act(Act::Wake(rule(0)), NOW), Err(Denied::Awake));
+        assert_eq!(act(Act::Snooze(rule(ASLEEP_MAX), nap()), NOW), Ok(()));
+        let later = nap().until;
+        assert_eq!(
+            act(Act::Snooze(rule(0), Nap { until: later.plus(NAP), ..nap() }), later),
+            Ok(())
+        );
+        assert_eq!(life.naps.keys().collect::<Vec<_>>(), [&rule(0)]);
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub enum What {
     TooLong(usize),
     /// Brackets nest too deep.
     TooDeep,
-    /// It has too many parts.
+    /// It has too many parts, or too many that are costly.
     TooMany,
     /// The first was written, the second probably meant.
     Meant(String, String),
@@ -172,7 +172,7 @@ impl What {
             Self::Empty => both("the condition is empty".into(), "write what a payment must be, such as `payment.amount > 500000`"),
             Self::TooLong(length) => both(format!("the condition has {length} bytes"), &format!("at most {SOURCE_MAX}; what is many values belongs into a list")),
             Self::TooDeep => both("brackets nest too deep".into(), "make two rules of it"),
-            Self::TooMany => both("the condition has too many parts".into(), "make two rules of it, or put values into a list"),
+            Self::TooMany => both("the condition has too many parts, or too many that are costly".into(), "make two rules of it, or put values into a list"),
             Self::Meant(written, meant) => both(format!("`{written}` means nothing here"), &format!("did you mean `{meant}`?")),
             Self::NotAName(word) => both(format!("`{word}` is no name"), "names are in Latin letters; text stands in quotes"),
             Self::OpenText => both("a text begins here and does not end".into(), "close it with the same quote"),
@@ -224,7 +224,7 @@ impl What {
             Self::Empty => both("条件为空".into(), "请写明交易须满足的条件，例如 `payment.amount > 500000`"),
             Self::TooLong(length) => both(format!("条件共 {length} 字节，过长"), &format!("最多 {SOURCE_MAX} 字节；取值较多时请放入名单")),
             Self::TooDeep => both("括号嵌套过深".into(), "请拆成两条规则"),
-            Self::TooMany => both("条件的组成部分过多".into(), "请拆成两条规则，或把取值放入名单"),
+            Self::TooMany => both("条件的组成部分过多，或代价高的部分过多".into(), "请拆成两条规则，或把取值放入名单"),
             Self::Meant(written, meant) => both(format!("此处不能写 `{written}`"), &format!("是否想写 `{meant}`？")),
             Self::NotAName(word) => both(format!("`{word}` 不是属性名"), "属性名用英文字母，文本须加引号"),
             Self::OpenText => both("文本由此开始，但没有结束".into(), "请用同样的引号结束"),

@@ -1,6 +1,7 @@
 //! A set of rules: checked as a whole, evaluated as a whole.
 
 use super::compile::{self, Names};
+use super::explain::{See, sees};
 use super::given::{Given, Input};
 use super::mistake::Mistake;
 use super::word::Words;
@@ -70,6 +71,8 @@ pub enum Flaw {
 pub struct Rules {
     rules: Vec<Rule>,
     inputs: Vec<Input>,
+    /// The attributes that any rule reads: a bit each.
+    read: u32,
     words: Words,
     /// What it is called where it is recorded: made of its text.
     pub version: Box<str>,
@@ -134,6 +137,10 @@ impl Rules {
             match compile::compile(&draft.source, names, &mut set.inputs) {
                 Ok(mut condition) => {
                     condition.test = set.words.numbered(condition.test);
+                    sees(&condition.test, &mut |see| match see {
+                        See::Attribute(attribute) => set.read |= 1 << attribute.slot(),
+                        See::Input(_) => (),
+                    });
                     let same = set.rules.iter().find(|other| {
                         other.action == draft.action
                             && other.condition.test == condition.test
@@ -192,9 +199,9 @@ impl Rules {
         rule.map(|rule| rule.asleep = Some(until)).is_some()
     }
 
-    /// Whether a rule reads `attribute`, which costs something to find out.
-    pub fn reads(&self, attribute: Attribute) -> bool {
-        self.rules.iter().any(|rule| rule.source.contains(attribute.name()))
+    /// Whether a rule reads `attribute`, but for looking it up in a list.
+    pub const fn reads(&self, attribute: Attribute) -> bool {
+        self.read & 1 << attribute.slot() != 0
     }
 
     /// Whether nothing of it is ever evaluated.

@@ -242,6 +242,35 @@ fn places_are_right_beyond_ascii() {
     assert_eq!(found, ["\"中文\"", "payment.hourr"]);
 }
 
+/// A condition is bounded by what it costs, not only by how long it is.
+#[test]
+fn what_is_costly_is_bounded() {
+    let check = |count: usize, part: &dyn Fn(usize) -> String, fits: bool| {
+        let source = (0..count).map(part).collect::<Vec<_>>().join(" || ");
+        let too_many = |mistakes: Vec<Mistake>| {
+            mistakes.iter().map(|it| it.what.clone()).collect::<Vec<_>>() == [What::TooMany]
+        };
+        let came = compiled(&source).map(drop).map_err(too_many);
+        assert_eq!(came, if fits { Ok(()) } else { Err(true) }, "{count} of {source}");
+    };
+    let channel = |nth: usize| format!("payment.channel.contains(\"{nth}\")");
+    check(30, &channel, true);
+    check(60, &channel, false);
+    let pattern = |nth: usize| format!("payment.channel.matches(\"{nth}\")");
+    check(10, &pattern, true);
+    check(20, &pattern, false);
+    let window = |nth: usize| format!("velocity(\"card\", \"debit\", \"{}m\") > 5", nth + 1);
+    check(10, &window, true);
+    check(20, &window, false);
+    let rate = |nth: usize| format!("verification.concordance == {nth}");
+    let rate = |nth: usize| format!("(has(verification.concordance) && {})", rate(nth));
+    check(5, &rate, true);
+    check(12, &rate, false);
+    // What is cheap may be much.
+    check(90, &|nth| format!("payment.minute == {nth}"), true);
+    check(150, &|nth| format!("payment.minute == {nth}"), false);
+}
+
 fn rule(id: &str, action: Action, state: State, source: &str) -> Draft {
     Draft { id: RuleId::parse(id).unwrap(), action, state, ..draft(source) }
 }
@@ -293,6 +322,25 @@ fn every_rule_is_evaluated_and_only_what_is_live_binds() {
 }
 
 #[test]
+fn a_rule_that_sleeps_is_a_shadow_until_it_wakes() {
+    let now = given(&[], &[]).at;
+    let check = |until: Option<u64>, binds: bool| {
+        let mut set = Rules::compile(vec![draft("payment.hour == 0")], &names(), "v1").unwrap();
+        let id = RuleId::parse("rule").unwrap();
+        if let Some(until) = until {
+            assert!(set.sleep(&id, Timestamp::from_millis(until)));
+        }
+        let hits: Vec<_> =
+            set.judge(&given(&[], &[]), 0).hits.iter().map(|hit| hit.binds).collect();
+        assert_eq!(hits, [binds], "{until:?}");
+        assert!(!set.sleep(&RuleId::parse("other").unwrap(), now));
+    };
+    check(None, true);
+    check(Some(now.as_millis() + 1), false);
+    check(Some(now.as_millis()), true);
+}
+
+#[test]
 fn a_schedule_may_pass_midnight_and_rules_expire() {
     // Saturday 2026-11-28 00:00 in China.
     let check = |from, to, days: [bool; 7], expires: Option<u64>, expected: bool| {
@@ -336,7 +384,7 @@ fn context(given: &Given<'_>, set: &Rules) -> Context<'static, 'static> {
     for (name, map) in maps {
         context.add_variable_from_value(name, map);
     }
-    let (mut lists, mut counts) = (HashMap::new(), HashMap::new());
+    let (mut lists, mut counts) = (HashMap::new(), HashMap::<String, i64>::new());
     for (input, value) in set.inputs().iter().zip(given.inputs) {
         let value = value.unwrap();
         match input {
@@ -354,6 +402,13 @@ fn context(given: &Given<'_>, set: &Rules) -> Context<'static, 'static> {
             lists.get(&*name).cloned().unwrap_or_default().into()
         })
         .unwrap();
+    for name in ["mismatches", "persons"] {
+        let counts = counts.clone();
+        let count = move |key: std::sync::Arc<String>, window: std::sync::Arc<String>| {
+            counts[&format!("{name}(\"{key}\", \"{window}\")")]
+        };
+        context.add_function(name, count).unwrap();
+    }
     context
         .add_function(
             "velocity",
@@ -380,6 +435,11 @@ fn conditions() -> impl Strategy<Value = String> {
         "(payment.held ? 3 : payment.hour)",
         "velocity(\"card\", \"debit\", \"1h\")",
         "payment.minute * 4611686018427387904",
+        "velocity(\"merchant\", \"any\", \"7d\")",
+        "mismatches(\"card\", \"30d\")",
+        "persons(\"phone\", \"1d\")",
+        "(has(verification.age) ? verification.age : 9)",
+        "(has(verification.concordance) ? verification.concordance : -1)",
     ]);
     let order = prop::sample::select(vec!["<", "<=", ">", ">=", "==", "!="]);
     let number = (numbers, order, -5_i64..30)
@@ -406,6 +466,18 @@ fn conditions() -> impl Strategy<Value = String> {
         "has(card.bin) && card.bin in list(\"bins\")",
         "has(card.id) && card.id in list(\"stolen\")",
         "!has(verification.answer) || verification.answer != \"match\"",
+        "payment.batch",
+        "verification.combined",
+        "has(card.kind) && card.kind in [\"credit\", \"corporate\"]",
+        "has(card.bank) && card.bank == \"icbc\"",
+        "has(agreement.standing) && agreement.standing != \"good\"",
+        "has(agreement.id) && has(person.id)",
+        "has(phone.id) == has(card.id)",
+        "has(verification.provider) && verification.provider == \"upv\"",
+        "has(verification.road) ? verification.road.contains(\"up\") : payment.batch",
+        "has(verification.age) && verification.age >= 86400",
+        "has(verification.concordance) && verification.concordance < 500",
+        "has(payment.merchant) && payment.merchant in list(\"partners\")",
     ]);
     let leaf = prop_oneof![number, text.prop_map(str::to_owned)];
     leaf.prop_recursive(4, 16, 3, |inner| {
@@ -435,6 +507,7 @@ proptest! {
         card: bool, held: bool, asserted: bool, member in 0_i64..2, count in 0_i64..9,
         minute in 0_u64..10_080,
         answer in prop::option::of(prop::sample::select(vec!["match", "no_record"])),
+        more: u32,
     ) {
         // What is never or always so is refused; what remains must agree.
         let Ok(set) = compiled(&source) else { return Ok(()) };
@@ -453,6 +526,27 @@ proptest! {
         given.set(Attribute::Held, Value::Flag(held));
         given.set(Attribute::Asserted, Value::Flag(asserted));
         given.set(Attribute::Answer, text(answer));
+        // Of every other attribute one of its values, or none where it may be lacking, by three bits each.
+        let (flag, print) = (|on| Value::Flag(on), |on| if on { Value::Present } else { Value::Absent });
+        let bits = |at: u32| usize::try_from(more >> (3 * at) & 7).unwrap();
+        let word = |at, words: &'static [&'static str]| text(words.get(bits(at)).copied());
+        let number = |at, numbers: &[i64]| numbers.get(bits(at)).map_or(Value::Absent, |it| Value::Number(*it));
+        for (attribute, value) in [
+            (Attribute::Batch, flag(more & 1 == 1)),
+            (Attribute::Combined, flag(more & 2 == 2)),
+            (Attribute::Person, print(more & 4 == 4)),
+            (Attribute::Phone, print(bits(1) & 1 == 1)),
+            (Attribute::Agreement, print(bits(1) & 2 == 2)),
+            (Attribute::CardKind, word(2, &["debit", "credit", "passbook", "corporate"])),
+            (Attribute::Standing, word(3, &["good", "contradicted", "closed", "unknown"])),
+            (Attribute::BankName, word(4, &["icbc", "ccb"])),
+            (Attribute::Provider, word(5, &["upv", "other"])),
+            (Attribute::Road, word(6, &["unionpay", "upop", "house"])),
+            (Attribute::Age, number(7, &[0, 7, 86_399, 86_400, i64::MAX])),
+            (Attribute::Concordance, number(8, &[0, 499, 500, 1_000])),
+        ] {
+            given.set(attribute, value);
+        }
         let given = given.with(&inputs);
         let ours = set.rules()[0].holds(&given);
         let program = Program::compile(&source).unwrap();

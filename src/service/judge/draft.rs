@@ -33,7 +33,7 @@ impl Draft {
             answer,
             verified: known.verified.as_ref(),
             asserted: self.asserted,
-            held: known.held,
+            held: Kept::Known(Some(known.held)),
             row: self.row.is_some(),
             concordance: Kept::Known(self.concordance),
         }

@@ -195,6 +195,18 @@ fn append<B: Backend>(backend: &mut B, notes: &[&Note]) -> Result<Result<(), Sto
     Ok(Ok(()))
 }
 
+/// Notes what was done, durably, for who has the store's place and no writer; [`StoreLost`] where the end of the audit cannot be read.
+pub fn note<B: Backend>(backend: &mut B, note: &Note) -> Result<Result<(), StoreLost>, B::Error> {
+    let noted = backend.begin().and_then(|()| {
+        let noted = append(backend, &[note])?;
+        backend.commit().map(|()| noted)
+    });
+    if noted.is_err() {
+        backend.roll_back();
+    }
+    noted
+}
+
 /// Of evidence, holds and payments that are put, what is put in their place where another process keeps something under their keys. What
 /// was to be removed before is not kept.
 fn beside<B: Backend>(

@@ -16,6 +16,12 @@ use regex::RegexBuilder;
 const PATTERN_MAX: usize = 256;
 const PATTERN_COMPILED_MAX: usize = 1 << 16;
 
+/// What it costs to match a pattern, to look for a text in another, to look into a list, and to count.
+const PATTERN_COST: usize = 20;
+const SEARCH_COST: usize = 5;
+const LIST_COST: usize = 5;
+const COUNT_COST: usize = 20;
+
 impl Compiler<'_> {
     pub(super) fn within(&mut self, tree: &Tree, pair: &[Tree; 2], guards: Guards) -> Option<Test> {
         let [left, right] = pair;
@@ -37,7 +43,7 @@ impl Compiler<'_> {
     fn members(&mut self, of: Typed, members: &[Tree]) -> Option<Test> {
         let (mut numbers, mut words, mut wrong) = (Vec::new(), Vec::<Box<str>>::new(), false);
         for member in members {
-            self.count = self.count.saturating_add(1);
+            self.takes(1);
             let again = match (&of, &member.form) {
                 (Typed::Number(_), Form::Number(number)) => {
                     let again = numbers.contains(number);
@@ -103,6 +109,7 @@ impl Compiler<'_> {
             }
         }
         guarded?;
+        self.takes(LIST_COST.saturating_add(attribute.about().cost));
         Some(Test::Listed(self.input(Input::InList { attribute, list: list.as_str().into() })))
     }
 
@@ -123,6 +130,7 @@ impl Compiler<'_> {
             ("startsWith" | "endsWith" | "contains", Some(on), [with]) => {
                 let (text, with) = (self.text(on, guards), self.text(with, guards));
                 let (text, with) = (text?, with?);
+                self.takes(SEARCH_COST);
                 Some(Typed::Test(match name {
                     "startsWith" => Test::Starts(text, with),
                     "endsWith" => Test::Ends(text, with),
@@ -172,6 +180,7 @@ impl Compiler<'_> {
         if pattern.len() > PATTERN_MAX {
             return self.fail(tree, What::Pattern(format!("{} bytes", pattern.len())));
         }
+        self.takes(PATTERN_COST);
         match RegexBuilder::new(pattern).size_limit(PATTERN_COMPILED_MAX).build() {
             Ok(regex) => Some(Pattern(regex)),
             Err(error) => {
@@ -213,6 +222,7 @@ impl Compiler<'_> {
         let Some(window) = window(text).filter(|window| WINDOWS.contains(window)) else {
             return self.fail(over, What::Window(text.clone()));
         };
+        self.takes(COUNT_COST);
         let input = self.input(Input::Count { what, key: by, window });
         Some(Typed::Number(Number::Input(input)))
     }
