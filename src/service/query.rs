@@ -38,7 +38,7 @@ impl Service {
         }
         let reading = believed(reading, self.clock.surely_since(of.at));
         if of.amount.zip(reading.amount).is_some_and(|(known, told)| known != told) {
-            return self.queried_of_another_amount(pending, &of, reading).await;
+            return Box::pin(self.queried_of_another_amount(pending, &of, reading)).await;
         }
         if reading.outcome.bears_upon_others() {
             // It may have been judged by another process, or before a restart.

@@ -247,7 +247,7 @@ impl Way<'_, '_> {
 }
 
 /// One journey in so many is of a merchant who knows the numbers of strangers' cards, and tries phones.
-const HOSTILE_EVERY: u64 = 40;
+const HOSTILE_EVERY: u64 = 20;
 /// How many phones it tries.
 const HOSTILE_TRIES: usize = 9;
 /// The number of that merchant.
