@@ -331,8 +331,12 @@ async fn orderings(seed: u64, path: Option<&Path>) {
         histories[number].push(event);
         let owed = models.iter().filter(|model| model.owed).count();
         let expected = (end(&models[number].believed, precedence), owed);
-        let story = format!("seed {seed}, {order:?}, payment {number}: {:?}", histories[number]);
-        assert_eq!((world.ended(number), world.open()), expected, "{story}");
+        assert_eq!(
+            (world.ended(number), world.open()),
+            expected,
+            "seed {seed}, {order:?}, payment {number}: {:?}",
+            histories[number]
+        );
     }
     counted.by(&world);
     let mut expected = Counted::default();
