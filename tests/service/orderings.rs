@@ -20,9 +20,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How many payments one world has, whose words come in between each other's; in one over a file, where each word waits for the disk, some.
-const PAYMENTS: [usize; 2] = [100, 25];
+const PAYMENTS: [usize; 2] = [100, 20];
 /// How many worlds there are in memory, and how many that outlive their process.
-const WORLDS: (u64, u64) = (20, 2);
+const WORLDS: (u64, u64) = (20, 1);
 /// What a channel says of a payment: how it ended, or that it did not.
 const STATES: [&str; 6] = ["ok", "poor", "phone", "taken", "ZZ", "back"];
 
