@@ -53,14 +53,13 @@ pub struct Found {
 }
 
 impl Service {
-    /// As [`Self::differ`], where the halves do; and what counts mismatches besides counts it with it.
+    /// As [`Self::differ`]; and what counts mismatches besides counts it with it.
     pub(super) async fn count_mismatch(
         &self,
         record: &Record,
-        mismatch: Option<Mismatch>,
+        mismatch: Mismatch,
         reported: (Outcome, Option<String>, Arrival),
     ) {
-        let Some(mismatch) = mismatch else { return };
         if !self.differ(record, mismatch, reported).await {
             return;
         }

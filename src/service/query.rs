@@ -53,7 +53,7 @@ impl Service {
         }
         let reading = believed(reading, self.clock.surely_since(of.at));
         if of.amount.zip(reading.amount).is_some_and(|(known, told)| known != told) {
-            let settled = self.queried_of_another_amount(&of, reading).await;
+            let settled = Box::pin(self.queried_of_another_amount(&of, reading)).await;
             return Some((of, Some(settled)));
         }
         if reading.outcome.bears_upon_others() {

@@ -143,11 +143,14 @@ impl Service {
                 compare(record, reading.outcome).or_else(|| differ(MismatchKind::OutcomeFlipped))
             }
         };
-        // Begun first, so that it stands first in what is kept and told; and nothing waits between what was heard and what is made of it.
-        let differing = self.count_mismatch(record, mismatch, reported);
-        let acting =
-            async { self.acted_upon(channel, record, (&reading, step, mismatch), arrival) };
-        join(differing, acting).await;
+        let act = || self.acted_upon(channel, record, (&reading, step, mismatch), arrival);
+        if let Some(mismatch) = mismatch {
+            // Begun first, so that it stands first in what is kept and told; and nothing waits between what was heard and what is made of it.
+            let differing = Box::pin(self.count_mismatch(record, mismatch, reported));
+            join(differing, async { act() }).await;
+        } else {
+            act();
+        }
         Settled { reading, step, mismatch }
     }
 

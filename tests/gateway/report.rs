@@ -219,16 +219,16 @@ fn same_as_a_table(table: &str, told: &Value, reused: u64) {
         .unwrap()
         .iter()
         .map(|row| {
-            let refused = |fate| of(row, "refused", fate);
+            let by = |fate| of(row, "refused", fate);
             let fates = row["refused"].as_object().unwrap().keys();
-            let all = fates.map(|fate| refused(fate)).sum();
+            let all = fates.map(|fate| by(fate)).sum();
             let numbers = vec![
                 number(&row["judged"], "payments"),
                 all,
-                refused("caught"),
-                refused("failed_anyway"),
-                refused("hurt"),
-                refused("unknown") + refused("refused_before"),
+                by("caught"),
+                by("failed_anyway"),
+                by("hurt"),
+                by("unknown") + by("refused_before"),
                 0,
                 number(&row["missed"], "payments"),
             ];

@@ -92,32 +92,43 @@ fn an_echo_is_not_cut_out_of_its_field() {
     assert_eq!(vouched(&form(&merged, &joined(&SAID))), None);
 }
 
-/// A signature over the body says nothing of a query: what was signed once could be sent beside any other content.
-#[test]
-fn a_signed_body_does_not_vouch_for_a_query() {
+/// The shipped profile of `unionpay` with some of its text otherwise, under the pinned key.
+fn changed(changes: &[(&str, &str)]) -> Profile {
     let dir = tempfile::tempdir().unwrap();
     for folder in ["channels", "codes"] {
         std::fs::create_dir(dir.path().join(folder)).unwrap();
     }
     let codes = std::fs::read(place("config/codes/unionpay.toml")).unwrap();
     std::fs::write(dir.path().join("codes/unionpay.toml"), codes).unwrap();
-    let profile = std::fs::read_to_string(place("config/channels/unionpay.toml")).unwrap();
-    let of_pairs = r#"over = "sorted_pairs_sha256_hex", at = "signature""#;
-    assert!(profile.contains(of_pairs));
-    let of_body = profile.replace(of_pairs, r#"over = "body", at = "@signed""#);
+    let mut profile = std::fs::read_to_string(place("config/channels/unionpay.toml")).unwrap();
+    for (from, to) in changes {
+        assert!(profile.contains(from), "{from}");
+        profile = profile.replace(from, to);
+    }
     let file = dir.path().join("channels/unionpay.toml");
-    std::fs::write(&file, of_body).unwrap();
+    std::fs::write(&file, profile).unwrap();
     let pem = place("tests/message/unionpay/keys/notify.pem");
     let keys = BTreeMap::from([("notify".to_owned(), pem)]);
-    let profile = config::profile(&file, &keys).map_err(|problems| problems.to_string()).unwrap();
-    let said = joined(&SAID);
-    let forged = said.replace("respCode=66", "respCode=00");
+    config::profile(&file, &keys).map_err(|problems| problems.to_string()).unwrap()
+}
+
+/// The channel's signature over the body alone.
+const OF_THE_BODY: (&str, &str) =
+    (r#"over = "sorted_pairs_sha256_hex", at = "signature""#, r#"over = "body", at = "@signed""#);
+
+fn sign(text: &str) -> String {
     let key = std::fs::read(place("tests/message/unionpay/keys/notify.key")).unwrap();
     let key = PKey::private_key_from_pem(&key).unwrap();
-    let sign = |text: &str| {
-        let mut hand = Signer::new(MessageDigest::sha256(), &key).unwrap();
-        STANDARD.encode(hand.sign_oneshot_to_vec(text.as_bytes()).unwrap())
-    };
+    let mut hand = Signer::new(MessageDigest::sha256(), &key).unwrap();
+    STANDARD.encode(hand.sign_oneshot_to_vec(text.as_bytes()).unwrap())
+}
+
+/// A signature over the body says nothing of a query: what was signed once could be sent beside any other content.
+#[test]
+fn a_signed_body_does_not_vouch_for_a_query() {
+    let profile = changed(&[OF_THE_BODY]);
+    let said = joined(&SAID);
+    let forged = said.replace("respCode=66", "respCode=00");
     let check = |method, query, body: &str, expected| {
         let signature = sign(body);
         let request = Request {
@@ -133,6 +144,25 @@ fn a_signed_body_does_not_vouch_for_a_query() {
     check("POST", Some(&forged), &said, Vouched::Yes);
     check("GET", Some(&forged), &said, Vouched::No);
     check("GET", Some(&forged), "", Vouched::No);
+}
+
+/// Nor of the head beside it, which says whose the payment is.
+#[test]
+fn a_signed_body_does_not_vouch_for_a_header() {
+    let merchant = "scenario = [\"debit\"]\nwhen = { txnType = \"11\" }\norder = [\"merId\", \"orderId\", \"txnTime\"]\nmerchant = \"merId\"";
+    let beside = merchant.replace("merchant = \"merId\"", "merchant = \"@merchant\"");
+    let said = joined(&SAID);
+    let signature = sign(&said);
+    let check = |profile: &Profile, expected| {
+        let request = Request {
+            headers: &[("signed", signature.as_bytes()), ("merchant", b"777290000000009")],
+            ..Request::post("/notify/unionpay", FORM, said.as_bytes())
+        };
+        let told = notification::read(profile, profile.notify.as_ref().unwrap(), &request);
+        assert_eq!(told.unwrap().vouched, expected);
+    };
+    check(&changed(&[OF_THE_BODY]), Vouched::Yes);
+    check(&changed(&[OF_THE_BODY, (merchant, &beside)]), Vouched::Unknown);
 }
 
 /// What the channel sealed for one merchant was believed of another's order with the same number, since the merchant stands beside it

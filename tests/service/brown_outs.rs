@@ -104,6 +104,32 @@ async fn one_that_flaps_opens_its_breaker() {
     assert!(world.first.asked() < 15, "{}", world.first.asked());
 }
 
+/// One question in three fails, which no breaker minds: as many go on as the budget of retries lets, and the others are told why they do not.
+#[tokio::test]
+async fn no_more_go_on_than_the_budget_of_retries_lets() {
+    const QUESTIONS: u64 = 300;
+    let world = world();
+    let (mut permitted, mut refused) = (0, 0);
+    for order in 0..QUESTIONS {
+        if order % 3 == 0 {
+            world.fail(1, Trouble::Silence);
+        }
+        let told = world.send(&debit(u32::try_from(order).unwrap()), "ok").await;
+        permitted += u64::from(told.starts_with("decision: permit"));
+        refused += u64::from(told == "503 unavailable []");
+    }
+    // Ten there are at first, and a fifth of one comes with each question up to the last one that fails.
+    let retries = 10 + (QUESTIONS - 2) / 5;
+    assert_eq!((world.first.asked(), world.second.asked()), (QUESTIONS, retries));
+    assert_eq!(
+        (permitted, refused),
+        (QUESTIONS - QUESTIONS / 3 + retries, QUESTIONS / 3 - retries)
+    );
+    let withheld = [("provider", "second"), ("reason", "retries")];
+    let counted = world.service.metrics.total("hefu_inquiries_withheld_total", &withheld);
+    assert_eq!(counted, refused);
+}
+
 /// One whose every answer came after whoever had asked was gone was asked for ever, and no payment was verified: its answers were good.
 #[tokio::test(start_paused = true)]
 async fn one_that_answers_too_late_opens_its_breaker() {

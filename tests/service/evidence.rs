@@ -2,7 +2,11 @@
 
 use crate::{World, person, world};
 use hefu::domain::answer::Answer;
+use hefu::domain::element::{Element, ElementSet};
 use hefu::provider::Trouble;
+use hefu::service::Settings;
+use std::sync::Arc;
+use std::time::Duration;
 
 #[tokio::test]
 async fn the_most_telling_answer_counts_whoever_gave_it() {
@@ -19,6 +23,33 @@ async fn the_most_telling_answer_counts_whoever_gave_it() {
     check(Answer::NotPossible, Answer::Limited, not_possible).await;
     check(Answer::NotPossible, Answer::Unavailable, not_possible).await;
     check(Answer::NotPossible, Answer::Match, "decision: permit").await;
+}
+
+/// The customer corrects what he typed wrongly, or has the bank correct it: what is not a match goes stale fast.
+#[tokio::test]
+async fn what_is_no_match_has_a_short_life() {
+    let check = async |answer: Answer, life: Duration| {
+        let mut world = world();
+        Arc::get_mut(&mut world.service).unwrap().providers.pop();
+        world.first.will(&[answer]);
+        for (order, later, asked) in [
+            ("1", Duration::ZERO, 1),
+            ("2", life.checked_sub(Duration::from_millis(1)).unwrap(), 1),
+            ("3", Duration::from_millis(1), 2),
+        ] {
+            world.later(later);
+            world.send(&World::debit(order, 0), "ok").await;
+            assert_eq!(world.first.asked(), asked, "{answer:?} {order}");
+        }
+    };
+    let Settings { match_valid_for, other_valid_for, .. } = Settings::default();
+    assert!(other_valid_for * 1_000 < match_valid_for);
+    check(Answer::Match, match_valid_for).await;
+    check(Answer::NoMatch(ElementSet::EMPTY.with(Element::Phone)), other_valid_for).await;
+    check(Answer::NoRecord, other_valid_for).await;
+    check(Answer::NotPossible, other_valid_for).await;
+    check(Answer::CloseMatch, other_valid_for).await;
+    check(Answer::Invalid, other_valid_for).await;
 }
 
 /// What one provider's protocol cannot write is no word of its on the person.

@@ -254,7 +254,7 @@ impl Way<'_, '_> {
 /// What the orders of a journey begin with whose end nobody ever tells or asks.
 pub(in crate::sim) const FORGOTTEN: &str = "F";
 /// One journey in so many is of a merchant who knows the numbers of strangers' cards, and tries phones.
-const HOSTILE_EVERY: u64 = 40;
+const HOSTILE_EVERY: u64 = 20;
 /// How many phones it tries.
 const HOSTILE_TRIES: usize = 9;
 /// The number of that merchant.
