@@ -1,8 +1,6 @@
 //! The embedded store at size: a million pieces of evidence in one file, and commits under 64 payments at once.
 //!
-//! `cargo bench --bench store -- 100000` takes another number. Everything is printed; nothing is asserted but that it works.
-#![expect(clippy::unwrap_used, reason = "a bench may panic")]
-#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench measures and prints")]
+//! Everything is printed; nothing is asserted but that it works.
 
 use hefu::domain::answer::Answer;
 use hefu::domain::clock::Timestamp;
@@ -29,13 +27,12 @@ const PAYMENTS: u64 = 20_000;
 const AT_ONCE: u64 = 64;
 const NOW: Timestamp = Timestamp::from_millis(1_763_856_000_000);
 
-fn main() {
-    let count = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(EVIDENCE);
+pub(crate) fn run(count: Option<u64>) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("hefu.db");
-    runtime.block_on(run(&path, count));
+    runtime.block_on(fill(&path, count.unwrap_or(EVIDENCE)));
 }
 
 fn tuple(number: u64) -> Fingerprint {
@@ -68,7 +65,7 @@ fn open(path: &Path, limits: Limits, commits: Arc<Mutex<Vec<Duration>>>) -> Memo
     MemoryStore::open(limits, backend, tell).unwrap()
 }
 
-async fn run(path: &Path, count: u64) {
+async fn fill(path: &Path, count: u64) {
     let store = open(path, Limits::default(), Arc::default());
     let begun = Instant::now();
     for number in 0..count {
@@ -147,7 +144,8 @@ async fn hot(path: &Path, count: u64) {
     show("commit", commits);
 }
 
-fn admission(number: u64) -> Admission {
+/// A payment that is about to leave, with an order of its own.
+pub(crate) fn admission(number: u64) -> Admission {
     let channel = ChannelName::new("acme");
     let order = OrderId(number.to_string().into());
     let record = Record {
