@@ -8,7 +8,7 @@ COUNT ?= 10000
 OPTIMISED := --config profile.dev.package.hefu.opt-level=1
 N ?= 100
 
-.PHONY: help demo test check breadth torture fuzz bench setup setup-demo setup-check
+.PHONY: help demo test check breadth torture fuzz image bench setup setup-demo setup-check setup-bench
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -43,12 +43,15 @@ torture: setup ## Kill Hefu N times (100) under load, over either store: nothing
 fuzz: ## Fuzz everything that reads bytes from outside, SECONDS_EACH a target (600)
 	scripts/fuzz
 
-bench: setup ## Measure; prints ratios to a bare Pingora proxy of the same profile
-	cargo bench --bench micro
-	cargo bench --bench store
-	cargo bench --bench side_by_side
-	cargo bench --bench side_by_side -- growth
-	cargo bench --bench brown_outs
+image: ## Build the container's image without a registry, on bases put together from Debian's packages, and run it (as root)
+	scripts/image
+
+bench: setup-bench ## Measure; prints ratios to a bare Pingora proxy of the same profile
+	cargo bench --bench bench -- micro
+	cargo bench --bench bench -- store
+	cargo bench --bench bench -- side_by_side
+	cargo bench --bench bench -- growth
+	cargo bench --bench bench -- brown_outs
 
 setup:
 	@scripts/setup test
@@ -58,3 +61,6 @@ setup-demo:
 
 setup-check:
 	@scripts/setup check
+
+setup-bench:
+	@scripts/setup bench

@@ -1,29 +1,16 @@
 //! Brown-outs, timed: while one provider fails, in every way, what do payments over the other channel take, and what over its own? Each
 //! calm is measured just before, in the same run.
 //!
-//! Everything is one process on the cores that there are; a provider takes 20 ms. `cargo bench --bench brown_outs -- 10` measures for
-//! ten seconds each instead of four.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    reason = "a bench measures and prints"
-)]
+//! Everything is one process on the cores that there are; a provider takes 20 ms.
 
 #[path = "../tests/brown_outs/world.rs"]
 mod world;
 
-use mimalloc::MiMalloc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use world::{ILL, Told, Way, World};
-
-/// As in the program.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How long each is measured.
 const SECONDS: u64 = 4;
@@ -32,8 +19,8 @@ const SETTLES: Duration = Duration::from_secs(1);
 /// How often somebody is debited over each channel.
 const EVERY: Duration = Duration::from_millis(10);
 
-fn main() {
-    let seconds = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(SECONDS);
+pub(crate) fn run(seconds: Option<u64>) {
+    let seconds = seconds.unwrap_or(SECONDS);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         println!(

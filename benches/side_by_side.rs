@@ -2,44 +2,28 @@
 //! judged by their ratio.
 //!
 //! Each proxy has one thread that proxies and the same core; load and channel share the other. Every answer is checked byte for
-//! byte, and every order leaves once. `cargo bench --bench side_by_side -- 9` runs nine rounds instead of five, `-- growth` tells how
-//! Hefu does with more of everything.
-#![expect(clippy::unwrap_used, reason = "a bench may panic")]
-#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench measures and prints")]
+//! byte, and every order leaves once.
 
-#[path = "side_by_side/foreign.rs"]
 mod foreign;
-#[path = "side_by_side/growth.rs"]
-mod growth;
-#[path = "side_by_side/load.rs"]
+pub(crate) mod growth;
 mod load;
-#[path = "side_by_side/more.rs"]
 mod more;
-#[path = "side_by_side/open.rs"]
 mod open;
-#[path = "side_by_side/peers.rs"]
-mod peers;
-#[path = "side_by_side/proxies.rs"]
+pub(crate) mod peers;
 mod proxies;
-#[path = "side_by_side/report.rs"]
 mod report;
-#[path = "side_by_side/stats.rs"]
 mod stats;
-mod world;
 
+use crate::stages::Stages;
+use crate::world;
 use foreign::Snapshot;
 use load::{Load, Sent};
-use mimalloc::MiMalloc;
-use open::Times;
 use peers::{Peer, Shape};
 use report::{Lap, Report};
+use stats::Times;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
-
-/// As in the program, and for the bare proxy too.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// A round measures each contender in turn, so often and so long, after a warm-up each time. The turns are short, since
 /// a noisy machine must not be noisy to one of them only.
@@ -70,38 +54,31 @@ struct Contender {
     name: &'static str,
     address: SocketAddr,
     /// Whose processor time is counted.
-    process: Option<u32>,
+    processes: Vec<u32>,
     load: Load,
 }
 
-fn main() {
-    // `cargo bench` adds a flag of its own.
-    let arguments = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
-    let arguments: Vec<String> = arguments.collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["channel"] => peers::channel(),
-        ["bare_pingora", channel] => peers::bare_pingora(channel.parse().unwrap()),
-        ["hefu", channel, shape @ ..] => peers::hefu(channel, Shape::read(shape).unwrap()),
-        ["growth"] => growth::run(),
-        others => compare(others.iter().find_map(|word| word.parse().ok()).unwrap_or(ROUNDS)),
-    }
-}
-
 #[expect(clippy::too_many_lines, reason = "who is compared, in one order")]
-fn compare(rounds: usize) {
+pub(crate) fn run(rounds: Option<usize>) {
+    let rounds = rounds.unwrap_or(ROUNDS);
     let cores = std::thread::available_parallelism().unwrap().get();
     let pinned = peers::pin_self();
     let channel = Peer::start("channel", None, pinned);
     let bare = Peer::start("bare_pingora", Some(channel.address), pinned);
-    let [hefu, durable] = [false, true]
-        .map(|durable| Peer::hefu(Shape { durable, ..Shape::USUAL }, channel.address, pinned));
+    let collector = Peer::start("collector", None, pinned);
+    let [hefu, durable, traced] = [
+        Shape::USUAL,
+        Shape { durable: true, ..Shape::USUAL },
+        Shape { traced: Some(collector.address), ..Shape::USUAL },
+    ]
+    .map(|shape| Peer::hefu(shape, channel.address, pinned));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 
     let debit = world::debit();
     let contender = |name, peer: &Peer, path, expects: &'static str| Contender {
         name,
         address: peer.address,
-        process: (name != "direct").then(|| peer.id()),
+        processes: if name == "direct" { Vec::new() } else { vec![peer.id()] },
         load: Load::new(path, &debit, expects),
     };
     let mut contenders = vec![
@@ -109,23 +86,26 @@ fn compare(rounds: usize) {
         contender("bare_pingora", &bare, INSPECTED, ""),
         contender("hefu_memory", &hefu, INSPECTED, DECIDED),
         contender("hefu_durable", &durable, INSPECTED, DECIDED),
+        contender("hefu_traced", &traced, INSPECTED, DECIDED),
         contender("hefu_uninspected", &hefu, UNINSPECTED, ""),
     ];
+    let judge = Peer::start("judge", Some(channel.address), pinned);
     let mut others = Vec::new();
     for other in proxies::OTHERS {
-        let Some((peer, dir)) = other.start(channel.address, pinned) else {
+        let Some((peer, dir)) = other.start(channel.address, judge.address, pinned) else {
             println!("left out: {} (not installed)", other.name);
             continue;
         };
         let expects = if other.inspects { DECIDED } else { "" };
-        contenders.push(contender(other.name, &peer, INSPECTED, expects));
+        let mut contender = contender(other.name, &peer, INSPECTED, expects);
+        contender.processes.extend(other.asks().then(|| judge.id()));
+        contenders.push(contender);
         others.push((peer, dir));
     }
-    println!("left out: envoy, envoy_ext_authz (no package brings them)");
-    for hefu in [&hefu, &durable] {
+    for hefu in [&hefu, &durable, &traced] {
         runtime.block_on(verify(hefu)).unwrap();
     }
-    let ours: Vec<u32> = [&channel, &bare, &hefu, &durable]
+    let ours: Vec<u32> = [&channel, &bare, &collector, &judge, &hefu, &durable, &traced]
         .into_iter()
         .chain(others.iter().map(|(peer, _)| peer))
         .map(Peer::id)
@@ -136,7 +116,7 @@ fn compare(rounds: usize) {
     while report.rounds() < rounds && tried < rounds * TRIES {
         tried += 1;
         let before = Snapshot::take(&ours);
-        let mut laps = runtime.block_on(run(&contenders));
+        let mut laps = runtime.block_on(round(&contenders));
         let bare = laps.get("bare_pingora").map_or(0.0, |lap| lap.per_second);
         let rate = *rate.get_or_insert(bare * OPEN_SHARE);
         for Contender { name, address, load, .. } in &contenders {
@@ -164,7 +144,10 @@ fn compare(rounds: usize) {
         }
         report.add(laps, disturbed, drop);
     }
-    report.print(rate.unwrap_or_default());
+    let stages = Stages::measure();
+    println!();
+    stages.print();
+    report.print(rate.unwrap_or_default(), &stages.0);
 }
 
 /// A verification through the channel is evidence; from then on no provider needs to be asked.
@@ -175,7 +158,7 @@ async fn verify(hefu: &Peer) -> std::io::Result<()> {
 }
 
 /// One round.
-async fn run(contenders: &[Contender]) -> BTreeMap<&'static str, Lap> {
+async fn round(contenders: &[Contender]) -> BTreeMap<&'static str, Lap> {
     let mut sums: BTreeMap<&str, Sent> = BTreeMap::new();
     for turn in 0..TURNS {
         let mut order: Vec<&Contender> = contenders.iter().collect();
@@ -183,8 +166,8 @@ async fn run(contenders: &[Contender]) -> BTreeMap<&'static str, Lap> {
         if turn % 2 == 1 {
             order.reverse();
         }
-        for Contender { name, address, process, load } in order {
-            let sent = load.run(*address, CONNECTIONS, *process, (WARM_UP, MEASURED)).await;
+        for Contender { name, address, processes, load } in order {
+            let sent = load.run(*address, CONNECTIONS, processes, (WARM_UP, MEASURED)).await;
             let sent = sent.unwrap_or_else(|error| panic_with(name, &error));
             sums.entry(name).and_modify(|sum| sum.add(sent)).or_insert(sent);
         }

@@ -1,9 +1,7 @@
 //! The embedded store at size: a million pieces of evidence in one file; and what must be durable first, 64 at once and one by one:
 //! an admission, an inquiry before it is sent, an outcome before its notification is acknowledged.
 //!
-//! `cargo bench --bench store -- 100000` takes another number. Everything is printed; nothing is asserted but that it works.
-#![expect(clippy::unwrap_used, reason = "a bench may panic")]
-#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench measures and prints")]
+//! Everything is printed; nothing is asserted but that it works.
 
 use hefu::domain::answer::{Answer, Billable};
 use hefu::domain::clock::Timestamp;
@@ -41,13 +39,12 @@ const AT_ONCE: u64 = 64;
 const ALONE: u64 = 2_000;
 const NOW: Timestamp = Timestamp::from_millis(1_763_856_000_000);
 
-fn main() {
-    let count = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(EVIDENCE);
+pub(crate) fn run(count: Option<u64>) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("hefu.db");
-    runtime.block_on(run(&path, count));
+    runtime.block_on(fill(&path, count.unwrap_or(EVIDENCE)));
 }
 
 fn tuple(number: u64) -> Fingerprint {
@@ -80,7 +77,7 @@ fn open(path: &Path, limits: Limits, commits: Arc<Mutex<Vec<Duration>>>) -> Memo
     MemoryStore::open(limits, backend, tell).unwrap()
 }
 
-async fn run(path: &Path, count: u64) {
+async fn fill(path: &Path, count: u64) {
     let store = open(path, Limits::default(), Arc::default());
     let begun = Instant::now();
     for number in 0..count {
@@ -259,7 +256,8 @@ fn record(number: u64) -> Record {
     }
 }
 
-fn admission(number: u64) -> Admission {
+/// A payment that is about to leave, with an order of its own.
+pub(crate) fn admission(number: u64) -> Admission {
     let record = record(number);
     let channel = record.channel.clone();
     let tuple = tuple(number);

@@ -1,14 +1,20 @@
 //! What the benches share: the shipped profiles in a directory of their own, and made-up messages.
-#![expect(clippy::unwrap_used, reason = "a bench may panic")]
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hefu::config::{self, Config};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 /// How long every request of the benches is.
 pub(crate) const REQUEST_BYTES: usize = 430;
+
+/// What the messages and the answers are.
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded;charset=UTF-8";
+
+/// As many as an order has in the messages.
+const ORDER_DIGITS: usize = 14;
 
 /// The shipped files.
 pub(crate) const SHIPPED: [(&str, &str); 4] = [
@@ -31,6 +37,39 @@ pub(crate) fn configure(dir: &Path, deployment: &str) -> Config {
         [secrets]\nfingerprint_key_file = \"fingerprint.key\"\nfingerprint_key_id = 1\n";
     fs::write(dir.join("hefu.toml"), format!("{around}{deployment}")).unwrap();
     config::load(dir).map_err(|problems| problems.to_string()).unwrap()
+}
+
+/// Writes so many rules of five conditions, all of which but the last hold of the debit that is sent.
+pub(crate) fn rules(dir: &Path, count: usize) {
+    let rule = |number: usize| {
+        let bins: Vec<String> =
+            (0..9).map(|bin| format!("\"63{:02}{bin:02}\"", number % 100)).collect();
+        format!(
+            "[[rule]]\nid = \"rule-{number}\"\naction = \"annotate\"\nstate = \"live\"\nowner = \"bench\"\nwhen = '''\n\
+             payment.scenario == \"debit\" && payment.channel != \"baofoo\" && has(card.bin) && card.bin in [\"620000\", {}] \
+             && velocity(\"card\", \"debit\", \"1h\") >= 1 && has(payment.amount) && payment.amount > {}\n'''\n",
+            bins.join(", "),
+            100 + number
+        )
+    };
+    fs::create_dir_all(dir.join("rules")).unwrap();
+    fs::write(dir.join("rules/bench.toml"), (0..count).map(rule).collect::<String>()).unwrap();
+}
+
+/// The head of a POST of so many bytes to `path`.
+pub(crate) fn head(path: &str, length: usize) -> Vec<u8> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: gateway.example\r\nUser-Agent: core/1.0\r\nAccept: */*\r\n\
+         Content-Type: {FORM}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    head.into_bytes()
+}
+
+/// Where the number of the order is in a message, or in a request with one.
+pub(crate) fn order_in(bytes: &[u8]) -> Range<usize> {
+    let name = b"&orderId=";
+    let at = bytes.windows(name.len()).position(|window| window == name).unwrap() + name.len();
+    at..at + ORDER_DIGITS
 }
 
 /// A message about one made-up person's card, of [`REQUEST_BYTES`]: `kind` is `txnType`, `txnSubType` and `bizType`.

@@ -1,5 +1,5 @@
 //! Brown-outs over real sockets: one provider fails in every way, and what is decided has its reason, nothing leaves against policy, and
-//! when it is well again it is not stormed. How fast the others stay is measured by `cargo bench --bench brown_outs`.
+//! when it is well again it is not stormed. How fast the others stay is measured by `cargo bench --bench bench -- brown_outs`.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

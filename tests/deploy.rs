@@ -10,6 +10,8 @@
 mod container;
 #[path = "deploy/dashboards.rs"]
 mod dashboards;
+#[path = "deploy/deployed.rs"]
+mod deployed;
 #[path = "deploy/documents.rs"]
 mod documents;
 #[path = "deploy/kubernetes.rs"]
@@ -18,6 +20,8 @@ mod kubernetes;
 mod live;
 #[path = "deploy/odd.rs"]
 mod odd;
+#[path = "deploy/perform.rs"]
+mod perform;
 #[path = "deploy/rules.rs"]
 mod rules;
 #[path = "deploy/skipped.rs"]

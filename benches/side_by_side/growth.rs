@@ -1,14 +1,14 @@
 //! How Hefu does with more: connections, longer bodies, rules, evidence, channels. What has grown is measured beside the least of its
 //! kind and a bare Pingora proxy, in interleaved rounds.
 
-use crate::load::Load;
-use crate::open::{self, Times};
-use crate::peers::{self, Peer, Shape};
-use crate::stats::{Spread, median, ratios, rounded};
-use crate::world;
-use crate::{
+use super::load::Load;
+use super::open;
+use super::peers::{self, Peer, Shape};
+use super::stats::{Spread, Times, median, ratios, rounded};
+use super::{
     CONNECTIONS, DECIDED, INSPECTED, MEASURED, OPEN, OPEN_SHARE, WARM_UP, panic_with, verify,
 };
+use crate::world;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -83,7 +83,7 @@ impl Point {
 
     fn per_second(&self, runtime: &Runtime, load: &Load, address: SocketAddr) -> f64 {
         let times = (WARM_UP, MEASURED);
-        let sent = runtime.block_on(load.run(address, self.connections, None, times));
+        let sent = runtime.block_on(load.run(address, self.connections, &[], times));
         let sent = sent.unwrap_or_else(|error| panic_with("growth", &error));
         sent.requests / sent.seconds
     }
@@ -125,15 +125,15 @@ pub(crate) fn run() {
             let measured = measure(&runtime, (&first, point), &bare, &channel);
             rows.push(show(axis, size, &measured));
             if axis == Axis::Connections && Some(&size) == sizes.last() {
-                println!(
-                    "{:<12} {:>10} bytes of memory for an idle connection",
-                    "",
-                    idle(point, size)
-                );
+                let each = idle(point, size);
+                println!("{:<12} {each:>10} bytes of memory for an idle connection", "");
+                all.insert("bytes_per_idle_connection".into(), each.into());
             }
             if axis == Axis::Evidence && Some(&size) == sizes.last() {
                 let more = resident(&point.hefu).saturating_sub(resident(&first.hefu));
-                println!("{:<12} {:>10} bytes of memory for a piece of evidence", "", more / size);
+                let each = more / size;
+                println!("{:<12} {each:>10} bytes of memory for a piece of evidence", "");
+                all.insert("bytes_per_piece_of_evidence".into(), each.into());
             }
         }
         all.insert(axis.name().into(), rows.into());

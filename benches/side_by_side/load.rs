@@ -1,6 +1,6 @@
 //! A closed loop of keep-alive connections that checks every answer.
 
-use crate::foreign::spent;
+use super::foreign::spent;
 use crate::world;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -12,8 +12,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// As many as the message has.
-const ORDER_DIGITS: usize = 14;
 /// The next order.
 static ORDERS: AtomicU64 = AtomicU64::new(0);
 
@@ -38,7 +36,7 @@ pub(crate) struct Sent {
     pub(crate) requests: f64,
     /// In how many seconds.
     pub(crate) seconds: f64,
-    /// What the proxy's process spent meanwhile, for itself and in the system.
+    /// What the proxy's processes spent meanwhile, for itself and in the system.
     pub(crate) cpu: Option<(Duration, Duration)>,
 }
 
@@ -56,15 +54,8 @@ impl Sent {
 impl Load {
     /// A POST of `body` to `path`.
     pub(crate) fn new(path: &str, body: &[u8], expects: &'static str) -> Self {
-        let length = body.len();
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: gateway.example\r\nUser-Agent: core/1.0\r\nAccept: */*\r\n\
-             Content-Type: application/x-www-form-urlencoded;charset=UTF-8\r\nContent-Length: {length}\r\n\r\n"
-        );
-        let request = [head.as_bytes(), body].concat();
-        let name = b"&orderId=";
-        let order = request.windows(name.len()).position(|at| at == name).unwrap() + name.len();
-        let order = order..order + ORDER_DIGITS;
+        let request = [&*world::head(path, body.len()), body].concat();
+        let order = world::order_in(&request);
         Self(Arc::new(Message { request, order, body: world::answer(), expects }))
     }
 
@@ -87,7 +78,7 @@ impl Load {
         &self,
         address: SocketAddr,
         connections: usize,
-        process: Option<u32>,
+        processes: &[u32],
         (warm_up, measured): (Duration, Duration),
     ) -> io::Result<Sent> {
         let (count, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
@@ -107,7 +98,7 @@ impl Load {
                 io::Result::Ok(())
             });
         }
-        let snapshot = || (count.load(Ordering::Relaxed), Instant::now(), process.and_then(spent));
+        let snapshot = || (count.load(Ordering::Relaxed), Instant::now(), spent_by(processes));
         tokio::time::sleep(warm_up).await;
         let (before, began, cpu_before) = snapshot();
         tokio::time::sleep(measured).await;
@@ -126,6 +117,13 @@ impl Load {
             cpu: cpu_before.zip(cpu_after).map(meanwhile),
         })
     }
+}
+
+/// What all of them have spent, where there are any.
+fn spent_by(processes: &[u32]) -> Option<(Duration, Duration)> {
+    let all = processes.iter().map(|process| spent(*process));
+    let sum = |(user, system), (more_user, more_system)| (user + more_user, system + more_system);
+    all.collect::<Option<Vec<_>>>()?.into_iter().reduce(sum)
 }
 
 /// A connection without a runtime.
@@ -175,7 +173,7 @@ impl Message {
     /// Gives a request the next order.
     fn number(&self, request: &mut [u8]) {
         let order = ORDERS.fetch_add(1, Ordering::Relaxed);
-        let digits = format!("{order:0ORDER_DIGITS$}");
+        let digits = format!("{order:0width$}", width = self.order.len());
         request.get_mut(self.order.clone()).unwrap().copy_from_slice(digits.as_bytes());
     }
 

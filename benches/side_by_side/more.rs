@@ -1,4 +1,4 @@
-//! What Hefu may have more of: rules, channels, evidence.
+//! What Hefu may have more of: channels, evidence.
 
 use crate::world::SHIPPED;
 use hefu::domain::answer::Answer;
@@ -9,23 +9,6 @@ use hefu::store::{Evidence, Witness};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-
-/// Writes so many rules of five conditions, all of which but the last hold of the debit that is sent.
-pub(crate) fn rules(dir: &Path, count: usize) {
-    let rule = |number: usize| {
-        let bins: Vec<String> =
-            (0..9).map(|bin| format!("\"63{:02}{bin:02}\"", number % 100)).collect();
-        format!(
-            "[[rule]]\nid = \"rule-{number}\"\naction = \"annotate\"\nstate = \"live\"\nowner = \"bench\"\nwhen = '''\n\
-             payment.scenario == \"debit\" && payment.channel != \"baofoo\" && has(card.bin) && card.bin in [\"620000\", {}] \
-             && velocity(\"card\", \"debit\", \"1h\") >= 1 && has(payment.amount) && payment.amount > {}\n'''\n",
-            bins.join(", "),
-            100 + number
-        )
-    };
-    fs::create_dir_all(dir.join("rules")).unwrap();
-    fs::write(dir.join("rules/bench.toml"), (0..count).map(rule).collect::<String>()).unwrap();
-}
 
 /// Writes one more channel's profile; yields what `hefu.toml` says of it.
 pub(crate) fn another_channel(dir: &Path, number: usize, upstream: &str) -> String {

@@ -1,6 +1,7 @@
 //! An open loop: requests leave at fixed times whatever became of the ones before, and are timed from when they were meant to.
 
-use crate::load::Load;
+use super::load::Load;
+use super::stats::Times;
 use std::io;
 use std::net::SocketAddr;
 use std::thread;
@@ -8,25 +9,6 @@ use std::time::{Duration, Instant};
 
 /// Each has a connection and a thread of its own, so that a late answer delays one in so many.
 const LANES: u32 = 16;
-
-/// How long requests took, sorted.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Times(Vec<Duration>);
-
-impl Times {
-    /// What so many thousandths did not take longer than, in microseconds.
-    pub(crate) fn at(&self, thousandths: usize) -> Option<f64> {
-        let last = self.0.len().checked_sub(1)?;
-        let time = self.0.get((self.0.len() * thousandths / 1000).min(last))?;
-        Some(time.as_secs_f64() * 1e6)
-    }
-
-    /// Takes those of another turn in.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.0.extend(other.0);
-        self.0.sort_unstable();
-    }
-}
 
 /// Sends `rate` requests a second for so long.
 pub(crate) fn run(
@@ -45,7 +27,7 @@ pub(crate) fn run(
         .collect();
     let mut times = Times::default();
     for lane in lanes {
-        times.add(Times(lane.join().map_err(|_| io::Error::other("a lane panicked"))??));
+        times.add(lane.join().map_err(|_| io::Error::other("a lane panicked"))??);
     }
     Ok(times)
 }

@@ -1,10 +1,14 @@
 //! The channel and the proxies, each a process of its own.
 
-use crate::load::head_end;
-use crate::more;
+use super::load::head_end;
+use super::more;
+use crate::pure::{self, Pure};
 use crate::world;
 use async_trait::async_trait;
 use hefu::app;
+use hefu::crypto::fingerprint::Fingerprinter;
+use hefu::domain::id::KeyId;
+use hefu::message::extract::{Request, extract};
 use pingora_core::Result;
 use pingora_core::server::Server;
 use pingora_core::server::configuration::ServerConf;
@@ -15,7 +19,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Where the messages go, as Hefu reads it.
+const PATH: &str = "/gateway/api/backtransreq.do";
 
 /// The proxies' core; everything else is on the other.
 const PROXIES: &str = "0";
@@ -44,7 +52,7 @@ impl Peer {
         let program = std::env::current_exe().unwrap();
         let core = if channel.is_some() { PROXIES } else { OTHERS };
         let mut command = pin(core, &program, pinned);
-        command.arg(role).args(channel.map(|channel| channel.to_string())).args(more);
+        command.args(["peer", role]).args(channel.map(|channel| channel.to_string())).args(more);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -98,30 +106,72 @@ fn serve_until_orphaned(address: SocketAddr) {
     let _ = std::io::stdin().read(&mut [0]);
 }
 
-/// A channel with one answer, which it gives to whole requests only.
-pub(crate) fn channel() {
+/// What a bench has started this program again for.
+pub(crate) fn be(role: &[&str]) {
+    match role {
+        ["channel"] => channel(),
+        ["collector"] => answer_all("", Vec::new(), |_| true),
+        ["judge", _channel] => judge(),
+        ["bare_pingora", channel] => bare_pingora(channel.parse().unwrap()),
+        ["hefu", channel, shape @ ..] => hefu(channel, Shape::read(shape).unwrap()),
+        _ => println!("no such peer: {role:?}"),
+    }
+}
+
+/// A channel with one answer.
+fn channel() {
+    let fields = "Server: gateway\r\nDate: Mon, 23 Nov 2026 00:00:00 GMT\r\n\
+        Content-Type: text/html;charset=UTF-8\r\n";
+    answer_all(fields, world::answer(), |request| {
+        request.starts_with(b"POST /") && request.ends_with(b"AAAA")
+    });
+}
+
+/// Whom Envoy asks: what Hefu looks at before a message leaves (extraction, keyed fingerprint, evidence), and nothing of the answer.
+fn judge() {
+    let dir = tempfile::tempdir().unwrap();
+    let pure = Arc::new(Pure::new(dir.path()));
+    let fingerprinter = Fingerprinter::new(KeyId(1), &[7; 32]).unwrap();
+    let tuple = move |pure: &Pure, body: &[u8]| {
+        let request = Request::post(PATH, world::FORM, body);
+        let extracted = extract(&pure.channel.profile, &request).unwrap();
+        let elements = &extracted.payments.first().unwrap().payment.elements;
+        fingerprinter.tuple(elements, elements.set()).unwrap()
+    };
+    let (_, mut evidence) = more::evidence(0);
+    evidence.until = pure::NOW.plus(Duration::from_hours(1));
+    pure.service.store.put_evidence(tuple(&pure, &pure.body), None, evidence);
+    answer_all("Hefu-Decision: permit;mode=enforce\r\n", Vec::new(), move |request| {
+        let (_, body) = request.split_at(head_end(request).unwrap());
+        let (channel, road) = (pure.channel.name(), pure.channel.profile.road.as_ref());
+        pure.service.store.evidence(&tuple(&pure, body), channel, road, pure::NOW).is_some()
+    });
+}
+
+/// Answers whole requests, which must be right, and nothing else.
+fn answer_all(
+    fields: &str,
+    body: Vec<u8>,
+    is_right: impl Fn(&[u8]) -> bool + Send + Sync + 'static,
+) {
+    let is_right = Arc::new(is_right);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
-    let body = world::answer();
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nServer: gateway\r\nDate: Mon, 23 Nov 2026 00:00:00 GMT\r\n\
-         Content-Type: text/html;charset=UTF-8\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
+    let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
     let answer: Arc<[u8]> = [head.into_bytes(), body].concat().into();
     runtime.spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
-            let answer = answer.clone();
+            let (answer, is_right) = (answer.clone(), is_right.clone());
             tokio::spawn(async move {
                 let mut request = Vec::with_capacity(4096);
                 while stream.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
                     let whole = head_end(&request)
                         .is_some_and(|head| request.len() >= head + content_length(&request));
                     if whole {
-                        assert!(request.starts_with(b"POST /") && request.ends_with(b"AAAA"));
+                        assert!(is_right(&request));
                         request.clear();
                         if stream.write_all(&answer).await.is_err() {
                             break;
@@ -153,25 +203,31 @@ pub(crate) struct Shape {
     pub(crate) evidence: u64,
     /// How many channels there are.
     pub(crate) profiles: usize,
+    /// Where the spans of every request go.
+    pub(crate) traced: Option<SocketAddr>,
 }
 
 impl Shape {
     /// What is compared with others: fifty rules, one channel.
-    pub(crate) const USUAL: Self = Self { durable: false, rules: 50, evidence: 0, profiles: 1 };
+    pub(crate) const USUAL: Self =
+        Self { durable: false, rules: 50, evidence: 0, profiles: 1, traced: None };
 
-    fn arguments(self) -> [String; 4] {
-        let Self { durable, rules, evidence, profiles } = self;
-        [durable.to_string(), rules.to_string(), evidence.to_string(), profiles.to_string()]
+    fn arguments(self) -> [String; 5] {
+        let Self { durable, rules, evidence, profiles, traced } = self;
+        let traced = traced.map_or_else(|| "no".to_owned(), |collector| collector.to_string());
+        let [rules, profiles] = [rules, profiles].map(|count| count.to_string());
+        [durable.to_string(), rules, evidence.to_string(), profiles, traced]
     }
 
     /// As [`Self::arguments`] wrote it.
-    pub(crate) fn read(arguments: &[&str]) -> Option<Self> {
-        let [durable, rules, evidence, profiles] = arguments else { return None };
+    fn read(arguments: &[&str]) -> Option<Self> {
+        let [durable, rules, evidence, profiles, traced] = arguments else { return None };
         Some(Self {
             durable: durable.parse().ok()?,
             rules: rules.parse().ok()?,
             evidence: evidence.parse().ok()?,
             profiles: profiles.parse().ok()?,
+            traced: traced.parse().ok(),
         })
     }
 }
@@ -191,7 +247,7 @@ impl ProxyHttp for Bare {
 }
 
 /// A bare Pingora proxy with one worker thread.
-pub(crate) fn bare_pingora(channel: SocketAddr) {
+fn bare_pingora(channel: SocketAddr) {
     // Pingora binds by itself: the port is free a moment before.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut server =
@@ -211,7 +267,7 @@ pub(crate) fn bare_pingora(channel: SocketAddr) {
 }
 
 /// Hefu as `hefu serve` composes it, with one worker thread as well.
-pub(crate) fn hefu(channel: &str, shape: Shape) {
+fn hefu(channel: &str, shape: Shape) {
     let dir = tempfile::tempdir().unwrap();
     let store = if shape.durable { "file = \"hefu.db\"\n" } else { "" };
     let in_memory = shape.evidence.max(1_000_000) + 1;
@@ -219,10 +275,14 @@ pub(crate) fn hefu(channel: &str, shape: Shape) {
         "[store]\n{store}evidence_in_memory = {in_memory}\n[channels.unionpay]\nupstreams = [\"http://{channel}\"]\n\
          [[passthrough]]\npath = \"/plain/\"\nupstream = \"http://{channel}\"\n"
     );
+    if let Some(collector) = shape.traced {
+        let trace = format!("[trace]\notlp = \"http://{collector}/v1/traces\"\nshare = 1.0\n");
+        deployment += &trace;
+    }
     for number in 1..shape.profiles {
         deployment += &more::another_channel(dir.path(), number, channel);
     }
-    more::rules(dir.path(), shape.rules);
+    world::rules(dir.path(), shape.rules);
     let config = world::configure(dir.path(), &deployment);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

@@ -1,6 +1,7 @@
-//! What others proxy with: nginx and `HAProxy`, blind and with the inspection that people build in Lua.
+//! What others proxy with: nginx and `HAProxy`, blind and with the inspection that people build in Lua; and Envoy, blind and with a
+//! service that it asks about every request.
 
-use crate::peers::{Peer, pin_to_proxies};
+use super::peers::{Peer, pin_to_proxies};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 pub(crate) struct Other {
     /// The word of the report.
     pub(crate) name: &'static str,
-    program: &'static str,
+    program: Program,
     file: (&'static str, &'static str),
     script: Option<(&'static str, &'static str)>,
     /// A module that it loads.
@@ -21,11 +22,39 @@ pub(crate) struct Other {
     pub(crate) inspects: bool,
 }
 
-/// All that can be compared with, with what Debian packages bring. Envoy is in none of the registries that are reached.
-pub(crate) const OTHERS: [Other; 4] = [
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Program {
+    Nginx,
+    Haproxy,
+    Envoy,
+}
+
+impl Program {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Envoy => "envoy",
+        }
+    }
+
+    /// What comes before the name of its file; one thread proxies.
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Nginx => &["-c"],
+            Self::Haproxy => &["-f"],
+            Self::Envoy => {
+                &["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"]
+            }
+        }
+    }
+}
+
+/// All that can be compared with.
+pub(crate) const OTHERS: [Other; 6] = [
     Other {
         name: "nginx",
-        program: "nginx",
+        program: Program::Nginx,
         file: ("nginx.conf", include_str!("proxies/nginx.conf")),
         script: None,
         module: None,
@@ -33,15 +62,23 @@ pub(crate) const OTHERS: [Other; 4] = [
     },
     Other {
         name: "haproxy",
-        program: "haproxy",
+        program: Program::Haproxy,
         file: ("haproxy.cfg", include_str!("proxies/haproxy.cfg")),
         script: None,
         module: None,
         inspects: false,
     },
     Other {
+        name: "envoy",
+        program: Program::Envoy,
+        file: ("envoy.yaml", include_str!("proxies/envoy.yaml")),
+        script: None,
+        module: None,
+        inspects: false,
+    },
+    Other {
         name: "nginx_lua",
-        program: "nginx",
+        program: Program::Nginx,
         file: ("nginx.conf", include_str!("proxies/nginx_lua.conf")),
         script: Some(("nginx.lua", include_str!("proxies/nginx.lua"))),
         module: Some("ngx_http_lua_module.so"),
@@ -49,9 +86,17 @@ pub(crate) const OTHERS: [Other; 4] = [
     },
     Other {
         name: "haproxy_lua",
-        program: "haproxy",
+        program: Program::Haproxy,
         file: ("haproxy.cfg", include_str!("proxies/haproxy_lua.cfg")),
         script: Some(("haproxy.lua", include_str!("proxies/haproxy.lua"))),
+        module: None,
+        inspects: true,
+    },
+    Other {
+        name: "envoy_ext_authz",
+        program: Program::Envoy,
+        file: ("envoy.yaml", include_str!("proxies/envoy_ext_authz.yaml")),
+        script: None,
         module: None,
         inspects: true,
     },
@@ -60,10 +105,23 @@ pub(crate) const OTHERS: [Other; 4] = [
 /// Where Debian puts what nginx loads.
 const MODULES: &str = "/usr/lib/nginx/modules";
 
+/// Where `scripts/setup bench` puts Envoy, which no package of Debian's brings.
+const ENVOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench-tools/envoy");
+
 impl Other {
-    /// Starts it on a port that is free now. `None` where it is not installed.
-    pub(crate) fn start(&self, channel: SocketAddr, pinned: bool) -> Option<(Peer, TempDir)> {
-        let program = installed(self.program)?;
+    /// Whether it asks another process about every request.
+    pub(crate) fn asks(&self) -> bool {
+        self.inspects && self.program == Program::Envoy
+    }
+
+    /// Starts it on a port that is free now; `judge` is who is asked. `None` where it is not installed.
+    pub(crate) fn start(
+        &self,
+        channel: SocketAddr,
+        judge: SocketAddr,
+        pinned: bool,
+    ) -> Option<(Peer, TempDir)> {
+        let program = installed(self.program.name())?;
         if self.module.is_some_and(|module| !Path::new(MODULES).join(module).exists()) {
             return None;
         }
@@ -71,19 +129,21 @@ impl Other {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let here = dir.path().display().to_string();
         let filled = |text: &str| {
-            text.replace("{{dir}}", &here)
-                .replace("{{modules}}", MODULES)
-                .replace("{{channel}}", &channel.to_string())
-                .replace("{{listen}}", &address.to_string())
+            let mut text = text.replace("{{dir}}", &here).replace("{{modules}}", MODULES);
+            for (name, at) in [("channel", channel), ("listen", address), ("judge", judge)] {
+                text = text
+                    .replace(&format!("{{{{{name}}}}}"), &at.to_string())
+                    .replace(&format!("{{{{{name}_port}}}}"), &at.port().to_string());
+            }
+            text
         };
         for (name, text) in self.script.iter().chain([&self.file]) {
             fs::write(dir.path().join(name), filled(text)).unwrap();
         }
         let file = dir.path().join(self.file.0);
-        let flag = if self.program == "nginx" { "-c" } else { "-f" };
         let mut command = pin_to_proxies(&program, pinned);
-        let child = command.arg(flag).arg(file).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-        let peer = Peer::of(child.unwrap(), address);
+        command.args(self.program.arguments()).arg(file).stdin(Stdio::null()).stdout(Stdio::null());
+        let peer = Peer::of(command.spawn().unwrap(), address);
         while TcpStream::connect(address).is_err() {
             std::thread::yield_now();
         }
@@ -97,5 +157,6 @@ fn installed(program: &str) -> Option<PathBuf> {
     let found = String::from_utf8(out.stdout).ok()?;
     let found = PathBuf::from(found.trim());
     let sbin = Path::new("/usr/sbin").join(program);
-    [found, sbin].into_iter().find(|path| path.is_file())
+    let fetched = Path::new(ENVOY).with_file_name(program);
+    [found, sbin, fetched].into_iter().find(|path| path.is_file())
 }

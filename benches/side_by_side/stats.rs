@@ -1,5 +1,26 @@
 //! Medians, and ratios of paired rounds.
 
+use std::time::Duration;
+
+/// How long requests took, sorted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Times(Vec<Duration>);
+
+impl Times {
+    /// What so many thousandths did not take longer than, in microseconds.
+    pub(crate) fn at(&self, thousandths: usize) -> Option<f64> {
+        let last = self.0.len().checked_sub(1)?;
+        let time = self.0.get((self.0.len() * thousandths / 1000).min(last))?;
+        Some(time.as_secs_f64() * 1e6)
+    }
+
+    /// Takes more of them in.
+    pub(crate) fn add(&mut self, more: Vec<Duration>) {
+        self.0.extend(more);
+        self.0.sort_unstable();
+    }
+}
+
 /// A ratio over rounds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {

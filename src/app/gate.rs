@@ -188,8 +188,10 @@ impl ServiceGate {
             });
             upstreams.map(|upstream| upstream.settings()).find(|it| it.name == name)
         });
-        let first = settings.and_then(|settings| settings.addresses.first());
-        let to = first.map(|at| traces::Upstream { place: &at.place, secure: at.tls.is_some() });
+        // Where none was reached, the first of them is whom it was for.
+        let reached = finished.reached.unwrap_or_default();
+        let place = settings.and_then(|settings| settings.addresses.get(reached));
+        let to = place.map(|at| traces::Upstream { place: &at.place, secure: at.tls.is_some() });
         let secure = match finished.side {
             Side::Core => self.secure[0],
             Side::Notify => self.secure[1],

@@ -34,6 +34,8 @@ pub struct HttpProvider {
     deployment: Deployment,
     capability: Capability,
     vars: Vars,
+    /// Where it is.
+    place: Url,
     /// With the name in the certificate as its host: the client resolves the deployment's host whatever it says.
     base: Url,
     /// The `Host` that a request carries.
@@ -85,25 +87,28 @@ impl Definition {
         if let (Some(xml), [_, ..]) = (&self.request.xml, vars.as_slice()) {
             try_xml((&request, &templates), &vars, xml.span(), &mut problems);
         }
-        let base = server::base(&deployment, &mut problems);
-        let identity = self.identity(&deployment, base.as_ref(), &mut problems);
-        let host = base.as_ref().map(server::host).unwrap_or_default();
-        let base = base.and_then(|url| server::named(url, &deployment, &mut problems));
+        let place = server::base(&deployment, &mut problems);
+        let identity = self.identity(&deployment, place.as_ref(), &mut problems);
+        let host = place.as_ref().map(server::host).unwrap_or_default();
+        let base = place.clone().and_then(|url| server::named(url, &deployment, &mut problems));
         let client = server::client(&deployment, identity, &mut problems);
-        match (auth, base, client) {
-            (Some(auth), Some(base), Some(client)) if problems.0.is_empty() => Ok(HttpProvider {
-                rate: deployment.rate.map(Rate::new),
-                host,
-                deployment,
-                capability,
-                vars,
-                base,
-                client,
-                templates,
-                request,
-                auth,
-                response,
-            }),
+        match (auth, place.zip(base), client) {
+            (Some(auth), Some((place, base)), Some(client)) if problems.0.is_empty() => {
+                Ok(HttpProvider {
+                    rate: deployment.rate.map(Rate::new),
+                    host,
+                    deployment,
+                    capability,
+                    vars,
+                    place,
+                    base,
+                    client,
+                    templates,
+                    request,
+                    auth,
+                    response,
+                })
+            }
             _ => Err(problems.0),
         }
     }
@@ -315,11 +320,11 @@ impl HttpProvider {
         let name = |text: &str| Said::Name(text.into());
         let mut said = vec![
             ("http.request.method", name(method.as_str())),
-            ("url.full", name(&self.base.origin().ascii_serialization())),
-            ("server.address", name(self.base.host_str().unwrap_or_default())),
+            ("url.full", name(&self.place.origin().ascii_serialization())),
+            ("server.address", name(self.place.host_str().unwrap_or_default())),
             ("hefu.provider", name(self.deployment.name.as_str())),
         ];
-        if let Some(port) = self.base.port_or_known_default() {
+        if let Some(port) = self.place.port_or_known_default() {
             said.push(("server.port", Said::Number(port.into())));
         }
         match answered {

@@ -194,9 +194,9 @@ impl<G: Gate> Edge<G> {
         }
         let message =
             forward::request(head, raw, &body, &to_core(side == Side::Notify, annotations));
-        let is_head = head.method == Method::HEAD;
+        let message = (&*message, head.method == Method::HEAD);
         finished.ask();
-        let exchanged = self.connector.exchange(permit, upstream, &message, is_head).await;
+        let exchanged = self.connector.exchange(permit, upstream, message, finished).await;
         finished.heard();
         let reported = match &exchanged {
             Exchanged::Answer(answer) if answer.has_excess => {

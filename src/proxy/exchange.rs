@@ -1,9 +1,10 @@
 //! One message out, one answer back. At most once: nothing that may have left is ever sent again.
 
 use super::answer::AnswerHead;
+use super::finished::Finished;
 use super::gate::InDoubt;
 use super::http2;
-use super::upstream::Upstream;
+use super::upstream::{Resolved, Upstream};
 use super::wire::{Body, Broken, Wire};
 use crate::policy::Permit;
 use bytes::Bytes;
@@ -75,30 +76,32 @@ impl Connector {
         Self { transport, http2: http2::channel::Kept::default() }
     }
 
-    /// Sends the message, head and body in one piece, and reads the answer. The permit is used up.
+    /// Sends the message, head and body in one piece, and reads the answer; with it comes whether it is a `HEAD`. The permit is
+    /// used up.
     ///
     /// The future must be driven to its end once begun: the money may move whether or not the core still waits.
     pub(super) async fn exchange(
         &self,
         _permit: Permit,
         upstream: &Upstream,
-        message: &[u8],
-        to_head: bool,
+        message: (&[u8], bool),
+        finished: &mut Finished,
     ) -> Exchanged {
-        self.send(upstream, message, to_head).await
+        self.send(upstream, message, finished).await
     }
 
     /// Sends what needs no permit, as it is not inspected.
     pub(super) async fn send(
         &self,
         upstream: &Upstream,
-        message: &[u8],
-        to_head: bool,
+        (message, to_head): (&[u8], bool),
+        finished: &mut Finished,
     ) -> Exchanged {
         if upstream.settings().http2 {
-            return self.http2.exchange(&self.transport, upstream, message, to_head).await;
+            let message = (message, to_head);
+            return self.http2.exchange(&self.transport, upstream, message, finished).await;
         }
-        let Some(Connected { wire, key }) = self.connect(upstream).await else {
+        let Some(Connected { wire, key }) = self.connect(upstream, finished).await else {
             return Exchanged::NotSent;
         };
         // From here on nothing is tried again, whatever happens.
@@ -120,16 +123,22 @@ impl Connector {
         self.transport.release_stream(wire.stream, key, Some(upstream.settings().idle_timeout));
     }
 
-    /// A kept connection that the channel has not closed, or a new one to the first address that can be reached.
-    pub(super) async fn connect(&self, upstream: &Upstream) -> Option<Connected> {
-        for peer in upstream.known_peers().iter() {
+    /// A kept connection that the channel has not closed, or a new one to the first address that can be reached; which, is noted.
+    pub(super) async fn connect(
+        &self,
+        upstream: &Upstream,
+        finished: &mut Finished,
+    ) -> Option<Connected> {
+        for Resolved { at, peer } in upstream.known_peers().iter() {
             if let Some(stream) = self.transport.reused_stream(peer).await {
+                finished.reached = Some(*at);
                 return Some(Connected { wire: Wire::new(stream), key: peer.reuse_hash() });
             }
         }
-        for peer in upstream.resolve().await.iter() {
+        for Resolved { at, peer } in upstream.resolve().await.iter() {
             match self.transport.new_stream(peer).await {
                 Ok(stream) => {
+                    finished.reached = Some(*at);
                     return Some(Connected { wire: Wire::new(stream), key: peer.reuse_hash() });
                 }
                 Err(error) => tracing::warn!(upstream = upstream.name(), %error, "cannot connect"),

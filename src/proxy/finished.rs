@@ -132,6 +132,8 @@ pub struct Finished {
     pub side: Side,
     /// The configured name of whom it was for, where a route was found.
     pub upstream: Option<Box<str>>,
+    /// Which of the upstream's addresses it went to, where one was reached; from 0.
+    pub reached: Option<usize>,
     /// Its method, where its head could be read.
     pub method: Option<Method>,
     /// The status that was written; none where the connection was closed instead.
@@ -164,6 +166,7 @@ impl Finished {
         Self {
             side,
             upstream: None,
+            reached: None,
             method: None,
             status: None,
             ending: Ending::Gone,

@@ -72,7 +72,7 @@ impl<G: Gate> Edge<G> {
         if head.expects_continue && !upload.done && wire.ahead.is_empty() {
             wire.write(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
         }
-        let Some(mut connected) = self.connector.connect(upstream).await else {
+        let Some(mut connected) = self.connector.connect(upstream, finished).await else {
             return self.not_reached(finished, wire, (head, upload.done)).await;
         };
         let patience = upstream.settings().answer_timeout;
@@ -179,8 +179,8 @@ impl<G: Gate> Edge<G> {
             Err(unread) => return self.refuse(finished, wire, unread, true).await,
         };
         let message = forward::request(head, raw, &body, &Annotations::new());
-        let is_head = head.method == Method::HEAD;
-        let exchanged = self.connector.send(upstream, &message, is_head).await;
+        let message = (&*message, head.method == Method::HEAD);
+        let exchanged = self.connector.send(upstream, message, finished).await;
         self.pass_on(finished, wire, (upstream, head), (exchanged, Annotations::new())).await
     }
 }

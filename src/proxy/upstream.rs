@@ -100,8 +100,15 @@ pub struct Upstream {
     /// One for each address, in their order.
     templates: Vec<Template>,
     /// The peers that the addresses last resolved to, for finding pooled connections without asking DNS again.
-    resolved: ArcSwap<Vec<HttpPeer>>,
+    resolved: ArcSwap<Vec<Resolved>>,
     lookup: Lookup,
+}
+
+/// A peer, and the number of the address that it was resolved from.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) at: usize,
+    pub(super) peer: HttpPeer,
 }
 
 /// Asks DNS for `host:port`.
@@ -157,12 +164,12 @@ impl Upstream {
     }
 
     /// The peers as last resolved, in order.
-    pub(super) fn known_peers(&self) -> Arc<Vec<HttpPeer>> {
+    pub(super) fn known_peers(&self) -> Arc<Vec<Resolved>> {
         self.resolved.load_full()
     }
 
     /// Resolves the addresses, in order; one that does not resolve now is where it last was.
-    pub(super) async fn resolve(&self) -> Arc<Vec<HttpPeer>> {
+    pub(super) async fn resolve(&self) -> Arc<Vec<Resolved>> {
         if self.needs_dns() {
             let patience = self.settings.connect_timeout;
             join_all(self.templates.iter().filter(|template| template.is_name).map(
@@ -186,11 +193,14 @@ impl Upstream {
         self.known_peers()
     }
 
-    fn peers(&self) -> Vec<HttpPeer> {
-        let peers = self.templates.iter().flat_map(|template| {
+    fn peers(&self) -> Vec<Resolved> {
+        let peers = self.templates.iter().enumerate().flat_map(|(at, template)| {
             let last = template.last.load_full();
-            let made = last.iter().map(|address| peer(&self.settings, template, *address));
-            made.collect::<Vec<_>>()
+            let made = |address: &SocketAddr| Resolved {
+                at,
+                peer: peer(&self.settings, template, *address),
+            };
+            last.iter().map(made).collect::<Vec<_>>()
         });
         peers.collect()
     }
@@ -294,8 +304,8 @@ mod tests {
         Arc::new(Upstream { lookup: scripted, ..Upstream::new(settings).unwrap() })
     }
 
-    fn places(peers: &[HttpPeer]) -> Vec<String> {
-        peers.iter().map(|peer| peer.address().to_string()).collect()
+    fn places(peers: &[Resolved]) -> Vec<String> {
+        peers.iter().map(|Resolved { peer, .. }| peer.address().to_string()).collect()
     }
 
     #[tokio::test(start_paused = true)]

@@ -25,7 +25,7 @@ fn the_image_is_well_written() {
     assert!(!sound && printed.contains("DL3007"), "{printed}");
 }
 
-/// No engine builds it here; what can be seen is that its base has every library that is linked.
+/// `make image` builds it; what can be seen here is that its base has every library that is linked.
 #[test]
 fn the_base_image_has_what_is_linked() {
     let output = Command::new("ldd").arg(env!("CARGO_BIN_EXE_hefu")).output().unwrap();

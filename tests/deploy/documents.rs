@@ -1,6 +1,6 @@
 //! The documents: their commands run as they stand, their references are made of the code, and their links lead somewhere.
 
-use crate::skipped::skipped;
+use crate::perform::{Part, parts, perform};
 use crate::tools::{file, files, text};
 use clap::Parser as _;
 use expect_test::expect_file;
@@ -10,145 +10,12 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Where everything else goes on from.
 const QUICK_START: &str = "docs/quickstart.md";
 /// How many commands lead from a built binary to the first refused payment.
 const COMMANDS_MAX: usize = 8;
-
-/// One command of a document, and what it is to print: `…` stands for anything, a line that is only that for any lines.
-struct Step {
-    command: String,
-    printed: Vec<String>,
-}
-
-/// What a document has one do.
-enum Part {
-    Write(String, String),
-    Run(Step),
-}
-
-fn parts(document: &str) -> Vec<Part> {
-    let (mut parts, text) = (Vec::new(), text(document));
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let Some(kind) = line.trim_start().strip_prefix("```").filter(|kind| !kind.is_empty())
-        else {
-            continue;
-        };
-        let block = lines.by_ref().take_while(|line| line.trim_start() != "```");
-        if let Some((_, title)) = kind.split_once(" title=") {
-            let text = block.flat_map(|line| [line, "\n"]).collect();
-            parts.push(Part::Write(title.to_owned(), text));
-        } else if kind == "console" {
-            for line in block {
-                match (line.strip_prefix("$ "), parts.last_mut()) {
-                    (Some(command), _) => parts
-                        .push(Part::Run(Step { command: command.to_owned(), printed: Vec::new() })),
-                    (None, Some(Part::Run(step))) => step.printed.push(line.to_owned()),
-                    (None, _) => panic!("{document}: `{line}` is printed by nothing"),
-                }
-            }
-        } else {
-            block.for_each(drop);
-        }
-    }
-    parts
-}
-
-/// Marks in the output where a command begins; nothing prints it by itself.
-const MARK: &str = "@@@ hefu documents @@@";
-
-/// One shell that does it all. Background processes end with it.
-fn script(parts: &[&Part]) -> String {
-    let mut script = "set -u\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n".to_owned();
-    for part in parts {
-        match part {
-            Part::Write(name, text) => {
-                writeln!(script, "cat > {name} <<'@@@'\n{text}@@@").unwrap();
-            }
-            Part::Run(Step { command, .. }) => {
-                writeln!(script, "printf '\\n%s\\n' '{MARK}'\n{command}").unwrap();
-                if !command.contains("| grep -c") {
-                    writeln!(
-                        script,
-                        "status=$?; [ $status = 0 ] || printf '%s\\n' \"status $status\""
-                    )
-                    .unwrap();
-                }
-            }
-        }
-    }
-    script
-}
-
-/// Runs documents in a network of their own, where there may be one: their ports are those that ship.
-fn perform(documents: &[&str]) {
-    let parts: Vec<Part> = documents.iter().flat_map(|document| parts(document)).collect();
-    let place = tempfile::tempdir().unwrap();
-    let capture = "tests/message/unionpay/debit.http";
-    fs::copy(file(capture), place.path().join("capture.http")).unwrap();
-    let script = script(&parts.iter().collect::<Vec<_>>());
-    fs::write(place.path().join("script"), script).unwrap();
-    let binaries = Path::new(env!("CARGO_BIN_EXE_hefu")).parent().unwrap().display().to_string();
-    let mut command = apart("ip link set lo up && exec bash script");
-    let output = command
-        .current_dir(place.path())
-        .env("PATH", format!("{binaries}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"))
-        .env("HOME", place.path())
-        .env("TMPDIR", place.path())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    let steps: Vec<&Step> = parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::Run(step) => Some(step),
-            Part::Write(..) => None,
-        })
-        .collect();
-    let outputs: Vec<&str> = printed.split(MARK).skip(1).collect();
-    assert_eq!(outputs.len(), steps.len(), "{documents:?}:\n{printed}");
-    for (step, printed) in steps.iter().zip(outputs) {
-        assert!(!printed.contains("\nstatus "), "$ {}\n{printed}", step.command);
-        let wanted: Vec<String> = step
-            .printed
-            .iter()
-            .map(|line| match line.as_str() {
-                "…" => "(?:.*\n)*?".to_owned(),
-                line => format!(".*{}\n", regex::escape(line.trim()).replace('…', ".*")),
-            })
-            .collect();
-        let wanted = Regex::new(&format!("(?m)^{}", wanted.concat())).unwrap();
-        assert!(
-            wanted.is_match(printed),
-            "$ {}\nprints:\n{printed}\nand not:\n{:#?}",
-            step.command,
-            step.printed
-        );
-    }
-}
-
-/// A shell in a network of its own, which ends with all that it started.
-fn apart(script: &str) -> Command {
-    for kind in [&["--net"][..], &["--net", "--map-root-user"]] {
-        let tried = Command::new("unshare").args(kind).arg("true").stderr(Stdio::null()).status();
-        if tried.is_ok_and(|status| status.success()) {
-            let mut command = Command::new("unshare");
-            command.args(kind).args(["--pid", "--fork", "--kill-child", "sh", "-c", script]);
-            return command;
-        }
-    }
-    skipped(
-        "that documents' commands need nothing of this machine: no network of their own can be had, and the ports that ship are used",
-    );
-    let mut command = Command::new("bash");
-    command.arg("script");
-    command
-}
 
 #[test]
 fn the_quick_start_is_short_and_works_as_written() {
@@ -218,6 +85,8 @@ fn every_document_with_commands_is_performed() {
         "docs/concordance.md",
         "docs/settling.md",
         "docs/webhooks.md",
+        // By `deployed`.
+        "deploy/README.md",
         // By `tests/message`.
         "docs/writing-a-channel.md",
     ];

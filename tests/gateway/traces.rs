@@ -2,6 +2,7 @@
 //! element. The collector is a socket, and what it is sent is decoded.
 
 use crate::assessed::{provider, with_provider};
+use crate::channel::dead;
 use crate::peers::{Channel, Message, Peer, channel, ok, soon};
 use crate::process::{Hefu, Place};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -43,6 +44,11 @@ struct World {
 
 /// A bank, a provider, a collector, and a Hefu that traces `share` of what the core says nothing of.
 async fn world(share: &str) -> World {
+    world_but(share, |_| ()).await
+}
+
+/// The same, but for what `change` makes of its configuration.
+async fn world_but(share: &str, change: impl FnOnce(&Place)) -> World {
     let bank =
         channel(|nth| ok(if nth == 1 { r#"{"code":"phone"}"# } else { r#"{"code":"ok"}"# })).await;
     let trial = provider(&[]).await;
@@ -59,6 +65,7 @@ async fn world(share: &str) -> World {
             collector.address
         ),
     );
+    change(&place);
     let hefu = Hefu::start(place.command()).await;
     World { bank, trial, collector, place, hefu }
 }
@@ -278,6 +285,49 @@ async fn a_share_of_what_belongs_to_no_trace_begins_one() {
         let span = roots.iter().find(|span| line["span"] == span.id.as_str()).unwrap();
         assert_eq!(line["trace"], span.trace.as_str());
     }
+}
+
+/// It named the first address that is configured, whichever it was that answered.
+#[tokio::test]
+async fn a_span_names_the_address_that_answered() {
+    let nobody = dead();
+    let world = world_but("1.0", |place| {
+        place.replace("hefu.toml", "upstreams = [", &format!("upstreams = [\"http://{nobody}\", "));
+        // And a provider that nobody answers for is asked first.
+        let [first, trial] = ["first", "trial"].map(|name| place.path().join(format!("providers/{name}.toml")));
+        fs::copy(trial, first).unwrap();
+        let table = format!(
+            "[providers.first]\nurl = \"http://{nobody}\"\npriority = 1\n\
+             credentials = {{ sign_secret = \"trial.key\" }}\nvars = {{ account = \"us\" }}\nprice_fen = 30\n[secrets]"
+        );
+        place.replace("hefu.toml", "[secrets]", &table);
+    })
+    .await;
+    // The second message goes over the connection that was kept.
+    for order in ["1", "2"] {
+        world.send(&debit(order, "")).await;
+    }
+    let places = [nobody, world.bank.address, world.trial.address].map(|at| at.port().to_string());
+    let (spans, _) = world.end().await;
+    let clients = spans.iter().filter(|span| span.kind == SpanKind::Client);
+    let mut told: Vec<[&str; 4]> = clients
+        .map(|span| {
+            let said = |key: &str| span.said.get(key).map(String::as_str).unwrap_or_default();
+            let whom = span.said.get("hefu.channel").or(span.said.get("hefu.provider")).unwrap();
+            [whom.as_str(), said("server.address"), said("server.port"), said("error.type")]
+        })
+        .collect();
+    told.sort_unstable();
+    let here = "127.0.0.1";
+    assert_eq!(
+        told,
+        [
+            ["acme", here, &places[1], ""],
+            ["acme", here, &places[1], ""],
+            ["first", here, &places[0], "connect"],
+            ["trial", here, &places[2], ""],
+        ]
+    );
 }
 
 /// Nor does a reload have to wait for a collector; where there is none, nobody is told and nothing is kept.

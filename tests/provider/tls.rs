@@ -2,6 +2,8 @@
 
 use crate::common::{CERTIFICATE, OURS, THEIRS, ask, deployment, pkcs8, provider};
 use hefu::domain::answer::Answer;
+use hefu::domain::trace::{Said, Span, Spans, Trace};
+use hefu::provider::trace::{Current, within};
 use hefu::provider::{Reply, Secret};
 use openssl::pkey::PKey;
 use openssl::ssl::{Ssl, SslAcceptor, SslMethod, SslVerifyMode};
@@ -13,8 +15,18 @@ use tokio_openssl::SslStream;
 const ANSWER: &str = "<MasMessage xmlns=\"http://www.99bill.com/mas_cnp_merchant_interface\"><indAuthContent>\
     <responseCode>00</responseCode></indAuthContent></MasMessage>";
 
+/// Keeps the spans that it is told.
+#[derive(Debug, Default)]
+struct Kept(Mutex<Vec<Span>>);
+
+impl Spans for Kept {
+    fn record(&self, span: Span) {
+        self.0.lock().unwrap().push(span);
+    }
+}
+
 /// Asks a server that takes nobody without our certificate, by its address and the name in its certificate: the answer, and
-/// the `Host` that it saw.
+/// the `Host` that it saw. The question's span says where it went.
 async fn asked(client: bool, url: &str, server_name: Option<&str>) -> (Reply, String) {
     let mut acceptor = SslAcceptor::mozilla_intermediate(SslMethod::tls_server()).unwrap();
     let key = PKey::from_rsa(OURS.clone()).unwrap();
@@ -47,7 +59,14 @@ async fn asked(client: bool, url: &str, server_name: Option<&str>) -> (Reply, St
     deployment.server_name = server_name.map(str::to_owned);
     deployment.ca = Some(CERTIFICATE.to_pem().unwrap());
     deployment.client = deployment.client.filter(|_| client);
-    let reply = ask(&provider(crate::common::XML, deployment)).await;
+    let kept = Arc::new(Kept::default());
+    let current = Current { at: Trace::begun(1, 1), spans: Some(kept.clone()) };
+    let reply = within(Some(current), ask(&provider(crate::common::XML, deployment))).await;
+    let spans = kept.0.lock().unwrap();
+    let said = |key| spans[0].said.iter().find(|(name, _)| *name == key).unwrap().1.clone();
+    let place = format!("https://{url}:{port}");
+    assert_eq!(said("server.address"), Said::Name(url.into()), "{server_name:?}");
+    assert_eq!(said("url.full"), Said::Name(place.into()), "{server_name:?}");
     server.abort();
     let host = host.lock().unwrap().clone();
     (reply, host)

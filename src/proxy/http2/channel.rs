@@ -4,9 +4,10 @@ use super::budget::{Budget, Watched};
 use super::title_case;
 use crate::proxy::answer::AnswerHead;
 use crate::proxy::exchange::{Answer, Coming, Exchanged};
+use crate::proxy::finished::Finished;
 use crate::proxy::gate::InDoubt;
 use crate::proxy::head::{self, Length};
-use crate::proxy::upstream::Upstream;
+use crate::proxy::upstream::{Resolved, Upstream};
 use crate::proxy::wire::{Body, Wire};
 use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
@@ -37,10 +38,10 @@ impl Kept {
         &self,
         connector: &TransportConnector,
         upstream: &Upstream,
-        message: &[u8],
-        to_head: bool,
+        (message, to_head): (&[u8], bool),
+        finished: &mut Finished,
     ) -> Exchanged {
-        let Some((mut sender, secure)) = self.connect(connector, upstream).await else {
+        let Some((mut sender, secure)) = self.connect(connector, upstream, finished).await else {
             return Exchanged::NotSent;
         };
         let Some((request, body)) = translate(message, secure) else {
@@ -64,25 +65,30 @@ impl Kept {
     }
 
     /// A kept connection that is alive and has room, or a new one to the first address that can be reached; and whether it
-    /// has TLS.
+    /// has TLS. Which address it is to is noted.
     async fn connect(
         &self,
         connector: &TransportConnector,
         upstream: &Upstream,
+        finished: &mut Finished,
     ) -> Option<(SendRequest<Bytes>, bool)> {
         let patience = upstream.settings().connect_timeout;
-        for peer in upstream.known_peers().iter() {
+        for Resolved { at, peer } in upstream.known_peers().iter() {
             let key = peer.reuse_hash();
             let kept = self.0.get(&key).map(|kept| kept.value().clone());
             let Some(kept) = kept else { continue };
             match timeout(patience, kept.ready()).await {
-                Ok(Ok(ready)) => return Some((ready, peer.is_tls())),
+                Ok(Ok(ready)) => {
+                    finished.reached = Some(*at);
+                    return Some((ready, peer.is_tls()));
+                }
                 Ok(Err(_)) | Err(_) => drop(self.0.remove(&key)),
             }
         }
-        for peer in upstream.resolve().await.iter() {
+        for Resolved { at, peer } in upstream.resolve().await.iter() {
             match timeout(patience, greet(connector, peer)).await {
                 Ok(Some(sender)) => {
+                    finished.reached = Some(*at);
                     self.0.insert(peer.reuse_hash(), sender.clone());
                     let ready = timeout(patience, sender.ready()).await.ok()?.ok()?;
                     return Some((ready, peer.is_tls()));

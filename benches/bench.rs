@@ -1,0 +1,52 @@
+//! Measures Hefu. One program, since the library is optimised anew for each; its first word says what:
+//!
+//! * `micro`: what each stage of an inspected exchange costs, and rules beside CEL's own interpreter.
+//! * `store`: the embedded store at size (`store 100000` takes another number of pieces of evidence).
+//! * `side_by_side`: whole exchanges beside a bare Pingora proxy and what others proxy with (`side_by_side 9`: nine rounds).
+//! * `growth`: the same with more of everything.
+//! * `brown_outs`: payments while a provider fails (`brown_outs 10`: ten seconds each).
+//!
+//! `cargo bench --bench bench -- growth`; `make bench` does them all.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may panic")]
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench measures and prints")]
+
+mod brown_outs;
+mod micro;
+mod pure;
+mod side_by_side;
+mod stages;
+mod store;
+mod timed;
+mod world;
+
+use mimalloc::MiMalloc;
+use std::process::ExitCode;
+
+/// As in the program, and for all that it is compared with in this one.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    // `cargo bench` adds a flag of its own.
+    let words: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["micro"] => micro::run(),
+        ["store", size @ ..] => store::run(number(size)),
+        ["side_by_side", rounds @ ..] => side_by_side::run(number(rounds)),
+        ["growth"] => side_by_side::growth::run(),
+        ["brown_outs", seconds @ ..] => brown_outs::run(number(seconds)),
+        // Processes that a bench starts.
+        ["peer", role @ ..] => side_by_side::peers::be(role),
+        _ => {
+            println!("one of: micro, store, side_by_side, growth, brown_outs");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// How many or how long, where that is told.
+fn number<N: std::str::FromStr>(words: &[&str]) -> Option<N> {
+    words.first().and_then(|word| word.parse().ok())
+}
