@@ -206,7 +206,9 @@ pub(super) async fn day(
     let closed = closed.map_err(|error| match &error {
         NotClosed::Lost(_) => LOST,
         NotClosed::NobodyNamed => Problem::told(StatusCode::BAD_REQUEST, &error),
-        NotClosed::MostFail { .. } => Problem::told(StatusCode::CONFLICT, &error),
+        NotClosed::MostFail { .. } | NotClosed::MostTakenFail { .. } => {
+            Problem::told(StatusCode::CONFLICT, &error)
+        }
     })?;
     if closed.next.is_none() || closed.absent > 0 {
         let action = Action::CloseStatementDay {

@@ -28,6 +28,9 @@ const MANY: u64 = 10;
 /// Of so many known successes one may turn out to have failed.
 const ONE_IN: u64 = 20;
 
+/// Of so many that the channel took, one of which nobody told more may turn out to have failed: most do succeed.
+const TAKEN_ONE_IN: u64 = 2;
+
 /// The key of payments that name no merchant.
 const NOBODY: &str = "";
 
@@ -60,12 +63,16 @@ pub struct Progress {
     counted: BTreeMap<String, BTreeMap<String, Count>>,
 }
 
-/// Known successes.
+/// Known successes, and what the channel took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 struct Count {
     succeeded: u64,
     /// How many of them no statement names.
     absent: u64,
+    taken: u64,
+    /// How many of those no statement names.
+    taken_absent: u64,
 }
 
 /// What closing a day came to, in one call.
@@ -105,6 +112,18 @@ pub enum NotClosed {
         absent: u64,
         /// Of how many.
         succeeded: u64,
+    },
+    /// So many that the channel took are in no statement that a file is more likely to be wrong.
+    #[error(
+        "{absent} of {taken} payments of {whose} that the channel took are in no statement and would fail: is a file of that day or of the next one cut short, empty or missing? Nothing failed, and the day is not taken for complete. Settle the whole files of both days again, or close it with `--even-if-most-fail` (`even_if_most_fail`)"
+    )]
+    MostTakenFail {
+        /// Of which merchant, on which day.
+        whose: String,
+        /// How many would fail.
+        absent: u64,
+        /// Of how many.
+        taken: u64,
     },
 }
 
@@ -305,12 +324,27 @@ impl Service {
 impl Progress {
     fn count(&mut self, due: &Due, record: &Record) {
         let merchant = merchant(record);
-        let succeeded = matches!(record.outcome, Some((Outcome::Succeeded, ..)));
-        if !succeeded || !due.merchants.contains(merchant) {
+        let absent = u64::from(is_absent(record));
+        let one = match &record.outcome {
+            Some((Outcome::Succeeded, ..)) => Count { succeeded: 1, absent, ..Count::default() },
+            Some((Outcome::Accepted, ..)) => {
+                Count { taken: 1, taken_absent: absent, ..Count::default() }
+            }
+            Some((
+                Outcome::NoMatch(_)
+                | Outcome::Declined(_)
+                | Outcome::Unknown
+                | Outcome::Reversed
+                | Outcome::Unmapped,
+                ..,
+            ))
+            | None => return,
+        };
+        if !due.merchants.contains(merchant) {
             return;
         }
         let of_day = self.counted.entry(due.day.to_string()).or_default();
-        of_day.entry(merchant.to_owned()).or_default().add(1, u64::from(is_absent(record)));
+        of_day.entry(merchant.to_owned()).or_default().add(one);
     }
 
     /// Whether what fails is so much that the file is more likely to be wrong: of one merchant's, or of all.
@@ -318,7 +352,7 @@ impl Progress {
         let mut all = Count::default();
         for (day, of_day) in &self.counted {
             for (merchant, count) in of_day {
-                all.add(count.succeeded, count.absent);
+                all.add(*count);
                 count.judge(|| match merchant.as_str() {
                     NOBODY => format!("no merchant in particular on {day}"),
                     merchant => format!("merchant `{merchant}` on {day}"),
@@ -330,15 +364,22 @@ impl Progress {
 }
 
 impl Count {
-    const fn add(&mut self, succeeded: u64, absent: u64) {
-        self.succeeded = self.succeeded.saturating_add(succeeded);
-        self.absent = self.absent.saturating_add(absent);
+    const fn add(&mut self, other: Self) {
+        self.succeeded = self.succeeded.saturating_add(other.succeeded);
+        self.absent = self.absent.saturating_add(other.absent);
+        self.taken = self.taken.saturating_add(other.taken);
+        self.taken_absent = self.taken_absent.saturating_add(other.taken_absent);
     }
 
     fn judge(self, whose: impl FnOnce() -> String) -> Result<(), NotClosed> {
-        let Self { succeeded, absent } = self;
+        let Self { succeeded, absent, taken, taken_absent } = self;
         if absent >= MANY && absent.saturating_mul(ONE_IN) > succeeded {
             return Err(NotClosed::MostFail { whose: whose(), absent, succeeded });
+        }
+        // Those that a statement named have succeeded since.
+        let taken = taken.saturating_add(succeeded);
+        if taken_absent >= MANY && taken_absent.saturating_mul(TAKEN_ONE_IN) > taken {
+            return Err(NotClosed::MostTakenFail { whose: whose(), absent: taken_absent, taken });
         }
         Ok(())
     }

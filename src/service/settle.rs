@@ -167,13 +167,9 @@ impl Service {
             Step::Ended | Step::Refined | Step::Reversed | Step::Flipped => {
                 self.count(record, reading.outcome);
                 self.react(channel, record, reading.outcome, mismatch);
-                let taken_back = match step {
-                    Step::Flipped => reading.outcome == Outcome::Succeeded,
-                    Step::Refined => !matches!(reading.outcome, Outcome::NoMatch(_)),
-                    Step::Ended | Step::Reversed => false,
-                    Step::Nothing | Step::Noted | Step::Confirmed => false,
-                };
-                if taken_back {
+                // It failed for another reason, or did not fail.
+                let other = !matches!(reading.outcome, Outcome::NoMatch(_));
+                if other && matches!(step, Step::Flipped | Step::Refined) {
                     self.take_back(channel, record);
                 }
                 // The payer may type the password again, under the same order; a batch has none. A word that comes later may be
