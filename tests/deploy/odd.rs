@@ -75,7 +75,8 @@ impl Odd {
     }
 }
 
-/// The made-up channel of the tests, twice: the second is not there. Neither is the core for notifications.
+/// The made-up channel of the tests, twice: the second is not there. Neither is the core for notifications, and the one provider costs more
+/// than may be spent.
 fn configured(bank: SocketAddr) -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
@@ -91,8 +92,13 @@ fn configured(bank: SocketAddr) -> tempfile::TempDir {
     let codes = "codes/acme.toml";
     fs::copy(file("tests/service/config").join(codes), place.path().join(codes)).unwrap();
     write("rules/any.toml", RULE);
+    write("providers/dear.toml", &text("config/providers/reseller-bankcard.toml"));
+    write("secret", "1");
     write("fingerprint.key", &"0123456789abcdef".repeat(4));
-    write("policy.toml", "[mode]\nacme = \"observe\"\ngone = \"observe\"\n[holds]\nper_hour = 1\n");
+    write(
+        "policy.toml",
+        "[mode]\nacme = \"observe\"\ngone = \"observe\"\n[holds]\nper_hour = 1\n[observe]\nsample_percent = 100\nfen_per_day = 100000\n",
+    );
     let any = "\"127.0.0.1:0\"";
     write(
         "hefu.toml",
@@ -102,7 +108,9 @@ fn configured(bank: SocketAddr) -> tempfile::TempDir {
              [store]\nfile = \"hefu.db\"\n\
              [channels.acme]\nupstreams = [\"http://{bank}\"]\nnotify_core = \"http://127.0.0.1:1\"\n\
              [channels.acme.due]\ndebit = \"1m\"\n\
-             [channels.gone]\nupstreams = [\"http://127.0.0.1:1\"]\n"
+             [channels.gone]\nupstreams = [\"http://127.0.0.1:1\"]\n\
+             [providers.dear]\nurl = \"http://127.0.0.1:1\"\nvars = {{ account = \"1\" }}\ncredentials = {{ sign_secret = \"secret\" }}\n\
+             price_fen = 100\nfen_per_day = 50\n"
         ),
     );
     place
