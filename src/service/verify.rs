@@ -12,7 +12,7 @@ use crate::metrics::EvidenceUse;
 use crate::provider::{Inquiry, Reply, Trouble, trace};
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::route::combination::Side;
-use crate::route::{self, Next, Plan, Wanted};
+use crate::route::{self, LeftOut, Next, Plan, Wanted};
 use crate::service::attempts;
 use crate::service::health::{Turn, Withheld};
 use crate::service::traced::{journaled, told};
@@ -168,7 +168,10 @@ impl Service {
             road: question.channel.profile.road.as_ref(),
             draw: self.draw(),
         };
-        route::plan(self.providers.iter().map(|entry| &entry.candidate), &wanted)
+        let plan = route::plan(self.providers.iter().map(|entry| &entry.candidate), &wanted);
+        let why = |(at, why): &(usize, _)| Some((self.providers.get(*at)?.provider.name(), *why));
+        tracing::debug!(left_out = ?plan.left_out.iter().filter_map(why).collect::<Vec<(_, LeftOut)>>(), "whom to ask");
+        plan
     }
 
     /// The evidence that is known under another key; from then on it is known under this one.
