@@ -233,8 +233,8 @@ pub(super) fn beside(put: &Row, known: &Row) -> Option<Row> {
     }
     if put.key.of == Aggregate::Payments {
         // Each process writes what it heard, and may not have heard what another did.
-        let mut joined: Record = kept::value(known).ok()?;
-        joined.join(kept::value(put).ok()?);
+        let mut joined: Record = kept::value(put).ok()?;
+        joined.join(kept::value(known).ok()?);
         return Row::payment(&joined);
     }
     let (tuple, new): (Fingerprint, Kept) = kept::value(put).ok()?;

@@ -1,15 +1,19 @@
 //! What a channel says by itself is believed as far as it deserves.
 
 use crate::lasting::world_over_file;
-use crate::{World, world};
+use crate::{World, world, world_over};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hefu::crypto::seal::OpeningKey;
+use hefu::domain::id::OrderId;
+use hefu::domain::outcome::{Belief, Outcome};
 use hefu::message::extract::Request;
 use hefu::message::profile::Proof;
-use hefu::service::Channel;
 use hefu::service::settle::Reported;
+use hefu::service::{Binding, Channel, Settings};
 use hefu::store::journal::StoreLost;
+use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::sqlite::Sqlite;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
@@ -298,6 +302,29 @@ async fn hearsay_is_kept_until_it_is_confirmed() {
     assert_eq!((world.open(), world.held()), (1, 0));
     // The next debit is not stopped by it.
     assert!(world.send(&World::debit("2", 0), "ok").await.starts_with("decision: permit"));
+}
+
+/// Where several processes share a store, what one changed of a record of which no more was reported was joined away: it fell back to
+/// what had been written before.
+#[tokio::test]
+async fn what_changes_of_a_record_is_kept_beside_another_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hefu.db");
+    let open = || {
+        let store = MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ());
+        world_over(store.unwrap(), Binding::Enforce(100), Settings::default())
+    };
+    let (one, other) = (open(), open());
+    one.send(&World::debit("1", 0), "taken").await;
+    for (state, answer) in [("phone", ANYTHING), ("ok", NOTED)] {
+        one.notified(&told("1", state), Signed::Not, answer).await;
+        one.service.store.flush().await.unwrap();
+    }
+    drop((one, other));
+    let third = open();
+    let of = third.service.store.by_order(third.channel.name(), &OrderId("1".into()));
+    let heard = third.service.store.record(of[0]).unwrap().heard.unwrap();
+    assert_eq!((heard.outcome, heard.belief), (Outcome::Succeeded, Belief::Acknowledged));
 }
 
 /// An acknowledgement is relayed when what it acknowledges is durable, and not before: also of what came before.

@@ -306,15 +306,17 @@ async fn whoever_listens_is_told_in_order() {
     .await;
 }
 
+/// One of those that share a store.
+fn replica(path: &Path) -> World {
+    let store = MemoryStore::open(Limits::default(), Sqlite::open(path).unwrap(), |_| ());
+    world_over(store.unwrap(), Binding::Enforce(100), telling()).pinned()
+}
+
 /// Two replicas that heard of one outcome before either knew of the other's word counted its mismatch twice, and told it twice.
 #[tokio::test]
 async fn one_mismatch_at_two_replicas_is_one() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("hefu.db");
-    let open = || {
-        let store = MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ());
-        world_over(store.unwrap(), Binding::Enforce(100), telling()).pinned()
-    };
+    let open = || replica(&dir.path().join("hefu.db"));
     let (one, other) = (open(), open());
     let counted = |kind: &str| {
         let of =
@@ -354,11 +356,7 @@ async fn one_mismatch_at_two_replicas_is_one() {
 #[tokio::test]
 async fn a_late_answer_at_one_replica_undoes_no_word_at_the_other() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("hefu.db");
-    let open = || {
-        let store = MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ());
-        world_over(store.unwrap(), Binding::Enforce(100), telling()).pinned()
-    };
+    let open = || replica(&dir.path().join("hefu.db"));
     let (one, other) = (open(), open());
     for (order, nth, answer) in [("1", 1, "taken"), ("2", 2, "phone"), ("3", 3, "garbled")] {
         let judged = one.judge(&one.channel, &World::debit(order, nth)).await.unwrap();
