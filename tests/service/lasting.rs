@@ -1,6 +1,6 @@
 //! Over a database: what is kept before something leaves, and what happens while it cannot be.
 
-use crate::{World, world_over};
+use crate::{World, person, world_over};
 use hefu::domain::answer::Answer;
 use hefu::provider::Trouble;
 use hefu::service::overdue::{Promises, Swept};
@@ -123,4 +123,20 @@ async fn what_ended_before_a_crash_is_not_missing_after_it() {
     assert_eq!(world.service.sweep(&Promises::default(), &mut swept).await, Ok(0));
     world.service.store.flush().await.unwrap();
     assert_eq!(kept(&file, "expectations").len(), 0);
+}
+
+/// A card's secret may be asked for each time: what was verified with one is no evidence, and no fingerprint is made of it.
+#[tokio::test]
+async fn what_was_verified_with_a_secret_is_not_kept() {
+    for (kind, secret, kept_of_it) in [("verify", "", 1), ("verify_secret", r#","cvv2":"123""#, 0)]
+    {
+        let (_dir, world, file) = world_over_file();
+        let verify = format!(r#""type":"{kind}","order":"v",{}{secret}"#, person(0));
+        assert!(world.send(&verify, "ok").await.contains("outcome: succeeded"));
+        world.service.store.flush().await.unwrap();
+        assert_eq!(kept(&file, "evidence").len(), kept_of_it, "{kind}");
+        // What was kept is used again, and what was not is asked for.
+        assert!(world.send(&World::debit("1", 0), "ok").await.starts_with("decision: permit"));
+        assert_eq!(world.first.asked() == 0, kept_of_it == 1, "{kind}");
+    }
 }
