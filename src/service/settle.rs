@@ -182,11 +182,12 @@ impl Service {
             }
         }
         if step != Step::Nothing {
+            // Whoever told that it was undone may be wrong, however often; who can be asked is not.
+            let told = matches!(arrival, Arrival::Sync | Arrival::Notify)
+                && reading.outcome == Outcome::Reversed;
             let ended = record.scenario.moves_money() && !reading.outcome.is_open();
-            self.store.complete(record, mismatch, ended);
-            // Whoever told that it was undone may be wrong; who can be asked is not.
-            if ended && step == Step::Reversed && matches!(arrival, Arrival::Sync | Arrival::Notify)
-            {
+            self.store.complete(record, mismatch, ended && !(told && step == Step::Confirmed));
+            if ended && told && step == Step::Reversed {
                 self.store.owe_again(record, self.now());
             }
         }

@@ -226,6 +226,20 @@ async fn the_order_in_which_it_is_heard_does_not_matter() {
     assert_eq!(world.held(), 1);
 }
 
+/// That it was undone was told by the answer and by a notification, and nobody was asked: it was owed no more.
+#[tokio::test]
+async fn a_reversal_that_is_told_twice_is_still_to_be_confirmed() {
+    let world = world().pinned();
+    let judged = world.judge(&world.channel, &World::debit("1", 0)).await.unwrap();
+    world.query("1", "ok", "ok").await;
+    world.settle(judged, "back").await;
+    assert_eq!(world.open(), 1);
+    assert_eq!(world.told(&told("1", "back")).await, "verified settled");
+    assert_eq!(world.open(), 1);
+    world.query("1", "ok", "back").await;
+    assert_eq!(world.open(), 0);
+}
+
 /// Other merchants' orders, other kinds of payment, what never left, and another amount.
 #[tokio::test]
 async fn what_is_told_of_something_else_settles_nothing() {
