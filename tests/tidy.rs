@@ -11,8 +11,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["domain"]),
     ("route", &["domain"]),
     ("reconcile", &["domain"]),
+    ("tier", &["domain"]),
     ("billing", &["domain"]),
-    ("store", &["crypto", "domain", "policy", "reconcile", "route"]),
+    ("store", &["crypto", "domain", "policy", "reconcile", "route", "tier"]),
     ("provider", &["crypto", "domain", "message"]),
     ("metrics", &["domain", "policy", "reconcile", "route"]),
     (
@@ -28,10 +29,11 @@ const LAYERS: &[(&str, &[&str])] = &[
             "reconcile",
             "route",
             "store",
+            "tier",
         ],
     ),
     ("proxy", &["domain", "policy"]),
-    ("admin", &["domain", "message", "policy", "reconcile", "service", "store"]),
+    ("admin", &["domain", "message", "policy", "reconcile", "service", "store", "tier"]),
     (
         "config",
         &[
@@ -45,6 +47,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "reconcile",
             "route",
             "store",
+            "tier",
         ],
     ),
     ("sim", &[]),
@@ -66,6 +69,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "service",
             "store",
             "telemetry",
+            "tier",
         ],
     ),
     (
@@ -85,7 +89,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telemetry", &["domain"]),
 ];
 /// Layers that compute and nothing else.
-const PURE: &[&str] = &["domain", "crypto", "message", "policy", "route", "reconcile", "billing"];
+const PURE: &[&str] =
+    &["domain", "crypto", "message", "policy", "route", "reconcile", "tier", "billing"];
 const IMPURE: &[&str] =
     &["async ", "dashmap", "pingora", "prometheus", "std::env", "std::fs", "std::net", "tokio"];
 /// Where the host framework may be named.

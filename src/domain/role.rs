@@ -15,12 +15,21 @@ pub enum Right {
     Audit,
     /// Have a person be forgotten.
     Forget,
+    /// Open, close and upgrade payment accounts, and pay from them.
+    Account,
 }
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 6] =
-        [Self::See, Self::Operate, Self::EditRules, Self::ApproveRules, Self::Audit, Self::Forget];
+    pub const ALL: [Self; 7] = [
+        Self::See,
+        Self::Operate,
+        Self::EditRules,
+        Self::ApproveRules,
+        Self::Audit,
+        Self::Forget,
+        Self::Account,
+    ];
 
     /// The word in the API's description.
     pub const fn as_str(self) -> &'static str {
@@ -31,6 +40,7 @@ impl Right {
             Self::ApproveRules => "approve_rules",
             Self::Audit => "audit",
             Self::Forget => "forget",
+            Self::Account => "account",
         }
     }
 }
@@ -48,18 +58,21 @@ pub enum Role {
     RiskApprover,
     /// Sees, and sees who did what.
     Auditor,
+    /// The payment core itself: its accounts.
+    Core,
     /// Everything.
     Admin,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Viewer,
         Self::Operator,
         Self::RiskEditor,
         Self::RiskApprover,
         Self::Auditor,
+        Self::Core,
         Self::Admin,
     ];
 
@@ -71,6 +84,7 @@ impl Role {
             Self::RiskEditor => "risk_editor",
             Self::RiskApprover => "risk_approver",
             Self::Auditor => "auditor",
+            Self::Core => "core",
             Self::Admin => "admin",
         }
     }
@@ -88,18 +102,21 @@ impl Role {
             | (Self::Operator, Right::Operate)
             | (Self::RiskEditor, Right::EditRules)
             | (Self::RiskApprover, Right::ApproveRules)
-            | (Self::Auditor, Right::Audit) => true,
+            | (Self::Auditor, Right::Audit)
+            | (Self::Core, Right::Account) => true,
             (
                 Self::Viewer
                 | Self::Operator
                 | Self::RiskEditor
                 | Self::RiskApprover
-                | Self::Auditor,
+                | Self::Auditor
+                | Self::Core,
                 Right::Operate
                 | Right::EditRules
                 | Right::ApproveRules
                 | Right::Audit
-                | Right::Forget,
+                | Right::Forget
+                | Right::Account,
             ) => false,
         }
     }
@@ -121,6 +138,7 @@ mod tests {
         check(Role::RiskEditor, &[Right::See, Right::EditRules]);
         check(Role::RiskApprover, &[Right::See, Right::ApproveRules]);
         check(Role::Auditor, &[Right::See, Right::Audit]);
+        check(Role::Core, &[Right::See, Right::Account]);
         check(Role::Admin, &Right::ALL);
     }
 }
