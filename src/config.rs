@@ -1,7 +1,7 @@
 //! Configuration: a directory of files in, a checked value or every problem out.
 //!
 //! `hefu.toml` says where this Hefu stands, `policy.toml` what is asked of payments, `channels/*.toml` how channels write their
-//! messages, `calendar.toml` when nothing is expected of them, `codes/*.toml` what their result codes mean, `providers/*.toml` how
+//! messages, `calendar.toml` when nothing is expected of them, `classes.toml` what an account's class rests on, `codes/*.toml` what their result codes mean, `providers/*.toml` how
 //! providers are asked, `rules/*.toml` what the risk team sets.
 //! Two steps: files become file structs, key by key, and file structs become the checked values of `settings`.
 
@@ -9,6 +9,7 @@ mod access_log;
 mod alone;
 pub(crate) mod api;
 mod check;
+mod classes;
 mod dump;
 mod file;
 mod managed;
@@ -26,9 +27,9 @@ pub use managed::{Added, book, book_alone};
 pub use problem::{Problem, Problems, Rendering};
 pub use schema::schema;
 pub use settings::{
-    AccessLog, Admin, Channel, ChannelMode, ClientCertificate, Config, Door, Drain, Evidence,
-    Holds, Inquiry, Kinds, Limits, Listen, Observe, Passthrough, Patience, Provider, Routing,
-    Secret, Storage, Tls, Tracing, Upstream, Webhook,
+    AccessLog, Admin, Channel, ChannelMode, Classes, ClientCertificate, Config, Door, Drain,
+    Evidence, Holds, Inquiry, Kinds, Limits, Listen, Observe, Passthrough, Patience, Provider,
+    Routing, Secret, Storage, Tls, Tracing, Upstream, Webhook,
 };
 pub use text::{AdminAddress, InDoubt};
 
@@ -38,6 +39,7 @@ use check::channel::Around;
 use check::deployment::Definition;
 use file::calendar::CalendarFile;
 use file::channel::ChannelFile;
+use file::classes::ClassesFile;
 use file::codes::CodesFile;
 use file::rules::RulesFile;
 use file::{HefuFile, PolicyFile};
@@ -122,6 +124,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
     let traced = file.trace.as_ref().map(|at| check::trace::check(sheet, at));
     let Opened { sheet, file, .. } = &mut desk.calendar;
     let calendar = check::calendar::check(sheet, file, &names);
+    let classes = check::classes::check(&mut desk.classes.sheet, &desk.classes.file);
     match (deployment.listen, deployment.keys, desk.into_problems()) {
         (Some(listen), Some(keys), problems) if problems.is_empty() => Ok(Config {
             listen,
@@ -144,6 +147,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             merchant_cap: modes.merchant_cap,
             observe: modes.observe,
             calendar,
+            classes,
             webhook: told.flatten(),
             trace: traced.flatten(),
             rules: Arc::new(rules),
@@ -160,6 +164,7 @@ struct Desk<'d> {
     hefu: Opened<HefuFile>,
     policy: Opened<PolicyFile>,
     calendar: Opened<CalendarFile>,
+    classes: Opened<ClassesFile>,
     channels: Vec<Opened<ChannelFile>>,
     codes: Vec<Opened<CodesFile>>,
     definitions: BTreeMap<String, Definition>,
@@ -174,6 +179,7 @@ impl<'d> Desk<'d> {
             hefu: Opened::open(dir, "hefu.toml"),
             policy: optional(dir, "policy.toml"),
             calendar: optional(dir, "calendar.toml"),
+            classes: optional(dir, "classes.toml"),
             channels: Vec::new(),
             codes: Vec::new(),
             definitions: BTreeMap::new(),
@@ -334,7 +340,7 @@ impl<'d> Desk<'d> {
         let channels = self.channels.into_iter().map(|opened| opened.sheet);
         let codes = self.codes.into_iter().map(|opened| opened.sheet);
         let definitions = self.definitions.into_values().map(|definition| definition.sheet);
-        let sheets = [self.hefu.sheet, self.policy.sheet, self.calendar.sheet]
+        let sheets = [self.hefu.sheet, self.policy.sheet, self.calendar.sheet, self.classes.sheet]
             .into_iter()
             .chain(channels)
             .chain(codes);

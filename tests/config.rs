@@ -10,6 +10,8 @@
 
 #[path = "config/admin.rs"]
 mod admin;
+#[path = "config/classes.rs"]
+mod classes;
 #[path = "config/rules.rs"]
 mod rules;
 
@@ -1160,7 +1162,7 @@ fn shipped() -> (TempDir, Config) {
     for folder in ["channels", "codes", "secrets"] {
         fs::create_dir_all(dir.path().join(folder)).unwrap();
     }
-    for name in ["hefu.toml", "policy.toml"] {
+    for name in ["hefu.toml", "policy.toml", "classes.toml"] {
         fs::copy(Path::new("config").join(name), dir.path().join(name)).unwrap();
     }
     for folder in ["channels", "codes"] {

@@ -4,6 +4,7 @@ mod asking;
 mod banks;
 pub(super) mod calendar;
 pub(super) mod channel;
+pub(super) mod classes;
 pub(super) mod codes;
 pub(super) mod deployment;
 mod lists;

@@ -56,6 +56,7 @@ impl Config {
                 "same_merchant": self.evidence.same_merchant.iter().map(|(one, first)| [one.0.to_string(), first.0.to_string()]).collect::<Vec<_>>(),
             },
             "calendar": { "valid_until": self.calendar.valid_until.map(|day| day.to_string()), "holidays": self.calendar.holidays.len(), "workdays": self.calendar.workdays.len(), "maintenance": self.calendar.maintenance.len() },
+            "classes": { "editions": self.classes.book.editions().map(|edition| json!({ "from_ms": edition.from.as_millis(), "basis": edition.basis, "sources": edition.sources.len() })).collect::<Vec<_>>(), "second_fen": self.classes.second.get() },
             "webhook": self.webhook.as_ref().map(|webhook| json!({ "url": webhook.url, "key": MASK, "timeout": time(webhook.timeout) })),
             "trace": self.trace.as_ref().map(|trace| json!({ "otlp": trace.otlp, "share": trace.share.ratio(), "timeout": time(trace.timeout) })),
             "inquiry": { "deadline": time(self.inquiry.deadline), "batch_deadline": time(self.inquiry.batch_deadline), "retries_percent": self.inquiry.retries_percent },

@@ -5,6 +5,7 @@
 pub(super) mod asking;
 pub(super) mod calendar;
 pub(super) mod channel;
+pub(super) mod classes;
 pub(super) mod codes;
 pub(super) mod operator;
 pub(super) mod routing;

@@ -3,6 +3,7 @@
 pub use super::access_log::AccessLog;
 pub use super::api::Admin;
 use super::api::Managing;
+pub use super::classes::Classes;
 use super::text::InDoubt;
 use crate::billing::price::Prices;
 use crate::crypto::keys::Keys;
@@ -71,6 +72,8 @@ pub struct Config {
     pub observe: Observe,
     /// When nothing is expected of channels.
     pub calendar: Calendar,
+    /// What bears the class of an account.
+    pub classes: Classes,
     /// Who is told what happens.
     pub webhook: Option<Webhook>,
     /// Who takes spans, if anybody.

@@ -2,6 +2,7 @@
 
 use super::problem::suggest;
 use crate::crypto::signature::Hash;
+use crate::domain::account::Purpose;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
 use crate::domain::identity::IdType;
@@ -13,6 +14,7 @@ use crate::message::charset;
 use crate::message::path::Path;
 use crate::message::profile::{Format, Place, Signed};
 use crate::policy::Effect;
+use crate::tier::rules::{AccountNeeded, Counts};
 use encoding_rs::Encoding;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -126,6 +128,9 @@ words!(Element, "an element", Element::ALL, Element::as_str);
 words!(Decline, "a reason to decline", Decline::ALL, Decline::as_str);
 words!(AccountKind, "a kind of account", AccountKind::ALL, AccountKind::as_str);
 words!(IdType, "a kind of document", IdType::ALL, IdType::as_str);
+words!(Purpose, "a use of balance", Purpose::ALL, Purpose::as_str);
+words!(Counts, "a way to count", Counts::ALL, Counts::as_str);
+words!(AccountNeeded, "a bank account that is needed", AccountNeeded::ALL, AccountNeeded::as_str);
 words!(Effect, "an effect", [Effect::Permit, Effect::Annotate, Effect::Refuse], Effect::as_str);
 words!(Hash, "a kind of signature", Hash::ALL, Hash::rsa);
 words!(Signed, "a way to sign", Signed::ALL, Signed::as_str);

@@ -1,0 +1,18 @@
+//! What bears the class of an account, on which day.
+
+use crate::domain::money::Fen;
+use crate::policy::Effect;
+use crate::store::account::Flag;
+use crate::tier::rules::Book;
+use std::collections::BTreeMap;
+
+/// From `classes.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Classes {
+    /// The editions of the rules; no account has a class where there are none.
+    pub book: Book,
+    /// What a second of a person's waiting costs.
+    pub second: Fen,
+    /// What becomes of what the rules have something against.
+    pub flagged: BTreeMap<Flag, Effect>,
+}
