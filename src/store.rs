@@ -1,5 +1,6 @@
 //! What Hefu remembers, behind traits by aggregate: fingerprints and answers, never an element.
 
+pub mod account;
 pub mod audit;
 pub mod concordance;
 pub mod hook;

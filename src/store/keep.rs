@@ -33,7 +33,8 @@ pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
         | Aggregate::Spend
         | Aggregate::Webhooks
         | Aggregate::Managed
-        | Aggregate::ListEntries => return now.minus(ENDED_FOR),
+        | Aggregate::ListEntries
+        | Aggregate::Accounts => return now.minus(ENDED_FOR),
     };
     now.plus(PAYMENTS_KEPT).minus(kept)
 }

@@ -28,7 +28,7 @@ const PAGE: i64 = 10_000;
 
 /// Every version of the schema, from the first; the table `hefu_schema` says how many of them a database has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/postgres-001.sql"),
     include_str!("../../migrations/postgres-002.sql"),
     include_str!("../../migrations/postgres-003.sql"),
@@ -37,6 +37,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../../migrations/postgres-006.sql"),
     include_str!("../../migrations/postgres-007.sql"),
     include_str!("../../migrations/postgres-008.sql"),
+    include_str!("../../migrations/postgres-009.sql"),
 ];
 
 /// Why something could not be kept.
@@ -386,36 +387,9 @@ impl Backend for Postgres {
     }
 
     fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Error> {
+        let Some(path) = by.path(of) else { return Ok(Vec::new()) };
         // As the index has it.
-        let path = match (by, of) {
-            (By::Person, Aggregate::Evidence) => "{1,person}",
-            (By::Person, Aggregate::Agreements) => "{2,person}",
-            (By::Person, Aggregate::Waiting) => "{1,0,person}",
-            (By::Person, Aggregate::Holds) => "{person}",
-            (By::Card, Aggregate::Agreements) => "{2,card}",
-            (
-                By::Person,
-                Aggregate::Payments
-                | Aggregate::Expectations
-                | Aggregate::Orders
-                | Aggregate::Inquiries
-                | Aggregate::Charges
-                | Aggregate::Unmapped
-                | Aggregate::Forgotten
-                | Aggregate::Keys
-                | Aggregate::Audit
-                | Aggregate::Attempts
-                | Aggregate::Spend
-                | Aggregate::Mismatches
-                | Aggregate::Statements
-                | Aggregate::Webhooks
-                | Aggregate::Managed
-                | Aggregate::ListEntries
-                | Aggregate::Concordance
-                | Aggregate::Samples,
-            )
-            | (By::Card, _) => return Ok(Vec::new()),
-        };
+        let path = format!("{{{}}}", path.join(","));
         let table = of.as_str();
         let sql = format!(
             "SELECT key, until, value, checksum FROM {table} WHERE (value::json #>> '{path}') = ANY($1)"

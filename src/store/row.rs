@@ -58,11 +58,13 @@ pub enum Aggregate {
     Managed,
     /// What stands in lists that rules look into.
     ListEntries,
+    /// Payment accounts, whose they are, and what was paid from balance.
+    Accounts,
 }
 
 impl Aggregate {
     /// Every kind.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Evidence,
         Self::Agreements,
         Self::Waiting,
@@ -85,6 +87,7 @@ impl Aggregate {
         Self::Samples,
         Self::Managed,
         Self::ListEntries,
+        Self::Accounts,
     ];
 
     /// The kinds whose rows say whose they are.
@@ -115,6 +118,7 @@ impl Aggregate {
             Self::Samples => "samples",
             Self::Managed => "managed",
             Self::ListEntries => "list_entries",
+            Self::Accounts => "accounts",
         }
     }
 }

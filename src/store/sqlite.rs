@@ -19,7 +19,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Every version of the schema, from the first; `PRAGMA user_version` says how many of them a file has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/sqlite-001.sql"),
     include_str!("../../migrations/sqlite-002.sql"),
     include_str!("../../migrations/sqlite-003.sql"),
@@ -28,6 +28,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../../migrations/sqlite-006.sql"),
     include_str!("../../migrations/sqlite-007.sql"),
     include_str!("../../migrations/sqlite-008.sql"),
+    include_str!("../../migrations/sqlite-009.sql"),
 ];
 
 /// Why something could not be kept or read.
@@ -353,36 +354,13 @@ impl Backend for Sqlite {
     }
 
     fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Error> {
+        let Some(path) = by.path(of) else { return Ok(Vec::new()) };
         // As the index has it.
-        let path = match (by, of) {
-            (By::Person, Aggregate::Evidence) => "$[1].person",
-            (By::Person, Aggregate::Agreements) => "$[2].person",
-            (By::Person, Aggregate::Waiting) => "$[1][0].person",
-            (By::Person, Aggregate::Holds) => "$.person",
-            (By::Card, Aggregate::Agreements) => "$[2].card",
-            (
-                By::Person,
-                Aggregate::Payments
-                | Aggregate::Expectations
-                | Aggregate::Orders
-                | Aggregate::Inquiries
-                | Aggregate::Charges
-                | Aggregate::Unmapped
-                | Aggregate::Forgotten
-                | Aggregate::Keys
-                | Aggregate::Audit
-                | Aggregate::Attempts
-                | Aggregate::Spend
-                | Aggregate::Mismatches
-                | Aggregate::Statements
-                | Aggregate::Webhooks
-                | Aggregate::Managed
-                | Aggregate::ListEntries
-                | Aggregate::Concordance
-                | Aggregate::Samples,
-            )
-            | (By::Card, _) => return Ok(Vec::new()),
+        let step = |step: &&str| match step.parse::<u8>() {
+            Ok(position) => format!("[{position}]"),
+            Err(_) => format!(".{step}"),
         };
+        let path: String = std::iter::once("$".to_owned()).chain(path.iter().map(step)).collect();
         let table = of.as_str();
         let sql = format!(
             "SELECT key, until, value, checksum FROM {table} WHERE json_extract(value, '{path}') = ?1"

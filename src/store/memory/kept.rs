@@ -71,6 +71,7 @@ impl MemoryStore {
                 | Aggregate::Webhooks
                 | Aggregate::Managed
                 | Aggregate::ListEntries
+                | Aggregate::Accounts
                 | Aggregate::Samples => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
@@ -194,6 +195,7 @@ impl MemoryStore {
             | Aggregate::Webhooks
             | Aggregate::Managed
             | Aggregate::ListEntries
+            | Aggregate::Accounts
             | Aggregate::Samples => (),
             Aggregate::Concordance => {
                 let (place, tally) = value(row)?;

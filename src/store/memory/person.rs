@@ -165,6 +165,7 @@ fn is_theirs(people: &People, row: &Row) -> Result<bool, StoreLost> {
         | Aggregate::Webhooks
         | Aggregate::Managed
         | Aggregate::ListEntries
+        | Aggregate::Accounts
         | Aggregate::Concordance
         | Aggregate::Samples => Ok(false),
     };

@@ -60,7 +60,8 @@ impl MemoryStore {
             | Aggregate::Statements
             | Aggregate::Webhooks
             | Aggregate::Managed
-            | Aggregate::ListEntries => {
+            | Aggregate::ListEntries
+            | Aggregate::Accounts => {
                 let (first, end) = (range.from.clone(), range.before.clone());
                 let key = |name| RowKey { of: range.of, name };
                 if first >= end {

@@ -14,6 +14,44 @@ pub enum By {
     Card,
 }
 
+impl By {
+    /// Where the value of a row of `of` says it, from the outside in; nowhere, where such rows are not found by it.
+    pub(in crate::store) const fn path(self, of: Aggregate) -> Option<&'static [&'static str]> {
+        match (self, of) {
+            (Self::Person, Aggregate::Evidence) => Some(&["1", "person"]),
+            (Self::Person, Aggregate::Agreements) => Some(&["2", "person"]),
+            (Self::Person, Aggregate::Waiting) => Some(&["1", "0", "person"]),
+            (Self::Person, Aggregate::Holds) => Some(&["person"]),
+            (Self::Card, Aggregate::Agreements) => Some(&["2", "card"]),
+            (
+                Self::Person | Self::Card,
+                Aggregate::Evidence
+                | Aggregate::Waiting
+                | Aggregate::Holds
+                | Aggregate::Payments
+                | Aggregate::Expectations
+                | Aggregate::Orders
+                | Aggregate::Inquiries
+                | Aggregate::Charges
+                | Aggregate::Unmapped
+                | Aggregate::Forgotten
+                | Aggregate::Keys
+                | Aggregate::Audit
+                | Aggregate::Attempts
+                | Aggregate::Spend
+                | Aggregate::Mismatches
+                | Aggregate::Statements
+                | Aggregate::Webhooks
+                | Aggregate::Concordance
+                | Aggregate::Samples
+                | Aggregate::Managed
+                | Aggregate::ListEntries
+                | Aggregate::Accounts,
+            ) => None,
+        }
+    }
+}
+
 /// A database that keeps rows. One transaction at a time, begun and ended by the writer.
 pub trait Backend: Send + 'static {
     /// Why something could not be kept.
