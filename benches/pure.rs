@@ -83,6 +83,7 @@ impl Pure {
             observe: Sample::default(),
             validity: Validity::default(),
             sharing: Sharing::default(),
+            tiers: hefu::service::accounts::Tiers::default(),
             rules: Some(Rulebook { book: config.rules.clone(), counts: Arc::default() }),
         };
         let body = world::debit();

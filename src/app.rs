@@ -331,6 +331,7 @@ fn service(config: &Config, lasting: &Lasting) -> Result<Service, StartError> {
         purse: Purse::new(config.merchant_cap),
         observe: Sample { percent: config.observe.sample_percent, cap: config.observe.cap },
         rules: rules::rulebook(config, &lasting.counts),
+        tiers: rules::tiers(config),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Use cases: judge a message before it is forwarded, settle it with what the channel said. Sees traits, not adapters.
 
+pub mod accounts;
 mod admission;
 pub mod afterwards;
 pub mod agreements;
@@ -37,6 +38,7 @@ mod shadow;
 pub mod statement;
 mod traced;
 pub mod trial;
+pub mod upgrade;
 pub mod validity;
 pub mod verify;
 pub mod webhook;
@@ -59,6 +61,7 @@ use crate::route::attempts::Limits;
 use crate::route::budget::Budget;
 use crate::store::Store;
 use crate::store::row::RowKey;
+use accounts::Tiers;
 use afterwards::Sample;
 use attempts::Purse;
 use health::Watch;
@@ -191,6 +194,8 @@ pub struct Service {
     pub observe: Sample,
     /// The risk team's rules; nothing is looked up or kept for them where there are none.
     pub rules: Option<Rulebook>,
+    /// What accounts are judged by.
+    pub tiers: Tiers,
 }
 
 impl fmt::Debug for Service {

@@ -1,6 +1,8 @@
 //! The service with a made-up channel, a scripted provider and a clock in hand: what becomes of one payment after another.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+#[path = "service/accounts.rs"]
+mod accounts;
 #[path = "service/afterwards.rs"]
 mod afterwards;
 #[path = "service/agreements.rs"]
@@ -218,6 +220,8 @@ fn config_of(rules: &str) -> Config {
         std::fs::create_dir_all(dir.path().join(file).parent().unwrap()).unwrap();
         std::fs::copy(source.join(file), dir.path().join(file)).unwrap();
     }
+    let classes = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/classes.toml");
+    std::fs::copy(classes, dir.path().join("classes.toml")).unwrap();
     std::fs::write(dir.path().join("fingerprint.key"), [7; 32]).unwrap();
     std::fs::create_dir(dir.path().join("rules")).unwrap();
     std::fs::write(dir.path().join("rules/test.toml"), rules).unwrap();
@@ -276,6 +280,7 @@ fn world_ruled(
         observe: Sample::default(),
         validity: Validity::default(),
         sharing: Sharing::default(),
+        tiers: hefu::service::accounts::Tiers::default(),
         rules: book.map(|book| Rulebook { book, counts: Arc::default() }),
     });
     let channel = Arc::new(Channel { profile, binding });

@@ -2,11 +2,12 @@
 
 use crate::app::clock;
 use crate::app::statement::{self, Failed, Reader};
-use crate::config::Config;
+use crate::config::{Classes, Config};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::PaymentId;
 pub use crate::policy::rules::Book;
 pub use crate::policy::rules::explain::Came;
+use crate::service::accounts::Tiers;
 use crate::service::backtest::Backtest;
 pub use crate::service::backtest::{Fate, Found, Sum, Tally};
 use crate::service::counts::Counts;
@@ -22,6 +23,12 @@ use std::time::Duration;
 pub(super) fn rulebook(config: &Config, counts: &Arc<Counts>) -> Option<Rulebook> {
     let book = Some(&config.rules).filter(|book| !book.rules.is_idle());
     book.map(|book| Rulebook { book: book.clone(), counts: counts.clone() })
+}
+
+/// What accounts are judged by.
+pub(super) fn tiers(config: &Config) -> Tiers {
+    let Classes { book, second, flagged } = config.classes.clone();
+    Tiers { book, second, flagged, banks: config.rules.banks.clone(), ..Tiers::default() }
 }
 
 /// Counts for the rules' windows what is kept from before the start. `now` is the system's time, since the epoch.

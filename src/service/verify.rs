@@ -4,7 +4,7 @@ use crate::domain::answer::Answer;
 use crate::domain::chance::Routed;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{ElementSet, Elements};
-use crate::domain::id::{Fingerprint, MerchantId};
+use crate::domain::id::{Fingerprint, MerchantId, PaymentId};
 use crate::domain::identity::IdNumber;
 use crate::domain::pan::Pan;
 use crate::domain::payment::Scenario;
@@ -273,7 +273,7 @@ impl Service {
                     continue;
                 }
             };
-            let Asked { reply, at } = match self.put(entry, turn, inquiry, whose).await {
+            let Asked { reply, at, id: _ } = match self.put(entry, turn, inquiry, whose).await {
                 Put::Asked(asked) => asked,
                 Put::Short(why) => {
                     short = short.max(why);
@@ -313,10 +313,8 @@ impl Service {
                 }
             }
         }
-        match best {
-            Some(evidence) => Gathered::Evidence { evidence, asked_now: true, routed: None },
-            None => short.into(),
-        }
+        let told = |evidence| Gathered::Evidence { evidence, asked_now: true, routed: None };
+        best.map_or_else(|| short.into(), told)
     }
 
     /// Whether a provider may be asked now; `again` where another failed to answer the same.
@@ -376,11 +374,11 @@ impl Service {
         entry.watch.took(sent.elapsed());
         self.metrics.on_answer(provider.name(), inquiry.set, answer, sent.elapsed());
         self.metrics.on_charge(provider.name(), billable, entry.prices.first(inquiry.set));
-        Put::Asked(Asked { reply, at })
+        Put::Asked(Asked { id: inquiry.id, reply, at })
     }
 
     /// What a reply is worth.
-    fn evidence_of(
+    pub(super) fn evidence_of(
         &self,
         entry: &Entry,
         inquiry: &Inquiry,
@@ -483,8 +481,9 @@ pub(super) enum Put {
 
 /// A question that was put.
 pub(super) struct Asked {
+    pub(super) id: PaymentId,
     pub(super) reply: Reply,
-    at: Timestamp,
+    pub(super) at: Timestamp,
 }
 
 /// Clears the flight when the asking ends, however it ends.

@@ -254,10 +254,10 @@ impl World {
             observe: Sampled::default(),
             validity: Validity::default(),
             sharing: Sharing::default(),
+            tiers: hefu::service::accounts::Tiers::default(),
             rules: None,
         };
-        let channels = channels.collect();
-        let (service, book) = (Arc::new(service), RefCell::default());
+        let (channels, service, book) = (channels.collect(), Arc::new(service), RefCell::default());
         Self { truth, service, channels, registries, payer, book }
     }
 

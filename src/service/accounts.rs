@@ -1,0 +1,467 @@
+//! Payment accounts: opened, closed, shown, and paid from. Whose they are decides: limits are of the person, over all their accounts.
+
+use crate::crypto::fingerprint::Fingerprinter;
+use crate::domain::account::{AccountId, Class, InvalidAccountId, Purpose, Strength};
+use crate::domain::clock::Timestamp;
+use crate::domain::element::{Elements, InvalidElement};
+use crate::domain::id::{Fingerprint, ProviderName};
+use crate::domain::keep::PAYMENTS_KEPT;
+use crate::domain::money::Fen;
+use crate::policy::Effect;
+use crate::service::Service;
+use crate::service::managed::read;
+use crate::store::account::{
+    Account, Flag, Holder, Phone, account_key, holder_key, phone_key, usage_key,
+};
+use crate::store::journal::StoreLost;
+use crate::store::row::{Row, RowKey};
+use crate::store::shelf::{Range, Swap};
+use crate::tier::class::Classed;
+use crate::tier::ledger::{Over, Payment};
+use crate::tier::rules::{Book, Edition};
+use crate::tier::usage::{Act, Refused, Step, Usage, step};
+use dashmap::DashMap;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use tokio::sync::Mutex;
+
+/// How often a change is tried that other replicas overtake; this one's own wait for each other.
+const TRIES: usize = 100;
+
+/// How many questions confirm, of how many, to a provider of which nothing is known.
+const CONFIRMED: (u32, u32) = (9, 10);
+
+/// How many persons' changes are made at once at most, within this process.
+const LANES: usize = 64;
+
+/// The longest name of a use of balance.
+const USAGE_NAME_MAX: usize = 64;
+
+/// The most persons that are noted for one phone number.
+const PERSONS_MAX: usize = 1_000;
+
+/// What accounts are judged by.
+#[derive(Debug)]
+pub struct Tiers {
+    /// The rules, by day.
+    pub book: Book,
+    /// What a second of a person's waiting costs.
+    pub second: Fen,
+    /// The banks' names, by what their cards begin with.
+    pub banks: BTreeMap<Box<str>, Box<str>>,
+    /// What becomes of what the rules have something against.
+    pub flagged: BTreeMap<Flag, Effect>,
+    /// How often each provider confirmed, of how often it was asked for an upgrade, since the configuration was loaded.
+    pub confirmed: DashMap<ProviderName, (u32, u32)>,
+    /// Where changes of one person's accounts wait for each other, within this process.
+    pub lanes: Vec<Mutex<()>>,
+}
+
+impl Default for Tiers {
+    fn default() -> Self {
+        Self {
+            book: Book::default(),
+            second: Fen::new(1),
+            banks: BTreeMap::new(),
+            flagged: BTreeMap::new(),
+            confirmed: DashMap::new(),
+            lanes: (0..LANES).map(|_| Mutex::default()).collect(),
+        }
+    }
+}
+
+impl Tiers {
+    /// Notes whether a provider confirmed what it was asked for an upgrade.
+    pub(super) fn count(&self, provider: &ProviderName, confirmed: bool) {
+        let mut tally = self.confirmed.entry(provider.clone()).or_insert(CONFIRMED);
+        *tally = (tally.0.saturating_add(u32::from(confirmed)), tally.1.saturating_add(1));
+    }
+
+    /// Of a thousand questions to a provider, how many it confirms.
+    pub(super) fn confirmed(&self, provider: &ProviderName) -> u16 {
+        let (yes, all) = self.confirmed.get(provider).map_or(CONFIRMED, |tally| *tally);
+        let share = u64::from(yes).saturating_mul(1000).checked_div(u64::from(all));
+        share.and_then(|share| u16::try_from(share).ok()).unwrap_or(1000)
+    }
+
+    /// Where changes of what is of `person` wait for each other, within this process.
+    fn lane(&self, person: &Fingerprint) -> Option<&Mutex<()>> {
+        let [.., last] = person.digest;
+        self.lanes.get(usize::from(last) % LANES)
+    }
+}
+
+/// Why an account is not opened, shown, or paid from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// Not the name of one.
+    #[error(transparent)]
+    Id(#[from] InvalidAccountId),
+    /// An element is not valid.
+    #[error(transparent)]
+    Element(#[from] InvalidElement),
+    /// Nobody is told.
+    #[error("tell the `id_number` of whose account it is")]
+    Nobody,
+    /// There is none.
+    #[error("no such account is open")]
+    Unknown,
+    /// It is closed.
+    #[error("the account is closed")]
+    Closed,
+    /// It is somebody else's.
+    #[error("the account is of another person")]
+    Another,
+    /// No edition of the rules is in force.
+    #[error("no edition of `classes.toml` is in force on that day")]
+    NoRules,
+    /// The rules are against it.
+    #[error("{}", flagged(*.0))]
+    Flagged(Flag),
+    /// Not the name of a use of balance.
+    #[error("`usage` is 1 to {USAGE_NAME_MAX} letters, digits and `-_.:`")]
+    Usage,
+    /// What was told of a use of balance comes to nothing.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A limit is in the way; what is left of it, where it is one of money.
+    #[error("over the account's limit: {}", .0.as_str())]
+    Over(Over, Option<Fen>),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreLost),
+}
+
+const fn flagged(flag: Flag) -> &'static str {
+    match flag {
+        Flag::SecondAccount => "the person has as many accounts as one may have",
+        Flag::SecondClassThree => "the person has as many accounts of class III as one may have",
+        Flag::SharedPhone => "the phone number is of as many persons as it may be",
+    }
+}
+
+/// An account as it is at some time.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The account.
+    pub account: Account,
+    /// Whose it is.
+    pub holder: Holder,
+    /// The rules by which it is told.
+    pub edition: Edition,
+    /// What its sources come to.
+    pub classed: Classed,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Shown {
+    /// What may still be paid for such a purpose.
+    ///
+    /// # Errors
+    /// Why nothing may be.
+    pub fn left(&self, purpose: Purpose, strength: Strength) -> Result<Option<(Fen, Over)>, Over> {
+        self.holder.ledger.left(&self.edition, self.classed.class, (purpose, strength), self.at)
+    }
+}
+
+impl Service {
+    /// Opens an account of whoever has the `id_number`. It has no class until sources bear one.
+    ///
+    /// # Errors
+    /// [`AccountError`]: it is not open.
+    pub async fn open_account(
+        &self,
+        id: &AccountId,
+        elements: &Elements,
+        met: bool,
+    ) -> Result<Shown, AccountError> {
+        let at = self.now();
+        let edition = self.tiers.book.at(at).ok_or(AccountError::NoRules)?;
+        let person = self.holder_of(elements).await?;
+        let phone = elements.phone.as_ref().map(|phone| self.keys.current.phone(phone));
+        let mut account = Account {
+            person,
+            phone,
+            met: met.then_some(at),
+            meant: Vec::new(),
+            opened: at,
+            closed: None,
+            flags: [].into(),
+        };
+        // The name is taken first, so that no two persons have it.
+        let claim = row(account_key(id), &account)?;
+        let claimed = self.store.swap(Swap::claim(claim.clone())).await?;
+        if !claimed {
+            let Some((known, _)) = self.row_of::<Account>(&account_key(id)).await? else {
+                return Err(StoreLost.into());
+            };
+            if known.person != person {
+                return Err(AccountError::Another);
+            }
+            if known.closed.is_some() {
+                return Err(AccountError::Closed);
+            }
+            account = known;
+        }
+        let opened = self.enter(id, &mut account, edition).await;
+        if claimed && opened.is_err() {
+            let was = Some(claim.value);
+            self.store.swap(Swap { key: claim.key, was, new: None, beside: Vec::new() }).await?;
+        }
+        opened?;
+        self.account(id, None).await
+    }
+
+    /// Enters an account with whose it is, and with their phone, if the rules allow it.
+    async fn enter(
+        &self,
+        id: &AccountId,
+        account: &mut Account,
+        edition: &Edition,
+    ) -> Result<(), AccountError> {
+        let person = account.person;
+        if let Some(phone) = account.phone {
+            let most = usize::try_from(edition.persons_a_phone).unwrap_or(usize::MAX);
+            let shared = self.change_row(phone_key(&phone), |known: &mut Phone| {
+                let others = known.persons.keys().filter(|known| **known != person).count();
+                let flag = (others >= most).then_some(Flag::SharedPhone);
+                self.allowed(flag)?;
+                if others < PERSONS_MAX {
+                    known.persons.entry(person).or_default().insert(id.clone());
+                }
+                Ok(flag)
+            });
+            account.flags.extend(shared.await?);
+        }
+        let most = usize::try_from(edition.accounts).unwrap_or(usize::MAX);
+        self.change_holder(&person, |holder| {
+            if holder.accounts.contains_key(id) {
+                return Ok(Vec::new());
+            }
+            let flag = (holder.accounts.len() >= most).then_some(Flag::SecondAccount);
+            self.allowed(flag)?;
+            account.flags.extend(flag);
+            holder.accounts.insert(id.clone(), account.meant(self.now()));
+            Ok(vec![row(account_key(id), &account)?])
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// Whether policy lets pass what the rules have something against.
+    pub(super) fn allowed(&self, flag: Option<Flag>) -> Result<(), AccountError> {
+        match flag.map(|flag| (flag, self.tiers.flagged.get(&flag).unwrap_or(&Effect::Refuse))) {
+            Some((flag, Effect::Refuse)) => Err(AccountError::Flagged(flag)),
+            Some((_, Effect::Annotate | Effect::Permit)) | None => Ok(()),
+        }
+    }
+
+    /// Closes an account. What was paid from it still counts for whose it was.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn close_account(&self, id: &AccountId) -> Result<(), AccountError> {
+        let (mut account, _) =
+            self.row_of::<Account>(&account_key(id)).await?.ok_or(AccountError::Unknown)?;
+        if account.closed.is_some() {
+            return Ok(());
+        }
+        account.closed = Some(self.now());
+        let (person, phone) = (account.person, account.phone);
+        self.change_holder(&person, |holder| {
+            holder.accounts.remove(id);
+            Ok(vec![row(account_key(id), &account)?])
+        })
+        .await?;
+        if let Some(phone) = phone {
+            self.change_row(phone_key(&phone), |known: &mut Phone| {
+                if let Some(accounts) = known.persons.get_mut(&person) {
+                    accounts.remove(id);
+                }
+                known.persons.retain(|_, accounts| !accounts.is_empty());
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// An account as it is now, or as it was at `on` by the rules of that day; what was paid is told as of now.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn account(
+        &self,
+        id: &AccountId,
+        on: Option<Timestamp>,
+    ) -> Result<Shown, AccountError> {
+        let (account, _) =
+            self.row_of::<Account>(&account_key(id)).await?.ok_or(AccountError::Unknown)?;
+        let holder = self.row_of::<Holder>(&holder_key(&account.person)).await?;
+        let at = on.unwrap_or_else(|| self.now());
+        let edition = self.tiers.book.at(at).ok_or(AccountError::NoRules)?.clone();
+        let holder = holder.map(|(holder, _)| holder).unwrap_or_default();
+        let classed = classed(&edition, &account, &holder, at);
+        Ok(Shown { account, holder, edition, classed, at })
+    }
+
+    /// Takes what the core says of a use of balance, once however often it is said, and yields the use and the account after it.
+    ///
+    /// # Errors
+    /// [`AccountError`]: nothing changed, but for [`StoreLost`], after which it may have.
+    pub async fn use_balance(
+        &self,
+        id: &AccountId,
+        name: &str,
+        act: Act,
+    ) -> Result<(Usage, Shown), AccountError> {
+        if !is_usage_name(name) {
+            return Err(AccountError::Usage);
+        }
+        let (account, _) =
+            self.row_of::<Account>(&account_key(id)).await?.ok_or(AccountError::Unknown)?;
+        let key = usage_key(id, name);
+        let lane = match self.tiers.lane(&account.person) {
+            Some(lane) => Some(lane.lock().await),
+            None => None,
+        };
+        for _ in 0..TRIES {
+            // Whose it is first: whatever changed since makes the swap fail.
+            let (mut holder, was) = self.holder(&account.person).await?;
+            let known = self.row_of::<Usage>(&key).await?.map(|(usage, _)| usage);
+            let at = self.now();
+            let edition = self.tiers.book.at(at).ok_or(AccountError::NoRules)?;
+            let classed = classed(edition, &account, &holder, at);
+            let usage = match step(known, act)? {
+                Step::Same(usage) => {
+                    let edition = edition.clone();
+                    return Ok((usage, Shown { account, holder, edition, classed, at }));
+                }
+                Step::Take(_) if account.closed.is_some() => return Err(AccountError::Closed),
+                Step::Take(usage) => {
+                    let payment = usage.payment(usage.amount);
+                    let taken = holder.ledger.take(edition, classed.class, payment);
+                    taken.map_err(|over| over_by(over, &holder, (edition, &classed), payment))?;
+                    usage
+                }
+                Step::Keep(usage) => usage,
+                Step::GiveBack(usage, fen) => {
+                    holder.ledger.give_back(usage.payment(fen));
+                    usage
+                }
+            };
+            let mut beside = row(key.clone(), &usage)?;
+            beside.until = Some(usage.at.plus(PAYMENTS_KEPT));
+            if self.put_holder(&account.person, &mut holder, was, vec![beside]).await? {
+                drop(lane);
+                let edition = edition.clone();
+                return Ok((usage, Shown { account, holder, edition, classed, at }));
+            }
+        }
+        Err(StoreLost.into())
+    }
+
+    /// By what is found what is kept of whoever has the identity number: under whichever key it is.
+    pub(super) async fn holder_of(&self, elements: &Elements) -> Result<Fingerprint, AccountError> {
+        let of =
+            |key: &Fingerprinter| elements.id_number.as_ref().and_then(|_| key.person(elements));
+        let current = of(&self.keys.current).ok_or(AccountError::Nobody)?;
+        let others = self.keys.read_at(self.now()).filter_map(of);
+        for person in std::iter::once(current).chain(others) {
+            if self.row_of::<Holder>(&holder_key(&person)).await?.is_some() {
+                return Ok(person);
+            }
+        }
+        Ok(current)
+    }
+
+    async fn holder(&self, person: &Fingerprint) -> Result<(Holder, Option<String>), StoreLost> {
+        let kept = self.row_of::<Holder>(&holder_key(person)).await?;
+        Ok(kept.map_or_else(Default::default, |(holder, was)| (holder, Some(was))))
+    }
+
+    /// Puts a holder in the place of what was, with what is kept beside; says whether it was as is told.
+    async fn put_holder(
+        &self,
+        person: &Fingerprint,
+        holder: &mut Holder,
+        was: Option<String>,
+        beside: Vec<Row>,
+    ) -> Result<bool, StoreLost> {
+        holder.changes = holder.changes.wrapping_add(1);
+        let new = row(holder_key(person), holder)?;
+        self.store.swap(Swap { key: new.key.clone(), was, new: Some(new), beside }).await
+    }
+
+    /// Changes a holder, whoever else does, and what goes beside.
+    pub(super) async fn change_holder(
+        &self,
+        person: &Fingerprint,
+        mut change: impl FnMut(&mut Holder) -> Result<Vec<Row>, AccountError>,
+    ) -> Result<Holder, AccountError> {
+        for _ in 0..TRIES {
+            let (mut holder, was) = self.holder(person).await?;
+            let beside = change(&mut holder)?;
+            if self.put_holder(person, &mut holder, was, beside).await? {
+                return Ok(holder);
+            }
+        }
+        Err(StoreLost.into())
+    }
+
+    async fn change_row<T, R>(
+        &self,
+        key: RowKey,
+        change: impl FnMut(&mut T) -> Result<R, AccountError>,
+    ) -> Result<R, AccountError>
+    where
+        T: Serialize + DeserializeOwned + Default,
+    {
+        let changed = crate::service::managed::change(&*self.store, key, change).await;
+        changed.map(|(_, came_to)| came_to)
+    }
+
+    /// What is kept under `key`, and its row's value.
+    pub(super) async fn row_of<T: DeserializeOwned>(
+        &self,
+        key: &RowKey,
+    ) -> Result<Option<(T, String)>, StoreLost> {
+        let rows = self.store.range(Range::one(key)).await?;
+        rows.into_iter().next().map(|row| Ok((read(&row)?, row.value))).transpose()
+    }
+}
+
+/// What sources come to for `account` at `at`; nothing where no class is meant.
+fn classed(edition: &Edition, account: &Account, holder: &Holder, at: Timestamp) -> Classed {
+    let met = account.met(at);
+    match account.meant(at) {
+        Some(meant) => edition.classed(&holder.findings, met, meant, at),
+        None => Classed {
+            class: None,
+            lapses: None,
+            ..edition.classed(&holder.findings, met, Class::I, at)
+        },
+    }
+}
+
+pub(super) fn row<T: Serialize>(key: RowKey, value: &T) -> Result<Row, StoreLost> {
+    Row::new(key, None, value).ok_or(StoreLost)
+}
+
+fn over_by(
+    over: Over,
+    holder: &Holder,
+    (edition, classed): (&Edition, &Classed),
+    payment: Payment,
+) -> AccountError {
+    let of = (payment.purpose, payment.strength);
+    let left = holder.ledger.left(edition, classed.class, of, payment.at).ok().flatten();
+    AccountError::Over(over, left.map(|(left, _)| left))
+}
+
+fn is_usage_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    (1..=USAGE_NAME_MAX).contains(&name.len()) && name.bytes().all(plain)
+}

@@ -1,0 +1,457 @@
+//! An account comes to a higher class: the sources that it wants are asked, the cheapest first, until the class is reached or cannot be.
+//!
+//! Elements live in memory for as long as it runs. What was asked and what it cost is kept before and after each question, so that whoever
+//! tells the elements again goes on where it stopped, on any replica.
+
+use crate::domain::account::{AccountId, Class, Source};
+use crate::domain::answer::{Answer, Billable};
+use crate::domain::clock::Timestamp;
+use crate::domain::element::{Element, ElementSet, Elements};
+use crate::domain::id::{Fingerprint, PaymentId};
+use crate::domain::money::Fen;
+use crate::domain::pan::{AccountKind, AccountLevel, Pan};
+use crate::domain::payment::Scenario;
+use crate::provider::Inquiry;
+use crate::route::{self, Wanted};
+use crate::service::accounts::{AccountError, row};
+use crate::service::verify::{self, About, Put, Whose};
+use crate::service::{Entry, Service};
+use crate::store::account::{
+    Account, Asked, Flag, Holder, Progress, Upgrade, account_key, holder_key, upgrade_key,
+};
+use crate::store::journal::StoreLost;
+use crate::store::shelf::Swap;
+use crate::tier::class::{Checked, Finding};
+use crate::tier::plan::{Plan, Way, plan};
+use rust_decimal::prelude::ToPrimitive as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// For how long whoever runs an upgrade has it to themselves after each question; another may go on with it after that.
+const LEASE: Duration = Duration::from_mins(1);
+
+/// The most cards of one upgrade.
+pub const CARDS_MAX: usize = 10;
+
+/// The most questions of one upgrade; it is over then.
+const STEPS_MAX: usize = 50;
+
+/// Without a source that says who somebody is by name and document, nobody is verified.
+const WHO: ElementSet = ElementSet::EMPTY.with(Element::Name).with(Element::IdNumber);
+
+/// Whose account it is, in memory only.
+#[derive(Clone, Debug, Default)]
+pub struct Person {
+    /// Name, document and phone.
+    pub elements: Elements,
+    /// Their cards.
+    pub cards: Vec<Pan>,
+}
+
+/// A question that could be put, by whom and with what.
+struct Question<'a> {
+    entry: &'a Entry,
+    inquiry: Inquiry,
+    about: About,
+}
+
+/// Why an upgrade does not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpgradeError {
+    /// The account.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// It is under way.
+    #[error("an upgrade of the account is under way")]
+    Running,
+    /// There is none.
+    #[error("no upgrade of the account was begun")]
+    None,
+}
+
+impl From<StoreLost> for UpgradeError {
+    fn from(lost: StoreLost) -> Self {
+        Self::Account(lost.into())
+    }
+}
+
+impl Service {
+    /// The account's upgrade, as far as it is.
+    ///
+    /// # Errors
+    /// [`UpgradeError`].
+    pub async fn upgrade_of(&self, id: &AccountId) -> Result<Upgrade, UpgradeError> {
+        let kept = self.row_of::<Upgrade>(&upgrade_key(id)).await?;
+        kept.map(|(upgrade, _)| upgrade).ok_or(UpgradeError::None)
+    }
+
+    /// Brings the account to `target` if sources bear it, and yields what came of it; `met` where the person was met by now. Whoever hangs
+    /// up meanwhile loses nothing: it goes on.
+    ///
+    /// # Errors
+    /// [`UpgradeError`]: nobody was asked.
+    pub async fn upgrade(
+        self: &Arc<Self>,
+        id: &AccountId,
+        target: Class,
+        person: Person,
+        met: bool,
+    ) -> Result<Upgrade, UpgradeError> {
+        let at = self.now();
+        self.tiers.book.at(at).ok_or(AccountError::NoRules)?;
+        let (mut account, was) =
+            self.row_of::<Account>(&account_key(id)).await?.ok_or(AccountError::Unknown)?;
+        if account.closed.is_some() {
+            return Err(AccountError::Closed.into());
+        }
+        if self.holder_of(&person.elements).await? != account.person {
+            return Err(AccountError::Another.into());
+        }
+        self.allowed(self.second_class_three(id, &account, target).await?)?;
+        if met && account.met.is_none() {
+            account.met = Some(at);
+            let row = row(account_key(id), &account)?;
+            if !self.store.swap(Swap::replace(was, row)).await? {
+                return Err(StoreLost.into());
+            }
+        }
+        let known = self.row_of::<Upgrade>(&upgrade_key(id)).await?;
+        let is_running = |known: &Upgrade| known.progress == Progress::Running && known.lease > at;
+        if known.as_ref().is_some_and(|(known, _)| is_running(known)) {
+            return Err(UpgradeError::Running);
+        }
+        let (mut upgrade, was) = match known {
+            // One that reached it may have lapsed since.
+            Some((known, was)) if known.target == target => (known, Some(was)),
+            // What was asked for another class is over; what it found is the person's.
+            known => {
+                let (steps, progress) = (Vec::new(), Progress::Running);
+                (Upgrade { target, progress, steps, at, lease: at }, known.map(|(_, was)| was))
+            }
+        };
+        upgrade.progress = Progress::Running;
+        let (service, id) = (self.clone(), id.clone());
+        let run = tokio::spawn(async move {
+            let mut run = Run { service: &service, id: &id, of: account.person, upgrade, was };
+            run.keep().await?;
+            run.on(&person).await?;
+            run.keep().await?;
+            Ok(run.upgrade)
+        });
+        run.await.unwrap_or(Err(StoreLost.into()))
+    }
+
+    /// What the rules have against it that the account be of class III.
+    async fn second_class_three(
+        &self,
+        id: &AccountId,
+        account: &Account,
+        target: Class,
+    ) -> Result<Option<Flag>, UpgradeError> {
+        let holder = self.row_of::<Holder>(&holder_key(&account.person)).await?;
+        Ok(holder.and_then(|(holder, _)| self.flagged(id, &holder, target)))
+    }
+
+    fn flagged(&self, id: &AccountId, holder: &Holder, target: Class) -> Option<Flag> {
+        let edition = self.tiers.book.at(self.now())?;
+        let others = holder.accounts.iter().filter(|(other, _)| *other != id);
+        let threes = others.filter(|(_, class)| **class == Some(Class::III)).count();
+        let most = usize::try_from(edition.class_three).unwrap_or(usize::MAX);
+        (target == Class::III && threes >= most).then_some(Flag::SecondClassThree)
+    }
+
+    /// The account is meant to have `target` from now on, if the rules allow it.
+    async fn reach(
+        &self,
+        id: &AccountId,
+        mut account: Account,
+        target: Class,
+    ) -> Result<(), UpgradeError> {
+        let at = self.now();
+        if account.meant(at) == Some(target) {
+            return Ok(());
+        }
+        account.meant.push((at, target));
+        let person = account.person;
+        self.change_holder(&person, |holder| {
+            let flag = self.flagged(id, holder, target);
+            self.allowed(flag)?;
+            account.flags.extend(flag);
+            holder.accounts.insert(id.clone(), Some(target));
+            Ok(vec![row(account_key(id), &account)?])
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Keeps what an answer is worth: evidence, and where it confirms who `person` is, a finding.
+    async fn found(
+        &self,
+        person: &Fingerprint,
+        question: &Question<'_>,
+        asked: &verify::Asked,
+    ) -> Result<(), UpgradeError> {
+        let Question { entry, inquiry, about } = question;
+        let verify::Asked { id, ref reply, at } = *asked;
+        let provider = entry.provider.name();
+        self.learn(about, self.evidence_of(entry, inquiry, reply, at), false);
+        let confirmed = reply.answer == Answer::Match;
+        self.tiers.count(provider, confirmed);
+        if !confirmed {
+            return Ok(());
+        }
+        let finding = Finding {
+            source: self.source(entry, inquiry, reply.source.as_deref()),
+            provider: provider.clone(),
+            inquiry: id,
+            elements: inquiry.set,
+            account: checked(inquiry),
+            at,
+        };
+        self.change_holder(person, |holder| {
+            holder.findings.push(finding.clone());
+            Ok(Vec::new())
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Everything that could be asked of `person`: each provider, each set that it answers, each card.
+    fn questions<'a>(&'a self, person: &Person) -> Vec<Question<'a>> {
+        let mut questions = Vec::new();
+        let without = std::iter::once(None);
+        for card in without.chain(person.cards.iter().map(Some)) {
+            let elements = Elements {
+                pan: card.cloned(),
+                account_level: card.map(|_| AccountLevel::One),
+                ..person.elements.clone()
+            };
+            for entry in &self.providers {
+                for set in &entry.candidate.sets {
+                    let uses_card = set.contains(Element::Pan);
+                    if !set.is_superset(WHO) || uses_card != card.is_some() {
+                        continue;
+                    }
+                    let elements = elements.restricted(*set);
+                    if elements.set() != *set || !takes(entry, *set, &elements) {
+                        continue;
+                    }
+                    questions.extend(self.question(entry, *set, elements));
+                }
+            }
+        }
+        questions
+    }
+
+    fn question<'a>(
+        &self,
+        entry: &'a Entry,
+        set: ElementSet,
+        elements: Elements,
+    ) -> Option<Question<'a>> {
+        let about = About {
+            tuple: self.keys.current.tuple(&elements, set)?,
+            others: Vec::new(),
+            anyone: Vec::new(),
+            person: self.keys.current.person(&elements),
+        };
+        let id = PaymentId::new(self.now(), 0);
+        Some(Question { entry, inquiry: Inquiry { id, elements, set }, about })
+    }
+
+    /// What a question would find, and what that is expected to cost.
+    fn way(&self, question: &Question<'_>, at: Timestamp) -> Way {
+        let Question { entry, inquiry, .. } = question;
+        Way {
+            finds: Finding {
+                source: self.source(entry, inquiry, None),
+                provider: entry.provider.name().clone(),
+                inquiry: inquiry.id,
+                elements: inquiry.set,
+                account: checked(inquiry),
+                at,
+            },
+            price: fen(entry, inquiry.set),
+            latency: entry.watch.latency(),
+            confirmed: self.tiers.confirmed(entry.provider.name()),
+        }
+    }
+
+    /// The source behind an answer: of a bank the card's issuer, else what the answer says, else what the provider's file does.
+    fn source(&self, entry: &Entry, inquiry: &Inquiry, said: Option<&str>) -> Source {
+        let source = Source::new(said.unwrap_or(&entry.candidate.source));
+        let issuer = inquiry.elements.pan.as_ref().and_then(|pan| self.tiers.banks.get(pan.bin()));
+        match (source.member(), issuer) {
+            (None, Some(bank)) => Source::member_of(source.family(), bank),
+            (Some(_), _) | (None, None) => source,
+        }
+    }
+}
+
+/// An upgrade under way.
+struct Run<'a> {
+    service: &'a Service,
+    id: &'a AccountId,
+    /// Whose account it is.
+    of: Fingerprint,
+    upgrade: Upgrade,
+    /// What is kept of it.
+    was: Option<String>,
+}
+
+impl Run<'_> {
+    /// Keeps how far it is, and has it for another while.
+    async fn keep(&mut self) -> Result<(), UpgradeError> {
+        self.upgrade.lease = self.service.now().plus(LEASE);
+        let row = row(upgrade_key(self.id), &self.upgrade)?;
+        let now = Some(row.value.clone());
+        let was = std::mem::replace(&mut self.was, now);
+        let swap = Swap { key: row.key.clone(), was, new: Some(row), beside: Vec::new() };
+        // Else another process took it over.
+        if self.service.store.swap(swap).await? { Ok(()) } else { Err(UpgradeError::Running) }
+    }
+
+    /// Asks until the class is reached or cannot be.
+    async fn on(&mut self, person: &Person) -> Result<(), UpgradeError> {
+        let service = self.service;
+        let questions = service.questions(person);
+        // Who could not be asked now, or did not answer, is not asked again in this run.
+        let mut withheld: Vec<usize> = Vec::new();
+        let target = self.upgrade.target;
+        loop {
+            let at = service.now();
+            let account = service.row_of::<Account>(&account_key(self.id)).await?;
+            let (account, _) = account.ok_or(AccountError::Unknown)?;
+            let edition = service.tiers.book.at(at).ok_or(AccountError::NoRules)?;
+            let holder = service.row_of::<Holder>(&holder_key(&self.of)).await?;
+            let holder = holder.map(|(holder, _)| holder).unwrap_or_default();
+            let met = account.met(at);
+            let have = edition.classed(&holder.findings, met, target, at);
+            let ways: Vec<(usize, Way)> = (0..)
+                .zip(&questions)
+                .filter(|(_, question)| !self.is_over(question))
+                .map(|(place, question)| (place, service.way(question, at)))
+                .collect();
+            let planned = |withheld: &[usize]| {
+                let open = ways.iter().filter(|(place, _)| !withheld.contains(place));
+                let (places, ways): (Vec<usize>, Vec<Way>) = open.cloned().unzip();
+                let second = service.tiers.second;
+                (places, plan(edition, (&have, met), target, (&ways, second), at))
+            };
+            let missing = match planned(&withheld) {
+                (_, Plan::Reached) => {
+                    service.reach(self.id, account, target).await?;
+                    self.upgrade.progress = Progress::Reached;
+                    return Ok(());
+                }
+                (places, Plan::Ask(order)) if self.upgrade.steps.len() < STEPS_MAX => {
+                    let place = order.first().and_then(|first| places.get(*first)).copied();
+                    let question = place.and_then(|place| Some((place, questions.get(place)?)));
+                    let Some((place, question)) = question else { return Err(StoreLost.into()) };
+                    if !self.ask(question).await? {
+                        withheld.push(place);
+                    }
+                    continue;
+                }
+                (_, Plan::Ask(order)) => u32::try_from(order.len()).unwrap_or(u32::MAX),
+                (_, Plan::OutOfReach(missing)) => missing,
+            };
+            // Whether those that are withheld could tell.
+            self.upgrade.progress = match planned(&[]).1 {
+                Plan::Reached | Plan::Ask(_) => Progress::Stalled { missing },
+                Plan::OutOfReach(missing) => Progress::OutOfReach { missing },
+            };
+            return Ok(());
+        }
+    }
+
+    /// Whether this question was put and came to something that asking again would not change.
+    fn is_over(&self, question: &Question<'_>) -> bool {
+        self.upgrade.steps.iter().any(|step| {
+            step.provider == *question.entry.provider.name()
+                && step.tuple == question.about.tuple
+                && step.answer.is_some_and(|answer| route::next(answer) != route::Next::Anybody)
+        })
+    }
+
+    /// Puts one question: kept before, and after with what it came to. Says whether anything was learned.
+    async fn ask(&mut self, question: &Question<'_>) -> Result<bool, UpgradeError> {
+        let Question { entry, inquiry, about } = question;
+        let service = self.service;
+        let Ok(turn) = service.turn(entry, false) else { return Ok(false) };
+        let place = self.upgrade.steps.len();
+        self.upgrade.steps.push(Asked {
+            provider: entry.provider.name().clone(),
+            source: service.source(entry, inquiry, None),
+            tuple: about.tuple,
+            inquiry: None,
+            answer: None,
+            cost: Fen::default(),
+            at: service.now(),
+        });
+        self.keep().await?;
+        let whose = Whose {
+            of: service.asked_about(&inquiry.elements),
+            merchant: None,
+            scenario: Scenario::Verify,
+            observed: false,
+        };
+        let asked = match service.put(entry, turn, inquiry, &whose).await {
+            Put::Asked(asked) => asked,
+            Put::Short(_) => {
+                self.upgrade.steps.truncate(place);
+                self.keep().await?;
+                return Ok(false);
+            }
+            Put::Lost => return Err(StoreLost.into()),
+        };
+        let answer = asked.reply.answer;
+        if let Some(step) = self.upgrade.steps.get_mut(place) {
+            step.inquiry = Some(asked.id);
+            step.answer = Some(answer);
+            step.source = service.source(entry, inquiry, asked.reply.source.as_deref());
+            step.cost = match asked.reply.billable {
+                Billable::Yes | Billable::Uncertain => fen(entry, inquiry.set),
+                Billable::No => Fen::default(),
+            };
+        }
+        let learned = route::next(answer) != route::Next::Anybody;
+        if learned {
+            service.found(&self.of, question, &asked).await?;
+        }
+        self.keep().await?;
+        Ok(learned)
+    }
+}
+
+/// Whether a provider takes such a question.
+fn takes(entry: &Entry, set: ElementSet, elements: &Elements) -> bool {
+    let wanted = Wanted {
+        set,
+        kind: elements.pan.as_ref().map(Pan::kind),
+        id_type: elements.id_number.as_ref().map(crate::domain::identity::IdNumber::kind),
+        bin: elements.pan.as_ref().map(Pan::bin),
+        scenario: Scenario::Verify,
+        side: None,
+        road: None,
+        draw: 0,
+    };
+    !route::plan(std::iter::once(&entry.candidate), &wanted).order.is_empty()
+}
+
+/// What bank account a question checks.
+fn checked(inquiry: &Inquiry) -> Option<Checked> {
+    let pan = inquiry.elements.pan.as_ref()?;
+    let asks_level = inquiry.set.contains(Element::AccountLevel)
+        && inquiry.elements.account_level == Some(AccountLevel::One);
+    Some(match pan.kind() {
+        AccountKind::Credit => Checked::Credit,
+        AccountKind::Debit if asks_level => Checked::ClassOne,
+        AccountKind::Debit | AccountKind::Passbook | AccountKind::Corporate => Checked::Other,
+    })
+}
+
+/// What a question costs, in whole fen, rounded up.
+fn fen(entry: &Entry, set: ElementSet) -> Fen {
+    Fen::new(entry.prices.first(set).ceil().to_u64().unwrap_or(u64::MAX))
+}
