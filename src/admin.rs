@@ -2,6 +2,7 @@
 //! roles, and one that is shared.
 
 pub mod access;
+mod accounts;
 mod audit;
 pub mod body;
 mod concordance;

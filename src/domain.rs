@@ -1,5 +1,6 @@
 //! The values that every layer speaks in: plain data, no serialization, no clock, no I/O.
 
+pub mod account;
 pub mod answer;
 pub mod chance;
 pub mod clock;

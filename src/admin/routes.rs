@@ -6,8 +6,8 @@ use super::body::{
     UnmappedBody,
 };
 use super::{
-    Live, audit, concordance, explained, forget, hooks, jobs, lists, mismatch, rules, search,
-    statement, turn,
+    Live, accounts, audit, concordance, explained, forget, hooks, jobs, lists, mismatch, rules,
+    search, statement, turn,
 };
 use crate::domain::role::Right;
 use axum::Router;
@@ -117,6 +117,7 @@ pub(super) fn all() -> Vec<Served> {
     ];
     all.extend(happenings());
     all.extend(agreements());
+    all.extend(accounts());
     all.extend(rules());
     all.extend(turns());
     all
@@ -209,6 +210,50 @@ fn agreements() -> Vec<Served> {
         )
         .query::<audit::AuditQuery>()
         .tells::<audit::AuditBody>(),
+    ]
+}
+
+/// Payment accounts.
+fn accounts() -> Vec<Served> {
+    use Right::{Account, See};
+    vec![
+        shows(
+            "/v1/accounts/{account}",
+            See,
+            "An account: its class, the sources that bear it, what may be paid",
+            get(accounts::show),
+        )
+        .query::<accounts::DayQuery>()
+        .tells::<accounts::AccountBody>(),
+        changes("/v1/accounts/{account}", Account, "Open an account", post(accounts::open))
+            .asks::<accounts::OpenBody>()
+            .status(201)
+            .tells::<accounts::AccountBody>(),
+        changes("/v1/accounts/{account}/close", Account, "Close an account", post(accounts::close))
+            .status(204),
+        changes(
+            "/v1/accounts/{account}/usage",
+            Account,
+            "Reserve, commit or release a payment from balance",
+            post(accounts::usage),
+        )
+        .asks::<accounts::UsageBody>()
+        .tells::<accounts::UsedBody>(),
+        changes(
+            "/v1/accounts/{account}/upgrade",
+            Account,
+            "Bring an account to a class by the cheapest sources that it wants",
+            post(accounts::upgrade),
+        )
+        .asks::<accounts::UpgradeBody>()
+        .tells::<accounts::UpgradedBody>(),
+        shows(
+            "/v1/accounts/{account}/upgrade",
+            See,
+            "How far an upgrade is, and what it cost",
+            get(accounts::upgraded),
+        )
+        .tells::<accounts::UpgradedBody>(),
     ]
 }
 
