@@ -8,6 +8,8 @@
 
 #[path = "gateway/access.rs"]
 mod access;
+#[path = "gateway/accounts.rs"]
+mod accounts;
 #[path = "gateway/assessed.rs"]
 mod assessed;
 #[path = "gateway/audited.rs"]

@@ -27,6 +27,7 @@ fn described() -> Value {
     let mut described = openapi();
     let known = json!({
         "channel": ["acme", "nobody"], "list": ["partners", "stolen", "nothing"], "provider": ["nobody"], "version": ["1", "2", "x"],
+        "account": ["A-1", "A-2", "nobody's"],
     });
     for methods in described["paths"].as_object_mut().unwrap().values_mut() {
         for operation in methods.as_object_mut().unwrap().values_mut() {
@@ -56,6 +57,8 @@ async fn no_call_that_is_described_is_a_server_error() {
     place.replace("hefu.toml", "[listen]", "[listen]\nadmin_per_second = 10000");
     // One token gets everywhere then.
     place.write("policy.toml", "[mode]\nacme = { enforce = 100 }\n[rules]\ntwo_persons = false\n");
+    let classes = concat!(env!("CARGO_MANIFEST_DIR"), "/config/classes.toml");
+    std::fs::copy(classes, place.path().join("classes.toml")).unwrap();
     std::fs::create_dir(place.path().join("rules")).unwrap();
     place.write("rules/one.toml", RULES);
     place.write("openapi.json", described().to_string());

@@ -13,12 +13,13 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 /// Those of the tests, each with one role but the last.
-const PEOPLE: [(&str, &[Role]); 7] = [
+const PEOPLE: [(&str, &[Role]); 8] = [
     ("viewer", &[Role::Viewer]),
     ("operator", &[Role::Operator]),
     ("editor", &[Role::RiskEditor]),
     ("approver", &[Role::RiskApprover]),
     ("auditor", &[Role::Auditor]),
+    ("core", &[Role::Core]),
     ("admin", &[Role::Admin]),
     ("both", &[Role::RiskEditor, Role::RiskApprover]),
 ];
