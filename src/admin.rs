@@ -18,6 +18,7 @@ mod rules;
 mod search;
 mod statement;
 pub mod turn;
+mod upgrade;
 
 pub use openapi::openapi;
 

@@ -124,7 +124,10 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
     let traced = file.trace.as_ref().map(|at| check::trace::check(sheet, at));
     let Opened { sheet, file, .. } = &mut desk.calendar;
     let calendar = check::calendar::check(sheet, file, &names);
-    let classes = check::classes::check(&mut desk.classes.sheet, &desk.classes.file);
+    let mut classes = check::classes::check(&mut desk.classes.sheet, &desk.classes.file);
+    let Opened { sheet, file, .. } = &mut desk.hefu;
+    let secrets = file.secrets.as_ref();
+    classes.record_key = secrets.and_then(|at| check::secrets::record(sheet, dir, at));
     match (deployment.listen, deployment.keys, desk.into_problems()) {
         (Some(listen), Some(keys), problems) if problems.is_empty() => Ok(Config {
             listen,

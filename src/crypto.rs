@@ -2,6 +2,7 @@
 
 pub mod fingerprint;
 pub mod keys;
+pub mod record;
 pub mod seal;
 pub mod signature;
 pub mod tag;

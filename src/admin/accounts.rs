@@ -7,36 +7,35 @@ use crate::domain::clock::Timestamp;
 use crate::domain::element::{Elements, InvalidElement};
 use crate::domain::identity::{IdNumber, IdType};
 use crate::domain::money::Fen;
-use crate::domain::pan::{AccountKind, Pan};
-use crate::domain::person::{Mobile, Name};
+use crate::domain::person::Mobile;
 use crate::service::accounts::{AccountError, Shown};
-use crate::service::upgrade::{CARDS_MAX, Person, UpgradeError};
-use crate::store::account::{Asked, Flag, Progress, Upgrade};
+use crate::store::account::Flag;
 use crate::tier::class::Finding;
 use crate::tier::ledger::Payment;
 use crate::tier::usage::{Act, Usage};
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-fn wrong(detail: &'static str) -> Problem {
+pub(super) fn wrong(detail: &'static str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 
 /// Reads a body; the parser's own words may quote a value, so `form` says what it must be.
-fn read<T: DeserializeOwned>(body: &str, form: &'static str) -> Result<T, Problem> {
+pub(super) fn read<T: DeserializeOwned>(body: &str, form: &'static str) -> Result<T, Problem> {
     serde_json::from_str(body).map_err(|_| wrong(form))
 }
 
-fn id(text: &str) -> Result<AccountId, Problem> {
+pub(super) fn id(text: &str) -> Result<AccountId, Problem> {
     AccountId::parse(text).map_err(|error| Problem::told(StatusCode::BAD_REQUEST, &error))
 }
 
-fn refused(error: AccountError) -> Problem {
+pub(super) fn refused(error: AccountError) -> Problem {
     let status = match &error {
         AccountError::Id(_)
         | AccountError::Element(_)
@@ -58,19 +57,11 @@ fn refused(error: AccountError) -> Problem {
     }
 }
 
-fn not_upgraded(error: UpgradeError) -> Problem {
-    match error {
-        UpgradeError::Account(error) => refused(error),
-        UpgradeError::Running => Problem::told(StatusCode::CONFLICT, &error),
-        UpgradeError::None => Problem::told(StatusCode::NOT_FOUND, &error),
-    }
-}
-
-fn parsed<T>(element: Result<T, InvalidElement>) -> Result<T, Problem> {
+pub(super) fn parsed<T>(element: Result<T, InvalidElement>) -> Result<T, Problem> {
     element.map_err(|error| Problem::told(StatusCode::BAD_REQUEST, &error))
 }
 
-fn number(text: Option<&str>, kind: Option<&str>) -> Result<Option<IdNumber>, Problem> {
+pub(super) fn number(text: Option<&str>, kind: Option<&str>) -> Result<Option<IdNumber>, Problem> {
     let kind = kind.map_or(Some(IdType::default()), IdType::from_word).ok_or(wrong(
         "`id_type` is one of resident_id, passport, hong_kong_macao_permit, taiwan_permit, foreigner_permit",
     ))?;
@@ -256,6 +247,33 @@ pub(super) async fn show(
     Ok(Json(AccountBody::of(&shown)))
 }
 
+/// What a record says.
+#[derive(Serialize)]
+struct RecordBody {
+    account: String,
+    #[serde(flatten)]
+    shown: AccountBody,
+}
+
+/// Tells an account for whoever inspects, signed.
+pub(super) async fn record(
+    State(admin): State<Arc<Admin>>,
+    Path(account): Path<String>,
+    Query(DayQuery { at_ms }): Query<DayQuery>,
+) -> Result<Response, Problem> {
+    let key = admin.service.tiers.record_key.as_ref().ok_or(Problem::new(
+        StatusCode::CONFLICT,
+        "no `record_key_file` in `[secrets]`: nothing signs records",
+    ))?;
+    let id = id(&account)?;
+    let at = at_ms.map(Timestamp::from_millis);
+    let shown = admin.service.account(&id, at).await.map_err(refused)?;
+    let record = RecordBody { account: id.to_string(), shown: AccountBody::of(&shown) };
+    let signed = serde_json::to_vec(&record).ok().and_then(|record| key.sign(&record).ok());
+    let signed = signed.ok_or(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal"))?;
+    Ok(([(header::CONTENT_TYPE, "application/jose")], signed).into_response())
+}
+
 /// Closes an account; said again, it is closed.
 pub(super) async fn close(
     State(admin): State<Arc<Admin>>,
@@ -353,129 +371,4 @@ pub(super) async fn usage(
         class: shown.classed.class.map(Class::as_str),
         left: LeftBody::of(&shown, purpose, strength),
     }))
-}
-
-/// The class that is wanted, and whose elements may be asked about.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct UpgradeBody {
-    /// `I`, `II` or `III`.
-    target: String,
-    name: String,
-    id_number: String,
-    #[serde(default)]
-    id_type: Option<String>,
-    #[serde(default)]
-    phone: Option<String>,
-    /// Their own bank cards, at most ten.
-    #[serde(default)]
-    cards: Vec<CardBody>,
-    /// Whether the person was met by now.
-    #[serde(default)]
-    face_to_face: bool,
-}
-
-/// A bank card.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct CardBody {
-    pan: String,
-    /// `debit` (where absent), `credit`, `passbook` or `corporate`.
-    #[serde(default)]
-    account_kind: Option<String>,
-}
-
-impl CardBody {
-    fn pan(&self) -> Result<Pan, Problem> {
-        let kind =
-            self.account_kind.as_deref().map_or(Some(AccountKind::Debit), AccountKind::from_word);
-        let kind =
-            kind.ok_or(wrong("`account_kind` is one of debit, credit, passbook, corporate"))?;
-        parsed(Pan::parse(&self.pan, kind))
-    }
-}
-
-/// How far an upgrade is.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct UpgradedBody {
-    target: &'static str,
-    /// `running`, `reached`, `out_of_reach` (with these elements) or `stalled` (who could tell cannot be asked now: say it again later).
-    progress: &'static str,
-    /// How many sources are missing.
-    missing: u32,
-    /// What it cost by now.
-    cost_fen: u64,
-    started_ms: u64,
-    steps: Vec<StepBody>,
-}
-
-/// A question that was put.
-#[derive(Debug, Serialize, JsonSchema)]
-struct StepBody {
-    provider: String,
-    source: String,
-    inquiry: Option<String>,
-    /// What was answered; `uncertain` where nobody knows: it may have been billed.
-    answer: &'static str,
-    cost_fen: u64,
-    at_ms: u64,
-}
-
-impl From<&Upgrade> for UpgradedBody {
-    fn from(upgrade: &Upgrade) -> Self {
-        let steps = upgrade.steps.iter().map(|step: &Asked| StepBody {
-            provider: step.provider.to_string(),
-            source: step.source.to_string(),
-            inquiry: step.inquiry.map(|inquiry| inquiry.to_string()),
-            answer: step.answer.map_or("uncertain", crate::domain::answer::Answer::as_str),
-            cost_fen: step.cost.get(),
-            at_ms: step.at.as_millis(),
-        });
-        let cost =
-            upgrade.steps.iter().fold(0_u64, |sum, step| sum.saturating_add(step.cost.get()));
-        Self {
-            target: upgrade.target.as_str(),
-            progress: upgrade.progress.as_str(),
-            missing: match upgrade.progress {
-                Progress::OutOfReach { missing } | Progress::Stalled { missing } => missing,
-                Progress::Running | Progress::Reached => 0,
-            },
-            cost_fen: cost,
-            started_ms: upgrade.at.as_millis(),
-            steps: steps.collect(),
-        }
-    }
-}
-
-/// Brings an account to a class: asks the cheapest sources that it wants until they bear it or cannot.
-pub(super) async fn upgrade(
-    State(admin): State<Arc<Admin>>,
-    Path(account): Path<String>,
-    body: String,
-) -> Result<Json<UpgradedBody>, Problem> {
-    let form = "not a JSON object with `target`, `name`, `id_number` and perhaps `id_type`, `phone`, `cards`, `face_to_face`";
-    let body: UpgradeBody = read(&body, form)?;
-    let target = Class::from_word(&body.target).ok_or(wrong("`target` is I, II or III"))?;
-    if body.cards.len() > CARDS_MAX {
-        return Err(wrong("at most ten cards"));
-    }
-    let elements = Elements {
-        name: Some(parsed(Name::parse(&body.name))?),
-        id_number: number(Some(&body.id_number), body.id_type.as_deref())?,
-        phone: parsed(body.phone.as_deref().map(Mobile::parse).transpose())?,
-        ..Elements::default()
-    };
-    let cards = body.cards.iter().map(CardBody::pan).collect::<Result<_, _>>()?;
-    let person = Person { elements, cards };
-    let done = admin.service.upgrade(&id(&account)?, target, person, body.face_to_face).await;
-    Ok(Json(UpgradedBody::from(&done.map_err(not_upgraded)?)))
-}
-
-/// Shows how far an upgrade is.
-pub(super) async fn upgraded(
-    State(admin): State<Arc<Admin>>,
-    Path(account): Path<String>,
-) -> Result<Json<UpgradedBody>, Problem> {
-    let upgrade = admin.service.upgrade_of(&id(&account)?).await.map_err(not_upgraded)?;
-    Ok(Json(UpgradedBody::from(&upgrade)))
 }

@@ -7,7 +7,7 @@ use super::body::{
 };
 use super::{
     Live, accounts, audit, concordance, explained, forget, hooks, jobs, lists, mismatch, rules,
-    search, statement, turn,
+    search, statement, turn, upgrade,
 };
 use crate::domain::role::Right;
 use axum::Router;
@@ -229,6 +229,14 @@ fn accounts() -> Vec<Served> {
             .asks::<accounts::OpenBody>()
             .status(201)
             .tells::<accounts::AccountBody>(),
+        shows(
+            "/v1/accounts/{account}/record",
+            See,
+            "The same, signed for whoever inspects (RFC 7515)",
+            get(accounts::record),
+        )
+        .query::<accounts::DayQuery>()
+        .tells_text("application/jose"),
         changes("/v1/accounts/{account}/close", Account, "Close an account", post(accounts::close))
             .status(204),
         changes(
@@ -243,17 +251,17 @@ fn accounts() -> Vec<Served> {
             "/v1/accounts/{account}/upgrade",
             Account,
             "Bring an account to a class by the cheapest sources that it wants",
-            post(accounts::upgrade),
+            post(upgrade::upgrade),
         )
-        .asks::<accounts::UpgradeBody>()
-        .tells::<accounts::UpgradedBody>(),
+        .asks::<upgrade::UpgradeBody>()
+        .tells::<upgrade::UpgradedBody>(),
         shows(
             "/v1/accounts/{account}/upgrade",
             See,
             "How far an upgrade is, and what it cost",
-            get(accounts::upgraded),
+            get(upgrade::upgraded),
         )
-        .tells::<accounts::UpgradedBody>(),
+        .tells::<upgrade::UpgradedBody>(),
     ]
 }
 

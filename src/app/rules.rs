@@ -27,8 +27,15 @@ pub(super) fn rulebook(config: &Config, counts: &Arc<Counts>) -> Option<Rulebook
 
 /// What accounts are judged by.
 pub(super) fn tiers(config: &Config) -> Tiers {
-    let Classes { book, second, flagged } = config.classes.clone();
-    Tiers { book, second, flagged, banks: config.rules.banks.clone(), ..Tiers::default() }
+    let Classes { book, second, flagged, record_key } = config.classes.clone();
+    Tiers {
+        book,
+        second,
+        flagged,
+        record_key,
+        banks: config.rules.banks.clone(),
+        ..Tiers::default()
+    }
 }
 
 /// Counts for the rules' windows what is kept from before the start. `now` is the system's time, since the epoch.

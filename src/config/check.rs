@@ -16,7 +16,7 @@ pub(super) mod policy;
 pub(super) mod provider;
 mod routing;
 pub(super) mod rules;
-mod secrets;
+pub(super) mod secrets;
 pub(super) mod statement;
 pub(super) mod store;
 pub(super) mod trace;

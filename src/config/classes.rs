@@ -1,5 +1,6 @@
 //! What bears the class of an account, on which day.
 
+use crate::crypto::record::RecordKey;
 use crate::domain::money::Fen;
 use crate::policy::Effect;
 use crate::store::account::Flag;
@@ -7,7 +8,7 @@ use crate::tier::rules::Book;
 use std::collections::BTreeMap;
 
 /// From `classes.toml`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Classes {
     /// The editions of the rules; no account has a class where there are none.
     pub book: Book,
@@ -15,4 +16,6 @@ pub struct Classes {
     pub second: Fen,
     /// What becomes of what the rules have something against.
     pub flagged: BTreeMap<Flag, Effect>,
+    /// By which records of accounts are signed, where they are.
+    pub record_key: Option<RecordKey>,
 }

@@ -186,6 +186,8 @@ pub(super) struct SecretsFile {
     pub(super) fingerprint_key_id: Option<u16>,
     /// The keys before it, and the one to come: nothing is written with them, and what is under them is found.
     pub(super) other_keys: Vec<At<OtherKeyFile>>,
+    /// The private Ed25519 key, in PEM, by which records of accounts are signed for whoever inspects; none are told where absent.
+    pub(super) record_key_file: Option<FilePath>,
 }
 
 /// `[[secrets.other_keys]]`

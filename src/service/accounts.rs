@@ -1,6 +1,7 @@
 //! Payment accounts: opened, closed, shown, and paid from. Whose they are decides: limits are of the person, over all their accounts.
 
 use crate::crypto::fingerprint::Fingerprinter;
+use crate::crypto::record::RecordKey;
 use crate::domain::account::{AccountId, Class, InvalidAccountId, Purpose, Strength};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{Elements, InvalidElement};
@@ -52,6 +53,8 @@ pub struct Tiers {
     pub banks: BTreeMap<Box<str>, Box<str>>,
     /// What becomes of what the rules have something against.
     pub flagged: BTreeMap<Flag, Effect>,
+    /// By which records of accounts are signed, where they are.
+    pub record_key: Option<RecordKey>,
     /// How often each provider confirmed, of how often it was asked for an upgrade, since the configuration was loaded.
     pub confirmed: DashMap<ProviderName, (u32, u32)>,
     /// Where changes of one person's accounts wait for each other, within this process.
@@ -65,6 +68,7 @@ impl Default for Tiers {
             second: Fen::new(1),
             banks: BTreeMap::new(),
             flagged: BTreeMap::new(),
+            record_key: None,
             confirmed: DashMap::new(),
             lanes: (0..LANES).map(|_| Mutex::default()).collect(),
         }

@@ -6,6 +6,8 @@ use super::ledger::{Ledger, Over, Payment};
 use super::plan::{Plan, Way, plan};
 use super::rules::{AccountNeeded, Book, Counts, Edition, Family, Terms};
 use super::usage::{Act, Refused, State, Step, Usage, step};
+use crate::domain::account::Purpose::{Consumption, Investment, OwnBankAccount, Transfer};
+use crate::domain::account::Strength::{Certificate, TwoFactors, Weak};
 use crate::domain::account::{Class, Purpose, Source, Strength};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
@@ -167,8 +169,6 @@ fn check_limits(class: Option<Class>, payments: &[Payment], expected: &[Result<(
 
 #[test]
 fn limits_are_of_the_class() {
-    use Purpose::{Consumption, Investment, OwnBankAccount, Transfer};
-    use Strength::{Certificate, TwoFactors, Weak};
     check_limits(None, &[payment(1, Consumption, Certificate, 1)], &[Err(Over::NoClass)]);
     // Class I: a thousand in all, withdrawals included, whenever.
     check_limits(

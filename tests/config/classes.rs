@@ -99,20 +99,18 @@ fn limits_as_the_regulation_is_read() {
         let left = Ledger::default().left(edition, Some(class), (purpose, strength), at);
         assert_eq!(left, expected, "{class} {purpose:?} {strength:?}");
     };
-    use Purpose::{Consumption, Investment, OwnBankAccount, Transfer};
-    use Strength::{Certificate, TwoFactors, Weak};
     let yuan = |yuan: u64, over| Ok(Some((Fen::new(yuan * 100), over)));
-    check(Class::I, Consumption, Certificate, yuan(1_000, Over::Lifetime));
-    check(Class::I, Transfer, TwoFactors, yuan(1_000, Over::Lifetime));
-    check(Class::I, OwnBankAccount, Certificate, yuan(1_000, Over::Lifetime));
-    check(Class::I, Investment, Certificate, Err(Over::Purpose));
-    check(Class::II, Consumption, Certificate, yuan(100_000, Over::Yearly));
-    check(Class::II, Consumption, TwoFactors, yuan(5_000, Over::Daily));
-    check(Class::II, Consumption, Weak, yuan(1_000, Over::Daily));
-    check(Class::II, OwnBankAccount, Weak, Ok(None));
-    check(Class::II, Investment, Certificate, Err(Over::Purpose));
-    check(Class::III, Investment, Certificate, yuan(200_000, Over::Yearly));
-    check(Class::III, Transfer, TwoFactors, yuan(5_000, Over::Daily));
+    check(Class::I, Purpose::Consumption, Strength::Certificate, yuan(1_000, Over::Lifetime));
+    check(Class::I, Purpose::Transfer, Strength::TwoFactors, yuan(1_000, Over::Lifetime));
+    check(Class::I, Purpose::OwnBankAccount, Strength::Certificate, yuan(1_000, Over::Lifetime));
+    check(Class::I, Purpose::Investment, Strength::Certificate, Err(Over::Purpose));
+    check(Class::II, Purpose::Consumption, Strength::Certificate, yuan(100_000, Over::Yearly));
+    check(Class::II, Purpose::Consumption, Strength::TwoFactors, yuan(5_000, Over::Daily));
+    check(Class::II, Purpose::Consumption, Strength::Weak, yuan(1_000, Over::Daily));
+    check(Class::II, Purpose::OwnBankAccount, Strength::Weak, Ok(None));
+    check(Class::II, Purpose::Investment, Strength::Certificate, Err(Over::Purpose));
+    check(Class::III, Purpose::Investment, Strength::Certificate, yuan(200_000, Over::Yearly));
+    check(Class::III, Purpose::Transfer, Strength::TwoFactors, yuan(5_000, Over::Daily));
     assert_eq!((edition.accounts, edition.class_three, edition.persons_a_phone), (1, 1, 1));
 }
 

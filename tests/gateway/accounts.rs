@@ -3,6 +3,8 @@
 use crate::managed::{call, operators};
 use crate::peers::{channel, ok};
 use crate::process::{Hefu, Place};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 const ID: &str = "11010519491231002X";
@@ -15,6 +17,9 @@ async fn an_account_is_opened_paid_from_and_kept() {
     place.replace("hefu.toml", "[channels.acme]", &format!("{}[channels.acme]", operators()));
     let classes = concat!(env!("CARGO_MANIFEST_DIR"), "/config/classes.toml");
     std::fs::copy(classes, place.path().join("classes.toml")).unwrap();
+    let key = openssl::pkey::PKey::generate_ed25519().unwrap();
+    std::fs::write(place.path().join("record.pem"), key.private_key_to_pem_pkcs8().unwrap())
+        .unwrap();
     let hefu = Hefu::start(place.command()).await;
     let check = async |who: &str, request: &str, body: Value, expected: (u16, &str)| {
         let (status, told) = call(&hefu, who, request, body).await;
@@ -35,6 +40,7 @@ async fn an_account_is_opened_paid_from_and_kept() {
         .await;
     check("viewer", "GET /v1/accounts/A-1?at_ms=0", Value::Null, (409, "no edition")).await;
     check("viewer", "GET /v1/accounts/A-9", Value::Null, (404, "no such account")).await;
+    check("viewer", "GET /v1/accounts/A-1/record", Value::Null, (409, "record_key_file")).await;
     let usage = "POST /v1/accounts/A-1/usage";
     let reserve = json!({ "usage": "u", "act": "reserve", "amount_fen": 1, "purpose": "transfer", "strength": "weak" });
     check("core", usage, reserve, (403, "no_class")).await;
@@ -50,9 +56,19 @@ async fn an_account_is_opened_paid_from_and_kept() {
     let other = json!({ "target": "I", "name": "张三", "id_number": "440524188001010014" });
     check("core", "POST /v1/accounts/A-1/upgrade", other, (409, "another person")).await;
     drop(hefu);
+    place.replace("hefu.toml", "[secrets]", "[secrets]\nrecord_key_file = \"record.pem\"");
     let hefu = Hefu::start(place.command()).await;
     let (status, told) = call(&hefu, "core", "GET /v1/accounts/A-1", Value::Null).await;
     assert_eq!((status, &told["class"]), (200, &Value::Null));
+    let (status, record) = call(&hefu, "auditor", "GET /v1/accounts/A-1/record", Value::Null).await;
+    assert_eq!(status, 200);
+    let record = record.as_str().unwrap();
+    let (signed, signature) = record.rsplit_once('.').unwrap();
+    let decode = |text| URL_SAFE_NO_PAD.decode(text).unwrap();
+    let mut verifier = openssl::sign::Verifier::new_without_digest(&key).unwrap();
+    assert!(verifier.verify_oneshot(&decode(signature), signed.as_bytes()).unwrap());
+    let told: Value = serde_json::from_slice(&decode(signed.split_once('.').unwrap().1)).unwrap();
+    assert_eq!((&told["account"], &told["class"]), (&json!("A-1"), &Value::Null));
     let (status, _) = call(&hefu, "core", "POST /v1/accounts/A-1/close", Value::Null).await;
     assert_eq!(status, 204);
     let (status, _) = call(&hefu, "core", "POST /v1/accounts/A-1/upgrade", upgrade).await;

@@ -2,6 +2,7 @@
 
 use crate::{FOUR, Scripted, World, config_of, key, world, world_over};
 use hefu::billing::price::Prices;
+use hefu::crypto::keys::{Keys, Other};
 use hefu::domain::account::{AccountId, Class, Purpose, Strength};
 use hefu::domain::answer::Answer;
 use hefu::domain::clock::{Clock as _, Timestamp};
@@ -419,7 +420,6 @@ async fn no_limit_is_exceeded_by_64_at_once_on_two_replicas() {
 /// What is under an old key is found under a new one.
 #[tokio::test]
 async fn a_person_is_found_under_the_key_before() {
-    use hefu::crypto::keys::{Keys, Other};
     let mut desk = Desk::new();
     let person = person(&[]);
     desk.open("a", &person).await.unwrap();

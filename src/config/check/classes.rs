@@ -48,7 +48,7 @@ pub(crate) fn check(sheet: &mut Sheet, file: &ClassesFile) -> Classes {
     ];
     let effect = |word: &Option<Text<Effect>>| word.as_ref().map_or(Effect::Refuse, |word| word.0);
     let flagged = flagged.map(|(flag, word)| (flag, effect(word))).into();
-    Classes { book: Book::new(editions), second, flagged }
+    Classes { book: Book::new(editions), second, flagged, record_key: None }
 }
 
 fn edition(sheet: &mut Sheet, at: &At<EditionFile>) -> Option<Edition> {

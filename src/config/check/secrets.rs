@@ -5,8 +5,20 @@ use crate::config::file::{FilePath, OtherKeyFile, SecretsFile};
 use crate::config::read::{At, Sheet};
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::crypto::keys::{Keys, Other};
+use crate::crypto::record::RecordKey;
 use crate::domain::id::KeyId;
 use std::path::Path;
+
+/// The key by which records of accounts are signed.
+pub(crate) fn record(sheet: &mut Sheet, dir: &Path, at: &At<SecretsFile>) -> Option<RecordKey> {
+    let path = at.value.record_key_file.as_ref()?;
+    let key = RecordKey::from_pem(place::secret(sheet, dir, path)?.expose());
+    if key.is_none() {
+        let hint = "make one with `openssl genpkey -algorithm ed25519`";
+        sheet.problem(&path.span, "not a private Ed25519 key in PEM", hint);
+    }
+    key
+}
 
 /// The current key and the others; a problem is noted.
 pub(crate) fn keys(sheet: &mut Sheet, dir: &Path, at: &At<SecretsFile>) -> Option<Keys> {
