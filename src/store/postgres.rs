@@ -6,7 +6,7 @@ use crate::crypto::tag::Tagger;
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use crate::store::shelf::{Found, Range};
-use crate::store::writer::{Backend, By};
+use crate::store::writer::{Backend, By, Ended};
 use openssl::ssl::{SslConnector, SslMethod};
 use openssl::x509::X509;
 use postgres_openssl::MakeTlsConnector;
@@ -449,13 +449,23 @@ impl Backend for Postgres {
         Ok(())
     }
 
-    fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Result<(), Error> {
-        let table = of.as_str();
+    fn purge(
+        &mut self,
+        of: Aggregate,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<Option<Damaged>, Error> {
         let sql = format!(
-            "DELETE FROM {table} WHERE key IN (SELECT key FROM {table} WHERE until <= $1 LIMIT $2)"
+            "SELECT key, until, value, checksum FROM {} WHERE until <= $1 LIMIT $2",
+            of.as_str()
         );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        self.session()?.query(sql, &[&millis(now), &most]).map(drop)
+        let mut ended = Ended::default();
+        for row in self.session()?.query(sql, &[&millis(now), &most])? {
+            ended.take(row_of(of, &row, self.tagger.as_ref())?);
+        }
+        self.remove(&ended.removals.iter().collect::<Vec<_>>())?;
+        Ok(ended.damaged)
     }
 
     fn commit(&mut self) -> Result<(), Error> {

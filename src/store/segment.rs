@@ -488,7 +488,12 @@ impl<B: Backend> Backend for Segmented<B> {
         Ok(())
     }
 
-    fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Result<(), Failed<B>> {
+    fn purge(
+        &mut self,
+        of: Aggregate,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<Option<Damaged>, Failed<B>> {
         let State::Alone(log) = &mut self.state else {
             return self.database.purge(of, now, most).map_err(SegmentError::Database);
         };
@@ -498,8 +503,9 @@ impl<B: Backend> Backend for Segmented<B> {
         let database = &mut self.database;
         let mut purged = || {
             database.begin()?;
-            database.purge(of, now, most)?;
-            database.commit()
+            let damaged = database.purge(of, now, most)?;
+            database.commit()?;
+            Ok(damaged)
         };
         let purged = purged();
         if purged.is_err() {

@@ -4,7 +4,7 @@ use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use crate::store::segment::{SegmentError, Segmented};
 use crate::store::shelf::{Found, Range};
-use crate::store::writer::{Backend, By};
+use crate::store::writer::{Backend, By, Ended};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionState, params};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -393,14 +393,27 @@ impl Backend for Sqlite {
         })
     }
 
-    fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Result<(), Error> {
-        let table = of.as_str();
+    fn purge(
+        &mut self,
+        of: Aggregate,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<Option<Damaged>, Error> {
         let sql = format!(
-            "DELETE FROM {table} WHERE key IN (SELECT key FROM {table} WHERE until <= ?1 LIMIT ?2)"
+            "SELECT key, until, value, checksum FROM {} WHERE until <= ?1 LIMIT ?2",
+            of.as_str()
         );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let params = params![millis(now), most];
-        Ok(self.connection.prepare_cached(&sql)?.execute(params).map(drop)?)
+        let mut ended = Ended::default();
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![millis(now), most])?;
+        while let Some(row) = rows.next()? {
+            ended.take(row_of(of, row));
+        }
+        drop(rows);
+        drop(statement);
+        self.remove(&ended.removals.iter().collect::<Vec<_>>())?;
+        Ok(ended.damaged)
     }
 
     fn commit(&mut self) -> Result<(), Error> {

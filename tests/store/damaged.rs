@@ -4,6 +4,8 @@ use crate::cluster::{Cluster, apart};
 use crate::place::{Place, key, place_of};
 use crate::values::{NOW, admission, braking, channel, evidence, hold, leaving, payment, tuple};
 use hefu::domain::answer::Answer;
+use hefu::domain::clock::Timestamp;
+use hefu::domain::keep::Keep;
 use hefu::reconcile::hold::{HoldKey, Holding};
 use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, StoreLost};
 use hefu::store::keys;
@@ -18,6 +20,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// What may happen to a row, each of which leaves it a row: a bit of its value, its end, its key.
@@ -248,6 +251,44 @@ async fn one_damaged_row_does_not_stop_a_sweep() {
             async |number: u128, name| store.admit(admission(vec![leaving(number, name)])).await;
         assert_ne!(again(8, "1").await, Ok(Admitted::Yes));
         assert_eq!(again(9, "9").await, Ok(Admitted::Yes));
+    }
+}
+
+/// A row whose end is another than was written is not taken away for it: the order would leave again.
+#[tokio::test]
+async fn what_did_not_end_is_not_purged() {
+    for place in Place::every() {
+        let damages = Arc::new(AtomicUsize::new(0));
+        let counted = damages.clone();
+        let store = place.open_telling(Limits::default(), move |event| {
+            counted.fetch_add(usize::from(event == Event::Damaged), Ordering::Relaxed);
+        });
+        let row = |name: &str, until: Timestamp| Row {
+            key: RowKey { of: Aggregate::Mismatches, name: name.to_owned() },
+            until: Some(until),
+            value: "{}".to_owned(),
+        };
+        let later = NOW.plus(Duration::from_hours(24));
+        for (name, until) in [("changed", later), ("ended", NOW), ("later", later)] {
+            store.shelve(row(name, until));
+        }
+        drop(store);
+        place.sql("UPDATE mismatches SET until = 1 WHERE key = 'changed'");
+        let counted = damages.clone();
+        let store = place.open_telling(Limits::default(), move |event| {
+            counted.fetch_add(usize::from(event == Event::Damaged), Ordering::Relaxed);
+        });
+        assert_eq!(damages.swap(0, Ordering::Relaxed), 0);
+        store.purge(NOW.plus(Duration::from_hours(1)), Keep::default());
+        store.flush().await.unwrap();
+        assert_eq!(damages.load(Ordering::Relaxed), 1);
+        let kept = async |name: &str| {
+            let key = RowKey { of: Aggregate::Mismatches, name: name.to_owned() };
+            store.range(Range::one(&key)).await.map(|rows| rows.len())
+        };
+        assert_eq!(kept("changed").await, Err(StoreLost));
+        assert_eq!(kept("ended").await, Ok(0));
+        assert_eq!(kept("later").await, Ok(1));
     }
 }
 

@@ -7,7 +7,7 @@ use hefu::domain::clock::Timestamp;
 use hefu::domain::payment::Mode;
 use hefu::store::journal::{Admission, Admitted, Journal as _, StoreLost};
 use hefu::store::memory::{Limits, MemoryStore};
-use hefu::store::row::{Aggregate, Removal, Row, RowKey};
+use hefu::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use hefu::store::sqlite::{self, Sqlite};
 use hefu::store::writer::{Backend, By};
 use hefu::store::{EvidenceStore as _, PaymentStore as _};
@@ -75,7 +75,12 @@ impl Backend for Faulty {
         Ok(self.inner.remove(rows)?)
     }
 
-    fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Result<(), Fault> {
+    fn purge(
+        &mut self,
+        of: Aggregate,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<Option<Damaged>, Fault> {
         Ok(self.inner.purge(of, now, most)?)
     }
 

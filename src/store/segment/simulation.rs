@@ -3,7 +3,7 @@
 
 use super::{Segmented, State};
 use crate::domain::clock::Timestamp;
-use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use crate::store::writer::{Backend, By};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -106,11 +106,11 @@ impl Backend for Database {
         Ok(())
     }
 
-    fn purge(&mut self, of: Aggregate, now: Timestamp, _: usize) -> Result<(), Fault> {
+    fn purge(&mut self, of: Aggregate, now: Timestamp, _: usize) -> Result<Option<Damaged>, Fault> {
         let kept =
             |key: &RowKey, row: &mut Row| key.of != of || row.until.is_none_or(|until| now < until);
         self.rows()?.retain(kept);
-        Ok(())
+        Ok(None)
     }
 
     fn commit(&mut self) -> Result<(), Fault> {

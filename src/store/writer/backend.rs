@@ -2,7 +2,7 @@
 
 use crate::crypto::tag::Tagger;
 use crate::domain::clock::Timestamp;
-use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use crate::store::shelf::{Found, Range};
 
 /// By what rows are found, but for their keys.
@@ -48,6 +48,23 @@ impl By {
                 | Aggregate::ListEntries
                 | Aggregate::Accounts,
             ) => None,
+        }
+    }
+}
+
+/// Rows that are not kept any more.
+#[derive(Debug, Default)]
+pub struct Ended {
+    pub(in crate::store) removals: Vec<Removal>,
+    /// One of those of which it is not known whether they are: they stay.
+    pub(in crate::store) damaged: Option<Damaged>,
+}
+
+impl Ended {
+    pub(in crate::store) fn take(&mut self, row: Result<Row, Damaged>) {
+        match row {
+            Ok(Row { key, .. }) => self.removals.push(Removal { key, only: None }),
+            Err(damaged) => self.damaged = Some(damaged),
         }
     }
 }
@@ -148,11 +165,16 @@ pub trait Backend: Send + 'static {
     /// The database's.
     fn remove(&mut self, rows: &[&Removal]) -> Result<(), Self::Error>;
 
-    /// Removes at most `most` rows that are not kept beyond `now`.
+    /// Removes at most `most` rows that are not kept beyond `now`; yields one of those that are damaged, which stay.
     ///
     /// # Errors
     /// The database's.
-    fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Result<(), Self::Error>;
+    fn purge(
+        &mut self,
+        of: Aggregate,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<Option<Damaged>, Self::Error>;
 
     /// Makes the transaction durable.
     ///

@@ -118,7 +118,8 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
     let verdicts = admit(backend, &admissions)?;
     for (now, keep) in purges {
         for of in Aggregate::ALL {
-            backend.purge(of, until(keep, of, now), PURGED_TOGETHER)?;
+            let stays = backend.purge(of, until(keep, of, now), PURGED_TOGETHER)?;
+            damaged.extend(stays.map(|row| row.to_string()));
         }
     }
     backend.commit()?;

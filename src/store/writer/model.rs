@@ -3,7 +3,7 @@
 
 use super::{Backend, By};
 use crate::domain::clock::Timestamp;
-use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,9 +112,9 @@ impl Backend for Database {
         Ok(())
     }
 
-    fn purge(&mut self, of: Aggregate, now: Timestamp, _: usize) -> Result<(), Fault> {
+    fn purge(&mut self, of: Aggregate, now: Timestamp, _: usize) -> Result<Option<Damaged>, Fault> {
         self.step()?.retain(|key, row| key.of != of || row.until.is_none_or(|until| now < until));
-        Ok(())
+        Ok(None)
     }
 
     fn commit(&mut self) -> Result<(), Fault> {
