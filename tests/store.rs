@@ -31,6 +31,8 @@ mod mangled;
 mod place;
 #[path = "store/power.rs"]
 mod power;
+#[path = "store/promoted.rs"]
+mod promoted;
 #[path = "store/reserve.rs"]
 mod reserve;
 #[path = "deploy/skipped.rs"]

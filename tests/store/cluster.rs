@@ -18,17 +18,22 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
-        let dir = TempDir::with_prefix("pg").unwrap();
-        if is_root(dir.path()) {
-            chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        }
-        let mut cluster = Self { server: None, dir };
+        let mut cluster = Self::nothing();
         let mut initdb = cluster.command("initdb");
         initdb.args(["--auth=trust", "--username=hefu", "--encoding=UTF8", "--no-locale"]);
         let made = initdb.arg("--no-sync").output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         cluster.go_on();
         cluster
+    }
+
+    /// A place for one.
+    pub(crate) fn nothing() -> Self {
+        let dir = TempDir::with_prefix("pg").unwrap();
+        if is_root(dir.path()) {
+            chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        Self { server: None, dir }
     }
 
     /// As a crash of the server: connections break, and what was not committed is gone.
@@ -68,7 +73,7 @@ impl Cluster {
     }
 
     /// `program` of the newest server that is installed, on our data.
-    fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Self::program(program);
         command.arg("-D").arg(self.dir.path().join("data"));
         command
