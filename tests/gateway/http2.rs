@@ -467,6 +467,11 @@ async fn channel2(does: fn(usize) -> Does) -> (std::net::SocketAddr, Arc<Mutex<S
     (address, seen)
 }
 
+/// Where a channel is that answers every stream.
+pub(crate) async fn answering() -> std::net::SocketAddr {
+    channel2(|_| Does::Answers).await.0
+}
+
 async fn world2(does: fn(usize) -> Does) -> (World, Arc<Mutex<Seen>>) {
     let (address, seen) = channel2(does).await;
     let mut plan = plan(&[address]);

@@ -3,6 +3,7 @@
 
 use crate::assessed::{provider, with_provider};
 use crate::channel::dead;
+use crate::http2::answering;
 use crate::peers::{Channel, Message, Peer, channel, ok, soon};
 use crate::process::{Hefu, Place};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -290,11 +291,22 @@ async fn a_share_of_what_belongs_to_no_trace_begins_one() {
 /// It named the first address that is configured, whichever it was that answered.
 #[tokio::test]
 async fn a_span_names_the_address_that_answered() {
+    for http2 in [false, true] {
+        names_who_answered(http2).await;
+    }
+}
+
+async fn names_who_answered(http2: bool) {
     let nobody = dead();
+    let second = if http2 { Some(answering().await) } else { None };
     let world = world_but("1.0", |place| {
-        place.replace("hefu.toml", "upstreams = [", &format!("upstreams = [\"http://{nobody}\", "));
+        let second =
+            second.map(|at| format!("\"http://{at}\", ")).unwrap_or_default();
+        let upstreams = format!("http2 = {http2}\nupstreams = [\"http://{nobody}\", {second}");
+        place.replace("hefu.toml", "upstreams = [", &upstreams);
         // And a provider that nobody answers for is asked first.
-        let [first, trial] = ["first", "trial"].map(|name| place.path().join(format!("providers/{name}.toml")));
+        let [first, trial] =
+            ["first", "trial"].map(|name| place.path().join(format!("providers/{name}.toml")));
         fs::copy(trial, first).unwrap();
         let table = format!(
             "[providers.first]\nurl = \"http://{nobody}\"\npriority = 1\n\
@@ -307,7 +319,8 @@ async fn a_span_names_the_address_that_answered() {
     for order in ["1", "2"] {
         world.send(&debit(order, "")).await;
     }
-    let places = [nobody, world.bank.address, world.trial.address].map(|at| at.port().to_string());
+    let bank = second.unwrap_or(world.bank.address);
+    let places = [nobody, bank, world.trial.address].map(|at| at.port().to_string());
     let (spans, _) = world.end().await;
     let clients = spans.iter().filter(|span| span.kind == SpanKind::Client);
     let mut told: Vec<[&str; 4]> = clients
@@ -326,7 +339,8 @@ async fn a_span_names_the_address_that_answered() {
             ["acme", here, &places[1], ""],
             ["first", here, &places[0], "connect"],
             ["trial", here, &places[2], ""],
-        ]
+        ],
+        "HTTP/2: {http2}"
     );
 }
 
