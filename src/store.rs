@@ -3,6 +3,8 @@
 pub mod account;
 pub mod audit;
 pub mod concordance;
+mod disk;
+mod floor;
 pub mod hook;
 pub mod journal;
 mod keep;

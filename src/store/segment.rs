@@ -192,7 +192,8 @@ fn take_over<'a, B: Backend>(
     taken
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// A file beside the store.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -201,17 +202,32 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 type Failed<B> = SegmentError<<B as Backend>::Error>;
 
 impl<B: Backend> Segmented<B> {
-    /// Puts a log before `database`, in files beside `path`. What a crash left in them is taken over first.
+    /// Puts a log before the database that `open` opens, in files beside `path`. What a crash left in them is taken over first.
+    /// `open` is told whether nobody else has the database open.
     ///
     /// # Errors
-    /// [`SegmentError`].
-    pub fn open(path: &Path, database: B) -> Result<Self, Failed<B>> {
-        let door = Door::new(beside(path, "-lock"), beside(path, "-knock"))?;
-        let segments = Segments::open(["-log0", "-log1"].map(|suffix| beside(path, suffix)))?;
+    /// [`SegmentError`], and those of `open`.
+    pub fn open<E: From<Failed<B>>>(
+        path: &Path,
+        open: impl FnOnce(bool) -> Result<B, E>,
+    ) -> Result<Self, E> {
+        let wrong = |error| E::from(SegmentError::File(error));
+        let door = Door::new(beside(path, "-lock"), beside(path, "-knock")).map_err(wrong)?;
+        let entered = door.enter().map_err(wrong)?;
+        if entered == Entered::Shared {
+            door.leave().map_err(wrong)?;
+        }
+        let logs = ["-log0", "-log1"].map(|suffix| beside(path, suffix));
+        let mut segments = Segments::open(logs, beside(path, "-log-end")).map_err(wrong)?;
+        if entered == Entered::Alone {
+            // What is damaged, or another version's, is said before the database is touched.
+            segments.read().map_err(wrong)?;
+        }
+        let database = open(entered == Entered::Alone)?;
         // The files are there after a power cut, too; where a directory has no sync, they were anyway.
         let dir = path.parent().map(File::open);
         let _ = dir.and_then(Result::ok).map(|dir| dir.sync_all());
-        Self::over(door, segments, database)
+        Ok(Self::over(door, segments, database)?)
     }
 
     fn over(door: Door, segments: Segments, database: B) -> Result<Self, Failed<B>> {
@@ -304,6 +320,9 @@ impl<B: Backend> Segmented<B> {
         for key in some {
             log.left.remove(&key);
         }
+        if last {
+            self.database.idle();
+        }
         Ok(!last)
     }
 
@@ -363,6 +382,7 @@ impl<B: Backend> Backend for Segmented<B> {
     fn idle(&mut self) -> bool {
         let looked = self.look_around();
         let more = looked.and_then(|()| self.try_to_move_on(true));
+        self.database.idle();
         // It is tried again, and said when something is to be written.
         more.unwrap_or(false)
     }

@@ -1,15 +1,20 @@
 //! The embedded database: `SQLite` with a write-ahead log, one writer, and a sync at every commit.
 
+mod backup;
+mod wal;
+
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
-use crate::store::segment::{SegmentError, Segmented};
+use crate::store::segment::{SegmentError, Segmented, beside};
 use crate::store::shelf::{Found, Range};
 use crate::store::writer::{Backend, By, Ended};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionState, params};
+pub use backup::{BackUpError, back_up};
+use rusqlite::{Connection, Transaction, TransactionState, params};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use wal::Wal;
 
 /// `Hefu` in ASCII: what `PRAGMA application_id` says of a file of ours.
 const APPLICATION_ID: i32 = 0x4865_6675;
@@ -40,6 +45,9 @@ pub enum Error {
     /// A row is not as it was written.
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    /// Its write-ahead log cannot be made durable.
+    #[error("cannot sync the log of the store: {0}")]
+    Sync(io::Error),
 }
 
 /// Why a file cannot be used.
@@ -72,6 +80,15 @@ pub enum OpenError {
         /// What was found first.
         damage: String,
     },
+    /// Its write-ahead log is not whole, as far as it was durable.
+    #[error(
+        "the log of the store, `{place}-wal`, is damaged: commits are gone. Restore a backup, or move `{place}-wal-end` away to start without them",
+        place = path.display()
+    )]
+    Short {
+        /// The store.
+        path: PathBuf,
+    },
     /// Its log.
     #[error("{0}")]
     Log(#[from] SegmentError<Error>),
@@ -92,86 +109,33 @@ pub enum OpenError {
 /// # Errors
 /// [`OpenError`].
 pub fn open(path: &Path) -> Result<Segmented<Sqlite>, OpenError> {
-    Ok(Segmented::open(path, Sqlite::open(path)?)?)
-}
-
-/// Why there is no backup.
-#[derive(Debug, thiserror::Error)]
-pub enum BackUpError {
-    /// The store.
-    #[error("cannot read the store `{}`: {source}", path.display())]
-    Store {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
-    /// The backup, which must not be there before.
-    #[error("cannot write the backup `{}`: {source}", path.display())]
-    Copy {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The backup, or the store, cannot be used.
-    #[error("`{}` cannot be used: {source}", path.display())]
-    Bad {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: Box<OpenError>,
-    },
-}
-
-/// Copies the store at `path` to `to` as it is at one instant, while others go on writing it; yields the bytes of the copy. A
-/// copy that cannot be used is removed.
-///
-/// # Errors
-/// [`BackUpError`].
-pub fn back_up(path: &Path, to: &Path) -> Result<u64, BackUpError> {
-    let wrong = |source| BackUpError::Copy { path: to.to_owned(), source };
-    // Nobody else reads it either.
-    let copy = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(to);
-    let copy = copy.map_err(wrong)?;
-    let copied = settled(path).and_then(|_settled| copy_into(path, to)).and_then(|()| {
-        // An empty one would be taken for a new store.
-        if copy.metadata().map_err(wrong)?.len() == 0 {
-            return Err(wrong(io::ErrorKind::UnexpectedEof.into()));
+    Segmented::open(path, |alone| {
+        if alone {
+            let wrong = |source: io::Error| match source.kind() {
+                io::ErrorKind::InvalidData => OpenError::Short { path: path.to_owned() },
+                _ => OpenError::File { path: beside(path, "-wal"), source },
+            };
+            wal::check(path).map_err(wrong)?;
         }
-        Sqlite::open(to)
-            .map_err(|source| BackUpError::Bad { path: to.to_owned(), source: Box::new(source) })?;
-        copy.sync_all().and_then(|()| Ok(copy.metadata()?.len())).map_err(wrong)
-    });
-    if copied.is_err() {
-        // What went wrong is said; that an unusable file stays is the lesser trouble.
-        let _ = std::fs::remove_file(to);
-    }
-    copied
-}
-
-/// Has whoever uses the store leave nothing in the log, until it is dropped.
-fn settled(path: &Path) -> Result<Option<Segmented<Sqlite>>, BackUpError> {
-    let bad = |source| BackUpError::Bad { path: path.to_owned(), source: Box::new(source) };
-    path.is_file().then(|| open(path)).transpose().map_err(bad)
-}
-
-fn copy_into(path: &Path, to: &Path) -> Result<(), BackUpError> {
-    let wrong = |source| BackUpError::Store { path: path.to_owned(), source };
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
-    let connection = connection.map_err(wrong)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(wrong)?;
-    // As a whole path, which no special name of SQLite's is.
-    let whole = std::path::absolute(to).ok().and_then(|to| to.to_str().map(str::to_owned));
-    let unnamed = || rusqlite::Error::InvalidPath(to.to_owned());
-    let whole = whole.ok_or_else(unnamed).map_err(wrong)?;
-    connection.execute("VACUUM INTO ?1", [whole]).map(drop).map_err(wrong)
+        Sqlite::open_noting(path)
+    })
 }
 
 /// An open file.
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Connection,
+    /// Absent where nobody takes care that it is alone when that is checked.
+    wal: Option<Wal>,
+    lazily: bool,
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        if let Some(wal) = &mut self.wal {
+            wal.close(&self.connection);
+        }
+    }
 }
 
 impl Sqlite {
@@ -180,6 +144,18 @@ impl Sqlite {
     /// # Errors
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(path, |_| Ok(None))
+    }
+
+    /// As [`Self::open`], with it noted how far the write-ahead log is durable.
+    fn open_noting(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(path, |connection| Wal::new(path, connection).map(Some))
+    }
+
+    fn open_with(
+        path: &Path,
+        wal: impl FnOnce(&mut Connection) -> rusqlite::Result<Option<Wal>>,
+    ) -> Result<Self, OpenError> {
         // Nobody else reads it, nor the files that SQLite puts beside it, which get the same mode.
         std::fs::OpenOptions::new()
             .create(true)
@@ -189,8 +165,9 @@ impl Sqlite {
             .open(path)
             .map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         let wrong = |source| OpenError::Database { path: path.to_owned(), source };
-        let connection = Connection::open(path).map_err(wrong)?;
-        let store = Self { connection };
+        let mut connection = Connection::open(path).map_err(wrong)?;
+        let wal = wal(&mut connection).map_err(wrong)?;
+        let store = Self { connection, wal, lazily: false };
         store.prepare().map_err(wrong)?;
         store.migrate(path)?;
         Ok(store)
@@ -286,9 +263,16 @@ fn timestamp(millis: i64) -> Timestamp {
 impl Backend for Sqlite {
     type Error = Error;
 
+    fn idle(&mut self) -> bool {
+        self.wal.iter_mut().for_each(Wal::sync);
+        false
+    }
+
     fn lazily(&mut self, lazily: bool) -> Result<(), Error> {
         let synchronous = if lazily { "normal" } else { "full" };
-        Ok(self.connection.pragma_update(None, "synchronous", synchronous)?)
+        self.connection.pragma_update(None, "synchronous", synchronous)?;
+        self.lazily = lazily;
+        Ok(())
     }
 
     fn load(&mut self, of: Aggregate, most: usize, each: &mut dyn FnMut(Row)) -> Result<(), Error> {
@@ -417,7 +401,9 @@ impl Backend for Sqlite {
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        Ok(self.connection.execute_batch("COMMIT")?)
+        self.connection.execute_batch("COMMIT")?;
+        let Some(wal) = &mut self.wal else { return Ok(()) };
+        wal.committed(&self.connection, self.lazily).map_err(Error::Sync)
     }
 
     fn roll_back(&mut self) {

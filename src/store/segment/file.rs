@@ -1,8 +1,8 @@
 //! Files of the log: frames, a commit each, written in place and synced one by one.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use crate::store::disk::{Disk, open};
+use crate::store::floor::Floor;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The beginning of a file in use: what tells this use from others (8 bytes), its number, how many frames the use before it has at
@@ -12,36 +12,12 @@ const USE: usize = 20;
 /// Said instead of how many frames the use before has, where nothing before is needed any more.
 const NOTHING_BEFORE: u32 = u32::MAX;
 
+/// Noted where nothing in the log is needed any more; no use has the number 0.
+const NOTHING: [u8; 8] = [0; 8];
+
 /// Before a commit's bytes: the use's eight bytes again, the number of the frame in it, how long it is, and the CRC-32 of all that
 /// and of the bytes.
 const HEADER: usize = 20;
-
-/// Where bytes are kept.
-pub(super) trait Disk: std::fmt::Debug + Send {
-    /// All of them.
-    fn bytes(&self) -> io::Result<Vec<u8>>;
-    /// Writes some at a place; whether they outlast a power cut is not known before [`Self::sync`].
-    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()>;
-    /// What was written outlasts a power cut.
-    fn sync(&self) -> io::Result<()>;
-}
-
-impl Disk for File {
-    fn bytes(&self) -> io::Result<Vec<u8>> {
-        let (mut file, mut bytes) = (self, Vec::new());
-        file.seek(SeekFrom::Start(0))?;
-        file.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        self.write_all_at(bytes, at)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.sync_data()
-    }
-}
 
 /// What is about to be one frame.
 #[derive(Debug)]
@@ -140,11 +116,11 @@ impl SegmentFile {
         Ok(())
     }
 
-    /// Makes a frame durable.
+    /// Makes a frame durable; says how many are.
     ///
     /// # Errors
     /// The system's; whether the frame is durable is not known then, and nothing may follow it.
-    fn append(&mut self, frame: &mut Frame) -> io::Result<()> {
+    fn append(&mut self, frame: &mut Frame) -> io::Result<u32> {
         let bytes = &mut frame.0;
         let too_long = |_| io::Error::from(io::ErrorKind::FileTooLarge);
         let long = u32::try_from(bytes.len().saturating_sub(HEADER)).map_err(too_long)?;
@@ -161,7 +137,7 @@ impl SegmentFile {
         self.disk.sync()?;
         self.end = self.end.saturating_add(length(bytes.len()));
         self.frames = self.frames.saturating_add(1);
-        Ok(())
+        Ok(self.frames)
     }
 }
 
@@ -182,6 +158,18 @@ pub enum FileError {
         /// Which.
         path: PathBuf,
     },
+    /// Its end is gone, though it was durable.
+    #[error(
+        "the log of the store, `{}`, is damaged: commits at its end are gone. Restore a backup, or move `{}` away to start without them",
+        path.display(),
+        floor.display()
+    )]
+    Short {
+        /// Which.
+        path: PathBuf,
+        /// Where it is noted that it was longer.
+        floor: PathBuf,
+    },
 }
 
 impl FileError {
@@ -193,49 +181,70 @@ impl FileError {
     }
 }
 
-/// Two files by turns: one is written while the database takes over what is in the other.
+/// Two files by turns: one is written while the database takes over what is in the other. Beside them is noted how much is in them
+/// at least: the number of the use that is written, and how many frames it has (4 bytes each).
 #[derive(Debug)]
 pub(super) struct Segments {
     files: [(PathBuf, SegmentFile); 2],
+    floor: Floor<8>,
     number: u32,
 }
 
 impl Segments {
     /// The files at these paths, which are made where there are none; nobody else reads them.
-    pub(super) fn open(paths: [PathBuf; 2]) -> Result<Self, FileError> {
+    pub(super) fn open(paths: [PathBuf; 2], floor: PathBuf) -> Result<Self, FileError> {
         let open = |path: PathBuf| {
-            let mut options = OpenOptions::new();
-            options.create(true).truncate(false).read(true).write(true).mode(0o600);
-            let file = options.open(&path).map_err(FileError::of(&path))?;
-            let disk: Box<dyn Disk> = Box::new(file);
+            let disk: Box<dyn Disk> = Box::new(open(&path).map_err(FileError::of(&path))?);
             Ok((path, disk))
         };
         let [first, second] = paths;
-        Ok(Self::on([open(first)?, open(second)?]))
+        Ok(Self::on([open(first)?, open(second)?], Floor::open(floor)))
     }
 
-    pub(super) fn on(disks: [(PathBuf, Box<dyn Disk>); 2]) -> Self {
-        Self { files: disks.map(|(path, disk)| (path, SegmentFile::on(disk))), number: 0 }
+    pub(super) fn on(disks: [(PathBuf, Box<dyn Disk>); 2], floor: Floor<8>) -> Self {
+        let files = disks.map(|(path, disk)| (path, SegmentFile::on(disk)));
+        Self { files, floor, number: 0 }
     }
 
     /// Every commit that is needed, from the first.
     pub(super) fn read(&mut self) -> Result<Vec<Vec<u8>>, FileError> {
+        let said = self.floor.read();
+        let floor = said.filter(|said| *said != NOTHING).map(noted);
         let mut uses = Vec::new();
         for (path, file) in &self.files {
             let read = file.read().map_err(FileError::of(path))?;
             uses.extend(read.map(|of| (path.clone(), of)));
         }
         uses.sort_by_key(|(_, of)| of.number);
+        if let Some((number, frames)) = floor {
+            let whole = match uses.iter().find(|(_, of)| of.number == number) {
+                Some((_, of)) => frames <= of.commits.len(),
+                // It is needed no more.
+                None => uses.last().is_some_and(|(_, of)| number < of.number),
+            };
+            if !whole {
+                let [(even, _), (odd, _)] = &self.files;
+                let path = if number.is_multiple_of(2) { even } else { odd }.clone();
+                return Err(FileError::Short { path, floor: self.floor.path().to_owned() });
+            }
+        }
         let Some((path, last)) = uses.pop() else { return Ok(Vec::new()) };
         self.number = last.number;
-        let Some(count) = last.before else { return Ok(last.commits) };
-        // What came after it must not be read without it, or without its end.
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let follows = |(_, of): &(PathBuf, Use)| {
-            of.number.checked_add(1) == Some(last.number) && of.commits.len() >= count
-        };
-        let (_, before) = uses.pop().filter(follows).ok_or(FileError::Damaged { path })?;
-        Ok([before.commits, last.commits].concat())
+        let mut commits = last.commits;
+        if let Some(count) = last.before {
+            // What came after it must not be read without it, or without its end.
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            let follows = |(_, of): &(PathBuf, Use)| {
+                of.number.checked_add(1) == Some(last.number) && of.commits.len() >= count
+            };
+            let (_, before) = uses.pop().filter(follows).ok_or(FileError::Damaged { path })?;
+            commits = [before.commits, commits].concat();
+        }
+        if said.is_none() && !commits.is_empty() {
+            let path = self.floor.path().display();
+            tracing::warn!(%path, "there is no note of how far the store's log was durable: had its end been cut off, nobody would see");
+        }
+        Ok(commits)
     }
 
     /// The next commit is the first of a segment; the other file is not needed any more, but for what was written last. Where this
@@ -256,11 +265,25 @@ impl Segments {
         let number = self.number.saturating_add(1);
         self.with(number, |file| file.reuse(number, before))?;
         self.number = number;
+        if before.is_some() {
+            self.note(0);
+        } else {
+            self.floor.note(&NOTHING);
+        }
+        self.floor.sync();
         Ok(())
     }
 
     pub(super) fn append(&mut self, frame: &mut Frame) -> Result<(), FileError> {
-        self.with(self.number, |file| file.append(frame))
+        let frames = self.with(self.number, |file| file.append(frame))?;
+        self.note(frames);
+        Ok(())
+    }
+
+    /// The use that is written has that many frames, which are durable.
+    fn note(&mut self, frames: u32) {
+        let said = u64::from(frames) << 32 | u64::from(self.number);
+        self.floor.note(&said.to_le_bytes());
     }
 
     /// How much is in the segment that is written, in bytes.
@@ -270,15 +293,22 @@ impl Segments {
     }
 
     /// The file of the use of that number.
-    fn with(
+    fn with<T>(
         &mut self,
         number: u32,
-        does: impl FnOnce(&mut SegmentFile) -> io::Result<()>,
-    ) -> Result<(), FileError> {
+        does: impl FnOnce(&mut SegmentFile) -> io::Result<T>,
+    ) -> Result<T, FileError> {
         let [even, odd] = &mut self.files;
         let (path, file) = if number.is_multiple_of(2) { even } else { odd };
         does(file).map_err(FileError::of(path))
     }
+}
+
+/// What is noted of the use that is written: its number, and how many frames it has.
+fn noted(said: [u8; 8]) -> (u32, usize) {
+    let said = u64::from_le_bytes(said);
+    let half = |of: u64| u32::try_from(of & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+    (half(said), usize::try_from(said >> 32).unwrap_or(usize::MAX))
 }
 
 fn length(of: usize) -> u64 {
@@ -371,7 +401,8 @@ mod tests {
     }
 
     fn segments(dir: &tempfile::TempDir) -> Segments {
-        Segments::open(["0", "1"].map(|name| dir.path().join(name))).unwrap()
+        let path = |name: &str| dir.path().join(name);
+        Segments::open([path("0"), path("1")], path("end")).unwrap()
     }
 
     fn append(segments: &mut Segments, content: &str) {
@@ -388,7 +419,7 @@ mod tests {
     /// Has whatever is written to the file of that index fail; yields what undoes that.
     fn break_file(segments: &mut Segments, index: usize) -> Box<dyn Disk> {
         let (path, file) = &mut segments.files[index];
-        std::mem::replace(&mut file.disk, Box::new(File::open(path).unwrap()))
+        std::mem::replace(&mut file.disk, Box::new(std::fs::File::open(path).unwrap()))
     }
 
     #[test]
@@ -465,6 +496,52 @@ mod tests {
         zeros[..USE].fill(0);
         std::fs::write(&path, zeros).unwrap();
         assert!(matches!(read(&dir), Err(FileError::Damaged { .. })));
+    }
+
+    /// The end of the last segment, of which no other tells.
+    #[test]
+    fn an_end_that_is_gone_is_damage_as_far_as_it_is_noted() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let mut segments = segments(&dir);
+        for letters in [["a", "b"], ["c", "d"]] {
+            segments.begin().unwrap();
+            letters.iter().for_each(|letter| append(&mut segments, letter));
+        }
+        let [log, end] = ["0", "end"].map(|name| dir.path().join(name));
+        let (whole, noted) = (std::fs::read(&log).unwrap(), std::fs::read(&end).unwrap());
+        append(&mut segments, "e");
+        let longer = std::fs::read(&log).unwrap();
+        // As a power cut may leave it: what was noted last is not there.
+        std::fs::write(&end, &noted).unwrap();
+        for cut in (0..=longer.len()).rev() {
+            std::fs::write(&log, &longer[..cut]).unwrap();
+            let read = read(&dir);
+            if cut < whole.len() {
+                assert!(read.is_err_and(|error| error.to_string().contains("damaged")), "{cut}");
+            } else {
+                let is_whole = cut == longer.len();
+                assert_eq!(read.unwrap().len(), if is_whole { 5 } else { 4 }, "{cut}");
+            }
+        }
+        std::fs::write(&log, &whole[..whole.len() - 1]).unwrap();
+        // What only tells of it is not needed; without it, it is a torn end.
+        for lost in [&[][..], b"no note"] {
+            std::fs::write(&end, lost).unwrap();
+            assert_eq!(read(&dir).unwrap(), ["a", "b", "c"]);
+        }
+        std::fs::write(&end, &noted).unwrap();
+        std::fs::remove_file(&log).unwrap();
+        assert!(matches!(read(&dir), Err(FileError::Short { .. })));
+        // Nothing in it was needed.
+        std::fs::write(&log, &longer).unwrap();
+        let mut segments =
+            Segments::open(["0", "1"].map(|name| dir.path().join(name)), end).unwrap();
+        segments.read().unwrap();
+        segments.clear().unwrap();
+        for name in ["0", "1"] {
+            std::fs::remove_file(dir.path().join(name)).unwrap();
+        }
+        assert!(read(&dir).unwrap().is_empty());
     }
 
     proptest! {

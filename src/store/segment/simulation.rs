@@ -8,7 +8,8 @@ use crate::store::writer::{Backend, By};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use tempfile::TempDir;
@@ -133,6 +134,9 @@ struct World {
     /// How often each state was met.
     alone: usize,
     shared: usize,
+    /// How often something decayed after a crash, and that was said.
+    decayed: usize,
+    said: usize,
 }
 
 impl World {
@@ -148,6 +152,55 @@ impl World {
             book: Rows::new(),
             alone: 0,
             shared: 0,
+            decayed: 0,
+            said: 0,
+        }
+    }
+
+    /// What a crash left, with something done to the end of the log: all of it is there, or it is said that it is not.
+    fn decay(&mut self, end: u64) {
+        let number = |file: &PathBuf| {
+            let bytes = fs::read(file).unwrap();
+            bytes.get(8..12).map(|number| u32::from_le_bytes(number.try_into().unwrap()))
+        };
+        let copy = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
+        for entry in fs::read_dir(self.dir.path()).unwrap().map(Result::unwrap) {
+            fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+        let logs = ["db-log0", "db-log1"].map(|name| copy.path().join(name));
+        let log = logs.into_iter().max_by_key(number).unwrap();
+        let mut bytes = fs::read(&log).unwrap();
+        let end = usize::try_from(end).unwrap();
+        let at = self.rng.random_range(end.saturating_sub(300)..end);
+        let what = self.rng.random_range(0..4);
+        match what {
+            0 => bytes.truncate(at),
+            1 => bytes[at] ^= 1 << self.rng.random_range(0..8),
+            2 => bytes[at..].fill(0),
+            // Nothing decays; a frame was under way, of which some was written.
+            _ => {
+                let begun = [&bytes[..8], &[9; 40]].concat();
+                bytes.splice(end.., begun[..self.rng.random_range(0..begun.len())].iter().copied());
+            }
+        }
+        fs::write(&log, bytes).unwrap();
+        let rows = self.disk.lock().unwrap().rows.clone();
+        let (database, disk) = Database::faultless();
+        disk.lock().unwrap().rows = rows;
+        let opened = Segmented::open(&copy.path().join("db"), |_| {
+            Ok::<_, super::Failed<Database>>(database)
+        });
+        self.decayed += usize::from(what < 3);
+        match opened {
+            Err(error) => {
+                assert!(what < 3, "a torn end is none: {error}");
+                assert!(error.to_string().contains("damaged"), "{error}");
+                self.said += 1;
+            }
+            Ok(store) => {
+                drop(store);
+                assert_eq!(disk.lock().unwrap().rows, self.book, "{what} at {at} of {end}");
+            }
         }
     }
 
@@ -168,7 +221,7 @@ impl World {
         let other = &mut self.processes[1 - at];
         let come = |dir: &Path| {
             let database = Database { disk, open: None };
-            Segmented::open(&dir.join("db"), database)
+            Segmented::open(&dir.join("db"), |_| Ok::<_, super::Failed<Database>>(database))
         };
         let come = thread::scope(|scope| {
             let coming = scope.spawn(|| come(dir));
@@ -241,7 +294,13 @@ impl World {
             0..20 => self.processes[at] = None,
             20..40 => {
                 if let Some(mut store) = self.processes[at].take() {
+                    let alone = matches!(store.state, State::Alone(_));
+                    let end = store.segments.len();
                     store.state = State::Out;
+                    drop(store);
+                    if alone {
+                        self.decay(end);
+                    }
                 }
             }
             // A commit fails at the disk, and nobody knows whether it happened; here it did not.
@@ -258,13 +317,13 @@ impl World {
     }
 
     /// Everybody stops: the database has everything.
-    fn end(mut self) -> [usize; 2] {
+    fn end(mut self) -> [usize; 4] {
         self.disk.lock().unwrap().faults = 0;
         self.processes = [None, None];
         self.come(0);
         self.processes = [None, None];
         assert_eq!(self.disk.lock().unwrap().rows, self.book);
-        [self.alone, self.shared]
+        [self.alone, self.shared, self.decayed, self.said]
     }
 }
 
@@ -316,16 +375,19 @@ fn the_log_does_not_grow_while_much_comes() {
 #[expect(clippy::print_stdout, reason = "the seed is shown where it fails")]
 fn what_was_committed_is_there_and_nothing_else() {
     let random = rand::random();
-    let (mut alone, mut shared) = (0, 0);
+    let mut met = [0; 4];
     for seed in (1..=20).chain([random]) {
         println!("seed {seed}");
         let mut world = World::new(seed);
         for _ in 0..STEPS {
             world.step();
         }
-        let [before, beside] = world.end();
-        (alone, shared) = (alone + before, shared + beside);
+        for (met, more) in met.iter_mut().zip(world.end()) {
+            *met += more;
+        }
     }
+    let [alone, shared, decayed, said] = met;
     // It is no simulation of nothing.
     assert!(alone > 1_000 && shared > 1_000, "{alone} {shared}");
+    assert!(decayed > 100 && said > decayed / 2, "{decayed} {said}");
 }
