@@ -24,6 +24,8 @@ mod odd;
 mod perform;
 #[path = "deploy/rules.rs"]
 mod rules;
+#[path = "deploy/sentences.rs"]
+mod sentences;
 #[path = "deploy/skipped.rs"]
 mod skipped;
 #[path = "deploy/tools.rs"]

@@ -1,13 +1,25 @@
 """As much of a Kubernetes API server as `kubectl create` and `kubectl apply` ask for, on port 8080 of this machine, kubectl's default.
 
+And as much of a node as `kubectl exec` asks for: of a StatefulSet that is applied Hefu runs, by the ConfigMap and with the Secret that it names,
+each path of the pod being one in a folder here. No container does, and nobody's core.
+
 It is strict: an object with a field that its kind does not have is refused, as by `--validate=strict` on a cluster. What was taken can be
 read again, so that a second `apply` finds it. The files that it answers by are those of kubernetes-validate.
 """
 
+import base64
+import hashlib
 import json
+import os
 import re
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
 import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 import kubernetes_validate
 
@@ -15,6 +27,7 @@ import kubernetes_validate
 KINDS = [
     ("v1", "ConfigMap", "configmaps", True),
     ("v1", "Namespace", "namespaces", False),
+    ("v1", "Pod", "pods", True),
     ("v1", "Secret", "secrets", True),
     ("v1", "Service", "services", True),
     ("v1", "ServiceAccount", "serviceaccounts", True),
@@ -27,6 +40,10 @@ WITHOUT_SCHEMA = ["PodMonitor"]
 VERBS = ["create", "delete", "get", "list", "patch", "update"]
 
 kept = {}
+
+# Where the paths of the pod are.
+pod = tempfile.mkdtemp()
+PATHS = ["/etc/hefu", "/run/hefu", "/run/secrets/hefu", "/var/lib/hefu"]
 
 
 def root(version):
@@ -91,7 +108,74 @@ def wrong(told):
     return None
 
 
+def here(text):
+    """A text of the pod's, with its paths as they are here."""
+    for path in PATHS:
+        text = text.replace(path, pod + path)
+    return text
+
+
+def start(workload):
+    """Starts Hefu as the first pod of the workload would have it."""
+    spec = workload["spec"]["template"]["spec"]
+    namespace = workload["metadata"]["namespace"]
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    sidecar = spec["initContainers"][0]
+    for path in PATHS:
+        os.makedirs(pod + path, exist_ok=True)
+    for folder in ["channels", "codes", "providers"]:
+        shutil.copytree(f"config/{folder}", f"{pod}/etc/hefu/{folder}")
+    for mount in sidecar["volumeMounts"]:
+        volume, place = volumes.get(mount["name"], {}), pod + mount["mountPath"]
+        os.makedirs(place, exist_ok=True)
+        if "configMap" in volume:
+            for name, text in kept[f"/api/v1/namespaces/{namespace}/configmaps/{volume['configMap']['name']}"]["data"].items():
+                with open(f"{place}/{name}", "w") as file:
+                    file.write(here(text))
+                # As the image has it.
+                os.symlink(f"site/{name}", f"{pod}/etc/hefu/{name}")
+        if "secret" in volume:
+            for name, text in kept[f"/api/v1/namespaces/{namespace}/secrets/{volume['secret']['secretName']}"]["data"].items():
+                with open(f"{place}/{name}", "wb") as file:
+                    file.write(base64.b64decode(text))
+    subprocess.Popen(["target/release/hefu", *map(here, sidecar["args"])], stdout=open("pod.log", "w"), stderr=subprocess.STDOUT)
+    name = f"{workload['metadata']['name']}-0"
+    metadata = {"name": name, "namespace": namespace}
+    described = {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": {"phase": "Running"}}
+    kept[f"/api/v1/namespaces/{namespace}/pods/{name}"] = described
+
+
+def run(command):
+    """What a command of the pod prints, and how it ends; it is tried until Hefu is there."""
+    program, arguments = f"target/release/{os.path.basename(command[0])}", [here(word) for word in command[1:]]
+    # As the image has it.
+    environment = {**os.environ, "HEFU_ADMIN": here("unix:/run/hefu/admin.sock")}
+    until = time.monotonic() + 60
+    while not os.path.exists(f"{pod}/run/hefu/admin.sock") and time.monotonic() < until:
+        time.sleep(0.1)
+    return subprocess.run([program, *arguments], capture_output=True, env=environment)
+
+
 class Server(BaseHTTPRequestHandler):
+    def execute(self, query):
+        """A command within a pod, over a WebSocket: each message is a channel's number and bytes of it."""
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+        head = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {accept}"]
+        head += ["Sec-WebSocket-Protocol: v5.channel.k8s.io", "", ""]
+        self.wfile.write("\r\n".join(head).encode())
+        done = run(parse_qs(query)["command"])
+        failed = {"status": "Failure", "reason": "NonZeroExitCode", "message": f"command terminated with exit code {done.returncode}"}
+        failed["details"] = {"causes": [{"reason": "ExitCode", "message": str(done.returncode)}]}
+        status = failed if done.returncode else {"status": "Success"}
+        for channel, told in [(1, done.stdout), (2, done.stderr), (3, json.dumps(status).encode())]:
+            message = bytes([channel]) + told
+            length = len(message)
+            self.wfile.write(bytes([0x82, length]) if length < 126 else struct.pack(">BBH", 0x82, 126, length))
+            self.wfile.write(message)
+        self.wfile.write(b"\x88\x02\x03\xe8")
+        self.close_connection = True
+
     def say(self, status, body):
         body = json.dumps(body).encode()
         self.send_response(status)
@@ -105,7 +189,10 @@ class Server(BaseHTTPRequestHandler):
         self.say(status, refusal)
 
     def do_GET(self):
-        path = self.path.split("?")[0]
+        path, query = urlsplit(self.path)[2:4]
+        if path.endswith("/exec") and path.removesuffix("/exec") in kept:
+            self.execute(query)
+            return
         answer = discovered(path) or kept.get(path)
         if answer is None:
             self.refuse(404, "NotFound", "not found")
@@ -127,6 +214,8 @@ class Server(BaseHTTPRequestHandler):
             self.refuse(422, "Invalid", error)
         else:
             kept[f"{path}/{told['metadata']['name']}"] = told
+            if kind == "StatefulSet":
+                start(told)
             self.say(201, told)
 
     def log_message(self, *_):

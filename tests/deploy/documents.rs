@@ -1,16 +1,13 @@
 //! The documents: their commands run as they stand, their references are made of the code, and their links lead somewhere.
 
 use crate::perform::{Part, parts, perform};
-use crate::tools::{file, files, text};
-use clap::Parser as _;
+use crate::tools::{documents, file, text};
 use expect_test::expect_file;
-use hefu::cli::Cli;
 use regex::Regex;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::process::Command;
 
 /// Where everything else goes on from.
 const QUICK_START: &str = "docs/quickstart.md";
@@ -103,77 +100,6 @@ fn every_document_with_commands_is_performed() {
     }
 }
 
-/// What `make` is told to do, wherever a document says so, it can do: nothing is built, but each recipe is read.
-#[test]
-fn targets_in_documents_are_targets() {
-    let span = Regex::new(r"(?m)`(make [a-z][^`]*)`|^(make [a-z].*)$").unwrap();
-    let mut seen = BTreeSet::new();
-    for document in documents() {
-        for found in span.captures_iter(&text(&document)) {
-            let command = found.get(1).or(found.get(2)).unwrap().as_str();
-            seen.insert(command.to_owned());
-        }
-    }
-    let makefile = text("Makefile");
-    for command in &seen {
-        // A folder of that name would do for `make`.
-        let target = command.split_whitespace().nth(1).unwrap();
-        assert!(makefile.contains(&format!("\n{target}: ")), "`{command}`");
-        let words = command.split_whitespace().skip(1);
-        let mut make = Command::new("make");
-        let read = make.arg("--dry-run").args(words).current_dir(file("")).output().unwrap();
-        assert!(read.status.success(), "`{command}`: {}", String::from_utf8_lossy(&read.stderr));
-    }
-    assert!(seen.len() >= 4, "{seen:?}");
-}
-
-/// Commands of `hefu` within sentences: they are not run, but there is no such command that Hefu does not have.
-#[test]
-fn commands_in_sentences_are_commands() {
-    let span = Regex::new(r"`(hefu [a-z][^`]*)`").unwrap();
-    let mut seen = 0;
-    for document in documents() {
-        for found in span.captures_iter(&text(&document)) {
-            let command = found[1].replace("\\|", "|");
-            // `a|b` are two commands, `<` is the shell's, and `…` stands for what everybody writes for himself.
-            let command = command.split(" < ").next().unwrap();
-            for one in alternatives(command) {
-                seen += 1;
-                let one = one.replace('…', "X");
-                let words = one.split_whitespace();
-                let told = Cli::try_parse_from(words);
-                let wrong = told.err().filter(|error| {
-                    use clap::error::ErrorKind::{
-                        InvalidSubcommand, InvalidValue, UnknownArgument, ValueValidation,
-                    };
-                    let kind = error.kind();
-                    let is_cut = error.to_string().contains("a value is required");
-                    [UnknownArgument, InvalidSubcommand].contains(&kind)
-                        || ([InvalidValue, ValueValidation].contains(&kind)
-                            && !is_cut
-                            && !one.contains(char::is_uppercase))
-                });
-                assert!(wrong.is_none(), "{document}: `{one}`: {}", wrong.unwrap());
-            }
-        }
-    }
-    assert!(seen > 50, "{seen} commands");
-}
-
-fn alternatives(command: &str) -> Vec<String> {
-    match command.split_whitespace().find(|word| word.contains('|')) {
-        Some(word) => word.split('|').map(|one| command.replace(word, one)).collect(),
-        None => vec![command.to_owned()],
-    }
-}
-
-fn documents() -> Vec<String> {
-    let mut documents = files("docs", ".md");
-    documents.extend(files("deploy", ".md"));
-    documents.extend(["README.md", "ARCHITECTURE.md"].map(str::to_owned));
-    documents
-}
-
 #[test]
 fn links_lead_somewhere() {
     let link = Regex::new(r"\]\(([^)#\s]+)?(?:#([^)\s]+))?\)").unwrap();
@@ -195,6 +121,28 @@ fn links_lead_somewhere() {
                     .any(|line| slug(line.trim_start_matches('#')) == anchor.as_str());
                 assert!(is_there, "{document}: {}", &found[0]);
             }
+        }
+    }
+}
+
+/// Chapter by chapter, each language names the same commands, keys and metrics.
+#[test]
+fn what_is_told_in_two_languages_is_in_step() {
+    let span = Regex::new(r"`([^`\n]+)`").unwrap();
+    for name in ["risk", "runbooks"] {
+        let told = |document: &str| {
+            let text = text(document).replace("编号", "ID").replace("原因", "WHY");
+            let chapters = text.split("\n#").map(|chapter| {
+                let spans = span.captures_iter(chapter).map(|found| found[1].to_owned());
+                let rows = chapter.lines().filter(|line| line.starts_with('|')).count();
+                (spans.collect::<BTreeSet<_>>(), rows)
+            });
+            chapters.collect::<Vec<_>>()
+        };
+        let [english, chinese] = ["", ".zh"].map(|in_| told(&format!("docs/{name}{in_}.md")));
+        assert_eq!(english.len(), chinese.len(), "{name}");
+        for (english, chinese) in english.iter().zip(&chinese) {
+            assert_eq!(english, chinese, "{name}");
         }
     }
 }

@@ -5,8 +5,9 @@ use crate::tools::{file, text};
 use regex::Regex;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use tempfile::TempDir;
 
 /// One command of a document, and what it is to print: `…` stands for anything, a line that is only that for any lines.
 pub(crate) struct Step {
@@ -85,13 +86,22 @@ pub(crate) fn script(parts: &[Part]) -> String {
 /// Runs documents in a network of their own, where there may be one: their ports are those that ship.
 pub(crate) fn perform(documents: &[&str]) {
     let parts: Vec<Part> = documents.iter().flat_map(|document| parts(document)).collect();
+    let place = place();
+    fs::write(place.path().join("script"), script(&parts)).unwrap();
+    assert_prints(&parts, &apart(place.path(), &binaries(), "bash script"));
+}
+
+/// Where documents are performed: a captured message is there.
+pub(crate) fn place() -> TempDir {
     let place = tempfile::tempdir().unwrap();
     let capture = "tests/message/unionpay/debit.http";
     fs::copy(file(capture), place.path().join("capture.http")).unwrap();
-    fs::write(place.path().join("script"), script(&parts)).unwrap();
-    let binaries = Path::new(env!("CARGO_BIN_EXE_hefu")).parent().unwrap();
-    let printed = apart(place.path(), binaries, "bash script");
-    assert_prints(&parts, &printed);
+    place
+}
+
+/// Where `hefu` is.
+pub(crate) fn binaries() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_hefu")).parent().unwrap().to_owned()
 }
 
 /// Every command ended well, and printed what the document says.

@@ -22,6 +22,14 @@ pub(crate) fn text(name: &str) -> String {
     fs::read_to_string(file(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// Every document.
+pub(crate) fn documents() -> Vec<String> {
+    let mut documents = files("docs", ".md");
+    documents.extend(files("deploy", ".md"));
+    documents.extend(["README.md", "ARCHITECTURE.md"].map(str::to_owned));
+    documents
+}
+
 /// A tool, where it could be had.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let tools = file("target/deploy-tools");
