@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 const KEYS: usize = 400;
 /// In each segment. The database has all of the first, and a part of the second.
-const COMMITS: [usize; 3] = [60, 60, 3];
+const COMMITS: [usize; 3] = [60, 20, 60];
 const ROWS_A_COMMIT: usize = 30;
 /// How often something happens to each file.
 const SAMPLES: usize = 100;
@@ -191,10 +191,9 @@ fn a_log_that_changed_anywhere_is_read_as_written_or_not_at_all() {
     copy(crashed.path(), place.path());
     let kept = states.last().unwrap();
     assert_eq!(served(place.path()).as_ref(), Ok(kept));
-    // The first holds the last segment, and beyond its end what was there before.
-    for (file, least) in [("hefu.db-log0", 0), ("hefu.db-log1", SAMPLES / 2)] {
+    for file in ["hefu.db-log0", "hefu.db-log1"] {
         let seen = each(file, SAMPLES, crashed.path(), kept);
-        assert!(seen.said > least, "{file}: {}", seen.said);
+        assert!(seen.said > SAMPLES / 2, "{file}: {}", seen.said);
     }
     // What only tells of the log is not needed.
     for file in ["hefu.db-log-end", "hefu.db-wal-end"] {
