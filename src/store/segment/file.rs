@@ -505,7 +505,9 @@ mod tests {
         let mut segments = segments(&dir);
         for letters in [["a", "b"], ["c", "d"]] {
             segments.begin().unwrap();
-            letters.iter().for_each(|letter| append(&mut segments, letter));
+            for letter in letters {
+                append(&mut segments, letter);
+            }
         }
         let [log, end] = ["0", "end"].map(|name| dir.path().join(name));
         let (whole, noted) = (std::fs::read(&log).unwrap(), std::fs::read(&end).unwrap());

@@ -1,4 +1,4 @@
-//! How far the write-ahead log of SQLite is durable, noted beside it. After a crash SQLite takes what it cannot read there for the
+//! How far the write-ahead log of `SQLite` is durable, noted beside it. After a crash `SQLite` takes what it cannot read there for the
 //! end, and what came after it for never written; and where pages after it were copied to the database before, the pages of two
 //! times are mixed. So it is read first, as far as was noted.
 //!
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many pages are in the log before they are copied to the database: as SQLite has it.
+/// How many pages are in the log before they are copied to the database: as `SQLite` has it.
 const CHECKPOINT: u32 = 1_000;
 
 /// The head of the log: magic, version, size of a page, number, two salts, two sums; 4 bytes each, big-endian.
@@ -36,7 +36,7 @@ pub(super) struct Wal {
     path: PathBuf,
     file: Option<File>,
     floor: Floor<20>,
-    /// Told by SQLite: how many frames there are after a commit that wrote any.
+    /// Told by `SQLite`: how many frames there are after a commit that wrote any.
     told: Arc<AtomicU32>,
     frames: u32,
     is_synced: bool,
@@ -87,14 +87,15 @@ impl Wal {
         self.note();
         if is_full {
             self.floor.sync();
-            self.checkpoint(connection);
+            // Where it fails it is tried again after the next commit.
+            Self::checkpoint(connection);
         }
         Ok(())
     }
 
     /// The database is closed. Where nothing in the log is needed any more, that is noted.
     pub(super) fn close(&mut self, connection: &Connection) {
-        if self.committed(connection, false).is_ok() && self.checkpoint(connection) {
+        if self.committed(connection, false).is_ok() && Self::checkpoint(connection) {
             self.floor.read();
             self.floor.note(&NOTHING);
         }
@@ -146,8 +147,8 @@ impl Wal {
         }
     }
 
-    /// Copies the pages to the database; whether these are all. Where it fails it is tried again after the next commit.
-    fn checkpoint(&self, connection: &Connection) -> bool {
+    /// Copies the pages to the database; whether these are all.
+    fn checkpoint(connection: &Connection) -> bool {
         let copied = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
         });
@@ -200,14 +201,15 @@ fn verify(mut log: impl Read, said: &Said) -> io::Result<()> {
     if salts != &said[..8] {
         return Ok(());
     }
-    let mut frame = vec![0; FRAME];
-    let page = usize::try_from(number(&head, 8)).unwrap_or(0);
-    frame.resize(FRAME.saturating_add(page.min(65_536)), 0);
+    let mut frame = [0; FRAME];
+    // `SQLite` has none that are larger.
+    let mut page = vec![0; usize::try_from(number(&head, 8)).unwrap_or(0).min(65_536)];
     for _ in 0..number(said, 16) {
         log.read_exact(&mut frame)?;
+        log.read_exact(&mut page)?;
         sums = sum(sums, &frame[..8], big);
-        sums = sum(sums, &frame[FRAME..], big);
-        intact(&frame[8..16] == salts && said_sums(&frame[16..24]) == sums)?;
+        sums = sum(sums, &page, big);
+        intact(frame[8..16] == *salts && said_sums(&frame[16..]) == sums)?;
     }
     intact(said_sums(&said[8..16]) == sums)
 }
