@@ -57,7 +57,7 @@ pub use self::{
     notices::Notified,
     providers::{Inquired, Said, Script, Twist},
     sample::{Reply, Sample},
-    statement::Ended,
+    statement::{Ended, State},
     world::{CardState, Drift, Element},
 };
 use self::{
@@ -307,6 +307,14 @@ impl Simulation {
         Ok(())
     }
 
+    /// Has the core ask how those payments ended of which nobody told it, over the channels that can be asked. It is told in no
+    /// statement how these end.
+    pub async fn ask_ends(&self, target: Target) -> Result<(), SimError> {
+        let core = Core::new(Arc::clone(&self.hub), self.channels.clone(), target)?;
+        core.ask_ends(&self.never_told()).await;
+        Ok(())
+    }
+
     /// Every message type of every channel: the channel's name and a name of ours for the type.
     pub fn kinds(&self) -> Vec<(&'static str, &'static str)> {
         let of = |channel: &Arc<Running>| {
@@ -390,6 +398,14 @@ impl Simulation {
         let known = self.channels.iter().find(|known| known.name == channel);
         known.map_or_else(BTreeMap::new, |known| {
             audit::in_the_end(&self.hub.log, &self.notified(), known.name, said)
+        })
+    }
+
+    /// The orders of `channel` whose halves truly differ, when everything came that comes.
+    pub fn differing(&self, channel: &str) -> BTreeSet<String> {
+        let known = self.channels.iter().find(|known| known.name == channel);
+        known.map_or_else(BTreeSet::new, |known| {
+            audit::differing(&self.hub.log, &self.notified(), known.name)
         })
     }
 

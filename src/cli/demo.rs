@@ -20,6 +20,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
+/// How many of a thousand element mismatches are told later than by the answer: by a notification or a query.
+const LATE_MISMATCHES: u64 = 250;
+
 /// The most log bytes that are kept for the leak scan.
 const LOG_MAX: usize = 64 * 1024 * 1024;
 
@@ -29,6 +32,9 @@ pub struct Demo {
     /// How long (`30s`, `5m`); until Ctrl-C where absent
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     run_for: Option<Duration>,
+    /// How many messages instead.
+    #[arg(skip)]
+    messages: Option<usize>,
     /// Messages a second
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
     rate: u32,
@@ -50,9 +56,9 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl Demo {
-    /// A demo of a fixed length, for tests.
-    pub const fn new(run_for: Duration, rate: u32, seed: u64) -> Self {
-        Self { run_for: Some(run_for), rate, seed, json: true }
+    /// A demo of a fixed length, for tests: it ends after so many messages, on whichever machine.
+    pub const fn new(messages: usize, rate: u32, seed: u64) -> Self {
+        Self { run_for: None, messages: Some(messages), rate, seed, json: true }
     }
 
     /// Runs the command.
@@ -83,8 +89,10 @@ impl Demo {
     /// Where something could not start.
     pub async fn observe(&self, out: &mut impl Write, log: &Log) -> Result<Report, Failure> {
         let place = Place::new()?;
+        let settings = sim::Settings::new(self.seed, place.dir().to_owned());
         let simulation =
-            Simulation::start(sim::Settings::new(self.seed, place.dir().to_owned())).await?;
+            Simulation::start(sim::Settings { late_mismatches: LATE_MISMATCHES, ..settings })
+                .await?;
         let collector = Collector::start().await?;
         let config = place.configure(&simulation, Some(collector.address))?;
         let running = app::start(config).await?;
@@ -93,7 +101,7 @@ impl Demo {
         }
         let begun = Instant::now();
         let target = setup::target(&simulation, &running)?;
-        let drive = simulation.drive(target, self.rate, self.stop());
+        let drive = simulation.drive(target.clone(), self.rate, self.stop(&simulation));
         tokio::pin!(drive);
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.tick().await;
@@ -104,12 +112,13 @@ impl Demo {
             }
         }
         let seconds = begun.elapsed().as_secs();
+        let mut settled = Settled::new(&place, &simulation, &running, target).await?;
         let api = setup::api_outputs(&running, &place).await;
         running.flush_spans().await;
         let mut shown = vec![log.bytes(), api, collector.bytes()];
         shown.extend(setup::store_files(&running, &place).await);
         let mut report = Report::new((self.seed, seconds), &simulation, &running, &shown)?;
-        let settled = Settled::new(&place, &simulation, &running).await?;
+        settled.settle(&place, &simulation, &running).await?;
         running.flush_spans().await;
         let mut shown = vec![setup::api_outputs(&running, &place).await, collector.bytes()];
         shown.extend(setup::store_files(&running, &place).await);
@@ -118,7 +127,14 @@ impl Demo {
         Ok(report)
     }
 
-    async fn stop(&self) {
+    async fn stop(&self, simulation: &Simulation) {
+        if let Some(messages) = self.messages {
+            let mut look = tokio::time::interval(Duration::from_millis(10));
+            while simulation.messages() < messages {
+                look.tick().await;
+            }
+            return;
+        }
         match self.run_for {
             Some(run_for) => tokio::time::sleep(run_for).await,
             // Without a signal handler the demo would run on; nothing better is left to do.

@@ -19,6 +19,7 @@ use crate::sim::{
     form::decode,
     keys::{Key, dice},
     record::{AtRow, Channel, Part, Verdict, lock},
+    statement::{Ended, State},
     world::{CardState, Element, Tuple},
     xml::{self, leaf, leaves, tag},
 };
@@ -59,6 +60,8 @@ struct Books {
     bound: HashMap<String, Tuple>,
     /// How the rows of a message ended, by `MERCHANT_ID|REQ_SN`; a single payment is the row `0`.
     ended: HashMap<String, Vec<(String, Verdict)>>,
+    /// The same as payments.
+    payments: Vec<Ended>,
 }
 
 /// The two layers of an answer: what INFO says, and the body.
@@ -126,7 +129,10 @@ impl Allinpay {
             answer.verdict = code("3902");
         } else {
             books.ended.insert(answer.order.clone(), vec![("0".into(), end.clone())]);
-            answer.verdict = self.told(&answer.order, end);
+            let what = (answer.order.clone(), answer.txn.as_str(), amount);
+            books.payments.push(ended(what, &answer.tuple, &end));
+            let late = self.hub.late_mismatches;
+            answer.verdict = self.told(&answer.order, end, late);
         }
         let words = words(&answer.verdict);
         let day = if answer.verdict.code == "0000" { "20261124" } else { "" };
@@ -136,13 +142,15 @@ impl Allinpay {
     /// A batch: each row has its own result.
     fn batch(&self, answer: &mut Answer, root: &xml::Element) -> Said {
         let mut details = String::new();
-        let mut ended = vec![];
+        let (mut rows, mut payments) = (vec![], vec![]);
         for row in root.all("BODY", "TRANS_DETAIL") {
-            let amount = row.at("AMOUNT").parse().unwrap_or_default();
+            let amount: u64 = row.at("AMOUNT").parse().unwrap_or_default();
             let (name, tuple) = (row.at("SN").to_owned(), elements(row));
             let end = self.check(&tuple, if answer.txn == "100001" { amount } else { 0 });
             let order = format!("{}|{name}", answer.order);
-            let verdict = self.told(&order, end.clone());
+            payments.push(ended((order.clone(), &answer.txn, amount), &tuple, &end));
+            // What a query tells of rows is not read by Hefu: what it must find is told at once.
+            let verdict = self.told(&order, end.clone(), 0);
             details.push_str(&tag(
                 "RET_DETAIL",
                 &leaves(&[
@@ -152,9 +160,9 @@ impl Allinpay {
                 ]),
             ));
             answer.rows.push(AtRow { order, tuple, verdict });
-            ended.push((name, end));
+            rows.push((name, end));
         }
-        if ended.is_empty() || root.at("BODY/TRANS_SUM/TOTAL_ITEM") != ended.len().to_string() {
+        if rows.is_empty() || root.at("BODY/TRANS_SUM/TOTAL_ITEM") != rows.len().to_string() {
             answer.rows.clear();
             return malformed(answer);
         }
@@ -164,7 +172,8 @@ impl Allinpay {
             answer.verdict = code("1001");
             return Said { info: "1001", body: String::new() };
         }
-        books.ended.insert(answer.order.clone(), ended);
+        books.ended.insert(answer.order.clone(), rows);
+        books.payments.extend(payments);
         answer.verdict = code("0000");
         Said { info: "0000", body: tag("BODY", &tag("RET_DETAILS", &details)) }
     }
@@ -261,9 +270,9 @@ impl Allinpay {
     }
 
     /// What is told at once of an end: some ends are told by a query only.
-    fn told(&self, order: &str, end: Verdict) -> Verdict {
+    fn told(&self, order: &str, end: Verdict, late_mismatches: u64) -> Verdict {
         let roll = dice(self.hub.seed, &["allinpay late", order]) % 1000;
-        if roll < if end.said.is_empty() { 200 } else { self.hub.late_mismatches } {
+        if roll < if end.said.is_empty() { 200 } else { late_mismatches } {
             let waits = ["2000", "2007", "2008"];
             let at = usize::try_from(roll % 3).unwrap_or_default();
             let waits = waits.get(at).copied().unwrap_or("2000");
@@ -326,6 +335,21 @@ impl Gateway for Allinpay {
         ]);
         answer.body = write(&info, &said.body, "", &self.own).unwrap_or_default();
         answer
+    }
+
+    fn ended(&self) -> Vec<Ended> {
+        lock(&self.books).payments.clone()
+    }
+}
+
+/// How one payment ended.
+fn ended((order, kind, amount): (String, &str, u64), tuple: &Tuple, end: &Verdict) -> Ended {
+    Ended {
+        order,
+        kind: kind.to_owned(),
+        amount: amount.to_string(),
+        pan: tuple.pan.clone().unwrap_or_default(),
+        state: State::of(end.code == "0000"),
     }
 }
 

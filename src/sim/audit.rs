@@ -25,7 +25,7 @@ mod tries;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-pub(super) use self::end::in_the_end;
+pub(super) use self::end::{differing, in_the_end};
 pub(super) use self::tries::LOCKED_AFTER;
 pub use self::tries::Tries;
 use serde_json::Value;
@@ -191,7 +191,7 @@ fn transport(at_channels: &[AtChannel], core: &[&AtCore], channel: Channel) -> C
 }
 
 /// The payments of one request: its rows, or itself.
-fn payments(entry: &AtChannel) -> Vec<AtChannel> {
+pub(super) fn payments(entry: &AtChannel) -> Vec<AtChannel> {
     if entry.rows.is_empty() {
         return vec![entry.clone()];
     }

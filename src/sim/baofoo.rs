@@ -1,6 +1,7 @@
 //! A Baofoo gateway: authenticated payment V4 (agreements) and payout V4.1, whole payloads sealed both ways.
 //!
 //! The inner field names of payment follow wire-formats 1.5; those of payout V4.1 are unconfirmed and follow the shape in common use.
+//! It notifies of payments that it did not answer with an end, by `GET` or by `POST`: what such a notification looks like is unconfirmed.
 //! The key size is unconfirmed too: 1024 bits are chosen because every 32 bytes cost one private-key operation and the demo has two cores.
 
 use std::{
@@ -17,7 +18,9 @@ use crate::sim::{
     core::baofoo::BaofooCore,
     form::{self, Fields, field},
     keys::{Key, dice},
+    notices::{Letter, Notice},
     record::{Channel, Part, Verdict, lock},
+    statement::{Ended, State},
     world::{CardState, Element, Tuple},
 };
 
@@ -34,7 +37,13 @@ pub(super) fn open(hub: &Arc<Hub>) -> Result<Ends, ErrorStack> {
             ("baofoo-channel.pem", own.public_pem()?),
         ],
         payer: Arc::new(BaofooCore { own: Arc::clone(&core), channel: Arc::clone(&own) }),
-        gateway: Box::new(Baofoo { hub: Arc::clone(hub), own, core, books: Mutex::default() }),
+        gateway: Box::new(Baofoo {
+            hub: Arc::clone(hub),
+            own,
+            core,
+            forger: Key::new(1024)?,
+            books: Mutex::default(),
+        }),
     })
 }
 
@@ -50,6 +59,8 @@ struct Baofoo {
     hub: Arc<Hub>,
     own: Arc<Key>,
     core: Arc<Key>,
+    /// Somebody who seals in the gateway's name.
+    forger: Key,
     books: Mutex<Books>,
 }
 
@@ -62,8 +73,8 @@ struct Books {
     bound: HashMap<String, Tuple>,
     /// The one living agreement of a card.
     by_pan: HashMap<String, String>,
-    /// How payments and payouts ended.
-    ended: HashMap<String, Verdict>,
+    /// How payments and payouts ended, by their own number.
+    ended: HashMap<String, (Ended, Verdict)>,
     binds: u64,
 }
 
@@ -152,8 +163,9 @@ impl Baofoo {
         answer.tuple = tuple;
         let roll = dice(self.hub.seed, &["baofoo late", &order]) % 1000;
         let late = roll < if end.said.is_empty() { 150 } else { self.hub.late_mismatches };
-        lock(&self.books).ended.insert(order, end.clone());
+        self.book(answer, (&order, amount), &end);
         if late {
+            self.hub.desk.put(|| self.notice(answer, inner, (amount, &end)));
             return Verdict { wrong: end.wrong, pending: true, ..code("BF00115") };
         }
         if end.code == "0000" {
@@ -162,8 +174,66 @@ impl Baofoo {
         end
     }
 
+    fn book(&self, answer: &Answer, (number, amount): (&str, u64), end: &Verdict) {
+        let ended = Ended {
+            order: answer.order.clone(),
+            kind: answer.txn.clone(),
+            amount: amount.to_string(),
+            pan: answer.tuple.pan.clone().unwrap_or_default(),
+            state: State::of(end.code == "0000"),
+        };
+        lock(&self.books).ended.insert(number.to_owned(), (ended, end.clone()));
+    }
+
+    /// What it tells of how a payment ended. Others seal under a key of their own, or put the channel's words beside another merchant.
+    fn notice(
+        &self,
+        answer: &Answer,
+        inner: &Value,
+        (amount, end): (u64, &Verdict),
+    ) -> Option<Notice> {
+        let (member, terminal) = (text(inner, "member_id"), text(inner, "terminal_id"));
+        let letter = |key: &Key, code: &str, beside: &str, gets: bool| {
+            let succeeded = code == "0000";
+            let told = json!({
+                "member_id": member, "terminal_id": terminal, "trans_id": text(inner, "trans_id"),
+                "trans_no": format!("{:016}", dice(self.hub.seed, &["trans_no", &answer.order]) / 10_000),
+                "resp_code": code, "resp_msg": words(code), "result": u8::from(succeeded).to_string(),
+                "succ_amt": if succeeded { amount } else { 0 }.to_string(), "additional_info": "附加 a+b",
+            });
+            let sealed = key.seal(&told.to_string()).ok()?;
+            let outer = [
+                ("member_id", beside),
+                ("terminal_id", terminal.as_str()),
+                ("data_type", "json"),
+                ("data_content", sealed.as_str()),
+            ];
+            let outer: Vec<_> =
+                outer.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            let body = form::write(outer.iter().map(|(key, value)| (key, value)), UTF_8, true)?;
+            Some(Letter { told: State::of(succeeded), gets, body, ..Letter::default() })
+        };
+        let gets = dice(self.hub.seed, &["baofoo gets", &answer.order]).is_multiple_of(2);
+        let other = if end.code == "0000" { "BF00343" } else { "0000" };
+        Some(Notice {
+            channel: NAME,
+            path: "/notify/baofoo",
+            content_type: "application/x-www-form-urlencoded",
+            order: answer.order.clone(),
+            is_payment: true,
+            is_readable: true,
+            truth: State::of(end.code == "0000"),
+            named: end.said.clone(),
+            genuine: Some(letter(&self.own, &end.code, &member, gets)?),
+            forged: vec![
+                letter(&self.forger, other, &member, !gets)?,
+                letter(&self.own, &end.code, "100000001", gets)?,
+            ],
+        })
+    }
+
     fn query(&self, order: &str, reply: &mut Map<String, Value>) -> Verdict {
-        let found = lock(&self.books).ended.get(order).cloned();
+        let found = lock(&self.books).ended.get(order).map(|(_, end)| end.clone());
         let state = match &found {
             None => "FF",
             Some(end) if end.code == "0000" => "S",
@@ -246,9 +316,9 @@ impl Baofoo {
             };
             let end = self.check(&answer.tuple, 0);
             answer.verdict = Verdict { pending: true, wrong: end.wrong.clone(), ..code("0000") };
-            lock(&self.books).ended.insert(number, end);
+            self.book(answer, (&number, 0), &end);
         } else {
-            let end = lock(&self.books).ended.get(&number).cloned();
+            let end = lock(&self.books).ended.get(&number).map(|(_, end)| end.clone());
             let state = end.as_ref().map_or("0", |end| if end.code == "0000" { "1" } else { "-1" });
             if let Some(back) = back.as_object_mut() {
                 back.insert("state".into(), state.into());
@@ -295,6 +365,10 @@ impl Gateway for Baofoo {
         };
         answer.body = self.own.seal(&reply.to_string()).unwrap_or_default().into_bytes();
         answer
+    }
+
+    fn ended(&self) -> Vec<Ended> {
+        lock(&self.books).ended.values().map(|(ended, _)| ended.clone()).collect()
     }
 }
 

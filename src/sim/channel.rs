@@ -81,10 +81,8 @@ pub(super) trait Gateway: Send + Sync {
     /// Reads, judges and answers one request.
     fn answer(&self, request: &Request<'_>) -> Answer;
 
-    /// How payments really ended, where it writes statements.
-    fn ended(&self) -> Vec<Ended> {
-        vec![]
-    }
+    /// How the payments that it took really ended.
+    fn ended(&self) -> Vec<Ended>;
 }
 
 /// Both ends of a channel, with fresh keys.
@@ -105,16 +103,29 @@ pub(super) struct Running {
     pub(super) ends: Ends,
     hub: Arc<Hub>,
     delay_ms: AtomicU64,
+    begun: AtomicU64,
 }
 
 impl Running {
     pub(super) fn new(name: Channel, weight: u32, ends: Ends, hub: Arc<Hub>) -> Arc<Self> {
-        Arc::new(Self { name, weight, ends, hub, delay_ms: AtomicU64::new(0) })
+        Arc::new(Self {
+            name,
+            weight,
+            ends,
+            hub,
+            delay_ms: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
+        })
     }
 
     /// The fault knob: every answer waits this long from now on.
     pub(super) fn delay(&self, by: Duration) {
         self.delay_ms.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How many journeys over it there were before this one.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Starts the server.

@@ -4,11 +4,11 @@
 //! the rate is open-loop: each tick releases one message, from the journey that has waited longest or from a new one.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     future::Future,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -27,6 +27,7 @@ use crate::sim::{
     channel::{Hub, Running},
     keys::dice,
     record::{AtCore, Channel, PLAIN, digest, lock},
+    statement::Ended,
     world::{Card, Tuple},
 };
 
@@ -47,6 +48,9 @@ const IN_FLIGHT_MAX: usize = 256;
 const ATTEMPTS: usize = 3;
 /// One in so many is sent twice at once.
 const TWINS: u64 = 20;
+/// Of so many journeys over a channel, one is of a customer of whom its providers and his bank know different things, as long as there are
+/// such customers.
+const STALE_EVERY: u64 = 12;
 /// One journey in so many is forgotten, where a channel can.
 const FORGOTTEN_EVERY: u64 = 14;
 
@@ -74,6 +78,10 @@ pub(super) trait Payer: Send + Sync {
     fn kinds(&self) -> Vec<&'static str>;
     /// A legal message of one type, about the first of these people; batches are about all of them.
     fn sample(&self, kind: &str, people: &[Tuple], rng: &mut ChaCha8Rng) -> Option<Message>;
+    /// The query that asks how a payment ended; nothing where the statement is to tell it.
+    fn ask(&self, _ended: &Ended, _rng: &mut ChaCha8Rng) -> Option<Message> {
+        None
+    }
 }
 
 /// The core.
@@ -85,6 +93,8 @@ pub(super) struct Core {
     /// The journeys that wait for their turn; nothing once the run is over.
     waiting: Mutex<Option<VecDeque<oneshot::Sender<()>>>>,
     started: AtomicU64,
+    /// How many customers were taken of whom different things are known.
+    stale: AtomicUsize,
     /// Order numbers are unique over all runs of one simulation.
     run: u64,
 }
@@ -169,6 +179,7 @@ impl Core {
             target,
             waiting: Mutex::new(Some(VecDeque::new())),
             started: AtomicU64::new(0),
+            stale: AtomicUsize::new(0),
             run,
         })
     }
@@ -203,6 +214,20 @@ impl Core {
         while journeys.join_next().await.is_some() {}
     }
 
+    /// Asks how those payments ended of which it was not told, over the channels that can be asked.
+    pub(super) async fn ask_ends(&self, owed: &BTreeSet<(Channel, String)>) {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.hub.seed);
+        for channel in &self.channels {
+            for ended in channel.ends.gateway.ended() {
+                if owed.contains(&(channel.name, ended.order.clone()))
+                    && let Some(message) = channel.ends.payer.ask(&ended, &mut rng)
+                {
+                    let _ = self.exchange(message, |_| Some(())).await;
+                }
+            }
+        }
+    }
+
     fn waiting(&self) -> usize {
         lock(&self.waiting).as_ref().map_or(0, VecDeque::len)
     }
@@ -222,6 +247,10 @@ impl Core {
         let mut roll = rng.random_range(0..weights.sum::<u32>().max(1));
         for channel in &self.channels {
             let Some(rest) = roll.checked_sub(channel.weight) else {
+                if channel.begun() % STALE_EVERY == 1 {
+                    let nth = self.stale.fetch_add(1, Ordering::Relaxed);
+                    journey.card = self.hub.world.stale(nth).unwrap_or(card);
+                }
                 let _ = channel.ends.payer.journey(&mut journey, &mut rng).await;
                 return;
             };

@@ -7,8 +7,77 @@ use crate::sim::{Audit, Simulation};
 /// The channels whose payloads are sealed, with the key files of both directions.
 const SEALED: &[(&str, &str, &str)] = &[("baofoo", "baofoo-core.pem", "baofoo-channel.pem")];
 
-/// The channels that notify, with the key file of what they sign.
-const NOTIFY: &[(&str, &str)] = &[("unionpay", "unionpay-channel.pem")];
+/// The channels that notify, with the key file of what they sign, where it is pinned by itself.
+const NOTIFY: &[(&str, Option<&str>)] = &[
+    ("unionpay", Some("unionpay-channel.pem")),
+    ("lianlian", Some("lianlian-channel.pem")),
+    ("baofoo", None),
+    ("yeepay", None),
+];
+
+/// Statements of channels for which no public layout was found: as a merchant's own books might write them. They name what settled.
+const STATEMENTS: &[(&str, &str)] = &[
+    (
+        "yeepay",
+        r#"
+[[statement]]
+file = "^trade_"
+separator = ","
+quoted = true
+head = 1
+ignored = "^总计"
+columns = { kind = 1, merchant = 2, order = 3, amount = 4, state = 5 }
+
+[[statement.line]]
+scenario = ["debit"]
+when = { kind = "PAY" }
+order = ["order"]
+outcome = "succeeded"
+
+[[statement.line]]
+scenario = ["withdraw"]
+when = { kind = "WITHDRAW", state = "RETURNED" }
+order = ["merchant", "order"]
+merchant = "merchant"
+amount = { column = "amount", unit = "yuan" }
+outcome = "reversed"
+
+[[statement.line]]
+scenario = ["withdraw"]
+when = { kind = "WITHDRAW" }
+order = ["merchant", "order"]
+merchant = "merchant"
+amount = { column = "amount", unit = "yuan" }
+outcome = "succeeded"
+"#,
+    ),
+    (
+        "allinpay",
+        r#"
+[[statement]]
+file = "^AIPG_"
+charset = "GBK"
+separator = "|"
+columns = { single = 1, merchant = 2, order = 3, row = 4, type = 5, amount = 6 }
+
+[[statement.line]]
+scenario = ["debit", "payout"]
+when = { single = "S" }
+order = ["merchant", "order"]
+merchant = "merchant"
+amount = { column = "amount", unit = "fen" }
+outcome = "succeeded"
+
+[[statement.line]]
+scenario = ["debit", "payout"]
+when = { single = "B" }
+order = ["merchant", "order", "row"]
+merchant = "merchant"
+amount = { column = "amount", unit = "fen" }
+outcome = "succeeded"
+"#,
+    ),
+];
 
 /// What each of the four providers bills for an inquiry, in fen.
 const PRICES: [(&str, u64); 4] =
@@ -127,6 +196,11 @@ upstream = "{plain}"
         text
     }
 
+    /// What this simulation's deployment adds to the profile of a channel that ships: how it writes its statements.
+    pub fn added_to_profile(&self, channel: &str) -> &'static str {
+        STATEMENTS.iter().find(|(name, _)| *name == channel).map_or("", |(_, text)| text)
+    }
+
     fn write_channels(&self, text: &mut String) {
         let url = |name: &str| self.endpoints().get(name).cloned().unwrap_or_default();
         let file = |name: &str| {
@@ -135,8 +209,10 @@ upstream = "{plain}"
         for channel in self.channels() {
             let _ = write!(text, "\n[channels.{channel}]\nupstreams = [\"{}\"]\n", url(channel));
             for (_, key) in NOTIFY.iter().filter(|(name, _)| *name == channel) {
-                let (core, key) = (url("core"), file(key));
-                let _ = writeln!(text, "notify_core = \"{core}\"\nkeys = {{ notify = \"{key}\" }}");
+                let _ = writeln!(text, "notify_core = \"{}\"", url("core"));
+                if let Some(key) = key {
+                    let _ = writeln!(text, "keys = {{ notify = \"{}\" }}", file(key));
+                }
             }
             for (_, request, answer) in SEALED.iter().filter(|(name, _, _)| *name == channel) {
                 let (request, answer) = (file(request), file(answer));

@@ -20,6 +20,7 @@ use crate::sim::{
     core::epcc::EpccCore,
     keys::{Key, dice},
     record::{Channel, Part, Verdict, lock},
+    statement::{Ended, State},
     world::{CardState, Element, Tuple},
     xml::{self, leaves, tag},
 };
@@ -59,7 +60,7 @@ struct Epcc {
 struct Books {
     /// Living agreements, by `SgnNo`.
     signed: HashMap<String, Tuple>,
-    ended: HashMap<String, Verdict>,
+    ended: HashMap<String, (Ended, Verdict)>,
 }
 
 /// What an answer says in its layers.
@@ -144,7 +145,14 @@ impl Epcc {
         answer.tuple = tuple;
         let roll = dice(self.hub.seed, &["epcc late", &answer.order]) % 1000;
         let late = roll < if end.said.is_empty() { 150 } else { self.hub.late_mismatches };
-        lock(&self.books).ended.insert(answer.order.clone(), end.clone());
+        let ended = Ended {
+            order: answer.order.clone(),
+            kind: answer.txn.clone(),
+            amount: amount.to_string(),
+            pan: answer.tuple.pan.clone().unwrap_or_default(),
+            state: State::of(end.code == OK),
+        };
+        lock(&self.books).ended.insert(answer.order.clone(), (ended, end.clone()));
         if late {
             // The receiver timed out: there is no business status.
             let system = if roll.is_multiple_of(2) { "ES000033" } else { "AB0A2000" };
@@ -159,7 +167,7 @@ impl Epcc {
         answer.part = Part::Query;
         let original = root.at("MsgBody/OriTrxInf/OriTrxId");
         answer.order = format!("{}|{original}", root.at("MsgHeader/IssrId"));
-        let found = lock(&self.books).ended.get(&answer.order).cloned();
+        let found = lock(&self.books).ended.get(&answer.order).map(|(_, end)| end.clone());
         let Some(end) = found else {
             answer.verdict = code("PB520099");
             return Said::business("PB520099");
@@ -268,6 +276,10 @@ impl Gateway for Epcc {
         answer.headers = vec![("msgtp", answered), ("oriissrid", "G4000311000018".into())];
         answer.body = write(&header, &body, ("", "\n"), &self.own).unwrap_or_default();
         answer
+    }
+
+    fn ended(&self) -> Vec<Ended> {
+        lock(&self.books).ended.values().map(|(ended, _)| ended.clone()).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `ret_code` 0000 and 8888 and the statuses are public; every other code and all words here are made up, since no public list was found.
 //! The name and the ID number that a bind is checked with are those that the user gave when the account was opened, not those in
-//! `risk_item`; the opening itself is not modelled. Nor are notifications and passwords (any password is right).
+//! `risk_item`; the opening itself is not modelled. Nor are passwords (any password is right). It notifies of payments, and of no withdrawal.
 
 use std::{
     collections::HashMap,
@@ -17,8 +17,11 @@ use crate::sim::{
     core::lianlian::LianLianCore,
     keys::{Key, dice},
     record::{Channel, Part, Verdict, lock},
+    statement::{Ended, State},
     world::{Card, CardState, Element, Tuple},
 };
+
+mod notice;
 
 /// The channel's name.
 pub(super) const NAME: Channel = "lianlian";
@@ -33,7 +36,13 @@ pub(super) fn open(hub: &Arc<Hub>) -> Result<Ends, ErrorStack> {
             ("lianlian-channel.pem", own.public_pem()?),
         ],
         payer: Arc::new(LianLianCore { own: Arc::clone(&core), channel: Arc::clone(&own) }),
-        gateway: Box::new(LianLian { hub: Arc::clone(hub), own, core, books: Mutex::default() }),
+        gateway: Box::new(LianLian {
+            hub: Arc::clone(hub),
+            own,
+            core,
+            forger: Key::new(1024)?,
+            books: Mutex::default(),
+        }),
     })
 }
 
@@ -69,6 +78,8 @@ struct LianLian {
     hub: Arc<Hub>,
     own: Arc<Key>,
     core: Arc<Key>,
+    /// Somebody who signs in the gateway's name.
+    forger: Key,
     books: Mutex<Books>,
 }
 
@@ -93,6 +104,11 @@ struct End {
     said: Vec<Element>,
     wrong: Vec<Element>,
     asked: u32,
+    /// Whether it was told that the money came back.
+    returned: bool,
+    kind: String,
+    amount: u64,
+    pan: String,
 }
 
 /// `Signature-Data`: MD5 with RSA over the hex MD5 of the body, base64.
@@ -144,6 +160,8 @@ impl LianLian {
                 if known.as_deref() != Some(&answer.order) {
                     return refused(REFUSED, "短信验证码已失效", reply);
                 }
+                let end = lock(&self.books).ended.get(&answer.order).cloned();
+                self.hub.desk.put(|| self.notice(&answer.order, &end?));
                 Verdict { pending: true, ..done(reply) }
             }
             QUERY_PAYMENT => self.query(answer, reply, false),
@@ -227,23 +245,27 @@ impl LianLian {
             return refused(REFUSED, "协议不存在或已解约", reply);
         };
         answer.agreement = Some(contract);
-        let end = self.check(&tuple, fen(message, "/orderInfo/total_amount"));
+        let amount = fen(message, "/orderInfo/total_amount");
+        let end = End { amount, ..self.check(&tuple, amount) };
         answer.tuple = tuple;
-        if !self.book(&answer.order, end.clone()) {
+        let Some(end) = self.book(answer, end) else {
             return refused(REFUSED, "交易流水号重复", reply);
-        }
+        };
         let roll = dice(self.hub.seed, &["lianlian late", &answer.order]) % 1000;
         if roll < if end.said.is_empty() { 150 } else { self.hub.late_mismatches } {
+            self.hub.desk.put(|| self.notice(&answer.order, &end));
             reply.insert("txn_status".into(), "TRADE_WAIT_PAY".into());
             return Verdict { wrong: end.wrong, pending: true, ..done(reply) };
         }
         let verdict = match end.words {
             None => {
+                self.hub.desk.put(|| self.notice(&answer.order, &end));
                 reply.insert("txn_status".into(), "TRADE_SUCCESS".into());
                 reply.insert("accounting_date".into(), "20260101".into());
                 done(reply)
             }
             Some(words) if roll.is_multiple_of(2) => {
+                self.hub.desk.put(|| self.notice(&answer.order, &end));
                 reply.insert("txn_status".into(), "TRADE_CLOSE".into());
                 reply.insert("fail_reason".into(), words.into());
                 done(reply)
@@ -268,15 +290,16 @@ impl LianLian {
             },
         };
         answer.agreement = agreement;
-        let end = self.check(&answer.tuple, amount);
-        if !self.book(&answer.order, end.clone()) {
+        let end = End { amount, ..self.check(&answer.tuple, amount) };
+        let Some(end) = self.book(answer, end) else {
             return refused(REFUSED, "交易流水号重复", reply);
-        }
+        };
         if let Some(words) = end.words {
             return Verdict { said: end.said, wrong: end.wrong, ..refused(REFUSED, words, reply) };
         }
         let small = dice(self.hub.seed, &["lianlian sms", &answer.order]).is_multiple_of(3);
         if amount < SMS_FROM_FEN && (amount > 0 || small) {
+            self.hub.desk.put(|| self.notice(&answer.order, &end));
             return Verdict { pending: true, ..done(reply) };
         }
         let token = self.token(&answer.order);
@@ -306,17 +329,25 @@ impl LianLian {
             let key = if withdrawal { "failure_reason" } else { "fail_reason" };
             reply.insert(key.into(), words.into());
         }
-        Verdict { said: end.said.clone(), wrong: end.wrong.clone(), ..done(reply) }
+        end.returned = returned;
+        let tells = withdrawal.then_some(if returned {
+            State::Returned
+        } else {
+            State::of(end.words.is_none())
+        });
+        Verdict { said: end.said.clone(), wrong: end.wrong.clone(), tells, ..done(reply) }
     }
 
-    /// Keeps the end of an order; false when there is one already.
-    fn book(&self, order: &str, end: End) -> bool {
+    /// Keeps the end of an order, and yields it; nothing when there is one already.
+    fn book(&self, answer: &Answer, end: End) -> Option<End> {
         let mut books = lock(&self.books);
-        let fresh = !books.ended.contains_key(order);
-        if fresh {
-            books.ended.insert(order.to_owned(), end);
+        if books.ended.contains_key(&answer.order) {
+            return None;
         }
-        fresh
+        let pan = answer.tuple.pan.clone().unwrap_or_default();
+        let end = End { kind: answer.txn.clone(), pan, ..end };
+        books.ended.insert(answer.order.clone(), end.clone());
+        Some(end)
     }
 
     fn token(&self, order: &str) -> String {
@@ -342,7 +373,7 @@ impl LianLian {
                 ),
             },
         };
-        End { words, said: said.to_vec(), wrong, asked: 0 }
+        End { words, said: said.to_vec(), wrong, ..End::default() }
     }
 }
 
@@ -386,6 +417,18 @@ impl Gateway for LianLian {
             ("signature-data", signature(&self.own, &answer.body).unwrap_or_default()),
         ];
         answer
+    }
+
+    fn ended(&self) -> Vec<Ended> {
+        let books = lock(&self.books);
+        let ended = |(order, end): (&String, &End)| Ended {
+            order: order.clone(),
+            kind: end.kind.clone(),
+            amount: end.amount.to_string(),
+            pan: end.pan.clone(),
+            state: if end.returned { State::Returned } else { State::of(end.words.is_none()) },
+        };
+        books.ended.iter().map(ended).collect()
     }
 }
 

@@ -8,7 +8,10 @@ use std::{
     },
 };
 
-use crate::sim::world::{Element, Tuple};
+use crate::sim::{
+    statement::State,
+    world::{Element, Tuple},
+};
 
 /// SHA-256 of a body.
 pub(super) type Digest = [u8; 32];
@@ -45,8 +48,10 @@ pub(super) struct Verdict {
     pub(super) proved: bool,
     /// Which of the message's elements that proves; all where empty.
     pub(super) proves: Vec<Element>,
-    /// A payment was taken, and its end is told by a query only.
+    /// A payment was taken, and its end is not told with this answer.
     pub(super) pending: bool,
+    /// What the answer to a query tells of money that went out, and may come back.
+    pub(super) tells: Option<State>,
 }
 
 /// One request at a channel.

@@ -16,9 +16,9 @@ use crate::sim::{
     core::unionpay::{FORGOTTEN, UnionPayCore},
     form::{self, Fields, field},
     keys::{Key, dice},
-    notices::Notice,
+    notices::{Letter, Notice},
     record::{Channel, Part, Verdict, lock},
-    statement::Ended,
+    statement::{Ended, State},
     world::{CardState, Element, Tuple},
 };
 
@@ -130,7 +130,7 @@ impl UnionPay {
             kind: field(fields, "txnType").into(),
             amount: field(fields, "txnAmt").into(),
             pan: answer.tuple.pan.clone().unwrap_or_default(),
-            succeeded: end.code == "00",
+            state: State::of(end.code == "00"),
         };
         orders.insert(answer.order.clone(), Order { verdict: end.clone(), query_id, ended });
         let late = roll < if end.said.is_empty() { 250 } else { self.hub.late_mismatches };
@@ -164,7 +164,8 @@ impl UnionPay {
             }
             acp::sign(&mut told, charset, key)?;
             told.extend(amount.map(|amount| ("txnAmt".to_owned(), amount.to_owned())));
-            form::write(&told, charset, true)
+            let body = form::write(&told, charset, true)?;
+            Some(Letter { told: State::of(code == "00"), body, ..Letter::default() })
         };
         let other = if end == "00" { "66" } else { "00" };
         Some(Notice {
@@ -173,17 +174,15 @@ impl UnionPay {
             content_type: "application/x-www-form-urlencoded",
             order: answer.order.clone(),
             is_payment: matches!(answer.txn.as_str(), "11/02" | "01/01" | "12/00"),
-            truth: end.into(),
+            is_readable: true,
+            truth: State::of(end == "00"),
             named: named.clone(),
             genuine: if field(fields, "orderId").starts_with(FORGOTTEN) {
                 None
             } else {
                 Some(told(end, &self.own, None)?)
             },
-            forged: vec![
-                (other.into(), told(other, &self.forger, None)?),
-                (end.into(), told(end, &self.own, Some("1"))?),
-            ],
+            forged: vec![told(other, &self.forger, None)?, told(end, &self.own, Some("1"))?],
         })
     }
 

@@ -243,6 +243,9 @@ pub(super) struct World {
     by_pan: HashMap<String, usize>,
     by_phone: HashMap<String, usize>,
     by_id: HashMap<String, usize>,
+    /// Cards of which providers with old data say what the customer says, and their banks something else; far from the first that
+    /// journeys take by themselves.
+    stale: Vec<usize>,
 }
 
 impl World {
@@ -254,6 +257,7 @@ impl World {
             by_pan: HashMap::new(),
             by_phone: HashMap::new(),
             by_id: HashMap::new(),
+            stale: vec![],
         };
         for _ in 0..people {
             let facts = Facts {
@@ -271,7 +275,22 @@ impl World {
             world.by_phone.insert(card.operator_phone.clone(), index);
             world.by_id.insert(card.truth.id_number.clone(), index);
         }
+        let (from, until) = (world.cards.len() / 2, world.cards.len() * 3 / 4);
+        let is_stale = |card: &Card| {
+            let right = |facts: &Facts| facts.differing(&card.told).is_empty();
+            card.later.is_none()
+                && card.state == CardState::Normal
+                && right(&card.before)
+                && !right(&card.truth)
+        };
+        let far = (from..until).filter(|at| world.cards.get(*at).is_some_and(is_stale));
+        world.stale = far.collect();
         world
+    }
+
+    /// The `nth` of those cards, where there are so many.
+    pub(super) fn stale(&self, nth: usize) -> Option<&Card> {
+        self.cards.get(*self.stale.get(nth)?)
     }
 
     /// The card with this number.

@@ -1,8 +1,8 @@
 //! A `YeePay` gateway on YOP v3: agreements by bind and by entrustment, payments by both, withdrawals; signed as [`yop`] says.
 //!
 //! `UA00000` and the statuses of withdrawals are public, `OPR00000` is in public samples; `NOP00000`, `CAS00000`, the refusals' code, most
-//! field names of answers and all words are unconfirmed or made up. Not modelled: notifications, SM2, and the older TZT family, whose payload
-//! is sealed to the gateway.
+//! field names of answers and all words are unconfirmed or made up. It notifies of payments and withdrawals by RSA: sealed to the core, so that
+//! nobody between them reads it. Not modelled: SM2, and the older TZT family, whose payload is sealed to the gateway.
 
 use std::{
     collections::HashMap,
@@ -18,9 +18,12 @@ use crate::sim::{
     form::{Fields, field},
     keys::{Key, dice},
     record::{Channel, Part, Verdict, lock},
+    statement::{Ended, State},
     world::{CardState, Element, Tuple},
     yop::{self, Content},
 };
+
+mod notice;
 
 /// The channel's name.
 pub(super) const NAME: Channel = "yeepay";
@@ -51,7 +54,14 @@ fn ends(
             (channel, own.public_pem()?),
         ],
         payer: Arc::new(YeePayCore { name, own: Arc::clone(&core), channel: Arc::clone(&own) }),
-        gateway: Box::new(YeePay { hub: Arc::clone(hub), own, core, books: Mutex::default() }),
+        gateway: Box::new(YeePay {
+            name,
+            hub: Arc::clone(hub),
+            own,
+            core,
+            forger: Key::new(2048)?,
+            books: Mutex::default(),
+        }),
     })
 }
 
@@ -64,9 +74,12 @@ const WITHDRAWN: &str = "UA00000";
 
 /// The gateway.
 struct YeePay {
+    name: Channel,
     hub: Arc<Hub>,
     own: Arc<Key>,
     core: Arc<Key>,
+    /// Somebody who signs in the gateway's name.
+    forger: Key,
     books: Mutex<Books>,
 }
 
@@ -94,6 +107,17 @@ struct End {
     said: Vec<Element>,
     wrong: Vec<Element>,
     asked: u32,
+    /// Whether it was told that the money came back.
+    returned: bool,
+    is_withdrawal: bool,
+    amount: u64,
+    pan: String,
+}
+
+impl End {
+    fn state(&self) -> State {
+        if self.returned { State::Returned } else { State::of(self.words.is_none()) }
+    }
 }
 
 impl YeePay {
@@ -130,12 +154,15 @@ impl YeePay {
                 self.pay(answer, (field(fields, "token"), field(fields, "bindId")), reply)
             }
             "bindpay/sendsms" | "bindpay/confirm" => {
-                let known = lock(&self.books).ended.contains_key(&answer.order);
-                if !known {
+                let Some(end) = lock(&self.books).ended.get(&answer.order).cloned() else {
                     return refuse("支付请求不存在", reply);
-                }
+                };
                 reply.insert("recordId".into(), answer.order.clone().into());
-                Verdict { pending: answer.txn == "bindpay/confirm", ..code(PAID, reply) }
+                let pending = answer.txn == "bindpay/confirm";
+                if pending {
+                    self.hub.desk.put(|| self.notice(&answer.order, &end));
+                }
+                Verdict { pending, ..code(PAID, reply) }
             }
             "entrust/pay" => {
                 let agreement = field(fields, "entrustProtocolId");
@@ -245,9 +272,13 @@ impl YeePay {
         if paid_by.replace(agreement.to_owned()).is_some() {
             return refuse("订单重复支付", reply);
         }
-        let end = self.check(&tuple, *amount);
+        let pan = tuple.pan.clone().unwrap_or_default();
+        let end = End { amount: *amount, pan, ..self.check(&tuple, *amount) };
         books.ended.insert(answer.order.clone(), end.clone());
         drop(books);
+        if answer.txn == "entrust/pay" && end.words.is_none() {
+            self.hub.desk.put(|| self.notice(&answer.order, &end));
+        }
         (answer.tuple, answer.agreement) = (tuple, Some(agreement.to_owned()));
         reply.insert("recordId".into(), answer.order.clone().into());
         let verdict = match end.words {
@@ -272,7 +303,11 @@ impl YeePay {
         }
         let failed = dice(self.hub.seed, &["withdraw", &answer.order]).is_multiple_of(20);
         let words = failed.then_some("收款账户状态异常");
-        books.ended.insert(answer.order.clone(), End { words, ..End::default() });
+        let amount = fen(field(fields, "orderAmount"));
+        let end = End { words, amount, is_withdrawal: true, ..End::default() };
+        books.ended.insert(answer.order.clone(), end.clone());
+        drop(books);
+        self.hub.desk.put(|| self.notice(&answer.order, &end));
         reply.insert("status".into(), "REQUEST_RECEIVE".into());
         Verdict { pending: true, ..returned(WITHDRAWN, reply) }
     }
@@ -294,9 +329,11 @@ impl YeePay {
             None => "SUCCESS",
         };
         let reversed = status == "SUCCESS" && end.asked > 1 && roll.is_multiple_of(20);
+        end.returned = reversed;
         reply.insert("status".into(), status.into());
         reply.insert("isReversed".into(), reversed.into());
-        returned(WITHDRAWN, reply)
+        let pending = status == "REMITING";
+        Verdict { pending, tells: (!pending).then(|| end.state()), ..returned(WITHDRAWN, reply) }
     }
 
     /// The bank's word on a tuple, in the words that the channel passes on.
@@ -318,7 +355,7 @@ impl YeePay {
                 ),
             },
         };
-        End { words, said: said.to_vec(), wrong, asked: 0 }
+        End { words, said: said.to_vec(), wrong, ..End::default() }
     }
 }
 
@@ -358,6 +395,18 @@ impl Gateway for YeePay {
         answer.body = text.into_bytes();
         answer.headers = vec![("x-yop-sign", signature)];
         answer
+    }
+
+    fn ended(&self) -> Vec<Ended> {
+        let books = lock(&self.books);
+        let ended = |(order, end): (&String, &End)| Ended {
+            order: order.clone(),
+            kind: if end.is_withdrawal { "WITHDRAW" } else { "PAY" }.into(),
+            amount: end.amount.to_string(),
+            pan: end.pan.clone(),
+            state: end.state(),
+        };
+        books.ended.iter().map(ended).collect()
     }
 }
 

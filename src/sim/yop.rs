@@ -1,6 +1,8 @@
 //! Signing as `YeePay`'s open platform does: `yop-auth-v3` with `YOP-RSA2048-SHA256`, form values percent-encoded twice on the wire.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use encoding_rs::UTF_8;
+use openssl::symm::{Cipher, encrypt};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::sim::{
@@ -187,6 +189,20 @@ pub(super) fn sign_answer(key: &Key, body: &str) -> Option<String> {
 /// Whether `signature` is the platform's over this body.
 pub(super) fn is_answer_signed(key: &Key, body: &[u8], signature: &str) -> bool {
     std::str::from_utf8(body).is_ok_and(|body| is_signed(key, &bare(body), signature))
+}
+
+/// The envelope of a notification: a fresh AES key for the `receiver` alone, and under it the text and whose it is.
+pub(super) fn enclose(by: &Key, receiver: &Key, key: &str, text: &str) -> Option<String> {
+    let safe = |base64: String| {
+        base64.replace('+', "-").replace('/', "_").trim_end_matches('=').to_owned()
+    };
+    let content = format!("{text}${}", safe(by.sign(text.as_bytes()).ok()?));
+    let sealed = encrypt(Cipher::aes_128_ecb(), key.as_bytes(), None, content.as_bytes()).ok()?;
+    Some(format!(
+        "{}${}$AES$SHA256",
+        safe(receiver.conceal(key).ok()?),
+        safe(STANDARD.encode(sealed))
+    ))
 }
 
 #[cfg(test)]

@@ -1,96 +1,124 @@
-//! What came of notifications, beside what is true.
+//! What came of notifications, channel by channel, beside what is true.
 
 use crate::app::Running;
-use crate::domain::id::{ChannelName, OrderId};
-use crate::sim::{Notified, Simulation};
+use crate::cli::demo::settled::{kept, stands_as};
+use crate::metrics::Metrics;
+use crate::sim::Simulation;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-/// A run's notifications.
+/// What Hefu says of notifications that it does not take at their word.
+const NOT_TAKEN: [&str; 4] = ["forged", "sealed", "unlisted", "unreadable"];
+
+/// One channel's.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Notifications {
-    /// In a channel's own words.
-    genuine: u64,
+pub(super) struct Counted {
+    /// In the channel's own words.
+    pub(super) genuine: u64,
+    /// Those of them that nobody but the core can read.
+    sealed: u64,
     /// In somebody else's.
-    forged: u64,
-    /// Those of them that Hefu knew for what they are.
-    recognized: u64,
+    pub(super) forged: u64,
+    /// How many were not taken at their word.
+    not_taken: u64,
     /// Whose acknowledgement did not come back as the core gave it.
     unacknowledged: u64,
-    /// That came to the core with other bytes, or with a header of ours.
-    changed: u64,
-    /// Acknowledged ones of a channel, after which the payment does not stand as they say.
+    /// Acknowledged ones of the channel, after which the payment does not stand as they say.
     without_effect: u64,
     /// Forged ones after which it stands as they say, or is said to.
-    forged_with_effect: u64,
+    pub(super) forged_with_effect: u64,
+}
+
+/// A run's notifications.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Notifications {
+    by_channel: BTreeMap<&'static str, Counted>,
+    /// That came to the core with other bytes, or with a header of ours.
+    changed: u64,
 }
 
 impl Notifications {
     pub(super) fn new(simulation: &Simulation, running: &Running) -> Self {
-        let metrics = &running.service.metrics;
-        let recognized = metrics.total("hefu_notifications_total", &[("result", "forged")]);
-        let changed = simulation.notifications_changed();
-        let mut all = Self { recognized, changed, ..Self::default() };
+        let mut by_channel = BTreeMap::<_, Counted>::new();
         for told in simulation.notified() {
+            let all = by_channel.entry(told.channel).or_default();
+            let (outcome, heard) = kept(running, told.channel, &told.order);
+            let as_told = outcome.is_some_and(|outcome| stands_as(outcome, told.told));
             *(if told.is_forged { &mut all.forged } else { &mut all.genuine }) += 1;
+            all.sealed += u64::from(!told.is_forged && !told.is_readable);
             all.unacknowledged += u64::from(!told.acknowledged);
             if !told.is_payment {
                 continue;
             }
-            let Kept { ended, heard } = kept(running, &told);
-            let stands = |code: &str| ended.as_deref() == Some(code);
             if told.is_forged {
-                let believed = told.told != told.truth && stands(&told.told);
+                let believed = told.told != told.truth && as_told;
                 all.forged_with_effect += u64::from(heard || believed);
-            } else if told.acknowledged {
-                all.without_effect += u64::from(!stands(&told.truth));
+            } else if told.acknowledged && told.is_readable {
+                all.without_effect += u64::from(!as_told);
             }
         }
-        all
+        for (channel, counted) in &mut by_channel {
+            counted.not_taken = not_taken(&running.service.metrics, channel);
+        }
+        Self { by_channel, changed: simulation.notifications_changed() }
     }
 
-    /// What does not hold, and how often.
-    pub(super) fn faults(&self) -> [(&'static str, u64); 5] {
-        [
-            ("notifications changed", self.changed),
-            ("notifications not acknowledged", self.unacknowledged),
-            ("notifications without effect", self.without_effect),
-            ("forged notifications with an effect", self.forged_with_effect),
-            ("forged notifications not recognized", self.forged.abs_diff(self.recognized)),
-        ]
+    /// Those of one channel, where it has any.
+    pub(super) fn of(&self, channel: &str) -> Option<&Counted> {
+        self.by_channel.get(channel)
+    }
+
+    /// What does not hold.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.changed > 0 {
+            faults.push(format!("{} notifications changed", self.changed));
+        }
+        for (channel, it) in &self.by_channel {
+            for (what, count) in [
+                ("notifications not acknowledged", it.unacknowledged),
+                ("notifications without effect", it.without_effect),
+                ("forged notifications with an effect", it.forged_with_effect),
+                ("forged notifications taken at their word", it.taken_wrongly()),
+            ] {
+                if count > 0 {
+                    faults.push(format!("{channel}: {count} {what}"));
+                }
+            }
+        }
+        faults
+    }
+
+    /// All of them together.
+    pub(super) fn json(&self) -> Value {
+        let sum = |of: fn(&Counted) -> u64| self.by_channel.values().map(of).sum::<u64>();
+        json!({
+            "genuine": sum(|it| it.genuine), "forged": sum(|it| it.forged),
+            "forged_recognized": sum(|it| it.not_taken.saturating_sub(it.sealed)),
+            "forged_with_effect": sum(|it| it.forged_with_effect),
+            "without_effect": sum(|it| it.without_effect), "changed": self.changed,
+        })
+    }
+}
+
+impl Counted {
+    /// How many forged ones were not known for it; or genuine ones were taken for forged.
+    const fn taken_wrongly(&self) -> u64 {
+        self.forged.saturating_add(self.sealed).abs_diff(self.not_taken)
     }
 
     pub(super) fn json(&self) -> Value {
         json!({
-            "genuine": self.genuine, "forged": self.forged, "forged_recognized": self.recognized,
-            "forged_with_effect": self.forged_with_effect, "without_effect": self.without_effect, "changed": self.changed,
+            "genuine": self.genuine, "sealed": self.sealed, "forged": self.forged,
+            "forged_with_effect": self.forged_with_effect, "without_effect": self.without_effect,
         })
     }
-
-    /// In one line.
-    pub(super) fn line(&self) -> String {
-        format!(
-            "{} of the channels, {} forged, {} of them with an effect",
-            self.genuine, self.forged, self.forged_with_effect
-        )
-    }
 }
 
-/// What Hefu keeps of a payment.
-#[derive(Default)]
-struct Kept {
-    /// The code with which it ended, where it has.
-    ended: Option<String>,
-    /// Whether anything unproved is told of it.
-    heard: bool,
-}
-
-fn kept(running: &Running, told: &Notified) -> Kept {
-    let store = &running.service.store;
-    let order = OrderId(told.order.as_str().into());
-    let payments = store.by_order(&ChannelName::new(told.channel), &order);
-    let Some(record) = payments.last().and_then(|payment| store.record(*payment)) else {
-        return Kept::default();
+fn not_taken(metrics: &Metrics, channel: &str) -> u64 {
+    let of = |result| {
+        let labels = [("channel", channel), ("result", result)];
+        metrics.total("hefu_notifications_total", &labels)
     };
-    let ended = record.outcome.filter(|(outcome, ..)| !outcome.is_open());
-    Kept { ended: ended.and_then(|(_, code, _)| code), heard: record.heard.is_some() }
+    NOT_TAKEN.into_iter().map(of).sum()
 }

@@ -165,7 +165,8 @@ impl Report {
         if missing.falsely > 0 || missing.found != missing.truly {
             faults.push(format!("missing outcomes: {missing:?}"));
         }
-        faults.extend(self.settled.differences());
+        faults.extend(self.settled.faults());
+        faults.extend(self.notifications.faults());
         let all = self.audit.sum(|channel| channel.match_then_no_match.truly);
         if all < TRUE_MISMATCHES_MIN && self.seconds >= SECONDS_MIN {
             faults.push(format!("only {all} true mismatches"));
@@ -186,11 +187,7 @@ impl Report {
             ("elements leaked", u64::try_from(self.element_leaks).unwrap_or(u64::MAX)),
             ("inquiries turned away", self.audit.inquiries_turned_away),
             ("cards locked by what was asked", self.audit.tries.locked),
-        ]
-        .into_iter()
-        .chain(self.notifications.faults())
-        .chain(self.settled.faults())
-        {
+        ] {
             if count > 0 {
                 faults.push(format!("{count} {what}"));
             }
@@ -224,6 +221,32 @@ impl Report {
         )
     }
 
+    /// What came by itself, and how payments stand in the end.
+    fn print_ends(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "\n  {:<12} {:>8} {:>6} {:>8}   {:<10} {:>8} {:>5} {:>6}",
+            "channel", "notified", "forged", "believed", "settled by", "payments", "owed", "untrue"
+        )?;
+        for name in self.audit.channels.keys() {
+            let notified = self.notifications.of(name).copied().unwrap_or_default();
+            // Some channels only bind.
+            let Some(ended) = self.settled.of(name).filter(|it| it.ended > 0) else { continue };
+            writeln!(
+                out,
+                "  {name:<12} {:>8} {:>6} {:>8}   {:<10} {:>8} {:>5} {:>6}",
+                notified.genuine,
+                notified.forged,
+                notified.forged_with_effect,
+                ended.by(),
+                ended.ended,
+                ended.open,
+                ended.wrong
+            )?;
+        }
+        Ok(())
+    }
+
     /// One object, with the keys that operators and CI rely on.
     pub fn json(&self) -> Value {
         let counted = &self.counted;
@@ -235,7 +258,12 @@ impl Report {
             let mismatches: serde_json::Map<String, Value> = kinds(channel).into_iter().map(|(kind, count)| {
                 (kind.to_owned(), json!({ "true": count.truly, "found": count.found, "false": count.falsely }))
             }).collect();
-            ((*name).to_owned(), json!({ "sent": channel.sent, "received": channel.received, "refused": channel.refused, "mismatches": mismatches }))
+            let notified = self.notifications.of(name).map(super::notified::Counted::json);
+            let ended = self.settled.of(name).map(super::settled::Closed::json);
+            ((*name).to_owned(), json!({
+                "sent": channel.sent, "received": channel.received, "refused": channel.refused, "mismatches": mismatches,
+                "notifications": notified, "ended": ended,
+            }))
         }).collect();
         let [sync, notify, query, statement] = counted.outcomes;
         let tries = &self.audit.tries;
@@ -283,12 +311,12 @@ impl Report {
         )?;
         writeln!(
             out,
-            "  {:<10} {:>7} {:>8} {:>8}   {:<26} {:>5} {:>6} {:>6}",
+            "  {:<12} {:>7} {:>8} {:>8}   {:<26} {:>5} {:>6} {:>6}",
             "channel", "sent", "arrived", "refused", "mismatch", "true", "found", "false"
         )?;
         for (name, channel) in &self.audit.channels {
             let mut start = format!(
-                "  {name:<10} {:>7} {:>8} {:>8}",
+                "  {name:<12} {:>7} {:>8} {:>8}",
                 channel.sent, channel.received, channel.refused
             );
             for (kind, count) in kinds(channel) {
@@ -300,6 +328,7 @@ impl Report {
                 start = " ".repeat(start.chars().count());
             }
         }
+        self.print_ends(out)?;
         writeln!(
             out,
             "\n  decisions   {} permit, {} annotate, {} refuse; {} streamed uninspected",
@@ -313,12 +342,11 @@ impl Report {
             self.audit.billed_fen()
         )?;
         self.print_asking(out)?;
-        writeln!(out, "  notified    {}", self.notifications.line())?;
-        writeln!(out, "  statement   {}", self.settled.line())?;
+        writeln!(out, "  in the end  {}", self.settled.line())?;
         let missing = &self.settled.missing;
         writeln!(
             out,
-            "  missing     {} outcomes before it, {} found, {} false",
+            "  missing     {} outcomes before that, {} found, {} false",
             missing.truly, missing.found, missing.falsely
         )?;
         writeln!(

@@ -98,6 +98,11 @@ pub fn write(dir: &Path, simulation: &Simulation, listeners: Listeners) -> io::R
             fs::write(dir.join(file.path()), file.contents())?;
         }
     }
+    for channel in simulation.channels() {
+        let profile = dir.join("channels").join(format!("{channel}.toml"));
+        let shipped = fs::read_to_string(&profile)?;
+        fs::write(profile, shipped + simulation.added_to_profile(channel))?;
+    }
     fs::write(dir.join(TOKEN_FILE), hex::encode(rand::random::<[u8; 16]>()))?;
     fs::write(dir.join("fingerprint-key"), hex::encode(rand::random::<[u8; 32]>()))?;
     fs::write(dir.join("policy.toml"), policy(simulation))?;

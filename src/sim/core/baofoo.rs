@@ -13,6 +13,7 @@ use crate::sim::{
     core::{Got, Journey, Message, Payer, now, number},
     form,
     keys::Key,
+    statement::Ended,
     world::Tuple,
 };
 
@@ -88,6 +89,16 @@ impl Payer for BaofooCore {
             }
         }
         self.seal_payment((sub_type, scenario), &serial, inner)
+    }
+
+    fn ask(&self, ended: &Ended, rng: &mut ChaCha8Rng) -> Option<Message> {
+        let (_, order) = ended.order.split_once('|')?;
+        if ended.kind == "BF0040001" {
+            let row = json!({"trans_no": order, "trans_batchid": "1"});
+            return self.seal_payout(PAYOUT_QUERY, "query", order, row);
+        }
+        let inner = json!({"trans_id": order, "orig_trans_id": order});
+        self.seal_payment(("31", "query"), &number(rng, "R"), inner)
     }
 }
 

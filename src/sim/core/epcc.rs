@@ -10,6 +10,7 @@ use crate::sim::{
     core::{Got, Journey, Message, Payer, now, number},
     epcc::{NAME, PATH, read, seal, write},
     keys::{Key, dice},
+    statement::Ended,
     world::Tuple,
     xml::{self, leaf, leaves, tag},
 };
@@ -91,6 +92,14 @@ impl Payer for EpccCore {
         };
         let order = number(rng, "S");
         self.message(kind, &order, draft, rng)
+    }
+
+    fn ask(&self, ended: &Ended, rng: &mut ChaCha8Rng) -> Option<Message> {
+        let (_, quoted) = ended.order.split_once('|')?;
+        let layout = ("", "\n");
+        let told = &Tuple::default();
+        let order = number(rng, "Q");
+        self.message(QUERY, &order, Draft { told, quoted, amount: 0, tells: false, layout }, rng)
     }
 }
 

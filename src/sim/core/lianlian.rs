@@ -14,6 +14,7 @@ use crate::sim::{
         BANKCARD, BIND, BIND_VERIFY, NAME, PAPAY, QUERY_PAYMENT, QUERY_WITHDRAWAL, USER,
         VALIDATION, WITHDRAWAL, is_signed, signature, text,
     },
+    statement::Ended,
     world::Tuple,
 };
 
@@ -193,6 +194,13 @@ impl Payer for LianLianCore {
             cents: rng.random_range(1..100_000_000),
         };
         self.message(kind, &plan, rng)
+    }
+
+    fn ask(&self, ended: &Ended, rng: &mut ChaCha8Rng) -> Option<Message> {
+        let (_, order) = ended.order.split_once('|')?;
+        let withdrawn = ended.kind == "withdrawal";
+        let kind = if withdrawn { "query-withdrawal" } else { "query-payment" };
+        self.message(kind, &Plan { order: order.into(), ..Plan::default() }, rng)
     }
 }
 
