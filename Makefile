@@ -7,8 +7,9 @@ COUNT ?= 10000
 # Our own crate is not optimised in the quick profile; with millions of records that takes longer than tests wait.
 OPTIMISED := --config profile.dev.package.hefu.opt-level=1
 N ?= 100
+LINES ?= 1000000
 
-.PHONY: help demo test check breadth torture fuzz image bench setup setup-demo setup-check setup-bench
+.PHONY: help demo test check breadth torture settle-bench fuzz image bench setup setup-demo setup-check setup-bench
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -39,6 +40,9 @@ torture: setup ## Kill Hefu N times (100) under load, over either store: nothing
 	HEFU_TORTURE=$(N) HEFU_RECORDS=1000000 cargo test $(OPTIMISED) --test gateway -- --nocapture lasting::what_may_have_left killed:: restart::
 	HEFU_STATEMENT_LINES=1000000 cargo test $(OPTIMISED) --test service -- --nocapture a_long_statement
 	cargo test $(OPTIMISED) --test service -- --ignored --nocapture worlds::
+
+settle-bench: setup ## A statement file of LINES lines (1000000) by `hefu settle` into a running Hefu: lines a second, and the most memory of both
+	HEFU_STATEMENT_LINES=$(LINES) cargo test $(OPTIMISED) --test gateway -- --nocapture long_statement::
 
 fuzz: ## Fuzz everything that reads bytes from outside, SECONDS_EACH a target (600)
 	scripts/fuzz

@@ -40,6 +40,8 @@ mod kept;
 mod killed;
 #[path = "gateway/lasting.rs"]
 mod lasting;
+#[path = "gateway/long_statement.rs"]
+mod long_statement;
 #[path = "gateway/managed.rs"]
 mod managed;
 #[path = "gateway/notify.rs"]

@@ -3,6 +3,8 @@
 
 #[path = "service/accounts.rs"]
 mod accounts;
+#[path = "service/advice.rs"]
+mod advice;
 #[path = "service/afterwards.rs"]
 mod afterwards;
 #[path = "service/agreements.rs"]

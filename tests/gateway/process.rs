@@ -188,6 +188,11 @@ impl Hefu {
         Self { child, log, core, admin, notify, metrics, pids }
     }
 
+    /// The first process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pids[0].parse().unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         assert!(kill(signal, self.pids.last().unwrap()).unwrap().success());
     }

@@ -8,6 +8,7 @@ use hefu::domain::answer::Answer;
 use hefu::domain::clock::Timestamp;
 use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::{ChannelName, Fingerprint, KeyId, OrderId, PaymentId, ProviderName, Road};
+use hefu::domain::outcome::{Arrival, Outcome};
 use hefu::domain::payment::{Mode, Scenario};
 use hefu::policy::Effect;
 use hefu::store::journal::{Admission, Admitted, Journal as _, Leaving, OrderKey};
@@ -64,7 +65,7 @@ async fn restart(kind: &str, store: &str) {
     core.send(message("debit", "2")).await;
     assert_eq!(core.answer().await.status(), 200);
     drop(hefu);
-    fill(&place, records).await;
+    fill(&place, records, true).await;
     place.enforce();
     let begun = Instant::now();
     let hefu = Hefu::start(place.command()).await;
@@ -83,14 +84,17 @@ async fn restart(kind: &str, store: &str) {
     );
 }
 
-/// Puts so many pieces of evidence and payments of others there.
-async fn fill(place: &Place, records: u64) {
+/// One payment in so many is owed an outcome, where they are there to be settled.
+const OWED_EVERY: u64 = 10;
+
+/// Puts so many payments of others there, and as many pieces of evidence, or to be settled; yields how many are owed an outcome.
+pub(crate) async fn fill(place: &Place, records: u64, with_evidence: bool) -> u64 {
     let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
     let now = Timestamp::from_millis(now);
     let config = config::load(place.path()).map_err(|problems| problems.to_string()).unwrap();
     let limits = Limits::default();
     let store = match &config.store {
-        Storage::Memory => return,
+        Storage::Memory => return 0,
         Storage::File(path) => {
             MemoryStore::open(limits, sqlite::open(path).unwrap(), |_| ()).unwrap()
         }
@@ -103,9 +107,11 @@ async fn fill(place: &Place, records: u64) {
     };
     for first in (0..records).step_by(usize::try_from(TOGETHER).unwrap()) {
         let numbers = first..(first + TOGETHER).min(records);
-        let payments = numbers.clone().map(|number| payment(number, now)).collect();
+        let is_owed = |number: &u64| !with_evidence && number % OWED_EVERY == 0;
+        let payments = numbers.clone().map(|number| payment(number, now, is_owed(&number)));
+        let payments = payments.collect();
         let admission = Admission { payments, mode: Mode::Enforce, now };
-        for number in numbers {
+        for number in numbers.filter(|_| with_evidence) {
             let mut digest = [0; 32];
             // Spread as digests are.
             digest[..8].copy_from_slice(&number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
@@ -114,6 +120,7 @@ async fn fill(place: &Place, records: u64) {
         assert_eq!(store.admit(admission).await, Ok(Admitted::Yes));
     }
     store.flush().await.unwrap();
+    if with_evidence { 0 } else { records.div_ceil(OWED_EVERY) }
 }
 
 fn evidence(at: Timestamp) -> Evidence {
@@ -130,8 +137,8 @@ fn evidence(at: Timestamp) -> Evidence {
     }
 }
 
-/// Settled: nothing more is expected of it.
-fn payment(number: u64, at: Timestamp) -> Leaving {
+/// Settled, as a notification told it, or owed its outcome.
+fn payment(number: u64, at: Timestamp, is_owed: bool) -> Leaving {
     let channel = ChannelName::new("acme");
     let order = OrderId(format!("earlier-{number}").into());
     let record = Record {
@@ -150,7 +157,7 @@ fn payment(number: u64, at: Timestamp) -> Leaving {
         routed: None,
         held_out: None,
         judged_in: Duration::ZERO,
-        outcome: None,
+        outcome: (!is_owed).then(|| (Outcome::Succeeded, Some("ok".into()), Arrival::Notify)),
         heard: None,
         mismatch: None,
         not_sent: false,
@@ -162,5 +169,5 @@ fn payment(number: u64, at: Timestamp) -> Leaving {
     };
     let scenario = Scenario::Debit;
     let order = Some(OrderKey { channel, merchant: None, scenario, confirms: false, order });
-    Leaving { record, order, needs: Vec::new(), expects: false }
+    Leaving { record, order, needs: Vec::new(), expects: is_owed }
 }
