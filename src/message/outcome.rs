@@ -133,7 +133,9 @@ fn refused(
     for outer in &rule.outer {
         let read = layer(profile, outer, whole)?;
         if !matches!(read.outcome, Outcome::Succeeded | Outcome::Accepted) {
-            return Ok(Some(Reading { outer: true, ..read }));
+            // What came back was paid: that is never said of the message itself.
+            let outer = read.outcome != Outcome::Reversed;
+            return Ok(Some(Reading { outer, ..read }));
         }
     }
     Ok(None)

@@ -40,6 +40,19 @@ impl World {
     }
 }
 
+/// As one channel tells it of withdrawals: beside a status that goes on saying success stands that the money came back.
+#[tokio::test]
+async fn money_that_an_outer_layer_says_came_back_did() {
+    for (state, mismatch) in [("ok", "\nmismatch: reversed_after_success"), ("taken", "")] {
+        let world = world();
+        world.send(&World::debit("1", 0), "taken").await;
+        world.query("1", "ok", state).await;
+        let told = world.query("1", "returned", "ok").await;
+        let reversed = "outcome: reversed;code=\"returned\";arrival=query;of";
+        assert_eq!((told, world.owed()), (format!("{reversed}{mismatch}"), 0), "{state}");
+    }
+}
+
 #[tokio::test]
 async fn what_was_taken_ends_by_a_query() {
     let world = world();
