@@ -23,6 +23,9 @@ const LINES_PER_PART: usize = 2_000;
 /// How many payments that no statement names are shown.
 const SHOWN_MAX: usize = 1_000;
 
+/// The most merchants whose files are closed at once.
+const MERCHANTS_MAX: usize = 1_000;
+
 /// After how many lines progress is shown.
 const SHOWN_EVERY: u64 = 20_000;
 
@@ -235,7 +238,10 @@ impl Settle {
             match read {
                 Ok(None) => (),
                 Ok(Some(line)) => {
-                    tally.merchants.extend(line.merchant.iter().map(|it| it.0.to_string()));
+                    // One more than are closed at once is enough to be told so.
+                    if self.complete && tally.merchants.len() <= MERCHANTS_MAX {
+                        tally.merchants.extend(line.merchant.iter().map(|it| it.0.to_string()));
+                    }
                     waiting.push((lines.number, line));
                 }
                 Err(error) => {

@@ -59,7 +59,7 @@ fn ends(
             hub: Arc::clone(hub),
             own,
             core,
-            forger: Key::new(2048)?,
+            forger: Key::new(1024)?,
             books: Mutex::default(),
         }),
     })

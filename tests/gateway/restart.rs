@@ -87,14 +87,14 @@ async fn restart(kind: &str, store: &str) {
 /// One payment in so many is owed an outcome, where they are there to be settled.
 const OWED_EVERY: u64 = 10;
 
-/// Puts so many payments of others there, and as many pieces of evidence, or to be settled; yields how many are owed an outcome.
-pub(crate) async fn fill(place: &Place, records: u64, with_evidence: bool) -> u64 {
+/// Puts so many payments of others there, and as many pieces of evidence, or to be settled.
+pub(crate) async fn fill(place: &Place, records: u64, with_evidence: bool) {
     let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
     let now = Timestamp::from_millis(now);
     let config = config::load(place.path()).map_err(|problems| problems.to_string()).unwrap();
     let limits = Limits::default();
     let store = match &config.store {
-        Storage::Memory => return 0,
+        Storage::Memory => return,
         Storage::File(path) => {
             MemoryStore::open(limits, sqlite::open(path).unwrap(), |_| ()).unwrap()
         }
@@ -120,7 +120,6 @@ pub(crate) async fn fill(place: &Place, records: u64, with_evidence: bool) -> u6
         assert_eq!(store.admit(admission).await, Ok(Admitted::Yes));
     }
     store.flush().await.unwrap();
-    if with_evidence { 0 } else { records.div_ceil(OWED_EVERY) }
 }
 
 fn evidence(at: Timestamp) -> Evidence {
