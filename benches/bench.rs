@@ -1,6 +1,7 @@
 //! Measures Hefu. One program, since the library is optimised anew for each; its first word says what:
 //!
 //! * `micro`: what each stage of an inspected exchange costs, and rules beside CEL's own interpreter.
+//! * `exchange`: exchanges without sockets, for a profiler (`exchange 100000`: so many).
 //! * `store`: the embedded store at size (`store 100000` takes another number of pieces of evidence).
 //! * `side_by_side`: whole exchanges beside a bare Pingora proxy and what others proxy with (`side_by_side 9`: nine rounds).
 //! * `growth`: the same with more of everything.
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["micro"] => micro::run(),
+        ["exchange", count @ ..] => exchange(number(count).unwrap_or(100_000)),
         ["store", size @ ..] => store::run(number(size)),
         ["side_by_side", rounds @ ..] => side_by_side::run(number(rounds)),
         ["growth"] => side_by_side::growth::run(),
@@ -39,11 +41,18 @@ fn main() -> ExitCode {
         // Processes that a bench starts.
         ["peer", role @ ..] => side_by_side::peers::be(role),
         _ => {
-            println!("one of: micro, store, side_by_side, growth, brown_outs");
+            println!("one of: micro, exchange, store, side_by_side, growth, brown_outs");
             return ExitCode::FAILURE;
         }
     }
     ExitCode::SUCCESS
+}
+
+/// So many exchanges, and nothing else.
+fn exchange(count: u32) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut pure = pure::Pure::new(dir.path());
+    (0..count).for_each(|_| pure.exchange());
 }
 
 /// How many or how long, where that is told.

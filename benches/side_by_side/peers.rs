@@ -29,6 +29,9 @@ const PATH: &str = "/gateway/api/backtransreq.do";
 const PROXIES: &str = "0";
 const OTHERS: &str = "1";
 
+/// How many connections Hefu takes: beyond it they would wait in the system's backlog, and those before them be idle for too long.
+const CONNECTIONS_MAX: usize = 16_384;
+
 /// Another process, ended with this one.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -272,7 +275,7 @@ fn hefu(channel: &str, shape: Shape) {
     let store = if shape.durable { "file = \"hefu.db\"\n" } else { "" };
     let in_memory = shape.evidence.max(1_000_000) + 1;
     let mut deployment = format!(
-        "[store]\n{store}evidence_in_memory = {in_memory}\n[channels.unionpay]\nupstreams = [\"http://{channel}\"]\n\
+        "[limits]\nconnections = {CONNECTIONS_MAX}\n[store]\n{store}evidence_in_memory = {in_memory}\n[channels.unionpay]\nupstreams = [\"http://{channel}\"]\n\
          [[passthrough]]\npath = \"/plain/\"\nupstream = \"http://{channel}\"\n"
     );
     if let Some(collector) = shape.traced {
