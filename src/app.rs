@@ -266,6 +266,8 @@ fn door(door: &crate::config::Door) -> Result<Arc<SslAcceptor>, StartError> {
 fn limits(config: &Config) -> Limits {
     Limits {
         connections: config.limits.connections,
+        // As many as there may be messages at once: whatever is kept beyond that is closed only to be opened again.
+        idle_upstream_connections: config.limits.connections,
         head_bytes: config.limits.head,
         body_bytes: config.limits.body,
         idle: config.limits.idle,
