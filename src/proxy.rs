@@ -15,6 +15,7 @@ pub mod gate;
 pub mod head;
 mod http2;
 pub mod path;
+mod pool;
 pub mod refuse;
 mod streamed;
 pub mod upstream;

@@ -4,13 +4,14 @@ use super::answer::AnswerHead;
 use super::finished::Finished;
 use super::gate::InDoubt;
 use super::http2;
+use super::pool::{Key, Pool};
 use super::upstream::{Resolved, Upstream};
 use super::wire::{Body, Broken, Wire};
 use crate::policy::Permit;
 use bytes::Bytes;
 use pingora_core::connectors::{ConnectorOptions, TransportConnector};
-use pingora_core::upstreams::peer::Peer;
 use std::fmt;
+use std::sync::Arc;
 use tokio::io::AsyncRead;
 
 /// The most `1xx` heads before an answer.
@@ -21,6 +22,7 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Connections to upstreams, kept for the next message.
 pub(super) struct Connector {
     transport: TransportConnector,
+    pool: Arc<Pool>,
     http2: http2::channel::Kept,
 }
 
@@ -60,7 +62,7 @@ pub(super) struct Coming {
 /// A connection, and the pool's key for it.
 pub(super) struct Connected {
     pub(super) wire: Wire,
-    key: u64,
+    key: Key,
 }
 
 impl fmt::Debug for Connector {
@@ -72,8 +74,10 @@ impl fmt::Debug for Connector {
 impl Connector {
     /// Keeps at most `idle` connections.
     pub(super) fn new(idle: usize) -> Self {
-        let transport = TransportConnector::new(Some(ConnectorOptions::new(idle)));
-        Self { transport, http2: http2::channel::Kept::default() }
+        // Its own pool keeps nothing.
+        let transport = TransportConnector::new(Some(ConnectorOptions::new(1)));
+        let pool = Arc::new(Pool::new(idle));
+        Self { transport, pool, http2: http2::channel::Kept::default() }
     }
 
     /// Sends the message, head and body in one piece, and reads the answer; with it comes whether it is a `HEAD`. The permit is
@@ -120,7 +124,7 @@ impl Connector {
 
     /// Keeps a connection for the next message.
     pub(super) fn keep(&self, upstream: &Upstream, Connected { wire, key }: Connected) {
-        self.transport.release_stream(wire.stream, key, Some(upstream.settings().idle_timeout));
+        self.pool.keep(key, wire.stream, upstream.settings().idle_timeout);
     }
 
     /// A kept connection that the channel has not closed, or a new one to the first address that can be reached; which, is noted.
@@ -129,17 +133,17 @@ impl Connector {
         upstream: &Upstream,
         finished: &mut Finished,
     ) -> Option<Connected> {
-        for Resolved { at, peer } in upstream.known_peers().iter() {
-            if let Some(stream) = self.transport.reused_stream(peer).await {
+        for Resolved { at, key, .. } in upstream.known_peers().iter() {
+            if let Some(stream) = self.pool.take(*key) {
                 finished.reached = Some(*at);
-                return Some(Connected { wire: Wire::new(stream), key: peer.reuse_hash() });
+                return Some(Connected { wire: Wire::new(stream), key: *key });
             }
         }
-        for Resolved { at, peer } in upstream.resolve().await.iter() {
+        for Resolved { at, key, peer } in upstream.resolve().await.iter() {
             match self.transport.new_stream(peer).await {
                 Ok(stream) => {
                     finished.reached = Some(*at);
-                    return Some(Connected { wire: Wire::new(stream), key: peer.reuse_hash() });
+                    return Some(Connected { wire: Wire::new(stream), key: *key });
                 }
                 Err(error) => tracing::warn!(upstream = upstream.name(), %error, "cannot connect"),
             }

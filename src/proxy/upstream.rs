@@ -1,12 +1,13 @@
 //! Who a route leads to: addresses, TLS, and limits. A channel, or the core behind a notify route.
 
+use super::pool::Key;
 use arc_swap::ArcSwap;
 use futures::future::{BoxFuture, join_all};
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 use pingora_core::protocols::tls::ALPN;
-use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, PeerOptions};
+use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, Peer as _, PeerOptions};
 use pingora_core::utils::tls::CertKey;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -108,6 +109,8 @@ pub struct Upstream {
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) at: usize,
+    /// Which kept connections are as good as a new one.
+    pub(super) key: Key,
     pub(super) peer: HttpPeer,
 }
 
@@ -196,9 +199,9 @@ impl Upstream {
     fn peers(&self) -> Vec<Resolved> {
         let peers = self.templates.iter().enumerate().flat_map(|(at, template)| {
             let last = template.last.load_full();
-            let made = |address: &SocketAddr| Resolved {
-                at,
-                peer: peer(&self.settings, template, *address),
+            let made = |address: &SocketAddr| {
+                let peer = peer(&self.settings, template, *address);
+                Resolved { at, key: Key { address: *address, how: peer.reuse_hash() }, peer }
             };
             last.iter().map(made).collect::<Vec<_>>()
         });
@@ -268,7 +271,6 @@ impl Template {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pingora_core::upstreams::peer::Peer as _;
     use std::sync::Mutex;
 
     /// What DNS says of each name, in turn; then nothing any more.

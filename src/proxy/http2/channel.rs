@@ -73,7 +73,7 @@ impl Kept {
         finished: &mut Finished,
     ) -> Option<(SendRequest<Bytes>, bool)> {
         let patience = upstream.settings().connect_timeout;
-        for Resolved { at, peer } in upstream.known_peers().iter() {
+        for Resolved { at, peer, .. } in upstream.known_peers().iter() {
             let key = peer.reuse_hash();
             let kept = self.0.get(&key).map(|kept| kept.value().clone());
             let Some(kept) = kept else { continue };
@@ -85,7 +85,7 @@ impl Kept {
                 Ok(Err(_)) | Err(_) => drop(self.0.remove(&key)),
             }
         }
-        for Resolved { at, peer } in upstream.resolve().await.iter() {
+        for Resolved { at, peer, .. } in upstream.resolve().await.iter() {
             match timeout(patience, greet(connector, peer)).await {
                 Ok(Some(sender)) => {
                     finished.reached = Some(*at);
