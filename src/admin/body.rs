@@ -200,7 +200,7 @@ impl PaymentBody {
             routing: record.routed.as_deref().map(RoutingBody::from),
             holdout: record.held_out.map(Share::ratio),
             rules: record.stakes.rules.as_deref().map(|ruled| RulesBody {
-                set: ruled.set.clone(),
+                set: ruled.set.to_string(),
                 rule: ruled.told.as_ref().map(|(rule, _)| rule.clone()),
                 reason: ruled.told.as_ref().map(|(_, reason)| reason.clone()),
                 hits: ruled.hits.clone(),

@@ -99,7 +99,7 @@ pub(super) async fn explain(
         book = judged_by(&admin, ruled).await.map_err(|_| LOST)?;
     }
     let book = book.as_ref().or(admin.service.rules.as_ref());
-    let judged_by = ruled.map(|ruled| ruled.set.clone());
+    let judged_by = ruled.map(|ruled| ruled.set.to_string());
     let Some(book) = book else {
         return Ok(Json(ExplanationBody { judged_by, ..ExplanationBody::default() }));
     };

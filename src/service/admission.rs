@@ -6,6 +6,7 @@ use crate::policy::{self, Found, Permit, Reason};
 use crate::service::judge::{Decided, Draft};
 use crate::service::traced::journaled;
 use crate::service::{Channel, Service};
+use crate::store::Record;
 use crate::store::journal::{Admission, Admitted, Leaving, Need, OrderKey};
 use crate::store::row::RowKey;
 
@@ -58,21 +59,23 @@ impl Service {
         admitted.map_err(|reason| Withheld::Refused(vec![reason]))
     }
 
-    /// What is kept of a payment that leaves.
+    /// What is kept of a payment that leaves, and its record once more, for whoever waits for its answer.
     pub(crate) fn leaving(
         channel: &Channel,
         draft: &Draft,
-        decided: &Decided,
+        decided: Decided,
         order: Option<OrderKey>,
-    ) -> Leaving {
-        Leaving {
-            record: draft.record(channel, decided, order.as_ref()),
+    ) -> (Leaving, Record) {
+        let record = draft.record(channel, decided, order.as_ref());
+        let leaving = Leaving {
+            record: record.clone(),
             order,
             needs: match draft.mode {
                 Mode::Enforce => draft.needs(channel),
                 Mode::Observe => Vec::new(),
             },
             expects: draft.scenario.moves_money(),
-        }
+        };
+        (leaving, record)
     }
 }

@@ -12,6 +12,7 @@ use crate::service::judge::{Draft, Judged, Judging, Pending};
 use crate::service::refusal::{Refusal, RefusedRow};
 use crate::service::settle::{Reported, Settled, told};
 use crate::service::{Channel, Service};
+use crate::store::Record;
 use crate::store::journal::OrderKey;
 use futures::future::join_all;
 use futures::{StreamExt as _, stream};
@@ -55,25 +56,26 @@ impl Service {
         let decided = policy::decide_batch(&self.policy, decisions);
         tracing::debug!(batch = %id, rows = drafts.len(), order = order.is_some(), "a batch was judged");
         let BatchDecision { permit, mut rows } = decided;
-        let orders = orders(channel, order, &drafts);
         let admitted = match permit {
             Some(permit) => {
+                let orders = orders(channel, order, &drafts);
                 let leaving =
-                    drafts.iter().zip(&rows).zip(&orders).map(|((draft, row), order)| {
-                        Self::leaving(channel, draft, row, order.clone())
+                    drafts.iter().zip(&rows).zip(orders).map(|((draft, row), order)| {
+                        Self::leaving(channel, draft, row.clone(), order)
                     });
-                self.admit(permit, (mode, message.scenario), leaving.collect(), last).await
+                let (leaving, records): (_, Vec<Record>) = leaving.unzip();
+                let admitted = self.admit(permit, (mode, message.scenario), leaving, last).await;
+                admitted.map(|admitted| (admitted, records))
             }
             None => Err(Withheld::Refused(Vec::new())),
         };
         match admitted {
-            Ok((permit, remark)) => {
-                for ((draft, row), order) in drafts.iter().zip(&mut rows).zip(&orders) {
-                    self.left(channel, draft, row, (order.as_ref(), remark));
+            Ok(((permit, remark), mut records)) => {
+                for (draft, record) in drafts.iter().zip(&mut records) {
+                    self.left(channel, draft, record, remark);
                 }
-                let rows = drafts.into_iter().zip(rows).zip(orders).map(|((draft, row), order)| {
-                    Self::pending(channel, draft, &row, order.as_ref())
-                });
+                let rows = drafts.into_iter().zip(records);
+                let rows = rows.map(|(draft, record)| Self::pending(channel, draft, record));
                 let rows = rows.collect();
                 Ok((permit, Judged::Batch(Batch { channel: channel.clone(), id, rows, waited })))
             }

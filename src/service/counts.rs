@@ -8,7 +8,7 @@ use crate::domain::id::PaymentId;
 use crate::policy::rules::given::{Counted, Key};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How many slices a window has.
@@ -49,7 +49,7 @@ struct Seen {
 pub struct Counts {
     shards: [Mutex<HashMap<(u64, u64), Seen>>; SHARDS],
     /// What this process is called where it is recorded who counted a payment.
-    tag: String,
+    tag: Arc<str>,
     /// The payments whose mismatch was counted.
     met: Mutex<HashSet<PaymentId>>,
 }
@@ -57,7 +57,7 @@ pub struct Counts {
 impl Default for Counts {
     fn default() -> Self {
         // Different in every process: keys of hashers are drawn.
-        let tag = format!("{:016x}", RandomState::new().hash_one(()));
+        let tag = format!("{:016x}", RandomState::new().hash_one(())).into();
         let shards = std::array::from_fn(|_| Mutex::new(HashMap::new()));
         Self { shards, tag, met: Mutex::default() }
     }
@@ -88,7 +88,7 @@ impl Stream {
 
 impl Counts {
     /// What this process is called.
-    pub fn tag(&self) -> &str {
+    pub const fn tag(&self) -> &Arc<str> {
         &self.tag
     }
 

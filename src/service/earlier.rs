@@ -38,7 +38,7 @@ impl Service {
             scenarios: &scenarios,
         };
         let earlier = self.named(&named).await.0.filter(Record::left)?;
-        let again = draft.record(channel, &(Effect::Refuse, Vec::new()), None);
+        let again = draft.record(channel, (Effect::Refuse, Vec::new()), None);
         let mut differs = Vec::new();
         if again.amount != earlier.amount {
             differs.push("amount");

@@ -21,7 +21,6 @@ use crate::service::refusal::Refusal;
 use crate::service::rules::Ruling;
 use crate::service::{Binding, Channel, Service};
 use crate::store::Record;
-use crate::store::journal::OrderKey;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -271,19 +270,21 @@ impl Service {
         last: bool,
     ) -> Result<(Permit, Pending), Withheld<Box<Refusal>>> {
         let decision = self.decide(&draft);
-        let mut decided = (decision.effect(), decision.reasons().to_vec());
-        let order = draft.order_key(channel);
+        let decided = (decision.effect(), decision.reasons().to_vec());
         let admitted = match decision.into_permit() {
             Ok(permit) => {
-                let leaving = Self::leaving(channel, &draft, &decided, order.clone());
-                self.admit(permit, (draft.mode, draft.scenario), vec![leaving], last).await
+                let (leaving, record) =
+                    Self::leaving(channel, &draft, decided, draft.order_key(channel));
+                let admitted =
+                    self.admit(permit, (draft.mode, draft.scenario), vec![leaving], last).await;
+                admitted.map(|admitted| (admitted, record))
             }
             Err(reasons) => Err(Withheld::Refused(reasons)),
         };
         match admitted {
-            Ok((permit, remark)) => {
-                self.left(channel, &draft, &mut decided, (order.as_ref(), remark));
-                Ok((permit, Self::pending(channel, draft, &decided, order.as_ref())))
+            Ok(((permit, remark), mut record)) => {
+                self.left(channel, &draft, &mut record, remark);
+                Ok((permit, Self::pending(channel, draft, record)))
             }
             Err(Withheld::Overtaken(keys)) => Err(Withheld::Overtaken(keys)),
             Err(Withheld::Refused(reasons)) => {
@@ -336,7 +337,7 @@ impl Service {
     pub(crate) fn record(&self, channel: &Channel, draft: &Draft, decided: Decided) {
         self.metrics.on_decision(channel.name(), draft.scenario, decided.0, draft.mode);
         self.tell_rules(channel, draft);
-        self.store.put_record(draft.record(channel, &decided, None));
+        self.store.put_record(draft.record(channel, decided, None));
     }
 
     /// Counts the decision on a message that leaves, and keeps a remark that admission made on it.
@@ -344,29 +345,24 @@ impl Service {
         &self,
         channel: &Channel,
         draft: &Draft,
-        decided: &mut Decided,
-        (claim, remark): (Option<&OrderKey>, Option<Reason>),
+        record: &mut Record,
+        remark: Option<Reason>,
     ) {
         if let Some(remark) = remark {
-            decided.0 = decided.0.max(Effect::Annotate);
-            decided.1.push(remark);
-            self.store.put_record(draft.record(channel, decided, claim));
+            record.effect = record.effect.max(Effect::Annotate);
+            record.reasons.push(remark);
+            self.store.put_record(record.clone());
         }
-        self.metrics.on_decision(channel.name(), draft.scenario, decided.0, draft.mode);
+        self.metrics.on_decision(channel.name(), draft.scenario, record.effect, draft.mode);
         self.tell_rules(channel, draft);
     }
 
     /// What is remembered of a message that leaves, until its answer.
-    pub(crate) fn pending(
-        channel: &Arc<Channel>,
-        draft: Draft,
-        decided: &Decided,
-        claim: Option<&OrderKey>,
-    ) -> Pending {
+    pub(crate) fn pending(channel: &Arc<Channel>, draft: Draft, record: Record) -> Pending {
         Pending {
             channel: channel.clone(),
             message: draft.message,
-            record: draft.record(channel, decided, claim),
+            record,
             asserted: draft.asserted,
             waited: draft.known.waited,
             remember: draft.remember,

@@ -336,7 +336,7 @@ impl Rulebook {
     /// Whether this process judged a payment, and so counted it.
     pub(crate) fn is_ours(&self, record: &Record) -> bool {
         let by = record.stakes.rules.as_deref().and_then(|ruled| ruled.by.as_deref());
-        by == Some(self.counts.tag())
+        by == Some(&**self.counts.tag())
     }
 
     /// Counts what is kept from before: after a start, and for a window that is new.
@@ -401,16 +401,16 @@ impl Ruling {
         };
         let told = self.note(reasons);
         Ruled {
-            set: rules.version.to_string(),
+            set: rules.version.clone(),
             told: told.map(|note| (note.id.to_string(), note.reason.to_string())),
             hits: hits(true),
             shadows: hits(false),
             faults: self.verdict.faults.iter().filter_map(|(place, _)| named(*place)).collect(),
             trial: rules.trial,
-            by: self.by.longest().map(|_| self.by.counts.tag().to_owned()),
+            by: self.by.longest().map(|_| self.by.counts.tag().clone()),
             held: seen.held.known().unwrap_or_default(),
             inputs: self.inputs.clone(),
-            kind: seen.kind.known().map(|kind| kind.as_str().to_owned()),
+            kind: seen.kind.known().map(|kind| kind.as_str().into()),
             concordance: seen.concordance.known(),
             phone: seen.phone.known(),
         }

@@ -14,6 +14,8 @@ use crate::policy::{Effect, Reason};
 use crate::store::Evidence;
 use crate::store::journal::OrderKey;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The same elements under another key that is read.
@@ -81,7 +83,7 @@ pub struct Stakes {
     pub proves: ElementSet,
     /// What the risk team's rules said of it, where there were any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rules: Option<Box<Ruled>>,
+    pub rules: Option<Arc<Ruled>>,
 }
 
 impl Stakes {
@@ -103,7 +105,7 @@ impl Stakes {
 #[serde(default)]
 pub struct Ruled {
     /// The set by which it was judged, whole.
-    pub set: String,
+    pub set: Arc<str>,
     /// The rule behind the decision, and its reason, where one was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<(String, String)>,
@@ -118,7 +120,7 @@ pub struct Ruled {
     pub faults: Vec<String>,
     /// The process that judged it, where it counted it for rules.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
+    pub by: Option<Arc<str>>,
     /// The version that was tried beside the set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trial: Option<u64>,
@@ -130,7 +132,7 @@ pub struct Ruled {
     pub inputs: Vec<Option<i64>>,
     /// The kind of account.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
+    pub kind: Option<Cow<'static, str>>,
     /// Of a thousand such answers, how many were borne out then, where rules asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concordance: Option<u16>,
@@ -304,6 +306,8 @@ impl Record {
         if self.timeline.len() >= MOMENTS_MAX {
             self.timeline.pop();
         }
+        // One is the rule.
+        self.timeline.reserve_exact(1);
         self.timeline.push(Moment { at, outcome, code: code.clone(), arrival });
         self.outcome = Some((outcome, code, arrival));
     }

@@ -75,7 +75,7 @@ pub struct Rules {
     read: u32,
     words: Words,
     /// What it is called where it is recorded: made of its text.
-    pub version: Box<str>,
+    pub version: std::sync::Arc<str>,
     /// The version that is only tried in it, where one is.
     pub trial: Option<u64>,
 }

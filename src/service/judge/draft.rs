@@ -10,6 +10,7 @@ use crate::service::facts;
 use crate::service::rules::{self, Kept, Seen};
 use crate::store::journal::{Need, OrderKey};
 use crate::store::{Record, Stakes};
+use std::sync::Arc;
 
 impl Draft {
     /// What rules may see of it.
@@ -85,7 +86,7 @@ impl Draft {
     pub(crate) fn record(
         &self,
         channel: &Channel,
-        (effect, reasons): &Decided,
+        (effect, reasons): Decided,
         claim: Option<&OrderKey>,
     ) -> Record {
         let message = self.message.and_then(|at| channel.profile.messages.get(at));
@@ -105,7 +106,7 @@ impl Draft {
             agreement: self.agreement.clone(),
             checks: self.checks,
             proves: message.map_or(ElementSet::EMPTY, |message| message.checks),
-            rules: self.rules.as_ref().map(|it| Box::new(it.kept(&self.seen(channel), reasons))),
+            rules: self.rules.as_ref().map(|it| Arc::new(it.kept(&self.seen(channel), &reasons))),
         };
         Record {
             payment: self.payment,
@@ -116,14 +117,14 @@ impl Draft {
             amount: self.amount,
             carried: self.carried,
             mode: self.mode,
-            effect: *effect,
-            reasons: reasons.clone(),
+            effect,
             verified: self.known.verified.clone(),
             asked_now: self.known.asked_now,
             routed: self.known.routed.clone(),
             held_out: self
                 .spared
-                .filter(|_| *effect != Effect::Refuse && reasons.contains(&Reason::Holdout)),
+                .filter(|_| effect != Effect::Refuse && reasons.contains(&Reason::Holdout)),
+            reasons,
             judged_in: self.begun.elapsed(),
             outcome: None,
             heard: None,

@@ -35,6 +35,8 @@ impl MemoryStore {
             }
         }
         let at = payments.partition_point(|of| *of < payment);
+        // One is the rule.
+        payments.reserve_exact(1);
         payments.insert(at, payment);
     }
 
