@@ -5,6 +5,7 @@ mod batch;
 mod look;
 #[cfg(test)]
 pub(in crate::store) mod model;
+mod queue;
 #[cfg(test)]
 mod simulation;
 
@@ -22,7 +23,8 @@ pub use backend::{Backend, By, Ended};
 pub use batch::note;
 use batch::{Request, Told, commit};
 pub use look::Look;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use queue::{Shared, take};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -45,6 +47,9 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long nothing must come until the database may put things in order.
 const IDLE_AFTER: Duration = Duration::from_millis(100);
+
+/// How long what nobody waits for is left for others to join, while things go on: a commit of its own costs a sync.
+const LINGER: Duration = Duration::from_millis(10);
 
 /// What who has the store is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,37 +74,6 @@ enum Waiting {
     /// Told once; tried again it is nobody's to hear of.
     Note(Note, Option<oneshot::Sender<Result<(), StoreLost>>>),
     Flush(oneshot::Sender<Result<(), StoreLost>>),
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: Vec<Waiting>,
-    /// Whether somebody waited in vain for the commit that is under way.
-    hangs: bool,
-    closed: bool,
-}
-
-#[derive(Default)]
-struct Shared {
-    queue: Mutex<Queue>,
-    more: Condvar,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What nobody waits for; beyond the limit it is given up, which the next commit that succeeds makes up for only where
-    /// the row changes again.
-    fn push(&self, queue: &mut Queue, waiting: Waiting) {
-        if queue.waiting.len() < WAITING_MAX {
-            queue.waiting.push(waiting);
-            self.more.notify_one();
-        } else {
-            tracing::error!("the store is lost for too long: a change is not kept");
-        }
-    }
 }
 
 /// The writer's handle; when it is dropped, what waits is committed and the thread ends.
@@ -242,8 +216,7 @@ impl Writer {
         if queue.closed || queue.hangs || queue.waiting.len() >= WAITING_MAX {
             return Err(StoreLost);
         }
-        queue.waiting.push(waiting);
-        self.shared.more.notify_one();
+        self.shared.add(&mut queue, waiting);
         Ok(())
     }
 }
@@ -261,7 +234,9 @@ impl Writer {
         if !waits() {
             return true;
         }
-        let Some((batch, closed)) = take(&self.shared, Duration::ZERO) else { return false };
+        let Some((batch, closed)) = take(&self.shared, Duration::ZERO, Duration::ZERO) else {
+            return false;
+        };
         keep(backend, &self.shared, batch, closed, &|_| ()).is_ok() && !waits()
     }
 }
@@ -281,8 +256,9 @@ impl Drop for Writer {
 fn run<B: Backend>(mut backend: B, shared: &Shared, tell: &dyn Fn(Event)) {
     let (mut lost, mut busy) = (false, false);
     loop {
-        let Some((batch, closed)) = take(shared, if busy { Duration::ZERO } else { IDLE_AFTER })
-        else {
+        let (idle, linger) =
+            if busy { (Duration::ZERO, Duration::ZERO) } else { (IDLE_AFTER, LINGER) };
+        let Some((batch, closed)) = take(shared, idle, linger) else {
             busy = backend.idle();
             continue;
         };
@@ -325,6 +301,8 @@ fn keep<B: Backend>(
     let mut queue = shared.lock();
     queue.hangs = false;
     if kept.is_ok() || !closed {
+        // What is given back, or tried again, has waited for long enough.
+        queue.urgent |= !again.is_empty();
         queue.waiting.splice(0..0, again);
     }
     drop(queue);
@@ -384,19 +362,6 @@ fn refuse_flush(waiting: &mut Waiting) -> bool {
     let sender = std::mem::replace(sender, oneshot::channel().0);
     let _ = sender.send(Err(StoreLost));
     true
-}
-
-/// What waits, at most [`TOGETHER_MAX`], and nothing where nothing comes within `wait`; empty only when the writer is closed.
-fn take(shared: &Shared, wait: Duration) -> Option<(Vec<Waiting>, bool)> {
-    let queue = shared.lock();
-    let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.closed;
-    let waited = shared.more.wait_timeout_while(queue, wait, idle);
-    let (mut queue, timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
-    if timed_out.timed_out() {
-        return None;
-    }
-    let count = queue.waiting.len().min(TOGETHER_MAX);
-    Some((queue.waiting.drain(..count).collect(), queue.closed))
 }
 
 /// Everything in the batch is durable. Who does not listen any more need not be told; but what was claimed for a message that

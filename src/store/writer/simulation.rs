@@ -308,7 +308,9 @@ impl World {
         if process.shared.lock().waiting.is_empty() {
             return;
         }
-        let Some((batch, closed)) = take(&process.shared, Duration::ZERO) else { return };
+        let Some((batch, closed)) = take(&process.shared, Duration::ZERO, Duration::ZERO) else {
+            return;
+        };
         let _ = keep(&mut process.database, &process.shared, batch, closed, &|_| ());
         let mut waiting = Vec::new();
         for mut caller in std::mem::take(&mut process.callers) {

@@ -1,0 +1,175 @@
+//! What waits to be committed, and when the writer is woken for it.
+
+use super::{TOGETHER_MAX, WAITING_MAX, Waiting};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+impl Waiting {
+    /// Whether it is worth a commit of its own.
+    const fn is_urgent(&self) -> bool {
+        match self {
+            Self::Put(_) | Self::Remove(_) | Self::Amend(_) | Self::Count(_) => false,
+            Self::Purge(..)
+            | Self::Admit(..)
+            | Self::Reserve(..)
+            | Self::Read(..)
+            | Self::Swap(..)
+            | Self::Note(..)
+            | Self::Flush(_) => true,
+        }
+    }
+}
+
+/// For what the writer is to be woken. Waking is a call of the system, whether anybody sleeps or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sleep {
+    /// Nothing: it is at work, or woken already.
+    #[default]
+    Awake,
+    /// What is urgent, or much.
+    Lightly,
+    /// Anything.
+    Soundly,
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) waiting: Vec<Waiting>,
+    /// Whether any of it is urgent.
+    pub(super) urgent: bool,
+    sleep: Sleep,
+    /// Whether somebody waited in vain for the commit that is under way.
+    pub(super) hangs: bool,
+    pub(super) closed: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Shared {
+    queue: Mutex<Queue>,
+    pub(super) more: Condvar,
+}
+
+impl Queue {
+    /// Whether the writer has something to do now.
+    fn is_due(&self) -> bool {
+        self.urgent || self.closed || self.waiting.len() >= TOGETHER_MAX
+    }
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What nobody waits for; beyond the limit it is given up, which the next commit that succeeds makes up for only where
+    /// the row changes again.
+    pub(super) fn push(&self, queue: &mut Queue, waiting: Waiting) {
+        if queue.waiting.len() < WAITING_MAX {
+            self.add(queue, waiting);
+        } else {
+            tracing::error!("the store is lost for too long: a change is not kept");
+        }
+    }
+
+    /// Adds what is to be committed, and wakes the writer where that is due.
+    pub(super) fn add(&self, queue: &mut Queue, waiting: Waiting) {
+        queue.urgent |= waiting.is_urgent();
+        queue.waiting.push(waiting);
+        let wakes = match queue.sleep {
+            Sleep::Awake => false,
+            Sleep::Lightly => queue.is_due(),
+            Sleep::Soundly => true,
+        };
+        if wakes {
+            queue.sleep = Sleep::Awake;
+            self.more.notify_one();
+        }
+    }
+
+    /// Sleeps while that is so, and no longer than that.
+    fn sleep<'q>(
+        &self,
+        mut queue: MutexGuard<'q, Queue>,
+        (sleep, most): (Sleep, Duration),
+        sleeps: impl Fn(&Queue) -> bool,
+    ) -> MutexGuard<'q, Queue> {
+        queue.sleep = sleep;
+        let slept = self.more.wait_timeout_while(queue, most, |queue| sleeps(queue));
+        let (mut queue, _) = slept.unwrap_or_else(PoisonError::into_inner);
+        queue.sleep = Sleep::Awake;
+        queue
+    }
+}
+
+/// What waits, at most [`TOGETHER_MAX`], and nothing where nothing comes within `wait`; empty only when the writer is closed. What is
+/// not urgent lingers first.
+pub(super) fn take(
+    shared: &Shared,
+    wait: Duration,
+    linger: Duration,
+) -> Option<(Vec<Waiting>, bool)> {
+    let lingers = |queue: &Queue| !queue.is_due();
+    let idles = |queue: &Queue| queue.waiting.is_empty() && !queue.closed;
+    let mut queue = shared.sleep(shared.lock(), (Sleep::Lightly, linger), lingers);
+    if idles(&queue) {
+        queue = shared.sleep(queue, (Sleep::Soundly, wait), idles);
+        if idles(&queue) {
+            return None;
+        }
+        queue = shared.sleep(queue, (Sleep::Lightly, linger), lingers);
+    }
+    let count = queue.waiting.len().min(TOGETHER_MAX);
+    let batch = queue.waiting.drain(..count).collect();
+    queue.urgent = !queue.waiting.is_empty();
+    Some((batch, queue.closed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::row::{Aggregate, Removal, RowKey};
+    use std::thread;
+    use tokio::sync::oneshot;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn change(name: usize) -> Waiting {
+        let key = RowKey { of: Aggregate::Payments, name: name.to_string() };
+        Waiting::Remove(Removal { key, only: None })
+    }
+
+    /// Adds something once the writer sleeps so.
+    fn add_at(shared: &Shared, sleep: Sleep, waiting: Waiting) {
+        loop {
+            let mut queue = shared.lock();
+            if queue.sleep == sleep {
+                return shared.push(&mut queue, waiting);
+            }
+            drop(queue);
+            thread::yield_now();
+        }
+    }
+
+    /// Every change that nobody waited for took a commit, and its sync, for itself.
+    #[test]
+    fn what_nobody_waits_for_is_committed_with_what_somebody_does() {
+        let check = |linger: Duration, changes: usize, urgent: bool, expected: usize| {
+            let shared = Shared::default();
+            thread::scope(|scope| {
+                let taking = scope.spawn(|| take(&shared, LONG, linger).unwrap().0.len());
+                for name in 0..changes {
+                    let sleep = if linger.is_zero() { Sleep::Soundly } else { Sleep::Lightly };
+                    add_at(&shared, sleep, change(name));
+                }
+                if urgent {
+                    let flush = Waiting::Flush(oneshot::channel().0);
+                    add_at(&shared, Sleep::Lightly, flush);
+                }
+                assert_eq!(taking.join().unwrap(), expected);
+            });
+        };
+        check(LONG, 5, true, 6);
+        check(LONG, TOGETHER_MAX, false, TOGETHER_MAX);
+        check(Duration::ZERO, 1, false, 1);
+    }
+}
