@@ -270,6 +270,9 @@ fn position(
 ) -> Result<Option<usize>, &'static str> {
     let mut found = None;
     for (at, (written, _)) in entries.iter().enumerate() {
+        if differ_at_once(written, key) {
+            continue;
+        }
         if written == key {
             if found.replace(at).is_some() {
                 return Err("a repeated key");
@@ -279,6 +282,16 @@ fn position(
         }
     }
     Ok(found)
+}
+
+/// Whether the first letters or digits differ, as they do of nearly all pairs: such keys are neither the same nor twins.
+fn differ_at_once(written: &str, key: &str) -> bool {
+    let first = written.as_bytes().first().zip(key.as_bytes().first());
+    first.is_some_and(|(one, other)| {
+        one.is_ascii_alphanumeric()
+            && other.is_ascii_alphanumeric()
+            && !one.eq_ignore_ascii_case(other)
+    })
 }
 
 /// Whether some reader takes `written` for `key`: letters as [`fold`] has them, spaces around it (PHP, Java), an index in
