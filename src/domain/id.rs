@@ -67,8 +67,8 @@ pub struct OrderId(pub Arc<str>);
 pub struct MerchantId(pub Arc<str>);
 
 /// The id of one payment in Hefu: a ULID (48 bits of milliseconds, 80 random bits), written in Crockford's base 32.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct PaymentId(u128);
 
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -123,8 +123,8 @@ impl fmt::Debug for PaymentId {
 pub struct KeyId(pub u16);
 
 /// A keyed fingerprint (HMAC-SHA-256) of a tuple of elements: the only form in which elements are remembered.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Fingerprint {
     /// The key it was made with.
     pub key: KeyId,
@@ -174,9 +174,10 @@ pub struct InvalidId;
 /// Types that are kept as they are written.
 macro_rules! written {
     ($type:ty) => {
-        impl From<$type> for String {
-            fn from(id: $type) -> Self {
-                id.to_string()
+        // Without a text of its own: a record has several.
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
             }
         }
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, fmt, time::Duration};
 
 /// What is held: never a card number alone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub enum HoldKey {
     /// One tuple of elements.
     Tuple(Fingerprint),
