@@ -3,7 +3,8 @@
 //! A request head is read strictly by ourselves ([`head`]) before anything else looks at it. A request on an inspected
 //! route is then read whole, judged, and exchanged with the channel in one write and one answer. Anything else streams
 //! through, piece by piece. Neither passes Pingora's proxy filters, which forward the head before the body was seen, and read
-//! heads again that were read strictly before. Upstream connections, their pool and their TLS are Pingora's for both.
+//! heads again that were read strictly before. Upstream connections and their TLS are Pingora's for
+//! both; those that wait for the next message are kept by a pool of our own.
 
 mod answer;
 mod chunked;
