@@ -4,7 +4,7 @@
 //! * `exchange`: exchanges without sockets, for a profiler (`exchange 100000`: so many).
 //! * `store`: the embedded store at size (`store 100000` takes another number of pieces of evidence).
 //! * `side_by_side`: whole exchanges beside a bare Pingora proxy and what others proxy with (`side_by_side 9`: nine rounds).
-//! * `growth`: the same with more of everything.
+//! * `growth`: the same with more of everything (`growth connections rules`: of those only).
 //! * `brown_outs`: payments while a provider fails (`brown_outs 10`: ten seconds each).
 //!
 //! `cargo bench --bench bench -- growth`; `make bench` does them all.
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         ["exchange", count @ ..] => exchange(number(count).unwrap_or(100_000)),
         ["store", size @ ..] => store::run(number(size)),
         ["side_by_side", rounds @ ..] => side_by_side::run(number(rounds)),
-        ["growth"] => side_by_side::growth::run(),
+        ["growth", axes @ ..] => side_by_side::growth::run(axes),
         ["brown_outs", seconds @ ..] => brown_outs::run(number(seconds)),
         // Processes that a bench starts.
         ["peer", role @ ..] => side_by_side::peers::be(role),

@@ -97,8 +97,8 @@ struct Measured {
     added_p50: f64,
 }
 
-/// Measures all of it, and prints it.
-pub(crate) fn run() {
+/// Measures all of it, or what is named, and prints it.
+pub(crate) fn run(axes: &[&str]) {
     let pinned = peers::pin_self();
     let channel = Peer::start("channel", None, pinned);
     let bare = Peer::start("bare_pingora", Some(channel.address), pinned);
@@ -109,6 +109,9 @@ pub(crate) fn run() {
     );
     let mut all = serde_json::Map::new();
     for axis in Axis::ALL {
+        if !axes.is_empty() && !axes.contains(&axis.name()) {
+            continue;
+        }
         let (least, sizes) = axis.sizes();
         let first = Point::new(axis, least, &channel, pinned);
         runtime.block_on(verify(&first.hefu)).unwrap();
