@@ -53,3 +53,26 @@ fn the_last_rows_are_loaded_in_order() {
     let cluster = Cluster::start();
     check(Postgres::open(&place_of(&cluster), &[]).unwrap());
 }
+
+/// A record of some 1,300 bytes took a page of its own, of 4,096.
+#[test]
+fn a_payment_takes_little_more_than_its_record() {
+    let (dir, payments, bytes) = (TempDir::new().unwrap(), 2_000, 1_300);
+    let path = dir.path().join("hefu.db");
+    let mut store = Sqlite::open(&path).unwrap();
+    let row = |number| Row {
+        key: RowKey { of: Aggregate::Payments, name: format!("{number:026}") },
+        until: Some(Timestamp::from_millis(1)),
+        value: format!("{number:0bytes$}"),
+    };
+    let rows: Vec<Row> = (0..payments).map(row).collect();
+    for slice in rows.chunks(200) {
+        store.begin().unwrap();
+        store.put(&slice.iter().collect::<Vec<_>>()).unwrap();
+        store.commit().unwrap();
+    }
+    // Closing it moves everything into the file.
+    drop(store);
+    let each = usize::try_from(path.metadata().unwrap().len()).unwrap() / payments;
+    assert!(each < bytes * 3 / 2, "{each}");
+}
