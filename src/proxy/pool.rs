@@ -139,7 +139,7 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::{TcpListener, TcpStream};
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn key(how: u64) -> Key {
         Key { address: SocketAddr::from(([127, 0, 0, 1], 1)), how }

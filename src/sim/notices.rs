@@ -79,6 +79,7 @@ pub(super) struct Letter {
 
 /// One notification that was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Notified {
     /// The channel in whose name.
     pub channel: &'static str,

@@ -216,9 +216,10 @@ impl Settled {
 /// is in nobody's books.
 pub(super) fn kept(running: &Running, channel: &str, order: &str) -> (Option<Outcome>, bool) {
     let store = &running.service.store;
-    let payments = store.by_order(&ChannelName::new(channel), &OrderId(order.into())).into_iter();
-    let mut records = payments.filter_map(|payment| store.record(payment));
-    records.find(|record| record.left()).map_or((None, false), |record| {
+    let mut payments =
+        store.by_order(&ChannelName::new(channel), &OrderId(order.into())).into_iter();
+    let left = payments.find_map(|id| store.record(id).filter(|record| record.left()));
+    left.map_or((None, false), |record| {
         (record.outcome.map(|(outcome, ..)| outcome), record.heard.is_some())
     })
 }

@@ -131,7 +131,7 @@ mod tests {
     use std::thread;
     use tokio::sync::oneshot;
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn change(name: usize) -> Waiting {
         let key = RowKey { of: Aggregate::Payments, name: name.to_string() };
