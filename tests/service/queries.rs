@@ -43,7 +43,9 @@ impl World {
 /// As one channel tells it of withdrawals: beside a status that goes on saying success stands that the money came back.
 #[tokio::test]
 async fn money_that_an_outer_layer_says_came_back_did() {
-    for (state, mismatch) in [("ok", "\nmismatch: reversed_after_success"), ("taken", "")] {
+    for (state, mismatch) in
+        [("ok", "\nmismatch: reversed_after_success;suspects=\"\""), ("taken", "")]
+    {
         let world = world();
         world.send(&World::debit("1", 0), "taken").await;
         world.query("1", "ok", state).await;
