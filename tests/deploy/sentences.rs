@@ -206,8 +206,8 @@ fn what_make_is_told_in_documents_it_does() {
         let words: Vec<&str> = command.split_whitespace().skip(1).collect();
         // A folder of that name would do for `make`.
         assert!(makefile.contains(&format!("\n{}: ", words[0])), "`{command}`");
-        let mut make = Command::new("make");
-        let read = make.arg("--dry-run").args(&words).current_dir(file("")).output().unwrap();
+        let mut reading = Command::new("make");
+        let read = reading.arg("--dry-run").args(&words).current_dir(file("")).output().unwrap();
         assert!(read.status.success(), "`{command}`: {}", String::from_utf8_lossy(&read.stderr));
         if !NOT_MADE.iter().any(|(name, _)| *name == words[0]) {
             assert_eq!(

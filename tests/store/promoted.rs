@@ -98,7 +98,7 @@ async fn what_was_admitted_is_there_after_a_failover() {
     while count.load(Ordering::Relaxed) < ADMITTED {
         tokio::task::yield_now().await;
     }
-    let died = std::time::Instant::now();
+    let died = tokio::time::Instant::now();
     apart(|| {
         primary.stop();
         promote(&standby);
