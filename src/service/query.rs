@@ -136,7 +136,9 @@ impl Service {
         let looked_up = self.fetch_payments(by).await;
         // The order may have been opened again, and have left again, through another process.
         let mut claims = by.claims();
-        claims.extend(self.payments(by).iter().flat_map(claims_of));
+        let known = self.payments(by);
+        claims.extend(known.iter().flat_map(claims_of));
+        claims.extend(known.iter().filter_map(|of| Some(of.claim()?.before())));
         let holders = self.store.holders(claims).await;
         let (holders, held) = match holders {
             Ok(holders) => (holders, Ok(())),
@@ -220,8 +222,11 @@ impl Named<'_> {
         };
         let money = Scenario::ALL.into_iter().filter(|scenario| scenario.moves_money());
         let money = money.filter(|scenario| self.takes(*scenario));
-        let both = money.flat_map(|scenario| [claim(scenario, false), claim(scenario, true)]);
-        both.map(|claim| RowKey::order(&claim)).collect()
+        let claims = money.flat_map(|scenario| {
+            let (first, confirm) = (claim(scenario, false), claim(scenario, true));
+            [RowKey::order(&first), RowKey::order(&confirm), first.before()]
+        });
+        claims.collect()
     }
 }
 

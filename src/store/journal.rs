@@ -7,7 +7,7 @@ use crate::domain::id::{
 use crate::domain::keep::Keep;
 use crate::domain::payment::{Mode, Scenario};
 use crate::reconcile::hold::HoldKey;
-use crate::store::row::{Row, RowKey};
+use crate::store::row::{Aggregate, Row, RowKey};
 use crate::store::{Contradiction, Record};
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -45,15 +45,43 @@ impl OrderKey {
             order: OrderId(parts.next()?.into()),
         })
     }
+
+    /// What holds the last payment that left with this order before the order was opened again, whichever step it was: what a channel
+    /// says may be about that one.
+    pub fn before(&self) -> RowKey {
+        let Self { channel, merchant, scenario, order, .. } = self;
+        RowKey {
+            of: Aggregate::Orders,
+            name: name(channel, merchant.as_ref(), *scenario, BEFORE, order),
+        }
+    }
+
+    /// Whether a key is of those that [`Self::before`] yields.
+    pub(super) fn is_before(key: &RowKey) -> bool {
+        key.name.split('\n').nth(3) == Some(BEFORE)
+    }
+}
+
+/// The word that stands where else a step does.
+const BEFORE: &str = "before";
+
+/// One key in the store; the parts before the order have no line feed, and an order has none either.
+fn name(
+    channel: &ChannelName,
+    merchant: Option<&MerchantId>,
+    scenario: Scenario,
+    step: &str,
+    order: &OrderId,
+) -> String {
+    let merchant = merchant.map_or("", |merchant| &merchant.0);
+    format!("{channel}\n{merchant}\n{}\n{step}\n{}", scenario.as_str(), order.0)
 }
 
 impl fmt::Display for OrderKey {
-    /// One key in the store; the parts before the order have no line feed, and an order has none either.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { channel, merchant, scenario, confirms, order } = self;
-        let merchant = merchant.as_ref().map_or("", |merchant| &merchant.0);
         let step = if *confirms { "confirm" } else { "first" };
-        write!(f, "{channel}\n{merchant}\n{}\n{step}\n{}", scenario.as_str(), order.0)
+        f.write_str(&name(channel, merchant.as_ref(), *scenario, step, order))
     }
 }
 

@@ -282,6 +282,11 @@ impl Row {
     pub fn order(order: &OrderKey, payment: PaymentId, at: Timestamp) -> Option<Self> {
         Self::new(RowKey::order(order), Some(at.plus(PAYMENTS_KEPT)), &payment)
     }
+
+    /// The row that tells that `payment` left with its order before that was opened again.
+    pub fn left_before(order: &OrderKey, payment: PaymentId) -> Option<Self> {
+        Self::new(order.before(), Some(payment.at().plus(PAYMENTS_KEPT)), &payment)
+    }
 }
 
 /// A row is not as it was written. Its key is no element.

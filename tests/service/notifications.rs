@@ -403,3 +403,40 @@ async fn a_late_word_on_an_earlier_try_does_not_end_the_later_one() {
     // What succeeded is told by whoever tells it.
     assert_eq!(world.told(&told("1", "ok")).await, "verified known");
 }
+
+/// A replica that knew only the later try of an order, or neither, took a late word on the earlier one for the later one's: it ended, and
+/// the money was taken all the same.
+#[tokio::test]
+async fn a_late_word_on_an_earlier_try_ends_no_later_one_at_a_replica_either() {
+    for after in ["otp", "none"] {
+        let dir = tempfile::tempdir().unwrap();
+        let replica = || {
+            let backend = Sqlite::open(&dir.path().join("hefu.db")).unwrap();
+            let store = MemoryStore::open(Limits::default(), backend, |_| ()).unwrap();
+            world_over(store, Binding::Enforce(100), Settings::default()).pinned()
+        };
+        let [first, second, third] = [(); 3].map(|()| replica());
+        for world in [&second, &third] {
+            world.later(Duration::from_hours(1));
+        }
+        if after == "otp" {
+            first.send(&World::debit("1", 0), "otp").await;
+        } else {
+            first.send(&World::debit("1", 0), "taken").await;
+            first.later(Duration::from_mins(20));
+            first.query("1", "none", "").await;
+        }
+        first.service.store.flush().await.unwrap();
+        let again = second.send(&World::debit("1", 0), "taken").await;
+        assert!(again.starts_with("decision: permit"), "{again}");
+        second.service.store.flush().await.unwrap();
+        for (world, name) in [(&second, "second"), (&third, "third"), (&replica(), "anew")] {
+            assert_eq!(world.told(&told("1", "poor")).await, "verified noted", "{after} {name}");
+            let fourth = world.send(&World::debit("1", 0), "ok").await;
+            assert!(fourth.starts_with("409 already_sent [] earlier accepted"), "{fourth}");
+        }
+        assert_eq!((second.open(), replica().open()), (1, 1), "{after}");
+        assert_eq!(third.told(&told("1", "ok")).await, "verified settled");
+        assert_eq!(replica().open(), 0, "{after}");
+    }
+}

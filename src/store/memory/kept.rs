@@ -437,6 +437,10 @@ impl Journal for MemoryStore {
     fn reopen(&self, order: &OrderKey, payment: PaymentId) {
         if let Some(journal) = &self.journal {
             if let Some(claim) = Row::order(order, payment, Timestamp::default()) {
+                // Kept first: should a crash come in between, the order is not opened yet.
+                if self.records.get(&payment).is_none_or(|record| record.left()) {
+                    journal.put(|| Row::left_before(order, payment));
+                }
                 journal.remove(Removal::from(&claim));
             }
             return;

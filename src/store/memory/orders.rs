@@ -91,7 +91,9 @@ impl MemoryStore {
             if let Some(OrderKey { channel, order, .. }) = OrderKey::parse(&row.key.name) {
                 self.know_order(&channel, Some(&order), (payment, true));
             }
-            holders.insert(payment);
+            if !OrderKey::is_before(&row.key) {
+                holders.insert(payment);
+            }
         }
         Ok(holders)
     }
