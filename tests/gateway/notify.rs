@@ -166,20 +166,22 @@ async fn what_was_acknowledged_is_known_after_kill_9() {
     let core = channel(|_| ok("noted")).await;
     let place = place(&bank, core.address, FILE);
     let mut acknowledged = 0_usize;
+    let mut cut_off = Vec::new();
     for round in 0..4 {
         let hefu = Hefu::start(place.command()).await;
         let (payer, notify) = (hefu.core, hefu.notify.unwrap());
-        let lanes =
-            (0..4).map(|lane| tokio::spawn(lane_of(payer, notify, (round * 4 + lane) * 1_000_000)));
-        let lanes: Vec<_> = lanes.collect();
+        let firsts = [0, 1, 2, 3].map(|lane| (round * 4 + lane) * 1_000_000);
+        let lanes = firsts.map(|first| tokio::spawn(lane_of(payer, notify, first)));
         let enough = core.messages().len() + 20 + 17 * round;
         while core.messages().len() < enough {
             soon(core.arrived.notified()).await;
         }
         drop(hefu);
         let mut known = Vec::new();
-        for lane in lanes {
-            known.extend(soon(lane).await.unwrap());
+        for (lane, first) in lanes.into_iter().zip(firsts) {
+            let of_lane = soon(lane).await.unwrap();
+            cut_off.push(first + of_lane.len());
+            known.extend(of_lane);
         }
         let hefu = Hefu::start(place.command()).await;
         for order in &known {
@@ -190,6 +192,16 @@ async fn what_was_acknowledged_is_known_after_kill_9() {
         acknowledged += known.len();
     }
     assert!(acknowledged > 40, "{acknowledged}");
+    // What was cut off is owed, and settled when the channel comes again: then nothing is.
+    let hefu = Hefu::start(place.command()).await;
+    let owed = total(&hefu, "hefu_expectations_open{channel=\"acme\"}").await;
+    assert!(owed <= cut_off.len(), "{owed}");
+    for order in cut_off {
+        assert_eq!(told(&hefu, &notification(order, "ok")).await.status(), 200, "{order}");
+    }
+    let metrics = hefu.admin("GET /metrics", "").await;
+    let open = metrics.text().lines().find(|line| line.starts_with("hefu_expectations_open"));
+    assert_eq!(open, Some("hefu_expectations_open{channel=\"acme\"} 0"));
 }
 
 /// One debit and its notification after the other until the process dies; the orders of which an acknowledgement came.
