@@ -22,7 +22,7 @@ use hefu::store::row::RowKey;
 use hefu::store::sqlite;
 use hefu::store::writer::Event;
 use hefu::store::{
-    Charge, Evidence, EvidenceStore as _, InquiryStore as _, OpenInquiry, PaymentStore as _,
+    Charge, Evidence, EvidenceStore as _, InquiryStore as _, OpenInquiry, Owing, PaymentStore as _,
     Record, Stakes, Witness,
 };
 use sha2::{Digest as _, Sha256};
@@ -162,7 +162,7 @@ async fn notified(store: Arc<MemoryStore>, number: u64) {
     let record = record(number);
     let outcome = (Outcome::Succeeded, Some("00".to_owned()), Arrival::Notify);
     assert_eq!(store.arrive(&record, outcome, Precedence::default(), NOW), Step::Ended);
-    store.complete(&record, None, true);
+    store.complete(&record, None, Owing::Nothing);
     store.flush().await.unwrap();
 }
 
@@ -251,6 +251,7 @@ fn record(number: u64) -> Record {
         timeline: Vec::new(),
         stated: false,
         undone: false,
+        undoing: Vec::new(),
         row_of: None,
         stakes: Stakes::default(),
     }

@@ -42,7 +42,7 @@ use crate::store::person::PersonStore;
 use crate::store::reserve::{Attempts, Reservation, Reserved};
 use crate::store::shelf::ShelfStore;
 use async_trait::async_trait;
-pub use record::{Hearsay, Moment, Other, Owed, Record, Ruled, Stakes};
+pub use record::{Hearsay, Moment, Other, Owed, Owing, Record, Ruled, Stakes};
 use serde::{Deserialize, Serialize};
 
 /// Who said it: a provider that was asked, or a channel in answer to the core's own message.
@@ -214,18 +214,16 @@ pub trait PaymentStore: Send + Sync {
     /// Notes what is said of `record`'s payment and not believed, and says whether it is new: other than the outcome that is
     /// known, and not less believed than what was said before.
     fn hear(&self, record: &Record, said: Hearsay) -> bool;
-    /// What arrived last is taken care of: how the halves differ, where they do, and whether the outcome is owed no more.
-    fn complete(&self, record: &Record, mismatch: Option<Mismatch>, ended: bool);
-    /// It was undone, and who told that is not the last to be asked: an outcome is owed again since then.
-    fn owe_again(&self, record: &Record, since: Timestamp);
+    /// What arrived last is taken care of, in one commit: how the halves differ, where they do, and what is owed from then on.
+    fn complete(&self, record: &Record, mismatch: Option<Mismatch>, owing: Owing);
     /// Providers were asked about `record`'s payment after it was over: what they said is compared with what comes from now on.
     fn verified_since(&self, record: &Record, evidence: Evidence);
     /// A statement named `record`'s payment.
     fn stated(&self, record: &Record);
     /// The outcome of `record`'s payment is overdue.
     fn overdue(&self, record: &Record);
-    /// The core asked for `record`'s payment to be undone: that it was is no news then.
-    fn undo(&self, record: &Record);
+    /// The core asks by `by` for `record`'s payment to be undone, and that it was is no news then; or the channel refused that.
+    fn undo(&self, record: &Record, by: PaymentId, refused: bool);
     /// Nothing of it was sent: nothing is owed.
     fn not_sent(&self, channel: &ChannelName, payment: PaymentId);
     /// The record of `payment`.

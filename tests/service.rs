@@ -21,6 +21,8 @@ mod brown_outs;
 mod combination;
 #[path = "service/concordance.rs"]
 mod concordance;
+#[path = "service/due.rs"]
+mod due;
 #[path = "service/evidence.rs"]
 mod evidence;
 #[path = "service/forget.rs"]
@@ -41,6 +43,8 @@ mod outcomes;
 mod packages;
 #[path = "service/queries.rs"]
 mod queries;
+#[path = "service/reversals.rs"]
+mod reversals;
 #[path = "service/routing.rs"]
 mod routing;
 #[path = "service/rules.rs"]
@@ -214,8 +218,13 @@ fn world_over(store: MemoryStore, binding: Binding, settings: Settings) -> World
     world_keyed(store, binding, settings, key(1).into())
 }
 
-/// The configuration of the made-up channel.
+/// The configuration of the made-up channel, with a file of rules.
 fn config_of(rules: &str) -> Config {
+    config_from(&[("rules/test.toml", rules.to_owned())])
+}
+
+/// The configuration of the made-up channel, with `files` beside its own or in their place.
+fn config_from(files: &[(&str, String)]) -> Config {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/config");
     let dir = tempfile::tempdir().unwrap();
     for file in ["hefu.toml", "policy.toml", "channels/acme.toml", "codes/acme.toml"] {
@@ -226,7 +235,9 @@ fn config_of(rules: &str) -> Config {
     std::fs::copy(classes, dir.path().join("classes.toml")).unwrap();
     std::fs::write(dir.path().join("fingerprint.key"), [7; 32]).unwrap();
     std::fs::create_dir(dir.path().join("rules")).unwrap();
-    std::fs::write(dir.path().join("rules/test.toml"), rules).unwrap();
+    for (file, text) in files {
+        std::fs::write(dir.path().join(file), text).unwrap();
+    }
     config::load(dir.path()).map_err(|problems| problems.to_string()).unwrap()
 }
 

@@ -129,6 +129,7 @@ fn record(number: u64) -> Record {
         judged_in: Duration::ZERO,
         not_sent: false,
         undone: false,
+        undoing: Vec::new(),
         outcome: Some((outcome, None, Arrival::Sync)),
         heard: None,
         mismatch: None,

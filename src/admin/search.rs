@@ -25,6 +25,7 @@ pub(super) struct SearchBody {
     pan: Option<String>,
     id_number: Option<String>,
     id_type: Option<String>,
+    phone: Option<String>,
     since_ms: u64,
     before: Option<String>,
     most: Option<usize>,
@@ -45,7 +46,7 @@ pub(super) async fn search(
 ) -> Result<Json<FoundBody>, Problem> {
     // The parser's own words may quote a value.
     let body = serde_json::from_str::<SearchBody>(&body).map_err(|_| {
-        let detail = "not a JSON object with `channel`, `order`, `pan`, `id_number`, `id_type`, `since_ms`, `before` or `most`";
+        let detail = "not a JSON object with `channel`, `order`, `pan`, `id_number`, `id_type`, `phone`, `since_ms`, `before` or `most`";
         Problem::new(StatusCode::BAD_REQUEST, detail)
     })?;
     let before = body.before.as_deref().map(|id| {
@@ -60,6 +61,7 @@ pub(super) async fn search(
         pan: body.pan,
         id_number: body.id_number,
         id_type: body.id_type,
+        phone: body.phone,
         since: Timestamp::from_millis(body.since_ms),
         before: before.transpose()?,
         most: body.most.map_or(SHOWN_MAX, |most| most.clamp(1, SHOWN_MAX)),

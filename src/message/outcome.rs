@@ -1,6 +1,6 @@
 //! Reading an answer: the right layer, by a code map, and words where codes say too little.
 
-use crate::domain::id::AgreementId;
+use crate::domain::id::{AgreementId, OrderId};
 use crate::domain::money::{Fen, Unit};
 use crate::domain::outcome::{Decline, Outcome};
 use crate::message::node::{Node, ReadError, Scope};
@@ -34,6 +34,8 @@ pub struct Reading {
     pub believed_after: Option<Duration>,
     /// The amount of the payment that is told of, in the answer to a query.
     pub amount: Option<Fen>,
+    /// The order of the payment that is told of, where the answer to a query names it by itself.
+    pub order: Option<OrderId>,
 }
 
 impl Reading {
@@ -46,6 +48,7 @@ impl Reading {
         outer: false,
         believed_after: None,
         amount: None,
+        order: None,
     };
 }
 
@@ -54,7 +57,8 @@ impl Reading {
 pub enum Told {
     /// Of the whole message: of the payment, or of all rows of a batch alike.
     Whole(Reading),
-    /// By the name of the row. A row that is not here is not told; one that is told twice is unknown.
+    /// By the name of the row. A row that is not here is not told; one that is told twice is unknown. Of a query that asks about a
+    /// whole batch the rows are the batch's.
     Rows(BTreeMap<String, Reading>),
 }
 
@@ -98,7 +102,12 @@ fn told(profile: &Profile, message: &Message, root: &Node<'_>) -> Result<Told, R
     let mut told = BTreeMap::new();
     for row in root.rows(&rows.at)? {
         let scope = whole.row(row);
-        let Some(name) = scope.joined(&rows.name)? else { continue };
+        let name = match scope.joined(&rows.name)? {
+            Some(name) => name,
+            // One payment that is asked about may have rows without names.
+            None if message.rows.is_none() => String::new(),
+            None => continue,
+        };
         let read = reading(profile, message, rule, scope).unwrap_or(Reading::UNKNOWN);
         match told.entry(name) {
             Entry::Vacant(place) => drop(place.insert(read)),
@@ -152,6 +161,9 @@ fn reading(
         && let Some(text) = scope.find(path)?.text()
     {
         read.amount = amount(path, (text, *unit), read.outcome)?;
+    }
+    if !rule.order.is_empty() {
+        read.order = scope.joined(&rule.order)?.map(|order| OrderId(order.into()));
     }
     if let Some(yields) = &message.yields
         && matches!(read.outcome, Outcome::Succeeded | Outcome::Accepted)
@@ -207,6 +219,7 @@ fn layer(profile: &Profile, layer: &Layer, scope: Scope<'_, '_>) -> Result<Readi
         unmapped_in: (outcome == Outcome::Unmapped).then(|| layer.map.clone()),
         outer: false,
         amount: None,
+        order: None,
         believed_after: match outcome {
             Outcome::Declined(Decline::NotProcessed) => map.not_processed_after,
             Outcome::Declined(_)

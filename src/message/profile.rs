@@ -244,6 +244,8 @@ pub struct OutcomeRule {
     pub rows: Option<Rows>,
     /// The layer that holds the outcome.
     pub layer: Layer,
+    /// The fields by which the answer to a query names the order as the payment did; as the query does where empty.
+    pub order: Vec<Path>,
     /// Where the answer to a query tells the payment's amount, and in which unit.
     pub amount: Option<(Path, Unit)>,
 }

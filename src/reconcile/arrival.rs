@@ -1,6 +1,6 @@
 //! What an outcome comes to that arrives after, before or instead of another one: one exhaustive match.
 
-use crate::domain::outcome::{Arrival, Outcome, Precedence};
+use crate::domain::outcome::{Arrival, Decline, Outcome, Precedence};
 
 /// What an arrival comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,12 +11,14 @@ pub enum Step {
     Noted,
     /// It is the outcome: the payment is not owed one any more.
     Ended,
-    /// The same again, by a weightier arrival.
+    /// The same again, by a weightier arrival; or that it failed, where it is known why.
     Confirmed,
     /// It failed, and now it is said better why.
     Refined,
     /// It had succeeded, and was undone.
     Reversed,
+    /// It succeeded before it was undone, and that it was undone was told first: it stays so.
+    Overtaken,
     /// What was told before is not so: failure is success, or success failure.
     Flipped,
 }
@@ -40,9 +42,10 @@ const fn end(outcome: Outcome) -> End {
 }
 
 /// What `new` comes to where `known` is known. Of two arrivals of one kind the later one counts; an undoing comes after what it
-/// undoes, however each was told.
+/// undoes, however each was told. `succeeded` says whether a success was told before.
 pub fn arrive(
     known: Option<(Outcome, Arrival)>,
+    succeeded: bool,
     new: (Outcome, Arrival),
     precedence: Precedence,
 ) -> Step {
@@ -57,10 +60,18 @@ pub fn arrive(
         (End::Success, End::Success) | (End::Undone, End::Undone) if more => Step::Confirmed,
         // What was merely told is confirmed by whom is asked, whoever weighs more.
         (End::Undone, End::Undone) if is_asked(new.1) && !is_asked(known.1) => Step::Confirmed,
-        (End::Failure, End::Failure) if more && known.0 == new.0 => Step::Confirmed,
-        (End::Failure, End::Failure) if as_much && known.0 != new.0 => Step::Refined,
+        // That it failed says no better why than what said so.
+        (End::Failure, End::Failure) if more && (known.0 == new.0 || !says_why(new.0)) => {
+            Step::Confirmed
+        }
+        (End::Failure, End::Failure) if as_much && known.0 != new.0 && says_why(new.0) => {
+            Step::Refined
+        }
         (End::Success, End::Undone) => Step::Reversed,
+        (End::Undone, End::Success) if !succeeded => Step::Overtaken,
         (End::Success, End::Failure) | (End::Failure, End::Success) if as_much => Step::Flipped,
+        // It was asked about too early.
+        (End::Failure, End::Success) if was_not_known(known) => Step::Flipped,
         (
             End::Open | End::Success | End::Failure | End::Undone,
             End::Open | End::Success | End::Failure | End::Undone,
@@ -76,6 +87,16 @@ const fn is_asked(arrival: Arrival) -> bool {
     }
 }
 
+/// Whether the channel, when it was asked, knew of no such payment: a success that it tells of is better known, whoever hears of it.
+fn was_not_known((outcome, arrival): (Outcome, Arrival)) -> bool {
+    outcome == Outcome::Declined(Decline::NotProcessed) && arrival == Arrival::Query
+}
+
+/// Whether a failure says why.
+const fn says_why(outcome: Outcome) -> bool {
+    !matches!(outcome, Outcome::Declined(Decline::Other))
+}
+
 /// Of two that leave it open: that it was taken is more than that nothing is known.
 const fn says_more(known: Outcome, new: Outcome) -> bool {
     matches!(new, Outcome::Accepted) && !matches!(known, Outcome::Accepted)
@@ -85,14 +106,14 @@ const fn says_more(known: Outcome, new: Outcome) -> bool {
 mod tests {
     use super::*;
     use crate::domain::element::ElementSet;
-    use crate::domain::outcome::{Decline, Suspects};
+    use crate::domain::outcome::Suspects;
     use proptest::prelude::*;
 
     const NO_MATCH: Outcome = Outcome::NoMatch(Suspects::Named(ElementSet::EMPTY));
     const POOR: Outcome = Outcome::Declined(Decline::InsufficientFunds);
 
     fn check(known: (Outcome, Arrival), new: (Outcome, Arrival), expected: Step) {
-        let step = arrive(Some(known), new, Precedence::default());
+        let step = arrive(Some(known), known.0 != Outcome::Reversed, new, Precedence::default());
         assert_eq!(step, expected, "{known:?} {new:?}");
     }
 
@@ -100,8 +121,10 @@ mod tests {
     fn the_weightier_arrival_prevails_and_an_end_stays_one() {
         use Arrival::{Notify, Query, Statement, Sync};
         use Outcome::{Accepted, Reversed, Succeeded, Unknown, Unmapped};
-        assert_eq!(arrive(None, (Unknown, Sync), Precedence::default()), Step::Noted);
-        assert_eq!(arrive(None, (NO_MATCH, Sync), Precedence::default()), Step::Ended);
+        let first = |new| arrive(None, false, new, Precedence::default());
+        assert_eq!(first((Unknown, Sync)), Step::Noted);
+        assert_eq!(first((NO_MATCH, Sync)), Step::Ended);
+        assert_eq!(first((Reversed, Notify)), Step::Ended);
         check((Unknown, Sync), (Accepted, Query), Step::Noted);
         check((Accepted, Sync), (Unmapped, Query), Step::Nothing);
         check((Accepted, Sync), (Succeeded, Notify), Step::Ended);
@@ -112,11 +135,24 @@ mod tests {
         check((NO_MATCH, Sync), (NO_MATCH, Statement), Step::Confirmed);
         check((POOR, Sync), (NO_MATCH, Query), Step::Refined);
         check((NO_MATCH, Query), (POOR, Sync), Step::Nothing);
+        let failed = Outcome::Declined(Decline::Other);
+        check((NO_MATCH, Sync), (failed, Query), Step::Confirmed);
+        check((NO_MATCH, Query), (failed, Query), Step::Nothing);
+        check((failed, Sync), (NO_MATCH, Query), Step::Refined);
+        let nothing = Outcome::Declined(Decline::NotProcessed);
+        check((nothing, Query), (Succeeded, Sync), Step::Flipped);
+        check((nothing, Statement), (Succeeded, Notify), Step::Nothing);
+        check((nothing, Query), (NO_MATCH, Notify), Step::Nothing);
         check((NO_MATCH, Sync), (Succeeded, Statement), Step::Flipped);
         check((Succeeded, Query), (NO_MATCH, Query), Step::Flipped);
         check((Succeeded, Statement), (NO_MATCH, Query), Step::Nothing);
         check((Succeeded, Statement), (Reversed, Notify), Step::Reversed);
-        check((Reversed, Notify), (Succeeded, Statement), Step::Nothing);
+        check((Reversed, Notify), (Succeeded, Statement), Step::Overtaken);
+        check((Reversed, Statement), (Succeeded, Sync), Step::Overtaken);
+        check((Reversed, Notify), (NO_MATCH, Statement), Step::Nothing);
+        let known = Some((Reversed, Notify));
+        let again = arrive(known, true, (Succeeded, Statement), Precedence::default());
+        assert_eq!(again, Step::Nothing);
         check((NO_MATCH, Sync), (Reversed, Query), Step::Nothing);
     }
 
@@ -144,12 +180,13 @@ mod tests {
 
     /// Every step, and what is known in the end.
     fn settle(arrivals: &[Told], precedence: Precedence) -> (Vec<Step>, Option<Told>) {
-        let (mut steps, mut known) = (Vec::new(), None);
+        let (mut steps, mut known, mut succeeded) = (Vec::new(), None, false);
         for new in arrivals {
-            let step = arrive(known, *new, precedence);
+            let step = arrive(known, succeeded, *new, precedence);
             steps.push(step);
+            succeeded |= step != Step::Nothing && new.0 == Outcome::Succeeded;
             match step {
-                Step::Nothing => (),
+                Step::Nothing | Step::Overtaken => (),
                 Step::Noted
                 | Step::Ended
                 | Step::Confirmed
@@ -175,7 +212,8 @@ mod tests {
         /// Whatever comes again changes nothing.
         #[test]
         fn a_second_time_is_nothing(known in (outcome(), arrival()), precedence in precedence()) {
-            prop_assert_eq!(arrive(Some(known), known, precedence), Step::Nothing);
+            let succeeded = known.0 == Outcome::Succeeded;
+            prop_assert_eq!(arrive(Some(known), succeeded, known, precedence), Step::Nothing);
         }
 
         /// Whichever arrivals come, in whatever order and however often: the weightiest end is the end, of one weight the last.
@@ -234,6 +272,20 @@ mod tests {
             prop_assert_eq!(settle(&all, precedence).1.map(|(outcome, _)| outcome), Some(Outcome::Reversed));
         }
 
+        /// A success and its undoing: whichever is told first, it is undone, and that is told once.
+        #[test]
+        fn an_undoing_is_one_whichever_is_told_first(
+            told in prop::collection::vec((prop::sample::select(vec![Outcome::Accepted, Outcome::Unknown,
+                Outcome::Succeeded, Outcome::Reversed]), arrival()), 0..8),
+            precedence in precedence(),
+        ) {
+            let (steps, known) = settle(&told, precedence);
+            let both = [Outcome::Succeeded, Outcome::Reversed].map(|it| told.iter().any(|(outcome, _)| *outcome == it));
+            let news = steps.iter().filter(|step| matches!(step, Step::Reversed | Step::Overtaken)).count();
+            prop_assert_eq!(news, usize::from(both == [true, true]));
+            prop_assert_eq!(both[1], known.is_some_and(|(outcome, _)| outcome == Outcome::Reversed));
+        }
+
         /// A flip is one: failure before and success after, or the other way round, and by what weighs no less.
         #[test]
         fn a_flip_turns_one_end_into_the_other(
@@ -242,7 +294,7 @@ mod tests {
         ) {
             let mut known: Option<Told> = None;
             for new in told {
-                let step = arrive(known, new, precedence);
+                let step = arrive(known, true, new, precedence);
                 if let (Step::Flipped, Some(known)) = (step, known) {
                     let ends = (end(known.0), end(new.0));
                     prop_assert!(matches!(ends, (End::Success, End::Failure) | (End::Failure, End::Success)));

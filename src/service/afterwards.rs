@@ -12,8 +12,8 @@ use crate::service::judge::Judged;
 use crate::service::settle;
 use crate::service::verify::{About, Gathered, Question};
 use crate::service::{Channel, Service};
-use crate::store::Record;
 use crate::store::mismatch::KeptMismatch;
+use crate::store::{Owing, Record};
 use futures::future::join;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -122,7 +122,7 @@ impl Service {
         };
         let acting = async {
             if let Some(mismatch) = mismatch {
-                self.store.complete(record, Some(mismatch), false);
+                self.store.complete(record, Some(mismatch), Owing::AsBefore);
                 // What it differed by before is said better by this.
                 if let Some(known) = known.filter(|known| known.kind != mismatch.kind) {
                     self.store.unshelve(KeptMismatch::key(record.payment, known.kind));

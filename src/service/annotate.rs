@@ -127,40 +127,57 @@ fn mismatch(of: &Record, mismatch: Mismatch) -> (&'static str, String) {
 }
 
 /// One row of a batch, judged and perhaps settled.
+#[derive(Clone, Copy)]
 pub(crate) struct RowNote<'a> {
     pub(crate) number: usize,
-    pub(crate) row: &'a Pending,
-    pub(crate) settled: Option<Settled>,
+    pub(crate) record: &'a Record,
+    pub(crate) settled: Option<&'a Settled>,
+}
+
+impl RowNote<'_> {
+    /// Whether there is more to say than that it passed.
+    fn is_remarkable(&self) -> bool {
+        self.record.effect != Effect::Permit || self.differs().is_some()
+    }
+
+    fn differs(&self) -> Option<Mismatch> {
+        self.settled.and_then(|settled| settled.mismatch)
+    }
 }
 
 /// How many rows `Hefu-Rows` names at most: cores refuse long heads.
 const ROWS_NAMED_MAX: usize = 64;
 
 /// What is told of a batch: the whole, and each row of which there is more to say than that it passed.
-pub(crate) fn batch(id: PaymentId, notes: Vec<RowNote<'_>>) -> Annotations {
-    let worst = notes.iter().map(|note| note.row.record.effect).max().unwrap_or(Effect::Permit);
-    let mode = notes.first().map_or(Mode::Observe, |note| note.row.record.mode);
-    let remarkable: Vec<_> = notes
-        .iter()
-        .filter(|note| {
-            let mismatch = note.settled.as_ref().and_then(|settled| settled.mismatch);
-            note.row.record.effect != Effect::Permit || mismatch.is_some()
-        })
-        .collect();
+pub(crate) fn batch(id: PaymentId, notes: &[RowNote<'_>]) -> Annotations {
+    let worst = notes.iter().map(|note| note.record.effect).max().unwrap_or(Effect::Permit);
+    let mode = notes.first().map_or(Mode::Observe, |note| note.record.mode);
     let mut decision = Field::token(worst.as_str()).with("mode", token(mode.as_str()));
-    let left_out = remarkable.len().saturating_sub(ROWS_NAMED_MAX);
+    let remarkable = notes.iter().filter(|note| note.is_remarkable()).count();
+    let left_out = remarkable.saturating_sub(ROWS_NAMED_MAX);
     if left_out > 0 {
         decision = decision.with("rows_left_out", Some(integer(left_out)));
     }
     let mut annotations =
         vec![("hefu-payment", quoted(&id.to_string())), ("hefu-decision", decision.finish())];
-    let rows: Vec<String> = remarkable
-        .into_iter()
+    annotations.extend(rows(notes.iter().filter(|note| note.is_remarkable())));
+    annotations
+}
+
+/// What is told beside the answer to a query about a batch: of its rows that differ, by their numbers in the batch.
+pub(crate) fn queried_rows(pending: &Pending, mut notes: Vec<RowNote<'_>>) -> Annotations {
+    notes.sort_by_key(|note| note.number);
+    let mut annotations = judged(pending);
+    annotations.extend(rows(notes.iter().filter(|note| note.differs().is_some())));
+    annotations
+}
+
+fn rows<'a>(notes: impl Iterator<Item = &'a RowNote<'a>>) -> Option<(&'static str, String)> {
+    let rows: Vec<String> = notes
         .take(ROWS_NAMED_MAX)
-        .map(|RowNote { number, row, settled }| {
-            let mut field =
-                Field::integer(*number).with("decision", token(row.record.effect.as_str()));
-            if let Some(reason) = row.record.reasons.first() {
+        .map(|RowNote { number, record, settled }| {
+            let mut field = Field::integer(*number).with("decision", token(record.effect.as_str()));
+            if let Some(reason) = record.reasons.first() {
                 field = field.with("reason", token(reason.as_str()));
             }
             if let Some(Settled { reading, mismatch, .. }) = settled {
@@ -173,10 +190,7 @@ pub(crate) fn batch(id: PaymentId, notes: Vec<RowNote<'_>>) -> Annotations {
             field.finish()
         })
         .collect();
-    if !rows.is_empty() {
-        annotations.push(("hefu-rows", rows.join(", ")));
-    }
-    annotations
+    (!rows.is_empty()).then(|| ("hefu-rows", rows.join(", ")))
 }
 
 fn verification(evidence: &Evidence, pending: &Pending) -> String {

@@ -119,9 +119,13 @@ impl Service {
         // Those that differ wait for one commit.
         let settled = join_all(settling).await;
         let weighs = settled.iter().flatten().any(Settled::weighs);
-        let notes = (1..).zip(batch.rows.iter().zip(settled));
-        let notes = notes.map(|(number, (row, settled))| RowNote { number, row, settled });
-        (annotate::batch(batch.id, notes.collect()), weighs)
+        let notes = (1..).zip(batch.rows.iter().zip(&settled));
+        let notes = notes.map(|(number, (row, settled))| RowNote {
+            number,
+            record: &row.record,
+            settled: settled.as_ref(),
+        });
+        (annotate::batch(batch.id, &notes.collect::<Vec<_>>()), weighs)
     }
 
     /// The refusal of a whole batch, which names the rows that are refused for themselves.

@@ -11,7 +11,6 @@ use crate::message::profile::Message;
 use crate::policy::{self, Basis, Verification, Wants};
 use crate::reconcile::hold::HoldKey;
 use crate::service::judge::Judging;
-use crate::service::rules::Rulebook;
 use crate::service::verify::{About, Gathered, Question};
 use crate::service::{Channel, Service};
 use crate::store::journal::StoreLost;
@@ -40,7 +39,7 @@ pub(crate) struct Known {
     pub(crate) other_cards: Vec<Fingerprint>,
     /// By what is found what is kept of them.
     pub(crate) person: Option<Fingerprint>,
-    /// The phone number, where rules ask for it.
+    /// The phone number.
     pub(crate) phone: Option<Fingerprint>,
     pub(crate) bank: Option<Bank>,
     pub(crate) verified: Option<Evidence>,
@@ -205,7 +204,6 @@ impl Service {
             |key: &Fingerprinter| Some((key.tuple_of(scope, &payment.elements, set?)?, set?));
         let anyone = |key: &Fingerprinter| scope.and(key.tuple(&payment.elements, set?));
         let key = &self.keys.current;
-        let phones = self.rules.as_ref().is_some_and(Rulebook::asks_for_phones);
         let mut known = Known {
             merchant: payment.merchant.clone(),
             order: payment.order.clone(),
@@ -214,7 +212,7 @@ impl Service {
             asserted: payment.asserted,
             card: pan.map(|pan| key.card(pan)),
             person: key.person(&payment.elements),
-            phone: payment.elements.phone.as_ref().filter(|_| phones).map(|phone| key.phone(phone)),
+            phone: payment.elements.phone.as_ref().map(|phone| key.phone(phone)),
             bank: pan.map(|pan| Bank::new(pan.bin())),
             ..Known::default()
         };

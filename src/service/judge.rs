@@ -171,6 +171,7 @@ impl Service {
             Err(error) => self.unread(channel, &error, mode(channel.binding, None, request), begun),
         };
         let (permit, pending) = self.conclude(channel, draft, last).await?;
+        self.undoing(&pending);
         Ok((permit, Judged::One(Box::new(pending))))
     }
 

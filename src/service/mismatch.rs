@@ -8,11 +8,11 @@ use crate::domain::outcome::{Arrival, Outcome};
 use crate::service::Service;
 use crate::service::settle::blamed;
 use crate::service::webhook::Event;
-use crate::store::Record;
 use crate::store::journal::StoreLost;
 use crate::store::mismatch::{KeptMismatch, Resolved};
 use crate::store::row::{Aggregate, Row, RowKey};
 use crate::store::shelf::{PAGE_MAX, Range, Swap};
+use crate::store::{Owing, Record};
 
 /// The most pages that one look goes through.
 const PAGES_MAX: usize = 200;
@@ -128,7 +128,7 @@ impl Service {
         let (kind, elements) = (MismatchKind::AmountDiffers, ElementSet::EMPTY);
         let mismatch = Mismatch { kind, elements };
         if self.differ_once(record, mismatch, Some(reported)).await? && record.mismatch.is_none() {
-            self.store.complete(record, Some(mismatch), false);
+            self.store.complete(record, Some(mismatch), Owing::AsBefore);
         }
         Ok(())
     }

@@ -119,6 +119,12 @@ impl Service {
         let hearing = match found {
             None => unknown(Hearing::UnknownOrder, "a notification of an order that is not known"),
             Some(of) if !of.left() => {
+                if belief == Belief::Verified {
+                    // Somebody went round Hefu: whoever looks the payment up sees it.
+                    let Reading { outcome, code, .. } = claimed(told.reading);
+                    self.store.hear(&of, Hearsay { outcome, code, belief });
+                    tracing::error!(channel = name.as_str(), payment.id = %of.payment, "the channel itself tells of a payment that was never sent");
+                }
                 unknown(Hearing::NeverSent, "a notification of an order that was never sent")
             }
             Some(of) if differs(&of, &told) => {
@@ -161,6 +167,7 @@ impl Service {
             | Step::Confirmed
             | Step::Refined
             | Step::Reversed
+            | Step::Overtaken
             | Step::Flipped => Hearing::Settled,
         }
     }

@@ -9,7 +9,7 @@ use crate::service::Service;
 use crate::store::journal::StoreLost;
 use crate::store::row::{Aggregate, RowKey};
 use crate::store::shelf::{PAGE_MAX, Range};
-use crate::store::{Owed, Record};
+use crate::store::{Owed, Owing, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -121,7 +121,7 @@ impl Service {
             for expected in self.expected(promises, new).await? {
                 if expected.is_over() {
                     // A crash came between what was kept of its end and this.
-                    self.store.complete(&expected.record, None, true);
+                    self.store.complete(&expected.record, None, Owing::Nothing);
                     continue;
                 }
                 if expected.due <= now && self.is_missing(&expected).await? {

@@ -9,14 +9,19 @@ use crate::message::outcome::{Reading, Told};
 use crate::reconcile::arrival::Step;
 use crate::reconcile::hold::HoldKey;
 use crate::service::Service;
-use crate::service::annotate::{self, Annotations};
+use crate::service::annotate::{self, Annotations, RowNote};
 use crate::service::judge::Pending;
 use crate::service::settle::{Reported, Settled, compare, message, told};
-use crate::store::Record;
 use crate::store::journal::{OrderKey, StoreLost};
 use crate::store::row::RowKey;
-use std::collections::HashSet;
+use crate::store::{Owing, Record};
+use futures::{StreamExt as _, stream};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
+
+/// Of how many rows of one answer payments are looked up at once.
+const ROWS_AT_ONCE: usize = 64;
 
 impl Service {
     /// Settles the payment that a query asks about with the answer. Yields the annotations, and whether they rest on an
@@ -27,13 +32,54 @@ impl Service {
         reported: Reported<'_>,
     ) -> (Annotations, bool) {
         let told = told(&pending.channel.profile, message(pending), reported);
-        match self.settle_queried(pending, told.map(Told::whole)).await {
+        let reading = match told {
+            Some(Told::Rows(rows)) => match self.settle_rows(pending, rows).await {
+                Ok(settled) => return settled,
+                Err(reading) => Some(*reading),
+            },
+            Some(Told::Whole(reading)) => Some(reading),
+            None => None,
+        };
+        match self.settle_queried(pending, reading).await {
             Some((of, settled)) => {
                 let weighs = settled.as_ref().is_some_and(Settled::weighs);
                 (annotate::queried(pending, &of, settled.as_ref()), weighs)
             }
             None => (annotate::judged(pending), false),
         }
+    }
+
+    /// Settles the payments of the batch that a query asks about, each with what the answer tells of its row; what the answer tells where
+    /// it is one payment that is asked about.
+    async fn settle_rows(
+        &self,
+        pending: &Pending,
+        rows: BTreeMap<String, Reading>,
+    ) -> Result<(Annotations, bool), Box<Reading>> {
+        let of = self.queried(pending, pending.record.order.as_ref(), false).await;
+        // A batch is claimed by its first row.
+        if of.is_some_and(|of| of.row_of.is_none()) {
+            let one = if rows.len() == 1 { rows.into_values().next() } else { None };
+            return Err(Box::new(one.unwrap_or(Reading::UNKNOWN)));
+        }
+        let order = pending.record.order.as_ref();
+        let settled = stream::iter(rows)
+            .map(|(row, reading)| async move {
+                let order = OrderId(format!("{}|{row}", order?.0).into());
+                let of = self.queried(pending, Some(&order), false).await?;
+                let settled = self.settle_of(pending, &of, reading).await;
+                Some((of, settled))
+            })
+            .buffered(ROWS_AT_ONCE)
+            .collect::<Vec<_>>()
+            .await;
+        let weighs = settled.iter().flatten();
+        let weighs = weighs.filter_map(|(_, settled)| settled.as_ref()).any(Settled::weighs);
+        let notes = settled.iter().flatten().filter_map(|(of, settled)| {
+            let (_, number) = of.row_of?;
+            Some(RowNote { number, record: of, settled: settled.as_ref() })
+        });
+        Ok((annotate::queried_rows(pending, notes.collect()), weighs))
     }
 
     /// Settles the payment that a query, or one row of it, asks about with what was read of the answer: nothing where nothing was
@@ -47,26 +93,38 @@ impl Service {
             self.store.not_sent(pending.channel.name(), pending.record.payment);
             return None;
         };
-        let of = self.queried(pending).await?;
+        let named = match &reading.order {
+            Some(order) => self.queried(pending, Some(order), true).await,
+            None => None,
+        };
+        let of = match named {
+            Some(of) => of,
+            None => self.queried(pending, pending.record.order.as_ref(), false).await?,
+        };
+        let settled = self.settle_of(pending, &of, reading).await;
+        Some((of, settled))
+    }
+
+    /// Settles a payment that is asked about, where it left.
+    async fn settle_of(&self, pending: &Pending, of: &Record, reading: Reading) -> Option<Settled> {
         if !of.left() {
-            return Some((of, None));
+            return None;
         }
         let reading = believed(reading, self.clock.surely_since(of.at));
         if of.amount.zip(reading.amount).is_some_and(|(known, told)| known != told) {
-            let settled = Box::pin(self.queried_of_another_amount(&of, reading)).await;
-            return Some((of, Some(settled)));
+            return Some(Box::pin(self.queried_of_another_amount(of, reading)).await);
         }
         if reading.outcome.bears_upon_others() {
             // It may have been judged by another process, or before a restart.
-            let _ = self.fetch_all(rests_on(&of)).await;
+            let _ = self.fetch_all(rests_on(of)).await;
         }
-        let mut settled = self.arrived(&pending.channel, &of, reading, Arrival::Query).await;
+        let mut settled = self.arrived(&pending.channel, of, reading, Arrival::Query).await;
         let not_processed = settled.reading.outcome == Outcome::Declined(Decline::NotProcessed);
         match settled.step {
-            Step::Ended | Step::Refined | Step::Confirmed if not_processed => self.reopen(&of),
+            Step::Ended | Step::Refined | Step::Confirmed if not_processed => self.reopen(of),
             // A crash may have come between what was kept of it and this.
-            Step::Nothing if not_processed && self.stands(&of, settled.reading.outcome) => {
-                self.reopen(&of);
+            Step::Nothing if not_processed && self.stands(of, settled.reading.outcome) => {
+                self.reopen(of);
             }
             Step::Ended
             | Step::Refined
@@ -74,12 +132,13 @@ impl Service {
             | Step::Nothing
             | Step::Noted
             | Step::Reversed
+            | Step::Overtaken
             | Step::Flipped => (),
         }
         if matches!(settled.step, Step::Nothing | Step::Confirmed) {
-            settled.mismatch = self.standing_mismatch(&of, settled.reading.outcome);
+            settled.mismatch = self.standing_mismatch(of, settled.reading.outcome);
         }
-        Some((of, Some(settled)))
+        Some(settled)
     }
 
     /// Whether `outcome` is what is known of a payment.
@@ -108,25 +167,65 @@ impl Service {
         Settled { reading, step: Step::Nothing, mismatch }
     }
 
-    /// The payment that a query asks about.
-    async fn queried(&self, pending: &Pending) -> Option<Record> {
-        let Record { order, stakes, .. } = &pending.record;
-        let (channel, merchant) = (pending.channel.name(), stakes.merchant.as_ref());
-        let named = Named { channel, merchant, order: order.as_ref()?, scenarios: &[] };
+    /// The payment that a query asks about; what the answer names by itself, it names as a payment that may name no merchant.
+    async fn queried(
+        &self,
+        pending: &Pending,
+        order: Option<&OrderId>,
+        by_answer: bool,
+    ) -> Option<Record> {
+        let merchant = pending.record.stakes.merchant.as_ref().filter(|_| !by_answer);
+        let channel = pending.channel.name();
+        let named = Named { channel, merchant, order: order?, scenarios: &[] };
         self.named(&named).await.0
     }
 
-    /// What the core itself asks to be undone is no reversal when the channel tells it; unless the channel certainly refused.
+    /// What the core itself asks to be undone is no reversal when the channel tells it, which may be before it answers. Nothing waits
+    /// for a payment that memory does not know: that is looked for beside.
+    pub(crate) fn undoing(self: &Arc<Self>, pending: &Pending) {
+        let Some(order) = pending.undoes.clone() else { return };
+        let (channel, by) = (pending.channel.clone(), pending.record.payment);
+        let merchant = pending.record.stakes.merchant.clone();
+        let named = Named {
+            channel: channel.name(),
+            merchant: merchant.as_ref(),
+            order: &order,
+            scenarios: &[],
+        };
+        match self.known(&named, &HashSet::new()).filter(Record::left) {
+            Some(of) => self.store.undo(&of, by, false),
+            None => {
+                let service = self.clone();
+                tokio::spawn(async move {
+                    let (channel, merchant) = (channel.name(), merchant.as_ref());
+                    let named = Named { channel, merchant, order: &order, scenarios: &[] };
+                    if let Some(of) = service.named(&named).await.0.filter(Record::left) {
+                        service.store.undo(&of, by, false);
+                    }
+                });
+            }
+        }
+    }
+
+    /// What the core itself asked to be undone: where the channel certainly refused, and tells all the same that it was undone, or has
+    /// told so meanwhile, that is a reversal.
     pub(crate) async fn settle_undoing(&self, pending: &Pending, reported: Reported<'_>) {
         let told = told(&pending.channel.profile, message(pending), reported).map(Told::whole);
-        let stays = told.is_none_or(|reading| {
+        let refused = told.is_none_or(|reading| {
             matches!(reading.outcome, Outcome::Declined(_) | Outcome::NoMatch(_))
         });
-        let Some(order) = pending.undoes.as_ref().filter(|_| !stays) else { return };
+        let Some(order) = pending.undoes.as_ref() else { return };
         let (channel, merchant) = (pending.channel.name(), pending.record.stakes.merchant.as_ref());
         let named = Named { channel, merchant, order, scenarios: &[] };
-        if let Some(of) = self.named(&named).await.0.filter(Record::left) {
-            self.store.undo(&of);
+        let Some(of) = self.named(&named).await.0.filter(Record::left) else { return };
+        self.store.undo(&of, pending.record.payment, refused);
+        let known = self.store.record(of.payment).filter(|known| refused && known.is_reversed());
+        let Some(known) = known else { return };
+        let mismatch =
+            Mismatch { kind: MismatchKind::ReversedAfterSuccess, elements: ElementSet::EMPTY };
+        if let Some(reported) = known.outcome.clone() {
+            self.count_mismatch(&known, mismatch, reported).await;
+            self.store.complete(&known, Some(mismatch), Owing::AsBefore);
         }
     }
 
@@ -175,9 +274,16 @@ impl Service {
         records.filter(|record| by.fits(record)).collect()
     }
 
-    /// Whether several payments of the order left, one after the other.
+    /// Whether several payments of the order left, one after the other; the two steps of one are one.
     pub(crate) fn left_again(&self, by: &Named<'_>) -> bool {
-        self.payments(by).iter().filter(|record| record.left()).nth(1).is_some()
+        let mut left = self.payments(by);
+        left.retain(Record::left);
+        let Some(last) = left.pop() else { return false };
+        let confirms = |of: &Record| of.stakes.claim.as_ref().map(|(_, confirms)| *confirms);
+        let other_step = |of: &Record| {
+            confirms(of).zip(confirms(&last)).is_some_and(|(one, other)| one != other)
+        };
+        !left.iter().all(other_step)
     }
 
     /// Brings into memory the payments of an order that are known by name only.

@@ -6,6 +6,7 @@ pub use explained::{Explained, Explanation};
 
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
+use crate::domain::element::Element;
 use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, PaymentId};
 use crate::domain::money::Fen;
 use crate::domain::pan::AccountKind;
@@ -135,9 +136,9 @@ impl<'a> Seen<'a> {
             card: stakes.card,
             other_cards: &stakes.other_cards,
             person: stakes.person,
-            phone: match ruled.and_then(|ruled| ruled.phone) {
-                // That there is none may only say that nobody asked for it then.
-                None => Kept::Forgotten,
+            phone: match stakes.phone {
+                // An earlier Hefu kept none.
+                None if record.carried.contains(Element::Phone) => Kept::Forgotten,
                 phone => Kept::Known(phone),
             },
             agreement: stakes.agreement.as_ref(),
@@ -359,16 +360,6 @@ impl Rulebook {
         self.book.rules.reads(Attribute::Concordance)
     }
 
-    /// Whether phone numbers are counted, looked for, or asked for.
-    pub(crate) fn asks_for_phones(&self) -> bool {
-        let mut inputs = self.book.rules.inputs().iter();
-        self.book.rules.reads(Attribute::Phone)
-            || inputs.any(|input| match input {
-                Input::InList { attribute, .. } => *attribute == Attribute::Phone,
-                Input::Count { key, .. } => *key == Key::Phone,
-            })
-    }
-
     /// Judges a payment by every rule.
     pub(crate) fn judge(&self, seen: &Seen<'_>, draw: u64) -> Ruling {
         let inputs = self.look_up(seen);
@@ -412,7 +403,6 @@ impl Ruling {
             inputs: self.inputs.clone(),
             kind: seen.kind.known().map(|kind| kind.as_str().into()),
             concordance: seen.concordance.known(),
-            phone: seen.phone.known(),
         }
     }
 

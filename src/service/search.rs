@@ -1,10 +1,11 @@
-//! Payments, found by order, by a card or a document that is told, or by time.
+//! Payments, found by order, by a card, a document or a phone number that is told, or by time.
 
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{Elements, InvalidElement};
 use crate::domain::id::{ChannelName, Fingerprint, OrderId, PaymentId};
 use crate::domain::identity::{IdNumber, IdType};
 use crate::domain::pan::{AccountKind, Pan};
+use crate::domain::person::Mobile;
 use crate::service::Service;
 use crate::service::query::Named;
 use crate::store::Record;
@@ -28,6 +29,8 @@ pub struct Search {
     pub id_number: Option<String>,
     /// Which document; the resident identity card where absent.
     pub id_type: Option<String>,
+    /// The phone number that they carried.
+    pub phone: Option<String>,
     /// Since when.
     pub since: Timestamp,
     /// Before this payment, as a page before told.
@@ -71,6 +74,7 @@ pub struct Found {
 struct Handles {
     cards: Option<Vec<Fingerprint>>,
     people: Option<Vec<Fingerprint>>,
+    phones: Option<Vec<Fingerprint>>,
 }
 
 impl Service {
@@ -129,11 +133,13 @@ impl Service {
         let kind = kind.ok_or(SearchError::Document)?;
         let id =
             search.id_number.as_deref().map(|number| IdNumber::parse(number, kind)).transpose()?;
+        let phone = search.phone.as_deref().map(Mobile::parse).transpose()?;
         let person = id.map(|id| Elements { id_number: Some(id), ..Elements::default() });
         Ok(Handles {
             cards: pan.map(|pan| self.keys.all().map(|key| key.card(&pan)).collect()),
             people: person
                 .map(|person| self.keys.all().filter_map(|key| key.person(&person)).collect()),
+            phones: phone.map(|phone| self.keys.all().map(|key| key.phone(&phone)).collect()),
         })
     }
 }
@@ -152,5 +158,6 @@ impl Handles {
             && since
             && is(&self.cards, stakes.card.as_ref())
             && is(&self.people, stakes.person.as_ref())
+            && is(&self.phones, stakes.phone.as_ref())
     }
 }

@@ -1,5 +1,7 @@
 //! Settling: what the channel said is read, compared with what was verified, and acted upon.
 
+mod arrived;
+
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
@@ -17,8 +19,7 @@ use crate::service::query::rests_on;
 use crate::service::verify::About;
 use crate::service::{Channel, Service};
 use crate::store::row::RowKey;
-use crate::store::{Agreement, Evidence, Other, Record, Unmapped, Witness};
-use futures::future::join;
+use crate::store::{Agreement, Evidence, Other, Record, Witness};
 
 /// What became of a message after its permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,94 +104,12 @@ impl Service {
         let Settled { reading, step, .. } = &settled;
         match step {
             // It was heard otherwise meanwhile, and that counts; but what it yields is told nowhere else.
-            Step::Nothing | Step::Confirmed | Step::Reversed | Step::Flipped => (),
+            Step::Nothing | Step::Confirmed | Step::Reversed | Step::Overtaken | Step::Flipped => {
+                ()
+            }
             Step::Noted | Step::Ended | Step::Refined => self.yielded(pending, reading),
         }
         Some(settled)
-    }
-
-    /// An outcome of a payment came: it is weighed against what is known, compared, counted, and acted upon; once.
-    pub(crate) async fn arrived(
-        &self,
-        channel: &Channel,
-        record: &Record,
-        reading: Reading,
-        arrival: Arrival,
-    ) -> Settled {
-        let name = channel.name();
-        self.metrics.on_outcome(name, reading.outcome, arrival);
-        if let (Some(map), Some(code)) = (&reading.unmapped_in, &reading.code) {
-            self.store.put_unmapped(Unmapped {
-                channel: name.clone(),
-                map: map.clone(),
-                code: code.clone(),
-                count: 0,
-                last: self.now(),
-                payment: record.payment,
-            });
-        }
-        let reported = (reading.outcome, reading.code.clone(), arrival);
-        let step =
-            self.store.arrive(record, reported.clone(), channel.profile.precedence, self.now());
-        let differ = |kind| Some(Mismatch { kind, elements: ElementSet::EMPTY });
-        let mismatch = match step {
-            Step::Nothing | Step::Noted | Step::Confirmed => None,
-            Step::Ended | Step::Refined => compare(record, reading.outcome),
-            Step::Reversed if record.undone => None,
-            Step::Reversed => differ(MismatchKind::ReversedAfterSuccess),
-            // How the halves differ says more than that they were said to agree.
-            Step::Flipped => {
-                compare(record, reading.outcome).or_else(|| differ(MismatchKind::OutcomeFlipped))
-            }
-        };
-        let act = || self.acted_upon(channel, record, (&reading, step, mismatch), arrival);
-        if let Some(mismatch) = mismatch {
-            // Begun first, so that it stands first in what is kept and told; and nothing waits between what was heard and what is made of it.
-            let differing = Box::pin(self.count_mismatch(record, mismatch, reported));
-            join(differing, async { act() }).await;
-        } else {
-            act();
-        }
-        Settled { reading, step, mismatch }
-    }
-
-    /// What an outcome comes to beside how it differs, all of it kept at once.
-    fn acted_upon(
-        &self,
-        channel: &Channel,
-        record: &Record,
-        (reading, step, mismatch): (&Reading, Step, Option<Mismatch>),
-        arrival: Arrival,
-    ) {
-        match step {
-            Step::Nothing | Step::Noted | Step::Confirmed => (),
-            Step::Ended | Step::Refined | Step::Reversed | Step::Flipped => {
-                self.count(record, reading.outcome);
-                self.react(channel, record, reading.outcome, mismatch);
-                // It failed for another reason, or did not fail.
-                let other = !matches!(reading.outcome, Outcome::NoMatch(_));
-                if other && matches!(step, Step::Flipped | Step::Refined) {
-                    self.take_back(channel, record);
-                }
-                // The payer may type the password again, under the same order; a batch has none. A word that comes later may be
-                // about an earlier try.
-                let otp = reading.outcome == Outcome::Declined(Decline::Otp);
-                let first = matches!(step, Step::Ended | Step::Refined) && arrival == Arrival::Sync;
-                if otp && first && record.row_of.is_none() {
-                    self.reopen(record);
-                }
-            }
-        }
-        if step != Step::Nothing {
-            // Whoever told that it was undone may be wrong, however often; who can be asked is not.
-            let told = matches!(arrival, Arrival::Sync | Arrival::Notify)
-                && reading.outcome == Outcome::Reversed;
-            let ended = record.scenario.moves_money() && !reading.outcome.is_open();
-            self.store.complete(record, mismatch, ended && !(told && step == Step::Confirmed));
-            if ended && told && step == Step::Reversed {
-                self.store.owe_again(record, self.now());
-            }
-        }
     }
 
     /// What an outcome sets in motion.

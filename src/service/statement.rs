@@ -1,15 +1,15 @@
 //! A channel's statement: the last word on how payments stand.
 
 use crate::domain::id::PaymentId;
-use crate::domain::outcome::{Arrival, Outcome};
+use crate::domain::outcome::{Arrival, Belief, Outcome};
 use crate::message::outcome::Reading;
 use crate::message::statement::Line;
 use crate::reconcile::arrival::Step;
 use crate::service::query::{Named, claims_of, rests_on};
 use crate::service::{Channel, Service};
-use crate::store::Record;
 use crate::store::journal::StoreLost;
 use crate::store::row::RowKey;
+use crate::store::{Hearsay, Record};
 use std::collections::HashSet;
 
 /// What a line came to.
@@ -72,7 +72,7 @@ impl Service {
             scenarios: &line.scenarios,
         });
         let named: Vec<Named<'_>> = named.collect();
-        let holders = self.look_up(&named).await?;
+        let holders = self.look_up(&named, lines).await?;
         let mut came = Vec::new();
         for (line, by) in lines.iter().zip(&named) {
             let of = self.known(by, &holders);
@@ -80,6 +80,12 @@ impl Service {
             let what = match of {
                 None => Came::Differs(Difference::UnknownOrder),
                 Some(of) if !of.left() => Came::Differs(Difference::NeverSent),
+                // Of the payment before it, perhaps: if no other line tells of it, it fails with its day.
+                Some(of) if line.outcome.is_failure() && self.left_again(by) => {
+                    let (outcome, code) = (line.outcome, line.code.clone());
+                    self.store.hear(&of, Hearsay { outcome, code, belief: Belief::Verified });
+                    Came::Known
+                }
                 Some(of) => self.state_one(channel, &of, line).await?,
             };
             came.push((what, payment));
@@ -90,14 +96,23 @@ impl Service {
 
     /// Brings into memory what is kept of orders, of their payments, and of what their outcomes bear upon: a few looks for all.
     /// Yields who holds the orders.
-    async fn look_up(&self, named: &[Named<'_>]) -> Result<HashSet<PaymentId>, StoreLost> {
-        let claims = |by: &Named<'_>| {
+    async fn look_up(
+        &self,
+        named: &[Named<'_>],
+        lines: &[Line],
+    ) -> Result<HashSet<PaymentId>, StoreLost> {
+        let claims = |(by, line): (&Named<'_>, &Line)| {
             let known = self.payments(by);
-            let has_left = known.iter().any(Record::left);
-            // Whatever of it left later than what is known, through another process or before a restart, holds the same order.
-            if has_left { known.iter().flat_map(claims_of).collect() } else { by.claims() }
+            if !known.iter().any(Record::left) {
+                return by.claims();
+            }
+            // Whatever of it left later than what is known, through another process or before a restart, holds the same order; and what
+            // failed may be what left before it.
+            let failed = known.iter().filter(|_| line.outcome.is_failure());
+            let before = failed.filter_map(|of| Some(of.claim()?.before()));
+            before.chain(known.iter().flat_map(claims_of)).collect()
         };
-        let claims: Vec<RowKey> = named.iter().flat_map(claims).collect();
+        let claims: Vec<RowKey> = named.iter().zip(lines).flat_map(claims).collect();
         let holders =
             if claims.is_empty() { HashSet::new() } else { self.store.holders(claims).await? };
         // Another process may know more of them.
@@ -150,7 +165,7 @@ impl Service {
         let settled = self.arrived(channel, of, reading, Arrival::Statement).await;
         Ok(match settled.step {
             Step::Flipped => Came::Differs(Difference::OutcomeFlipped),
-            Step::Reversed => Came::Differs(Difference::Reversed),
+            Step::Reversed | Step::Overtaken => Came::Differs(Difference::Reversed),
             Step::Noted | Step::Nothing if line.outcome == Outcome::Unmapped => {
                 Came::Differs(Difference::Unmapped)
             }

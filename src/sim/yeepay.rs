@@ -243,9 +243,15 @@ impl YeePay {
         code(ORDERED, reply)
     }
 
-    fn query_order(&self, answer: &Answer, reply: &mut Map<String, Value>) -> Verdict {
+    fn query_order(&self, answer: &mut Answer, reply: &mut Map<String, Value>) -> Verdict {
         let books = lock(&self.books);
-        let ended = books.tokens.get(&answer.order).and_then(|token| books.ended.get(token));
+        let token = books.tokens.get(&answer.order).cloned().unwrap_or_default();
+        let ended = books.ended.get(&token);
+        answer.part = Part::Query;
+        reply.insert("token".into(), token.clone().into());
+        if ended.is_some() {
+            answer.order = token;
+        }
         let status = match ended {
             None => "PROCESSING",
             Some(End { words: None, .. }) => "SUCCESS",

@@ -214,6 +214,12 @@ pub trait Journal: Send + Sync {
     /// The order's message, which `payment` claimed, certainly did not leave, or may leave again.
     fn reopen(&self, order: &OrderKey, payment: PaymentId);
 
+    /// What `payment` claimed is its own again after all, unless the order left once more meanwhile. Says whether it is.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: nobody knows.
+    async fn claim_again(&self, order: &OrderKey, payment: PaymentId) -> Result<bool, StoreLost>;
+
     /// The payments that hold the orders with these keys, whoever admitted them. From then on they are found by their orders.
     ///
     /// # Errors

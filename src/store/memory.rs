@@ -25,10 +25,10 @@ use crate::reconcile::hold::{Brake, Braking, Hold, HoldKey, Holding};
 use crate::store::OpenInquiry;
 use crate::store::journal::OrderKey;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
-use crate::store::writer::Writer;
+use crate::store::writer::{Change, Writer};
 use crate::store::{
-    Agreement, Contradiction, Evidence, EvidenceStore, Hearsay, HoldStore, PaymentStore, Record,
-    Unmapped, UnmappedStore,
+    Agreement, Contradiction, Evidence, EvidenceStore, Hearsay, HoldStore, Owing, PaymentStore,
+    Record, Unmapped, UnmappedStore,
 };
 use amend::Amend;
 use audit::Chain;
@@ -373,10 +373,15 @@ impl PaymentStore for MemoryStore {
         let step = if record.was_told(&outcome) {
             Step::Nothing
         } else {
-            arrive(known, (outcome.0, outcome.2), precedence)
+            arrive(known, record.succeeded(), (outcome.0, outcome.2), precedence)
         };
-        if step != Step::Nothing {
-            record.note(outcome, at);
+        match step {
+            Step::Nothing => (),
+            Step::Overtaken => record.note_moment(outcome, at),
+            Step::Confirmed => record.confirm(outcome, at),
+            Step::Noted | Step::Ended | Step::Refined | Step::Reversed | Step::Flipped => {
+                record.note(outcome, at)
+            }
         }
         step
     }
@@ -399,26 +404,30 @@ impl PaymentStore for MemoryStore {
         true
     }
 
-    fn complete(&self, record: &Record, mismatch: Option<Mismatch>, ended: bool) {
+    fn complete(&self, record: &Record, mismatch: Option<Mismatch>, owing: Owing) {
         let payment = record.payment;
         if let Some(mut record) = self.records.get_mut(&payment) {
             // What was overdue came.
             let overdue = |it: &Mismatch| it.kind == MismatchKind::MissingOutcome;
-            let came = ended && record.mismatch.as_ref().is_some_and(overdue);
+            let came = owing != Owing::AsBefore && record.mismatch.as_ref().is_some_and(overdue);
             if mismatch.is_some() || came {
                 record.mismatch = mismatch;
             }
         }
-        self.write_record(payment);
-        if ended {
-            self.close_expectation(&record.channel, payment);
-        }
-    }
-
-    fn owe_again(&self, record: &Record, since: Timestamp) {
-        self.owe(&record.channel, record.payment, Some(since));
+        let key = RowKey::expectation(payment);
+        let beside = match owing {
+            Owing::AsBefore => None,
+            Owing::Since(since) => {
+                self.owe(&record.channel, payment, Some(since));
+                Row::owed_again(record, since).map(Change::Put)
+            }
+            Owing::Nothing => {
+                self.owe_no_more(&record.channel, payment);
+                Some(Change::Remove(Removal { key, only: None }))
+            }
+        };
         if let Some(journal) = &self.journal {
-            journal.put(|| Row::owed_again(record, since));
+            journal.put_with(|| Row::payment(self.records.get(&payment)?.value()), beside);
         }
     }
 
@@ -443,8 +452,8 @@ impl PaymentStore for MemoryStore {
         });
     }
 
-    fn undo(&self, record: &Record) {
-        self.change_record(record, |record| !std::mem::replace(&mut record.undone, true));
+    fn undo(&self, record: &Record, by: PaymentId, refused: bool) {
+        self.change_record(record, |record| record.undo(by, refused));
     }
 
     fn not_sent(&self, channel: &ChannelName, payment: PaymentId) {

@@ -71,6 +71,9 @@ pub struct Stakes {
     /// The person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub person: Option<Fingerprint>,
+    /// The phone number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Fingerprint>,
     /// The issuing bank.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bank: Option<Bank>,
@@ -136,9 +139,6 @@ pub struct Ruled {
     /// Of a thousand such answers, how many were borne out then, where rules asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concordance: Option<u16>,
-    /// The phone number, where rules count or look for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub phone: Option<Fingerprint>,
 }
 
 /// What a notification said that is not believed until it is confirmed.
@@ -154,6 +154,9 @@ pub struct Hearsay {
 
 /// The most moments of a timeline; beyond it the last is replaced.
 const MOMENTS_MAX: usize = 12;
+
+/// The most messages of which it is known apart that they ask for a payment to be undone; one beyond that counts as done.
+const UNDOINGS_MAX: usize = 16;
 
 /// That something was reported of a payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,9 +223,12 @@ pub struct Record {
     /// Whether a statement named it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stated: bool,
-    /// Whether the core itself asked for it to be undone.
+    /// Whether the core asked for it to be undone, by what is not in `undoing`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undone: bool,
+    /// By which messages the core asked for it to be undone, and whether the channel certainly refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undoing: Vec<(PaymentId, bool)>,
     /// The batch whose row it is, and the row's number, from 1.
     pub row_of: Option<(PaymentId, usize)>,
     /// What its outcome bears upon.
@@ -255,6 +261,9 @@ impl Record {
         let less = if follows { std::mem::replace(self, other) } else { other };
         self.stated |= less.stated;
         self.undone |= less.undone;
+        for (by, refused) in less.undoing {
+            self.undo(by, refused);
+        }
         self.not_sent |= less.not_sent;
         if self.verified.is_none() {
             (self.verified, self.asked_now) = (less.verified, less.asked_now);
@@ -297,8 +306,24 @@ impl Record {
         *arrival == Arrival::Notify && self.timeline.iter().any(same)
     }
 
-    /// Notes that something was reported at `at`.
-    pub(super) fn note(
+    /// Notes an outcome that was reported at `at`.
+    pub(super) fn note(&mut self, reported: (Outcome, Option<String>, Arrival), at: Timestamp) {
+        self.note_moment(reported.clone(), at);
+        self.outcome = Some(reported);
+    }
+
+    /// Notes that the outcome was confirmed at `at`: what it says, and why, stays.
+    pub(super) fn confirm(&mut self, reported: (Outcome, Option<String>, Arrival), at: Timestamp) {
+        let (outcome, _, arrival) = &reported;
+        match &mut self.outcome {
+            Some((known, _, by)) if *known != *outcome => *by = *arrival,
+            known => *known = Some(reported.clone()),
+        }
+        self.note_moment(reported, at);
+    }
+
+    /// Notes that something was reported at `at`, which is not the outcome.
+    pub(super) fn note_moment(
         &mut self,
         (outcome, code, arrival): (Outcome, Option<String>, Arrival),
         at: Timestamp,
@@ -308,14 +333,53 @@ impl Record {
         }
         // One is the rule.
         self.timeline.reserve_exact(1);
-        self.timeline.push(Moment { at, outcome, code: code.clone(), arrival });
-        self.outcome = Some((outcome, code, arrival));
+        self.timeline.push(Moment { at, outcome, code, arrival });
+    }
+
+    /// Whether a success was told of it, whatever was told since.
+    pub fn succeeded(&self) -> bool {
+        self.timeline.iter().any(|moment| moment.outcome == Outcome::Succeeded)
+    }
+
+    /// Whether it succeeded and was undone, and nobody asked for that.
+    pub fn is_reversed(&self) -> bool {
+        let undone = matches!(self.outcome, Some((Outcome::Reversed, ..)));
+        undone && self.succeeded() && !self.is_undone()
+    }
+
+    /// Notes that the core asks by `by` for it to be undone, or that the channel refused that. Says whether that is new.
+    pub(super) fn undo(&mut self, by: PaymentId, refused: bool) -> bool {
+        let has_room = self.undoing.len() < UNDOINGS_MAX;
+        match self.undoing.iter_mut().find(|(known, _)| *known == by) {
+            Some((_, known)) => refused && !std::mem::replace(known, true),
+            None if has_room => {
+                self.undoing.push((by, refused));
+                true
+            }
+            None => !refused && !std::mem::replace(&mut self.undone, true),
+        }
+    }
+
+    /// Whether the core asked for it to be undone, and the channel may have done so.
+    pub fn is_undone(&self) -> bool {
+        self.undone || self.undoing.iter().any(|(_, refused)| !refused)
     }
 
     /// Whether it may have reached the channel.
     pub fn left(&self) -> bool {
         self.effect != Effect::Refuse && !self.not_sent
     }
+}
+
+/// What is owed after an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owing {
+    /// What was owed before it.
+    AsBefore,
+    /// An outcome, since then: it was undone, and who told that is not the last to be asked.
+    Since(Timestamp),
+    /// Nothing.
+    Nothing,
 }
 
 /// A payment whose outcome is owed.

@@ -60,10 +60,21 @@ pub enum Event {
     Damaged,
 }
 
+/// A change of one row.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// It is put.
+    Put(Row),
+    /// It goes.
+    Remove(Removal),
+}
+
 /// What waits to be committed.
 enum Waiting {
     Put(Row),
     Remove(Removal),
+    /// A row, and what changes in the same commit.
+    PutWith(Row, Change),
     Amend(Amend),
     Count(Box<Counting>),
     Purge(Timestamp, Keep),
@@ -114,6 +125,18 @@ impl Writer {
         if let Some(row) = row() {
             self.shared.push(&mut queue, Waiting::Put(row));
         }
+    }
+
+    /// As [`Self::put`], and what changes `beside` it, if anything, in the same commit.
+    pub(super) fn put_with(&self, row: impl FnOnce() -> Option<Row>, beside: Option<Change>) {
+        let mut queue = self.shared.lock();
+        let change = match (row(), beside) {
+            (Some(row), Some(beside)) => Waiting::PutWith(row, beside),
+            (Some(row), None) | (None, Some(Change::Put(row))) => Waiting::Put(row),
+            (None, Some(Change::Remove(removal))) => Waiting::Remove(removal),
+            (None, None) => return,
+        };
+        self.shared.push(&mut queue, change);
     }
 
     /// Puts the row that `row` yields for `key`, and removes what is kept for it where it yields none.
@@ -373,7 +396,11 @@ fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
     let mut again = Vec::new();
     for waiting in batch {
         match waiting {
-            Waiting::Put(_) | Waiting::Remove(_) | Waiting::Amend(_) | Waiting::Purge(..) => (),
+            Waiting::Put(_)
+            | Waiting::Remove(_)
+            | Waiting::PutWith(..)
+            | Waiting::Amend(_)
+            | Waiting::Purge(..) => (),
             Waiting::Count(counting) => counting.learn(std::mem::take(&mut counted)),
             Waiting::Admit(request, sender) => {
                 let verdict = verdicts.next().ok_or(StoreLost);
@@ -421,9 +448,11 @@ fn refuse(batch: Vec<Waiting>) -> Vec<Waiting> {
     for waiting in batch {
         match waiting {
             Waiting::Amend(amend) if amend.is_once() => (),
-            Waiting::Put(_) | Waiting::Remove(_) | Waiting::Amend(_) | Waiting::Count(_) => {
-                again.push(waiting);
-            }
+            Waiting::Put(_)
+            | Waiting::Remove(_)
+            | Waiting::PutWith(..)
+            | Waiting::Amend(_)
+            | Waiting::Count(_) => again.push(waiting),
             Waiting::Purge(..) => (),
             Waiting::Admit(request, sender) => {
                 again.extend(request.undone().map(Waiting::Remove));

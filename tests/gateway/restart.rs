@@ -163,6 +163,7 @@ fn payment(number: u64, at: Timestamp, is_owed: bool) -> Leaving {
         timeline: Vec::new(),
         stated: false,
         undone: false,
+        undoing: Vec::new(),
         row_of: None,
         stakes: Stakes::default(),
     };

@@ -128,6 +128,12 @@ impl Model {
             // Who told that it was undone may be wrong; who is asked is not.
             let confirms = is == Some("back") && word.0 == "back" && is_asked(word.1);
             self.owed &= !confirms;
+            // It was told to be undone before it was told to have succeeded.
+            let successes = self.believed.iter().filter(|(state, _)| *state == "ok").count();
+            if is == Some("back") && word.0 == "ok" && successes == 1 {
+                self.owed = now.is_some_and(|(_, by)| !is_asked(by));
+                self.differs.insert("reversed_after_success");
+            }
             return;
         }
         self.owed = was == Some("ok") && is == Some("back") && !is_asked(word.1);

@@ -32,7 +32,7 @@ fn over(path: &Path) -> World {
 }
 
 /// Every kind of store.
-async fn every(test: impl AsyncFn(World)) {
+pub(crate) async fn every(test: impl AsyncFn(World)) {
     test(world_with(Binding::Enforce(100), telling())).await;
     let dir = tempfile::tempdir().unwrap();
     test(over(&dir.path().join("hefu.db"))).await;
@@ -55,12 +55,12 @@ impl World {
         shown.collect()
     }
 
-    async fn waiting(&self) -> Vec<Hook> {
+    pub(crate) async fn waiting(&self) -> Vec<Hook> {
         self.service.hooks(Shelf::Waiting, None, 100).await.unwrap()
     }
 }
 
-fn event(hook: &Hook) -> String {
+pub(crate) fn event(hook: &Hook) -> String {
     let body: serde_json::Value = serde_json::from_str(&hook.body).unwrap();
     assert_eq!(body["id"], hook.id.to_string());
     let part = |name: &str| body[name].as_str().unwrap_or("-").to_owned();
@@ -409,6 +409,15 @@ async fn payments_are_found_by_order_by_card_by_document_and_by_time() {
         assert_eq!(found(Search { pan: pan.clone(), ..Search::default() }).await, ["2", "1"]);
         let id_number = Some("11010519491231002X".to_owned());
         assert_eq!(found(Search { id_number, ..Search::default() }).await, ["3", "2", "1"]);
+        // By the phone that it carried, whatever card it was.
+        let phone = |number: &str| Some(format!("1380000000{number}"));
+        assert_eq!(found(Search { phone: phone("1"), ..Search::default() }).await, ["2"]);
+        assert_eq!(found(Search { phone: phone("2"), ..Search::default() }).await, ["3"]);
+        let both = Search { phone: phone("2"), pan: pan.clone(), ..Search::default() };
+        assert_eq!(found(both).await, [""; 0]);
+        assert_eq!(found(Search { phone: phone("9"), ..Search::default() }).await, [""; 0]);
+        let wrong = Search { phone: Some("1380000".to_owned()), most: 1, ..Search::default() };
+        assert!(world.service.search(&wrong).await.is_err());
         let nobody = Some("6200000000000021".to_owned());
         assert_eq!(found(Search { pan: nobody, ..Search::default() }).await, [""; 0]);
         // A page at a time.

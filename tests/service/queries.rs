@@ -401,3 +401,137 @@ async fn a_query_about_rows_settles_each() {
     .assert_eq(&shown);
     assert_eq!((world.owed(), world.held()), (1, 1));
 }
+
+/// A query that names the batch alone is answered row by row, and settled none: what was only taken stayed owed.
+#[tokio::test]
+async fn a_query_about_a_batch_settles_each_row_that_it_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = || Sqlite::open(&dir.path().join("hefu.db")).unwrap();
+    let open = || {
+        let store = MemoryStore::open(Limits::default(), file(), |_| ()).unwrap();
+        world_over(store, Binding::Enforce(100), Settings::default())
+    };
+    let asked = |order: &str| format!(r#""type":"query_all","order":"{order}""#);
+    let told = r#"{"code":"ok","rows":[{"no":"1","state":"phone"},{"no":"0","state":"ok"},{"no":"9","state":"ok"}]}"#;
+    let world = open();
+    let taken = r#"{"code":"ok","rows":[{"no":"0","code":"taken"},{"no":"1","code":"taken"},{"no":"2","code":"taken"}]}"#;
+    world.send_answered(&crate::batch("B1", &[0, 1, 2]), crate::answer(taken)).await;
+    world.send_answered(&crate::batch("B2", &[3, 4]), Reported::InDoubt).await;
+    // The query's own failure is no row's, nor is what is told twice.
+    let garbled = r#"{"code":"ok","rows":[{"no":"0","state":"ok"},{"no":"0","state":"phone"}]}"#;
+    for answer in [r#"{"code":"broken"}"#, garbled] {
+        world.send_answered(&asked("B1"), crate::answer(answer)).await;
+        assert_eq!((world.owed(), world.held()), (5, 0), "{answer}");
+    }
+    let shown = world.send_answered(&asked("B1"), crate::answer(told)).await;
+    expect![[r#"
+        decision: permit;mode=enforce
+        rows: 2;decision=permit;outcome=no_match;mismatch=match_then_no_match;suspects="phone""#]]
+    .assert_eq(&shown);
+    assert_eq!((world.owed(), world.held()), (3, 1));
+    drop(world);
+    // Whoever asks again is told again, also after a restart.
+    let world = open();
+    assert_eq!(world.send_answered(&asked("B1"), crate::answer(told)).await, shown);
+    assert_eq!((world.owed(), world.held()), (3, 1));
+    let one = r#"{"code":"ok","rows":[{"no":"0","state":"ok"}]}"#;
+    world.send_answered(&asked("B2"), crate::answer(one)).await;
+    assert_eq!((world.owed(), world.held()), (2, 1));
+}
+
+/// Of one payment such a query tells one row, whatever that is called.
+#[tokio::test]
+async fn a_query_that_is_answered_by_rows_settles_one_payment() {
+    let check = async |rows: &str, owed: usize| {
+        let world = world();
+        world.send(&World::debit("1", 0), "taken").await;
+        let told = format!(r#"{{"code":"ok","rows":[{rows}]}}"#);
+        world.send_answered(r#""type":"query_all","order":"1""#, crate::answer(&told)).await;
+        assert_eq!(world.owed(), owed, "{rows}");
+    };
+    check(r#"{"no":"0","state":"ok"}"#, 0).await;
+    check(r#"{"state":"phone"}"#, 0).await;
+    check(r#"{"no":"0","state":"taken"}"#, 1).await;
+    check(r#"{"no":"0","state":"ok"},{"no":"1","state":"ok"}"#, 1).await;
+    check("", 1).await;
+}
+
+/// A query that names the order otherwise than the payment did settled nothing.
+#[tokio::test]
+async fn an_answer_that_names_the_order_settles_that() {
+    let check = async |answer: &str, owed: usize| {
+        let world = world();
+        world.send(&World::debit("T1", 0), "taken").await;
+        let asked = r#""type":"query_by_number","number":"N1","merchant":"m1""#;
+        world.send_answered(asked, crate::answer(answer)).await;
+        assert_eq!(world.owed(), owed, "{answer}");
+    };
+    check(r#"{"code":"ok","state":"ok","named":"T1"}"#, 0).await;
+    check(r#"{"code":"ok","state":"poor","named":"T1"}"#, 0).await;
+    check(r#"{"code":"ok","state":"taken","named":"T1"}"#, 1).await;
+    check(r#"{"code":"broken","state":"ok","named":"T1"}"#, 1).await;
+    check(r#"{"code":"ok","state":"ok","named":"T2"}"#, 1).await;
+    check(r#"{"code":"ok","state":"ok","named":"T1","named":"T2"}"#, 1).await;
+    check(r#"{"code":"ok","state":"ok"}"#, 1).await;
+}
+
+/// A query that merely said that a debit failed took back what the answer had said: the hold went, and so did who is to blame.
+#[tokio::test]
+async fn that_it_failed_takes_back_no_reason() {
+    for by in ["query", "statement"] {
+        let world = world();
+        world.send(&World::debit("1", 0), "phone").await;
+        if by == "query" {
+            world.query("1", "ok", "failed").await;
+        } else {
+            world.stated("debit|1|100|failed").await;
+        }
+        assert_eq!(world.held(), 1, "{by}");
+        let of = world.service.store.by_order(world.channel.name(), &OrderId("1".into()))[0];
+        let record = world.service.store.record(of).unwrap();
+        let (outcome, code, arrival) = record.outcome.unwrap();
+        assert!(matches!(outcome, Outcome::NoMatch(_)), "{by}: {outcome:?}");
+        assert_eq!((code.as_deref(), arrival.as_str()), (Some("phone"), by));
+    }
+}
+
+/// Asked too early, a channel knew of no such order, and it was opened again; or the payer might type the password once more. That it
+/// had succeeded after all was not believed, and the order could leave once more: the payer would have paid twice.
+#[tokio::test]
+async fn an_order_that_succeeded_after_all_does_not_leave_again() {
+    let dir = tempfile::tempdir().unwrap();
+    for (nth, opened_by) in ["query", "password"].into_iter().enumerate() {
+        for lasting in [false, true] {
+            let store = if lasting {
+                let file = dir.path().join(format!("{nth}.db"));
+                MemoryStore::open(Limits::default(), Sqlite::open(&file).unwrap(), |_| ()).unwrap()
+            } else {
+                MemoryStore::new(Limits::default())
+            };
+            let world = world_over(store, Binding::Enforce(100), Settings::default()).pinned();
+            if opened_by == "query" {
+                world.send(&World::debit("1", 0), "taken").await;
+                world.later(Duration::from_mins(20));
+                world.query("1", "none", "").await;
+            } else {
+                world.send(&World::debit("1", 0), "otp").await;
+            }
+            let told = r#""of":"debit","order":"1","amount":"100","code":"ok","state":"ok""#;
+            assert_eq!(world.told(told).await, "verified settled", "{opened_by}");
+            assert_eq!(world.mismatches(), ["outcome_flipped 1"], "{opened_by}");
+            world
+                .check(
+                    &World::debit("1", 0),
+                    "ok",
+                    expect!["409 already_sent [] earlier succeeded []"],
+                )
+                .await;
+            // Whoever sent it again meanwhile holds it.
+            world.send(&World::debit("2", 1), "otp").await;
+            world.send(&World::debit("2", 1), "taken").await;
+            let told = told.replace(r#""order":"1""#, r#""order":"2""#);
+            assert_eq!(world.told(&told).await, "verified settled", "{opened_by}");
+            assert_eq!(world.owed(), 0, "{opened_by}");
+        }
+    }
+}

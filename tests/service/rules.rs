@@ -176,11 +176,11 @@ async fn a_backtest_says_what_it_could_not_rebuild() {
     ];
     let found = tried(&rules.concat(), &[kept(&world, "1"), kept(&world, "2")]);
     let not_rebuilt: Vec<_> = found.rules.iter().map(|tally| tally.not_rebuilt).collect();
-    assert_eq!(not_rebuilt, [2, 2, 2, 0]);
+    assert_eq!(not_rebuilt, [0, 2, 0, 0]);
     let (phone, card) =
         ("velocity(\"phone\", \"any\", \"1h\")", "velocity(\"card\", \"any\", \"1h\")");
     let lacks: Vec<_> = found.lacks.iter().map(|(what, count)| (&**what, *count)).collect();
-    assert_eq!(lacks, [("card.kind", 2), ("phone.id", 2), (phone, 2)]);
+    assert_eq!(lacks, [("card.kind", 2)]);
     assert_eq!(found.looked_up, [phone, card]);
     // A hold that stopped no such payment was no reason then; of what it stops it is known.
     let bind = world.recorded(&World::debit("3", 0).replace("debit", "bind"), "ok").await;

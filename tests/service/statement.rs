@@ -1,6 +1,8 @@
 //! A statement is the last word, and what it lacks was never processed.
 
 use crate::{World, world, world_over};
+use hefu::domain::id::OrderId;
+use hefu::domain::outcome::{Decline, Outcome};
 use hefu::message::statement::Line;
 use hefu::service::closing::{Closed, Closing, NotClosed, Progress};
 use hefu::service::statement::{Came, Difference};
@@ -360,4 +362,21 @@ fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS"));
     line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or_default()
+}
+
+/// A line on a try that failed, before the one that succeeded or after it, ended the later one.
+#[tokio::test]
+async fn a_line_on_an_earlier_try_does_not_end_the_later_one() {
+    for lines in ["debit|1|100|otp\ndebit|1|100|ok", "debit|1|100|ok\ndebit|1|100|otp"] {
+        let world = world();
+        world.send(&World::debit("1", 0), "otp").await;
+        world.later(Duration::from_secs(1));
+        world.send(&World::debit("1", 0), "taken").await;
+        world.stated(lines).await;
+        let of = world.service.store.by_order(world.channel.name(), &OrderId("1".into()));
+        let outcomes = of.iter().map(|of| world.service.store.record(*of).unwrap().outcome);
+        let outcomes: Vec<_> = outcomes.map(|outcome| outcome.unwrap().0).collect();
+        assert_eq!(outcomes, [Outcome::Declined(Decline::Otp), Outcome::Succeeded], "{lines}");
+        assert_eq!(world.mismatches(), [""; 0], "{lines}");
+    }
 }

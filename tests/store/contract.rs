@@ -20,7 +20,7 @@ use hefu::store::row::RowKey;
 use hefu::store::sqlite::{self, OpenError, Sqlite};
 use hefu::store::{
     Agreement, AgreementStore as _, Charge, Evidence, EvidenceStore as _, HoldStore as _,
-    InquiryStore as _, PaymentStore as _, Record, Unmapped, UnmappedStore as _,
+    InquiryStore as _, Owing, PaymentStore as _, Record, Unmapped, UnmappedStore as _,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ async fn what_another_process_heard_of_a_payment_is_known() {
             store.arrive(&record, (outcome, None, arrival), Precedence::default(), NOW)
         };
         arrive(&there, Outcome::Succeeded, Arrival::Statement);
-        there.complete(&record, None, true);
+        there.complete(&record, None, Owing::Nothing);
         there.stated(&record);
         there.flush().await.unwrap();
         here.fetch(key()).await.unwrap();
@@ -239,10 +239,10 @@ async fn keeps_everything(place: &Place) {
         Precedence::default(),
         NOW,
     );
-    store.complete(&record(1), Some(mismatch), true);
+    store.complete(&record(1), Some(mismatch), Owing::Nothing);
     store.put_record(record(3));
     store.arrive(&record(3), (outcomes[1], None, Arrival::Query), Precedence::default(), NOW);
-    store.complete(&record(3), None, false);
+    store.complete(&record(3), None, Owing::AsBefore);
     let unmapped = Unmapped {
         channel: channel.clone(),
         map: "final".into(),

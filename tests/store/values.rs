@@ -104,6 +104,7 @@ pub(crate) fn record(number: u128) -> Record {
         timeline: Vec::new(),
         stated: false,
         undone: false,
+        undoing: Vec::new(),
         row_of: None,
         stakes: Stakes::default(),
     }

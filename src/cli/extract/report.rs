@@ -215,7 +215,10 @@ fn show_answer(
     match (told, &extracted.payments) {
         (Err(error), _) => writeln!(out, "outcome    unknown: {}", why(&error)),
         (Ok(Told::Whole(reading)), _) => writeln!(out, "outcome    {}", describe(&reading)),
-        (Ok(Told::Rows(_)), Payments::One(_)) => writeln!(out, "outcome    unknown"),
+        // Of the batch that is asked about.
+        (Ok(Told::Rows(told)), Payments::One(_)) => told
+            .iter()
+            .try_for_each(|(name, reading)| writeln!(out, "row {name:<6} {}", describe(reading))),
         (Ok(Told::Rows(told)), Payments::Rows(rows)) => {
             for (at, part) in rows.iter().enumerate() {
                 let reading = part.row.as_ref().and_then(|row| told.get(row));
@@ -245,6 +248,9 @@ fn describe(reading: &Reading) -> String {
     match &reading.code {
         Some(code) => words = format!("{words}, code {code}"),
         None => words.push_str(", no code"),
+    }
+    if let Some(order) = &reading.order {
+        words = format!("{words}, of order {}", order.0);
     }
     if let Some(amount) = reading.amount {
         words = format!("{words}, of {amount} fen");

@@ -172,7 +172,7 @@ pub(crate) struct Maps<'a> {
 impl Maps<'_> {
     /// The rule for reading an outcome; its maps must be known.
     pub(crate) fn outcome(&self, sheet: &mut Sheet, file: &At<OutcomeFile>) -> Option<OutcomeRule> {
-        let OutcomeFile { code, map, outer, rows, row, amount } = &file.value;
+        let OutcomeFile { code, map, outer, rows, row, order, amount } = &file.value;
         let mut outer_layers = Vec::new();
         if let Some(outer) = outer {
             for LayerFile { code, map } in outer.value.layers() {
@@ -185,6 +185,7 @@ impl Maps<'_> {
             outer: outer_layers.into_iter().collect::<Option<_>>()?,
             rows,
             layer: layer?,
+            order: order.iter().map(|field| field.0.clone()).collect(),
             amount: amount.as_ref().and_then(|amount| message::read_amount(sheet, amount)),
         })
     }

@@ -200,8 +200,8 @@ fn check_rows(sheet: &mut Sheet, span: &Range<usize>, message: &Message) {
             "say where the answer's rows are in `answer.rows`, and what names one in `answer.row`";
         sheet.problem(span, format!("`{path}` is read in rows, and the answer has none"), hint);
     }
-    if outcome.rows.is_some() && !batch {
-        let hint = "an answer has rows where its message has them";
+    if outcome.rows.is_some() && !batch && message.scenario != Scenario::Query {
+        let hint = "an answer has rows where its message has them, or a query asks about a batch";
         sheet.problem(span, "an answer with rows to a message without", hint);
     }
 }
@@ -226,7 +226,7 @@ fn check_scenario(sheet: &mut Sheet, at: &At<MessageFile>, scenario: Scenario) {
         let message = format!("a `{}` undoes nothing", scenario.as_str());
         sheet.problem(&at.span, message, "only a `refund` or a `void` has `undoes`");
     }
-    check_told_amount(sheet, file.answer.as_ref(), scenario == Scenario::Query);
+    check_told(sheet, file.answer.as_ref(), scenario == Scenario::Query);
     if let Some(closes) = file.closes_agreement.as_ref().filter(|_| file.agreement.is_none()) {
         let hint = "say which agreement in `agreement`";
         sheet.problem(&closes.span, "`closes_agreement` without an `agreement`", hint);
@@ -242,13 +242,19 @@ fn check_scenario(sheet: &mut Sheet, at: &At<MessageFile>, scenario: Scenario) {
     }
 }
 
-/// An amount in an answer is held against the payment that a query asks about, and nowhere else.
-pub(super) fn check_told_amount(
-    sheet: &mut Sheet,
-    answer: Option<&At<OutcomeFile>>,
-    of_a_query: bool,
-) {
-    let Some(amount) = answer.and_then(|answer| answer.value.amount.as_ref()) else { return };
+/// What an answer tells of another payment is told by the answer to a query, and nowhere else.
+pub(super) fn check_told(sheet: &mut Sheet, answer: Option<&At<OutcomeFile>>, of_a_query: bool) {
+    let Some(answer) = answer else { return };
+    let OutcomeFile { order, rows, .. } = &answer.value;
+    if !order.is_empty() && (!of_a_query || rows.is_some()) {
+        let hint = "leave it out: only the answer to a `query` about one payment names an order that counts";
+        sheet.problem(&answer.span, "an `order` in an answer that tells of no other payment", hint);
+    }
+    if let Some(path) = order.iter().map(|field| &field.0).find(|path| path.in_row()) {
+        let hint = "write a path from the root";
+        sheet.problem(&answer.span, format!("`{path}` is read in rows, and there are none"), hint);
+    }
+    let Some(amount) = &answer.value.amount else { return };
     if !of_a_query {
         let hint =
             "leave it out: only the answer to a `query` is held against the payment's own amount";

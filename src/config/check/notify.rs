@@ -1,7 +1,7 @@
 //! From `[notify]` to how a channel's notifications are read, and what proves them.
 
 use super::channel::{Maps, paths, read_body};
-use super::message::{check_told_amount, read_amount};
+use super::message::{check_told, read_amount};
 use crate::config::file::channel::{Field, NotificationFile, NotifyFile, SignatureFile};
 use crate::config::read::{At, Sheet};
 use crate::config::text::Text;
@@ -93,7 +93,7 @@ fn read_message(sheet: &mut Sheet, at: &At<NotificationFile>, maps: &Maps<'_>) -
         let hint = "name the fields that name the order, as its message does";
         sheet.problem(&at.span, "a notification without an order", hint);
     }
-    check_told_amount(sheet, file.answer.as_ref(), false);
+    check_told(sheet, file.answer.as_ref(), false);
     let outcome = file.answer.as_ref().and_then(|answer| maps.outcome(sheet, answer));
     let message = Notification {
         scenarios: file.scenario.iter().map(|scenario| scenario.value.0).collect::<Vec<Scenario>>(),

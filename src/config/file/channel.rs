@@ -310,6 +310,8 @@ pub(crate) struct OutcomeFile {
     pub(crate) rows: Option<Field>,
     /// The fields that name a row, as in the message.
     pub(crate) row: Vec<Field>,
+    /// Of a query: the fields by which the answer names the order as the payment's own message does, where the query names it otherwise.
+    pub(crate) order: Vec<Field>,
     /// Of a query: the amount of the payment that is asked about, where the answer tells it. Another one than the payment's is not believed.
     pub(crate) amount: Option<At<AmountFile>>,
 }

@@ -102,6 +102,7 @@ impl Draft {
             card: known.card,
             other_cards: known.other_cards.clone(),
             person: known.person,
+            phone: known.phone,
             bank: known.bank.clone(),
             agreement: self.agreement.clone(),
             checks: self.checks,
@@ -133,6 +134,7 @@ impl Draft {
             timeline: Vec::new(),
             stated: false,
             undone: false,
+            undoing: Vec::new(),
             row_of: self.row_of,
             stakes,
         }

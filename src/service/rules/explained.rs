@@ -46,9 +46,6 @@ impl Rulebook {
         let Some(ruled) = ruled else { return self.explain_now(record) };
         let mut seen = Seen::recorded(record);
         // What was asked for then and is not there was not there.
-        if self.asks_for_phones() {
-            seen.phone = Kept::Known(ruled.phone);
-        }
         if self.asks_for_concordance() {
             seen.concordance = Kept::Known(ruled.concordance);
         }

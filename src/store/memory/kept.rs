@@ -12,6 +12,7 @@ use crate::route::attempts::{Denied, Heard};
 use crate::store::journal::{Admission, Admitted, Journal, Leaving, Need, OrderKey, StoreLost};
 use crate::store::reserve::{Attempts, Reservation, Reserved, Settling};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
+use crate::store::shelf::Swap;
 use crate::store::writer::{Backend, Event, Look, Writer};
 use crate::store::{
     Agreement, AgreementStore as _, Charge, HoldStore as _, InquiryStore, OpenInquiry, Owed,
@@ -273,10 +274,14 @@ impl MemoryStore {
         }
     }
 
-    pub(super) fn close_expectation(&self, channel: &ChannelName, payment: PaymentId) {
+    pub(super) fn owe_no_more(&self, channel: &ChannelName, payment: PaymentId) {
         if let Some(mut expected) = self.expected.get_mut(channel) {
             expected.remove(&payment);
         }
+    }
+
+    pub(super) fn close_expectation(&self, channel: &ChannelName, payment: PaymentId) {
+        self.owe_no_more(channel, payment);
         if let Some(journal) = &self.journal {
             journal.remove(Removal { key: RowKey::expectation(payment), only: None });
         }
@@ -446,6 +451,12 @@ impl Journal for MemoryStore {
             return;
         }
         self.give_back(order, payment);
+    }
+
+    async fn claim_again(&self, order: &OrderKey, payment: PaymentId) -> Result<bool, StoreLost> {
+        let Some(journal) = &self.journal else { return Ok(self.take_back(order, payment)) };
+        let claim = Row::order(order, payment, payment.at()).ok_or(StoreLost)?;
+        journal.swap(Swap::claim(claim)).await
     }
 
     async fn holders(&self, orders: Vec<RowKey>) -> Result<HashSet<PaymentId>, StoreLost> {

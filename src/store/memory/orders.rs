@@ -72,6 +72,17 @@ impl MemoryStore {
         }
     }
 
+    /// Claims an order that was given back, unless another did, where no journal stands behind.
+    pub(super) fn take_back(&self, order: &OrderKey, payment: PaymentId) -> bool {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if orders.claimed.contains_key(order) {
+            return false;
+        }
+        orders.claimed.insert(order.clone(), payment);
+        orders.oldest.push_back(order.clone());
+        true
+    }
+
     /// Who holds these orders, whoever admitted it; found by its order from then on.
     pub(super) async fn held_by(
         &self,

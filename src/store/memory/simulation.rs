@@ -9,12 +9,12 @@ use super::{Limits, MemoryStore};
 use crate::domain::element::ElementSet;
 use crate::domain::id::PaymentId;
 use crate::domain::keep::Keep;
-use crate::domain::outcome::{Arrival, Decline, Outcome, Suspects};
+use crate::domain::outcome::{Arrival, Decline, Outcome, Precedence, Suspects};
 use crate::store::journal::Journal as _;
-use crate::store::row::RowKey;
+use crate::store::row::{Row, RowKey};
 use crate::store::writer::Writer;
 use crate::store::writer::model::{Database, Disk};
-use crate::store::{HoldStore as _, PaymentStore as _};
+use crate::store::{HoldStore as _, Owing, PaymentStore as _};
 use book::{Book, HOUR, Held, KEPT, SKEW_MAX};
 use process::{Intent, Process, RestsOn, at, channel, hold_key, order_key};
 use rand::{Rng as _, SeedableRng as _};
@@ -303,6 +303,36 @@ fn simulate(seed: u64) -> BTreeMap<&'static str, usize> {
     world.end();
     let book = std::mem::take(&mut *world.book());
     book.counts()
+}
+
+/// What ended was kept in one commit, and what was owed no more in the next: a crash in between left it owed.
+#[test]
+fn an_end_and_what_is_owed_then_are_one_commit() {
+    let (payment, basis) = (PaymentId::new(at(START), 1), book::Basis::Agreement(1));
+    let left = book::Left { payment, order: 1, channel: 0, basis };
+    let record = process::record(&left, START);
+    let succeeded = (Outcome::Succeeded, None, Arrival::Notify);
+    for owing in [Owing::Nothing, Owing::Since(at(START + 1))] {
+        // However much waits before it.
+        for before in 1_020..1_026 {
+            let disk = Arc::new(Mutex::new(Disk { faults: 0, ..Disk::new(1) }));
+            let owed = Row::expectation(&record).unwrap();
+            disk.lock().unwrap().rows.insert(owed.key.clone(), owed.clone());
+            let mut database = Database::on(&disk);
+            let store = start(&mut database);
+            for _ in 0..before {
+                store.put_record(record.clone());
+            }
+            store.arrive(&record, succeeded.clone(), Precedence::default(), at(START));
+            store.complete(&record, None, owing);
+            store.journal.as_ref().unwrap().commit(&mut database);
+            let rows = &disk.lock().unwrap().rows;
+            let kept = rows.get(&RowKey::payment(record.payment)).unwrap();
+            let ended = kept.value.contains("notify");
+            let as_before = rows.get(&owed.key) == Some(&owed);
+            assert_eq!(ended, !as_before, "{before} {owing:?}");
+        }
+    }
 }
 
 #[test]

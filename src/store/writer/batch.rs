@@ -1,7 +1,7 @@
 //! One commit: first every change, then what is read, then every admission, so that each is decided on all that came before.
 
 use super::look::look_up;
-use super::{Backend, By, PURGED_TOGETHER, Waiting};
+use super::{Backend, By, Change, PURGED_TOGETHER, Waiting};
 use crate::domain::clock::Timestamp;
 use crate::domain::payment::Mode;
 use crate::store::audit::{self, Head, Note};
@@ -68,29 +68,52 @@ pub(super) struct Told {
     pub(super) damaged: Vec<String>,
 }
 
+/// What changes, of each row the last that is to become of it.
+#[derive(Default)]
+struct Changes<'a> {
+    puts: BTreeMap<&'a RowKey, &'a Row>,
+    removals: BTreeMap<&'a RowKey, Vec<&'a Removal>>,
+    amends: Vec<&'a Amend>,
+    /// What was to be removed before what is put.
+    gone: Vec<&'a Removal>,
+}
+
+impl<'a> Changes<'a> {
+    // Of two changes of one row the later one counts.
+    fn put(&mut self, row: &'a Row) {
+        self.gone.extend(self.removals.remove(&row.key).into_iter().flatten());
+        self.amends.retain(|amend| !is_closed(amend, &row.key));
+        self.puts.insert(&row.key, row);
+    }
+
+    fn remove(&mut self, removal: &'a Removal) {
+        if removal.only.is_none() {
+            self.puts.remove(&removal.key);
+        }
+        self.removals.entry(&removal.key).or_default().push(removal);
+    }
+}
+
 /// Commits a batch.
 pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<Told, B::Error> {
-    let (mut puts, mut removals) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
+    let mut changes = Changes::default();
     let (mut admissions, mut reads, mut purges) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut notes, mut amends, mut gone) = (Vec::new(), Vec::<&Amend>::new(), Vec::new());
+    let mut notes = Vec::new();
     let mut reservations = Vec::new();
     let mut swaps = Vec::new();
     let mut counts = Vec::new();
     for waiting in batch {
         match waiting {
-            // Of two changes of one row the later one counts.
-            Waiting::Put(row) => {
-                gone.extend(removals.remove(&row.key).into_iter().flatten());
-                amends.retain(|amend| !is_closed(amend, &row.key));
-                puts.insert(&row.key, row);
-            }
-            Waiting::Remove(removal) => {
-                if removal.only.is_none() {
-                    puts.remove(&removal.key);
+            Waiting::Put(row) => changes.put(row),
+            Waiting::Remove(removal) => changes.remove(removal),
+            Waiting::PutWith(row, beside) => {
+                changes.put(row);
+                match beside {
+                    Change::Put(row) => changes.put(row),
+                    Change::Remove(removal) => changes.remove(removal),
                 }
-                removals.entry(&removal.key).or_default().push(removal);
             }
-            Waiting::Amend(amend) => amends.push(amend),
+            Waiting::Amend(amend) => changes.amends.push(amend),
             Waiting::Count(counting) => counts.push(&**counting),
             Waiting::Admit(request, _) => admissions.push(&**request),
             Waiting::Reserve(reservation, _) => reservations.push(&**reservation),
@@ -101,6 +124,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
             Waiting::Flush(_) => (),
         }
     }
+    let Changes { mut puts, removals, amends, gone } = changes;
     backend.begin()?;
     let beside = beside(backend, &puts, &gone)?;
     puts.extend(beside.iter().map(|row| (&row.key, row)));

@@ -8,7 +8,11 @@ impl Waiting {
     /// Whether it is worth a commit of its own.
     const fn is_urgent(&self) -> bool {
         match self {
-            Self::Put(_) | Self::Remove(_) | Self::Amend(_) | Self::Count(_) => false,
+            Self::Put(_)
+            | Self::Remove(_)
+            | Self::PutWith(..)
+            | Self::Amend(_)
+            | Self::Count(_) => false,
             Self::Purge(..)
             | Self::Admit(..)
             | Self::Reserve(..)

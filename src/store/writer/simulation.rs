@@ -4,7 +4,7 @@
 
 use super::batch::Request;
 use super::model::{Database, Disk};
-use super::{Backend as _, Shared, Waiting, keep, take};
+use super::{Backend as _, Change, Shared, Waiting, keep, take};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{ChannelName, Fingerprint, KeyId, OrderId, PaymentId, ProviderName};
@@ -112,6 +112,7 @@ fn leaving(payment: PaymentId, name: u8, tuple: u8, at: Timestamp) -> Leaving {
         timeline: Vec::new(),
         stated: false,
         undone: false,
+        undoing: Vec::new(),
         outcome: None,
         heard: None,
         mismatch: None,
@@ -284,9 +285,12 @@ impl World {
         process.holders.clear();
         for waiting in waiting {
             let removals: Vec<Removal> = match waiting {
-                Waiting::Remove(removal) => vec![removal],
+                Waiting::Remove(removal) | Waiting::PutWith(_, Change::Remove(removal)) => {
+                    vec![removal]
+                }
                 Waiting::Admit(request, _) => request.undone().collect(),
                 Waiting::Put(_)
+                | Waiting::PutWith(_, Change::Put(_))
                 | Waiting::Purge(..)
                 | Waiting::Reserve(..)
                 | Waiting::Swap(..)

@@ -12,6 +12,7 @@ use crate::domain::payment::{Mode, Scenario};
 use crate::policy::Effect;
 use crate::reconcile::arrival::Step;
 use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
+use crate::store::Owing;
 use crate::store::journal::{Admission, Admitted, Journal as _, Leaving, Need, OrderKey};
 use crate::store::memory::MemoryStore;
 use crate::store::row::RowKey;
@@ -119,6 +120,7 @@ pub(super) fn record(of: &Left, judged: u64) -> Record {
         timeline: Vec::new(),
         stated: false,
         undone: false,
+        undoing: Vec::new(),
         outcome: None,
         heard: None,
         mismatch: None,
@@ -300,7 +302,8 @@ impl Process {
         if ended {
             self.book().ends(left.payment);
         }
-        self.store.complete(&record, None, ended);
+        let owing = if ended { Owing::Nothing } else { Owing::AsBefore };
+        self.store.complete(&record, None, owing);
         self.durably(facts).await;
     }
 
