@@ -48,7 +48,7 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long nothing must come until the database may put things in order.
 const IDLE_AFTER: Duration = Duration::from_millis(100);
 
-/// How long what nobody waits for is left for others to join, while things go on: a commit of its own costs a sync.
+/// How long what nobody waits for is left for others to join, where nobody else has the store: a commit of its own costs a sync.
 const LINGER: Duration = Duration::from_millis(10);
 
 /// What who has the store is told.
@@ -279,8 +279,9 @@ impl Drop for Writer {
 fn run<B: Backend>(mut backend: B, shared: &Shared, tell: &dyn Fn(Event)) {
     let (mut lost, mut busy) = (false, false);
     loop {
-        let (idle, linger) =
-            if busy { (Duration::ZERO, Duration::ZERO) } else { (IDLE_AFTER, LINGER) };
+        let idle = if busy { Duration::ZERO } else { IDLE_AFTER };
+        // Another process may look for it.
+        let linger = if busy || !backend.alone() { Duration::ZERO } else { LINGER };
         let Some((batch, closed)) = take(shared, idle, linger) else {
             busy = backend.idle();
             continue;
