@@ -22,6 +22,7 @@ mod upgrade;
 
 pub use openapi::openapi;
 
+use crate::api::throttle::Throttle;
 use crate::domain::id::{ChannelName, PaymentId};
 use crate::policy::rules::Book;
 use crate::reconcile::hold::HoldKey;
@@ -33,7 +34,7 @@ use crate::service::{Channel, Service};
 use crate::store::Record;
 use crate::store::audit::Action;
 use crate::store::managed::Managed;
-use access::{Callers, Operator, Throttle};
+use access::{Callers, Operator};
 use arc_swap::ArcSwap;
 use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, State};
 use axum::http::{StatusCode, header};

@@ -11,10 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// Where whoever holds the shared token says who they are.
@@ -22,9 +19,6 @@ const HEADER: &str = "Hefu-Operator";
 
 /// Who, where nobody says.
 const SHARED: &str = "admin token";
-
-/// For how many seconds' worth of requests somebody may come at once.
-const BURST_SECONDS: u32 = 2;
 
 /// A token's SHA-256; the token itself is known by nobody but whoever holds it. Compared in constant time.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,28 +94,6 @@ impl Callers {
     }
 }
 
-/// How often each has called lately: when the next call is due if it is to be no more than so many a second.
-#[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<BTreeMap<Option<String>, Instant>>);
-
-impl Throttle {
-    /// Whether `who` may call at `now`; there are as many keys as operators, and one for all who are nobody.
-    fn admits(&self, who: Option<&str>, per_second: u32, now: Instant) -> bool {
-        let mut due = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = due.entry(who.map(str::to_owned)).or_insert(now);
-        let (each, latest) = (
-            Duration::from_secs(1) / per_second.max(1),
-            now + Duration::from_secs(1) * BURST_SECONDS,
-        );
-        let next = (*due).max(now) + each;
-        let fits = next <= latest;
-        if fits {
-            *due = next;
-        }
-        fits
-    }
-}
-
 /// Lets through who may do what a route does.
 pub(super) async fn guard(
     State((live, right)): State<(Live, Right)>,
@@ -133,7 +105,7 @@ pub(super) async fn guard(
     let caller = callers.find(request.headers());
     // Whoever guesses shares one bucket, and the shared token has its own.
     let key = caller.as_ref().map(|caller| caller.name.as_deref().unwrap_or(SHARED));
-    if !throttle.admits(key, callers.per_second, Instant::now()) {
+    if throttle.admits(key, callers.per_second, Instant::now()).is_err() {
         let later = [(header::RETRY_AFTER, "1")];
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests a second");
         return (later, problem).into_response();
@@ -204,20 +176,6 @@ impl<S: Sync> FromRequestParts<S> for Operator {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nobody_comes_more_often_than_they_may_and_nobody_pays_for_others() {
-        let (throttle, start) = (Throttle::default(), Instant::now());
-        let calls = |who, at: u64, count: usize| {
-            let at = start + Duration::from_millis(at);
-            (0..count).filter(|_| throttle.admits(who, 10, at)).count()
-        };
-        assert_eq!(calls(Some("a"), 0, 100), 20);
-        assert_eq!(calls(Some("b"), 0, 5), 5);
-        assert_eq!(calls(None, 0, 100), 20);
-        assert_eq!(calls(Some("a"), 500, 100), 5);
-        assert_eq!(calls(Some("a"), 60_000, 100), 20);
-    }
 
     #[test]
     fn a_token_is_known_by_its_hash() {

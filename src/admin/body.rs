@@ -1,5 +1,7 @@
 //! What the admin API shows: bodies of their own, so that the domain needs no serialization.
 
+pub use crate::api::Problem;
+
 use crate::admin::concordance::{RateBody, RoutingBody};
 use crate::domain::chance::Share;
 use crate::reconcile::concordance::Rate;
@@ -7,48 +9,8 @@ use crate::reconcile::hold::Hold;
 use crate::service::agreements::Told;
 use crate::service::explain::Story;
 use crate::store::{OpenInquiry, Record, Unmapped};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
-
-/// An error as `application/problem+json` (RFC 9457).
-#[derive(Clone, Debug)]
-pub struct Problem {
-    status: StatusCode,
-    detail: Cow<'static, str>,
-}
-
-impl Problem {
-    /// A problem with a fixed text.
-    pub const fn new(status: StatusCode, detail: &'static str) -> Self {
-        Self { status, detail: Cow::Borrowed(detail) }
-    }
-
-    /// A problem with a text made here: never a value of a person's in it.
-    pub fn said(status: StatusCode, detail: String) -> Self {
-        Self { status, detail: Cow::Owned(detail) }
-    }
-
-    /// A problem of which somebody else has the words: never a value in them.
-    pub fn told(status: StatusCode, error: &impl std::error::Error) -> Self {
-        Self { status, detail: error.to_string().into() }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let body = serde_json::json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string())
-            .into_response()
-    }
-}
 
 /// One payment, explained.
 #[derive(Debug, Serialize, JsonSchema)]

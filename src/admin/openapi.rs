@@ -1,119 +1,16 @@
 //! The API's description in `OpenAPI` 3.1, made of the table of routes.
 
-use super::routes::{Content, MakeSchema, Served, all};
-use schemars::SchemaGenerator;
-use schemars::generate::SchemaSettings;
-use serde_json::{Map, Value, json};
+use super::routes::all;
+use crate::api::description::{Api, describe};
+use serde_json::Value;
+
+const API: Api = Api {
+    title: "Hefu's admin API",
+    about: "On `[listen] admin`. What changes something is a POST and is audited. Each operation needs the right `x-right`; docs/api.md says which role has which. No body shows an element; times are milliseconds since 1970.",
+    server: "http://127.0.0.1:7070",
+};
 
 /// The description of every route.
 pub fn openapi() -> Value {
-    // References lead to where OpenAPI has its schemas.
-    let settings = SchemaSettings::draft2020_12()
-        .with(|it| it.definitions_path = "/components/schemas".into());
-    let mut generator = settings.into_generator();
-    let mut paths = Map::new();
-    for served in all() {
-        let described = operation(&served, &mut generator);
-        let path = paths.entry(served.path).or_insert_with(|| json!({}));
-        if let Some(path) = path.as_object_mut() {
-            path.insert(served.method.to_owned(), described);
-        }
-    }
-    json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Hefu's admin API",
-            "version": "1",
-            "description": "On `[listen] admin`. What changes something is a POST and is audited. Each operation needs the right `x-right`; docs/api.md says which role has which. No body shows an element; times are milliseconds since 1970.",
-            "license": { "name": "Apache-2.0" },
-        },
-        "servers": [{ "url": "http://127.0.0.1:7070" }],
-        "paths": paths,
-        "components": {
-            "schemas": generator.take_definitions(true),
-            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
-            "responses": { "Problem": {
-                "description": "What is wrong (RFC 9457), or the text of what could not be read",
-                "content": {
-                    "application/problem+json": { "schema": {
-                        "type": "object",
-                        "required": ["type", "title", "status", "detail"],
-                        "properties": {
-                            "type": { "type": "string" }, "title": { "type": "string" },
-                            "status": { "type": "integer" }, "detail": { "type": "string" },
-                        },
-                    } },
-                    "text/plain": { "schema": { "type": "string" } },
-                },
-            } },
-        },
-    })
-}
-
-fn operation(served: &Served, generator: &mut SchemaGenerator) -> Value {
-    let mut operation = Map::new();
-    operation.insert("summary".into(), json!(served.about));
-    let words = served.path.split(|c: char| !c.is_ascii_alphanumeric());
-    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-    operation.insert("operationId".into(), json!(format!("{}_{}", served.method, words.join("_"))));
-    let mut parameters = in_path(served.path);
-    parameters.extend(served.query.into_iter().flat_map(|query| in_query(query, generator)));
-    if !parameters.is_empty() {
-        operation.insert("parameters".into(), json!(parameters));
-    }
-    if let Some(asks) = served.asks {
-        let body = json!({ "required": true, "content": content(asks, generator) });
-        operation.insert("requestBody".into(), body);
-    }
-    let mut answer = json!({ "description": "It is so" });
-    if let (Some(tells), Some(answer)) = (served.tells, answer.as_object_mut()) {
-        answer.insert("content".into(), content(tells, generator));
-    }
-    let problem = json!({ "$ref": "#/components/responses/Problem" });
-    operation.insert(
-        "responses".into(),
-        json!({ served.status.to_string(): answer, "default": problem }),
-    );
-    if let Some(right) = served.right {
-        operation.insert("security".into(), json!([{ "token": [] }]));
-        operation.insert("x-right".into(), json!(right.as_str()));
-    }
-    Value::Object(operation)
-}
-
-fn content(of: Content, generator: &mut SchemaGenerator) -> Value {
-    match of {
-        Content::Json(schema) => json!({ "application/json": { "schema": schema(generator) } }),
-        Content::Text(media) => json!({ media: { "schema": { "type": "string" } } }),
-    }
-}
-
-fn in_path(path: &str) -> Vec<Value> {
-    let names = path.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
-    let parameter = |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
-    names.map(parameter).collect()
-}
-
-/// The fields of what is read from a query, each a parameter.
-fn in_query(query: MakeSchema, generator: &mut SchemaGenerator) -> Vec<Value> {
-    let reference = query(generator);
-    let named = reference.get("$ref").and_then(Value::as_str);
-    let name = named.and_then(|path| path.rsplit('/').next()).unwrap_or_default().to_owned();
-    let Some(schema) = generator.definitions_mut().remove(&name) else { return Vec::new() };
-    let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
-    let fields = schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
-    let parameter = |(name, mut schema): (String, Value)| {
-        let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
-        let required = required.contains(&json!(name));
-        json!({ "name": name, "in": "query", "required": required, "description": about, "schema": schema })
-    };
-    let parameters = fields.into_iter().map(parameter).map(without_nothing);
-    parameters.collect()
-}
-
-fn without_nothing(mut value: Value) -> Value {
-    if let Some(fields) = value.as_object_mut() {
-        fields.retain(|_, value| !value.is_null());
-    }
-    value
+    describe(API, &all())
 }

@@ -9,96 +9,19 @@ use super::{
     Live, accounts, audit, concordance, explained, forget, hooks, jobs, lists, mismatch, rules,
     search, statement, turn, upgrade,
 };
+use crate::api::table::{self, Need, changes, shows};
 use crate::domain::role::Right;
 use axum::Router;
 use axum::middleware;
-use axum::routing::{MethodRouter, get, post};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-
-/// A schema, made where it is needed.
-pub(super) type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
-
-fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<T>()
-}
-
-/// What a body is.
-#[derive(Clone, Copy)]
-pub(super) enum Content {
-    /// JSON of this schema.
-    Json(MakeSchema),
-    /// Text of this media type.
-    Text(&'static str),
-}
+use axum::routing::{get, post};
 
 /// One route.
-pub(super) struct Served {
-    pub(super) method: &'static str,
-    pub(super) path: &'static str,
-    /// What one must be allowed; nothing, where there is no token either.
-    pub(super) right: Option<Right>,
-    pub(super) about: &'static str,
-    pub(super) query: Option<MakeSchema>,
-    pub(super) asks: Option<Content>,
-    /// The status of success.
-    pub(super) status: u16,
-    pub(super) tells: Option<Content>,
-    pub(super) handler: MethodRouter<Live>,
-}
+type Served = table::Served<Live, Right>;
 
-impl Served {
-    fn query<T: JsonSchema>(self) -> Self {
-        Self { query: Some(schema::<T>), ..self }
+impl Need for Right {
+    fn word(self) -> &'static str {
+        self.as_str()
     }
-
-    fn asks<T: JsonSchema>(self) -> Self {
-        Self { asks: Some(Content::Json(schema::<T>)), ..self }
-    }
-
-    fn asks_text(self, media: &'static str) -> Self {
-        Self { asks: Some(Content::Text(media)), ..self }
-    }
-
-    fn tells<T: JsonSchema>(self) -> Self {
-        Self { tells: Some(Content::Json(schema::<T>)), ..self }
-    }
-
-    fn tells_text(self, media: &'static str) -> Self {
-        Self { tells: Some(Content::Text(media)), ..self }
-    }
-
-    fn status(self, status: u16) -> Self {
-        Self { status, ..self }
-    }
-}
-
-fn shows(
-    path: &'static str,
-    right: Right,
-    about: &'static str,
-    handler: MethodRouter<Live>,
-) -> Served {
-    let (query, asks, tells) = (None, None, None);
-    Served {
-        method: "get",
-        path,
-        right: Some(right),
-        about,
-        query,
-        asks,
-        status: 200,
-        tells,
-        handler,
-    }
-}
-
-fn changes(
-    path: &'static str,
-    right: Right,
-    about: &'static str,
-    handler: MethodRouter<Live>,
-) -> Served {
-    Served { method: "post", ..shows(path, right, about, handler) }
 }
 
 /// The routes.
