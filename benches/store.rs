@@ -221,6 +221,7 @@ fn question(number: u64) -> Reservation {
             of,
             asking: Asking { source: "bank".into(), merchant: None, at: NOW },
             limits,
+            alone: false,
         },
         cost: Fen::new(30),
         caps: vec![Cap { account, most: Fen::new(1_000_000_000) }],

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod answer;
 pub mod chance;
+pub mod client;
 pub mod clock;
 pub mod element;
 pub mod id;

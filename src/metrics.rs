@@ -2,6 +2,7 @@
 
 mod asking;
 mod catalogue;
+mod clients;
 mod concordance;
 mod edge;
 mod figures;
@@ -94,6 +95,7 @@ pub struct Metrics {
     clock: Gauge,
     edge: edge::Edge,
     concordance: concordance::Concordance,
+    clients: clients::Clients,
 }
 
 /// The metrics could not be registered or written.
@@ -154,6 +156,7 @@ impl Metrics {
         )?;
         registry.register(Box::new(charges.clone()))?;
         let concordance = concordance::Concordance::new(&registry)?;
+        let clients = clients::Clients::new(&registry)?;
         let build =
             GaugeVec::new(Opts::new("hefu_build_info", "The running version."), &["version"])?;
         registry.register(Box::new(build.clone()))?;
@@ -265,6 +268,7 @@ impl Metrics {
             reload,
             clock,
             edge: edge::Edge::new(&registry)?,
+            clients,
             concordance,
             registry,
         })

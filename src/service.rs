@@ -9,6 +9,7 @@ pub mod attempts;
 pub mod audit;
 pub mod backtest;
 pub mod batch;
+pub mod clients;
 pub mod closing;
 mod combination;
 pub mod concordance;

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod batch;
 pub mod concordance;
 mod disk;
 mod floor;
@@ -21,6 +22,7 @@ pub mod row;
 pub mod segment;
 pub mod shelf;
 pub mod sqlite;
+pub mod verification;
 pub mod writer;
 
 use crate::domain::answer::{Answer, Billable};
@@ -95,6 +97,8 @@ pub trait EvidenceStore: Send + Sync {
         road: Option<&Road>,
         now: Timestamp,
     ) -> Option<Evidence>;
+    /// Evidence for exactly this tuple that is valid at `now` and that no channel contradicted.
+    fn uncontradicted(&self, tuple: &Fingerprint, now: Timestamp) -> Option<Evidence>;
     /// Keeps evidence on a `person`; an answer supersedes what was asked before it, and the contradictions of that time.
     fn put_evidence(&self, tuple: Fingerprint, person: Option<Fingerprint>, evidence: Evidence);
     /// Keeps what is known under `from` under `to` as well, which is the same tuple under another key.

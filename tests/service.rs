@@ -17,6 +17,8 @@ mod attempts_spent;
 mod attributes;
 #[path = "service/brown_outs.rs"]
 mod brown_outs;
+#[path = "service/clients.rs"]
+mod clients;
 #[path = "service/combination.rs"]
 mod combination;
 #[path = "service/concordance.rs"]

@@ -5,6 +5,8 @@
 mod audit;
 #[path = "store/backup.rs"]
 mod backup;
+#[path = "store/clients.rs"]
+mod clients;
 #[path = "store/cluster.rs"]
 mod cluster;
 #[path = "store/concordance.rs"]

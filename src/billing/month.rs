@@ -23,6 +23,23 @@ pub struct Month {
 pub struct InvalidMonth;
 
 impl Month {
+    /// The month that `at` is in; none beyond the years of a calendar.
+    pub fn of(at: Timestamp) -> Option<Self> {
+        let at = jiff::Timestamp::from_millisecond(i64::try_from(at.as_millis()).ok()?).ok()?;
+        let day = at.to_zoned(TimeZone::fixed(CHINA)).date();
+        Self::beginning(day.first_of_month()).ok()
+    }
+
+    /// Its first instant.
+    pub const fn from(&self) -> Timestamp {
+        self.from
+    }
+
+    /// The first instant of the next one.
+    pub const fn until(&self) -> Timestamp {
+        self.until
+    }
+
     /// Whether `at` is in it.
     pub fn contains(&self, at: Timestamp) -> bool {
         self.from <= at && at < self.until
@@ -43,6 +60,13 @@ impl FromStr for Month {
         let number = |text: &str| text.parse::<i16>().map_err(|_| InvalidMonth);
         let month = i8::try_from(number(month)?).map_err(|_| InvalidMonth)?;
         let first = Date::new(number(year)?, month, 1).map_err(|_| InvalidMonth)?;
+        Self::beginning(first)
+    }
+}
+
+impl Month {
+    /// The month that begins on this day.
+    fn beginning(first: Date) -> Result<Self, InvalidMonth> {
         let next = first.last_of_month().tomorrow().map_err(|_| InvalidMonth)?;
         let instant = |date: Date| {
             let zoned = date.to_zoned(TimeZone::fixed(CHINA)).map_err(|_| InvalidMonth)?;

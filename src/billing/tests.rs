@@ -53,7 +53,9 @@ fn a_month_is_chinas() {
     let check = |month: &str, at: &str, expected| {
         let at = at.parse::<jiff::Timestamp>().unwrap().as_millisecond();
         let at = Timestamp::from_millis(u64::try_from(at).unwrap());
-        assert_eq!(month.parse::<Month>().unwrap().contains(at), expected, "{month} {at:?}");
+        let read = month.parse::<Month>().unwrap();
+        assert_eq!(read.contains(at), expected, "{month} {at:?}");
+        assert_eq!(Month::of(at) == Some(read), expected, "{month} {at:?}");
     };
     check("2026-11", "2026-10-31T15:59:59.999Z", false);
     check("2026-11", "2026-10-31T16:00:00Z", true);

@@ -30,6 +30,11 @@ impl Timestamp {
         self.0.saturating_add(8 * 3_600_000) / 86_400_000
     }
 
+    /// The first instant of such a day.
+    pub const fn china_midnight(day: u64) -> Self {
+        Self(day.saturating_mul(86_400_000).saturating_sub(8 * 3_600_000))
+    }
+
     /// This instant later by `duration`; the far end of time where that would overflow.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {

@@ -46,6 +46,10 @@ name! {
     ProviderName
 }
 name! {
+    /// Who calls the verification service.
+    ClientName
+}
+name! {
     /// The house through which an answer or a payment came.
     Road
 }

@@ -231,6 +231,11 @@ impl Tally {
         self.0.retain(|count| count.matters(limits, now));
     }
 
+    /// Forgets what others than who is asking count.
+    pub fn keep_own(&mut self, asking: &Asking) {
+        self.0.retain(|count| count.merchant == asking.merchant);
+    }
+
     fn count(&mut self, asking: &Asking) -> &mut Count {
         let Asking { source, merchant, .. } = asking;
         let own = |count: &Count| count.source == *source && count.merchant == *merchant;

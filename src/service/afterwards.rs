@@ -81,7 +81,7 @@ impl Service {
     /// with what the channel has said, and with what it says from now on.
     pub async fn ask_afterwards(self: Arc<Self>, channel: Arc<Channel>, later: Later) {
         let question = Question {
-            channel: &channel,
+            channel: Some(&channel),
             scenario: later.scenario,
             merchant: later.merchant.as_ref(),
             elements: &later.elements,

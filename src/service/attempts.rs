@@ -86,6 +86,7 @@ impl Service {
                 of,
                 asking: Asking { source, merchant, at },
                 limits: self.attempts,
+                alone: false,
             },
             // What is left of a fen is one: a cap is never passed.
             cost: Fen::new(rate.ceil().to_u64().unwrap_or(u64::MAX)),
@@ -140,6 +141,7 @@ impl Service {
             of: card.into_iter().chain(person).collect(),
             asking: Asking { source, merchant, at: self.now() },
             limits: self.attempts,
+            alone: false,
         };
         let left = self.store.attempts_left(&attempts).await.ok()?;
         Some(left.unwrap_or(0))

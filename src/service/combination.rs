@@ -35,7 +35,9 @@ impl Service {
             None => None,
         };
         let came_to = if settled.is_some() { Combining::Settled } else { Combining::Unsettled };
-        self.metrics.on_combination(question.channel.name(), came_to);
+        if let Some(channel) = question.channel {
+            self.metrics.on_combination(channel.name(), came_to);
+        }
         settled
     }
 

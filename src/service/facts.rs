@@ -141,7 +141,7 @@ impl Service {
         }
         let stopped = known.held && payment.scenario.stops_at_hold();
         let question = Question {
-            channel,
+            channel: Some(channel),
             scenario: payment.scenario,
             merchant: known.merchant.as_ref(),
             elements: &payment.elements,

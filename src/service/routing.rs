@@ -10,7 +10,7 @@ use crate::reconcile::concordance::{ENOUGH, Level, Rate, Said};
 use crate::route::Plan;
 use crate::route::concordance::{Costs, Known, Strategy, lower, rank};
 use crate::service::verify::Question;
-use crate::service::{Entry, Service};
+use crate::service::{Channel, Entry, Service};
 use rust_decimal::prelude::ToPrimitive as _;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl Service {
     pub(super) fn routed(&self, mut plan: Plan, question: &Question<'_>) -> (Plan, Option<Routed>) {
         let bank = question.elements.pan.as_ref().map(|pan: &Pan| Bank::new(pan.bin()));
         let rate = |entry: &Entry| {
-            let at = (Some(question.channel.name()), bank.as_ref());
+            let at = (question.channel.map(Channel::name), bank.as_ref());
             self.concordance(entry.provider.name(), question.set, at, (Said::Match, None))
         };
         let entry = |at: usize| self.providers.get(at);

@@ -1,5 +1,7 @@
 //! Gathering evidence: what is known already, then providers in turn, one inquiry at a time for one question.
 
+mod kept;
+
 use crate::domain::answer::Answer;
 use crate::domain::chance::Routed;
 use crate::domain::clock::Timestamp;
@@ -93,8 +95,8 @@ impl About {
 /// The question that a message raises.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
-    /// The channel that the message goes to.
-    pub channel: &'a Channel,
+    /// The channel that the message goes to; none where a client asks.
+    pub channel: Option<&'a Channel>,
     /// What the message does.
     pub scenario: Scenario,
     /// The core's merchant.
@@ -165,32 +167,13 @@ impl Service {
             bin: elements.pan.as_ref().map(Pan::bin),
             scenario: question.scenario,
             side: question.side,
-            road: question.channel.profile.road.as_ref(),
+            road: question.channel.and_then(|channel| channel.profile.road.as_ref()),
             draw: self.draw(),
         };
         let plan = route::plan(self.providers.iter().map(|entry| &entry.candidate), &wanted);
         let why = |(at, why): &(usize, _)| Some((self.providers.get(*at)?.provider.name(), *why));
         tracing::debug!(left_out = ?plan.left_out.iter().filter_map(why).collect::<Vec<(_, LeftOut)>>(), "whom to ask");
         plan
-    }
-
-    /// The evidence that is known under another key; from then on it is known under this one.
-    async fn carried(&self, question: &Question<'_>) -> Option<Gathered> {
-        let About { tuple, others, person, .. } = &question.about;
-        for other in others {
-            self.fetch(RowKey::evidence(other)).await;
-            self.store.carry_evidence(other, *tuple, *person);
-        }
-        if others.is_empty() { None } else { self.kept(question) }
-    }
-
-    /// The evidence that is known already.
-    fn kept(&self, question: &Question<'_>) -> Option<Gathered> {
-        let Question { channel, about: About { tuple, .. }, .. } = question;
-        let road = channel.profile.road.as_ref();
-        let evidence = self.store.evidence(tuple, channel.name(), road, self.now())?;
-        self.metrics.on_evidence(EvidenceUse::Hit);
-        Some(Gathered::Evidence { evidence, asked_now: false, routed: None })
     }
 
     /// Joins the flight that asks this question, or starts it.

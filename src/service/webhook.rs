@@ -1,7 +1,7 @@
 //! What is told to whoever listens: put where payments are kept, and taken from there by who delivers it.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::PaymentId;
+use crate::domain::id::{ClientName, PaymentId};
 use crate::domain::mismatch::MismatchKind;
 use crate::reconcile::hold::Hold;
 use crate::service::Service;
@@ -127,19 +127,32 @@ impl Service {
         let nth = u128::from(KNOWN.fetch_add(1, Ordering::Relaxed)) << 48;
         let id = PaymentId::new(at, nth | ((self.entropy)() & ((1 << 48) - 1)));
         let body = serde_json::to_string(&body(id, at)).ok()?;
-        Hook { id, at, about, body, attempts: 0, next: at, failed: None }.row(Shelf::Waiting)
+        Hook { id, at, about, to: None, body, attempts: 0, next: at, failed: None }
+            .row(Shelf::Waiting)
     }
 
-    /// What is to be told now, of each payment the first; nobody else tells it for a while.
+    /// What operations is to be told now, of each payment the first; nobody else tells it for a while.
     ///
     /// # Errors
     /// [`StoreLost`].
     pub async fn to_tell(&self, most: usize) -> Result<Vec<Hook>, StoreLost> {
+        self.to_tell_whom(None, most).await
+    }
+
+    /// What a client is to be told now, or operations.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn to_tell_whom(
+        &self,
+        to: Option<&ClientName>,
+        most: usize,
+    ) -> Result<Vec<Hook>, StoreLost> {
         let now = self.now();
         let (mut leased, mut seen) = (Vec::new(), BTreeSet::new());
-        let mut from = "waiting\n".to_owned();
+        let mut from = format!("{}\n", Shelf::Waiting.of(to));
         for _ in 0..PAGES_MAX {
-            let rows = self.laid(Shelf::Waiting, from, PAGE_MAX).await?;
+            let rows = self.laid((Shelf::Waiting, to), from, PAGE_MAX).await?;
             let hooks = rows.iter().filter_map(|row| Hook::read(row).ok()).collect();
             for hook in due(hooks, &mut seen, now) {
                 if leased.len() >= most {
@@ -192,14 +205,19 @@ impl Service {
         self.store.swap(Swap { key: was.key, was: Some(was.value), new, beside: Vec::new() }).await
     }
 
-    async fn laid(&self, place: Shelf, from: String, most: usize) -> Result<Vec<Row>, StoreLost> {
-        let before = format!("{}\u{b}", place.as_str());
+    async fn laid(
+        &self,
+        (place, to): (Shelf, Option<&ClientName>),
+        from: String,
+        most: usize,
+    ) -> Result<Vec<Row>, StoreLost> {
+        let before = format!("{}\u{b}", place.of(to));
         let range =
             Range { of: Aggregate::Webhooks, from, before, most, last: false, whole: false };
         self.store.range(range).await
     }
 
-    /// Some of what waits or is given up, the oldest first, from after the one called `after`.
+    /// Some of what operations waits for or what is given up, the oldest first, from after the one called `after`.
     ///
     /// # Errors
     /// [`StoreLost`].
@@ -210,10 +228,10 @@ impl Service {
         most: usize,
     ) -> Result<Vec<Hook>, StoreLost> {
         let from = match after {
-            Some(id) => format!("{}\u{1}", place.key(id).name),
+            Some(id) => format!("{}\u{1}", place.key(None, id).name),
             None => format!("{}\n", place.as_str()),
         };
-        let rows = self.laid(place, from, most.min(PAGE_MAX)).await?;
+        let rows = self.laid((place, None), from, most.min(PAGE_MAX)).await?;
         Ok(rows.iter().filter_map(|row| Hook::read(row).ok()).collect())
     }
 
@@ -230,7 +248,7 @@ impl Service {
                 let next = Hook { at: now, attempts: 0, next: now, failed: None, ..hook.clone() };
                 if let Some(row) = next.row(Shelf::Waiting) {
                     self.store.shelve(row);
-                    self.store.unshelve(Shelf::Dead.key(hook.id));
+                    self.store.unshelve(Shelf::Dead.key(None, hook.id));
                     again = again.saturating_add(1);
                 }
             }

@@ -1,7 +1,7 @@
 //! What is to be told to whoever listens, until it is: kept where payments are, in the order in which it became known.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::PaymentId;
+use crate::domain::id::{ClientName, PaymentId};
 use crate::store::row::{Aggregate, Row, RowKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -28,6 +28,9 @@ pub struct Hook {
     pub at: Timestamp,
     /// The payment that it is about: what is about one is told in its order.
     pub about: PaymentId,
+    /// The client that is told; operations where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<ClientName>,
     /// What is told, as JSON.
     pub body: String,
     /// How often it was tried.
@@ -62,16 +65,21 @@ impl Shelf {
         [Self::Waiting, Self::Dead].into_iter().find(|shelf| shelf.as_str() == word)
     }
 
-    /// Under which a hook is kept.
-    pub fn key(self, id: PaymentId) -> RowKey {
-        RowKey { of: Aggregate::Webhooks, name: format!("{}\n{id}", self.as_str()) }
+    /// How the names of those begin that are told to one client, or to operations.
+    pub fn of(self, to: Option<&ClientName>) -> String {
+        to.map_or_else(|| self.as_str().to_owned(), |client| format!("{}:{client}", self.as_str()))
+    }
+
+    /// Under which a hook is kept: those to one beside each other, by time.
+    pub fn key(self, to: Option<&ClientName>, id: PaymentId) -> RowKey {
+        RowKey { of: Aggregate::Webhooks, name: format!("{}\n{id}", self.of(to)) }
     }
 }
 
 impl Hook {
     /// As it is kept.
     pub fn row(&self, place: Shelf) -> Option<Row> {
-        Row::new(place.key(self.id), Some(self.at.plus(KEPT_FOR)), self)
+        Row::new(place.key(self.to.as_ref(), self.id), Some(self.at.plus(KEPT_FOR)), self)
     }
 
     /// Reads what is kept.
@@ -113,6 +121,7 @@ mod tests {
             id: id(number),
             at: at(number),
             about: id(about),
+            to: None,
             body,
             attempts: 0,
             next: at(next),

@@ -19,7 +19,7 @@ pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
         | Aggregate::Audit
         | Aggregate::Mismatches
         | Aggregate::Statements => keep.payments,
-        Aggregate::Inquiries | Aggregate::Charges => keep.charges,
+        Aggregate::Inquiries | Aggregate::Charges | Aggregate::Verifications => keep.charges,
         Aggregate::Evidence
         | Aggregate::Agreements
         | Aggregate::Waiting
@@ -34,7 +34,8 @@ pub(super) fn until(keep: Keep, of: Aggregate, now: Timestamp) -> Timestamp {
         | Aggregate::Webhooks
         | Aggregate::Managed
         | Aggregate::ListEntries
-        | Aggregate::Accounts => return now.minus(ENDED_FOR),
+        | Aggregate::Accounts
+        | Aggregate::ClientUse => return now.minus(ENDED_FOR),
     };
     now.plus(PAYMENTS_KEPT).minus(kept)
 }
@@ -61,6 +62,7 @@ mod tests {
         check(keep, Aggregate::Orders, 3_000);
         check(keep, Aggregate::Audit, 3_000);
         check(keep, Aggregate::Inquiries, 40);
+        check(keep, Aggregate::Verifications, 40);
         check(keep, Aggregate::Charges, 40);
         assert_eq!(until(keep, Aggregate::Holds, at.plus(day)), at, "it ends when its row says");
     }

@@ -274,6 +274,12 @@ impl EvidenceStore for MemoryStore {
         (now < kept.evidence.until && !contradicted).then(|| kept.evidence.clone())
     }
 
+    fn uncontradicted(&self, tuple: &Fingerprint, now: Timestamp) -> Option<Evidence> {
+        let kept = self.evidence.get(tuple)?;
+        let contradicted = kept.contradicted.iter().any(|by| by.at >= kept.evidence.at);
+        (now < kept.evidence.until && !contradicted).then(|| kept.evidence.clone())
+    }
+
     fn put_evidence(&self, tuple: Fingerprint, person: Option<Fingerprint>, evidence: Evidence) {
         self.learn(tuple, Kept { evidence, contradicted: Vec::new(), person });
         self.write_evidence(&tuple);

@@ -28,7 +28,7 @@ const PAGE: i64 = 10_000;
 
 /// Every version of the schema, from the first; the table `hefu_schema` says how many of them a database has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/postgres-001.sql"),
     include_str!("../../migrations/postgres-002.sql"),
     include_str!("../../migrations/postgres-003.sql"),
@@ -38,6 +38,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/postgres-007.sql"),
     include_str!("../../migrations/postgres-008.sql"),
     include_str!("../../migrations/postgres-009.sql"),
+    include_str!("../../migrations/postgres-010.sql"),
 ];
 
 /// Why something could not be kept.

@@ -47,6 +47,8 @@ pub struct Attempts {
     pub asking: Asking,
     /// How often may be asked.
     pub limits: Limits,
+    /// Whether what is left is told by those of the merchant alone, as far as it may know of others.
+    pub alone: bool,
 }
 
 impl Attempts {
@@ -62,7 +64,11 @@ impl Attempts {
     ) -> Result<Result<u32, Denied>, StoreLost> {
         let mut least = u32::MAX;
         for of in &self.of {
-            let tallies = of.rows().map(|key| tally(rows, &key)).collect::<Result<Vec<_>, _>>()?;
+            let mut tallies =
+                of.rows().map(|key| tally(rows, &key)).collect::<Result<Vec<_>, _>>()?;
+            if self.alone {
+                tallies.iter_mut().for_each(|tally| tally.keep_own(&self.asking));
+            }
             match attempts::left(of.subject, &tallies, &self.asking, &self.limits) {
                 Ok(left) => least = least.min(left),
                 Err(denied) => return Ok(Err(denied)),
@@ -160,7 +166,7 @@ impl Reservation {
             put.extend(Row::new(key, Some(at.plus(DAY)), &after));
             spent.insert(cap.account.clone(), (before, after));
         }
-        let Attempts { of, asking, limits } = &self.attempts;
+        let Attempts { of, asking, limits, .. } = &self.attempts;
         for of in of {
             let key = of.row(&of.key);
             let mut tally = tally(rows, &key)?;

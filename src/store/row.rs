@@ -60,11 +60,15 @@ pub enum Aggregate {
     ListEntries,
     /// Payment accounts, whose they are, and what was paid from balance.
     Accounts,
+    /// What clients had verified.
+    Verifications,
+    /// By which keys they asked, and how much of what they may.
+    ClientUse,
 }
 
 impl Aggregate {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Evidence,
         Self::Agreements,
         Self::Waiting,
@@ -88,6 +92,8 @@ impl Aggregate {
         Self::Managed,
         Self::ListEntries,
         Self::Accounts,
+        Self::Verifications,
+        Self::ClientUse,
     ];
 
     /// The kinds whose rows say whose they are.
@@ -119,6 +125,8 @@ impl Aggregate {
             Self::Managed => "managed",
             Self::ListEntries => "list_entries",
             Self::Accounts => "accounts",
+            Self::Verifications => "verifications",
+            Self::ClientUse => "client_use",
         }
     }
 }

@@ -28,7 +28,7 @@ const PAGE: u32 = 8192;
 
 /// Every version of the schema, from the first; `PRAGMA user_version` says how many of them a file has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/sqlite-001.sql"),
     include_str!("../../migrations/sqlite-002.sql"),
     include_str!("../../migrations/sqlite-003.sql"),
@@ -38,6 +38,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/sqlite-007.sql"),
     include_str!("../../migrations/sqlite-008.sql"),
     include_str!("../../migrations/sqlite-009.sql"),
+    include_str!("../../migrations/sqlite-010.sql"),
 ];
 
 /// Why something could not be kept or read.

@@ -241,7 +241,7 @@ async fn what_waits_to_be_tried_again_keeps_nothing_newer_from_being_told() {
         let id = |number| PaymentId::new(now.plus(Duration::from_millis(number)), 0);
         let (body, failed) = ("{}".to_owned(), None);
         let (id, about) = (id(number), id(about));
-        let hook = Hook { id, at: now, about, body, attempts: 0, next, failed };
+        let hook = Hook { id, at: now, about, to: None, body, attempts: 0, next, failed };
         world.service.store.shelve(hook.row(Shelf::Waiting).unwrap());
         id
     };

@@ -31,6 +31,7 @@ pub(crate) fn question(number: u128, at: Timestamp) -> Reservation {
             of: vec![Of { subject: Subject::Card, key: tuple(1), others: Vec::new() }],
             asking: Asking { source: "bank".into(), merchant: Some(MerchantId("m".into())), at },
             limits: Limits { card: most, person: most, left_to_others: 0, ..Limits::default() },
+            alone: false,
         },
         cost: Fen::new(30),
         caps: vec![Cap {

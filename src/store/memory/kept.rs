@@ -73,6 +73,8 @@ impl MemoryStore {
                 | Aggregate::Managed
                 | Aggregate::ListEntries
                 | Aggregate::Accounts
+                | Aggregate::Verifications
+                | Aggregate::ClientUse
                 | Aggregate::Samples => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
@@ -197,6 +199,8 @@ impl MemoryStore {
             | Aggregate::Managed
             | Aggregate::ListEntries
             | Aggregate::Accounts
+            | Aggregate::Verifications
+            | Aggregate::ClientUse
             | Aggregate::Samples => (),
             Aggregate::Concordance => {
                 let (place, tally) = value(row)?;

@@ -166,6 +166,8 @@ fn is_theirs(people: &People, row: &Row) -> Result<bool, StoreLost> {
         | Aggregate::Managed
         | Aggregate::ListEntries
         | Aggregate::Accounts
+        | Aggregate::Verifications
+        | Aggregate::ClientUse
         | Aggregate::Concordance
         | Aggregate::Samples => Ok(false),
     };

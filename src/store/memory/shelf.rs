@@ -61,7 +61,9 @@ impl MemoryStore {
             | Aggregate::Webhooks
             | Aggregate::Managed
             | Aggregate::ListEntries
-            | Aggregate::Accounts => {
+            | Aggregate::Accounts
+            | Aggregate::Verifications
+            | Aggregate::ClientUse => {
                 let (first, end) = (range.from.clone(), range.before.clone());
                 let key = |name| RowKey { of: range.of, name };
                 if first >= end {

@@ -34,6 +34,7 @@ fn question(number: u64, merchant: u64) -> Reservation {
             of: vec![Of { subject: Subject::Card, key, others: Vec::new() }],
             asking: Asking { source: "bank".into(), merchant, at },
             limits: Limits { card: most, person: most, left_to_others: 2, ..Limits::default() },
+            alone: false,
         },
         cost: Fen::new(30),
         caps: vec![Cap { account: Account::Provider(provider), most: Fen::new(900) }],

@@ -46,6 +46,8 @@ impl By {
                 | Aggregate::Samples
                 | Aggregate::Managed
                 | Aggregate::ListEntries
+                | Aggregate::Verifications
+                | Aggregate::ClientUse
                 | Aggregate::Accounts,
             ) => None,
         }

@@ -1,0 +1,138 @@
+//! The verification service: what clients have verified, each within what it may. Their elements are kept by nobody.
+
+mod asking;
+pub mod batches;
+mod keys;
+pub mod quota;
+pub mod statement;
+mod telling;
+
+use crate::billing::price::Prices;
+use crate::domain::element::{ElementSet, Elements};
+use crate::domain::id::{ClientName, MerchantId, PaymentId};
+use crate::domain::payment::Scenario;
+use crate::service::Service;
+use crate::store::journal::StoreLost;
+use crate::store::shelf::Range;
+use crate::store::verification::{State, Verification};
+use quota::Quota;
+use std::fmt;
+use tokio::sync::Mutex;
+
+/// The terms on which a client has things verified.
+#[derive(Debug)]
+pub struct Terms {
+    /// Its name.
+    pub name: ClientName,
+    /// In whose name it asks: whose attempts and spend its questions take, and whose evidence it shares if it does.
+    pub merchant: MerchantId,
+    /// As what its questions are asked.
+    pub scenario: Scenario,
+    /// Which elements it may ask about.
+    pub sets: Vec<ElementSet>,
+    /// Whether evidence is shared with the payments of its merchant; else with nobody.
+    pub shares: bool,
+    /// How much it may have verified.
+    pub quota: Quota,
+    /// What it pays.
+    pub prices: Prices,
+    /// Whether it is told what was asked for it beside.
+    pub is_told: bool,
+    /// Held by whoever counts.
+    pub turn: Mutex<()>,
+}
+
+impl Terms {
+    /// Whose the evidence of a client is that shares it with nobody. A merchant has no line end in its name.
+    pub fn own(name: &ClientName) -> MerchantId {
+        MerchantId(format!("client\n{name}").into())
+    }
+}
+
+/// What a client wants to be verified.
+#[derive(Clone)]
+pub struct Wanted {
+    /// The client's name for this request: what comes again under it is the same.
+    pub key: String,
+    /// The elements.
+    pub elements: Elements,
+    /// Whether it is told later what it came to, and does not wait.
+    pub later: bool,
+}
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wanted({:?})", self.elements.set())
+    }
+}
+
+/// A verification, and whether it was asked for before under the same key.
+pub type Asked = (Verification, bool);
+
+/// Of what there is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Of what the day has.
+    Day,
+    /// Of what the month has.
+    Month,
+}
+
+/// Why nothing was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// The client may not ask about these elements together.
+    #[error("you may not ask about these elements together")]
+    Set,
+    /// The key stands for another request.
+    #[error("this `Idempotency-Key` was used for another request: use another one")]
+    OtherContent,
+    /// What the client may have verified it had.
+    #[error("what you may have verified by your contract would be exceeded")]
+    Over(Over),
+    /// The store.
+    #[error("nothing can be kept now, so nothing was asked: try again")]
+    Store(#[from] StoreLost),
+}
+
+impl Service {
+    /// A client's own verification.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn verification_of(
+        &self,
+        client: &ClientName,
+        id: PaymentId,
+    ) -> Result<Option<Verification>, StoreLost> {
+        let rows = self.store.range(Range::one(&Verification::key(client, id))).await?;
+        rows.first().map(|row| Verification::read(row).map_err(|error| unread(&error))).transpose()
+    }
+
+    /// The last of a client's verifications, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn verifications_of(
+        &self,
+        client: &ClientName,
+        before: Option<PaymentId>,
+        most: usize,
+    ) -> Result<Vec<Verification>, StoreLost> {
+        let rows = self.store.range(Verification::last(client, before, most)).await?;
+        Ok(rows.iter().rev().filter_map(|row| Verification::read(row).ok()).collect())
+    }
+
+    /// Whether nobody is left who could say what a verification came to: it may have been asked, and billed.
+    pub fn is_uncertain(&self, verification: &Verification) -> bool {
+        match verification.state {
+            State::Asking { until } => until <= self.now(),
+            State::Done(_) => false,
+        }
+    }
+}
+
+fn unread(error: &serde_json::Error) -> StoreLost {
+    tracing::error!(%error, "what a client asked cannot be read: was it written by another Hefu?");
+    StoreLost
+}

@@ -1,0 +1,181 @@
+//! Asking for a client: what is known of exactly these elements first, then providers, as for a payment.
+
+use super::telling::Told;
+use super::{AskError, Asked, Terms, Wanted};
+use crate::domain::answer::Answer;
+use crate::domain::element::{ElementSet, Elements};
+
+use crate::route::attempts::Asking;
+use crate::service::Service;
+use crate::service::verify::{About, Gathered, Question};
+use crate::store::journal::StoreLost;
+use crate::store::reserve::Attempts;
+use crate::store::shelf::Swap;
+use crate::store::verification::{Came, State, Verification};
+use crate::store::{Evidence, Witness};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long after the deadline of the providers may be written what it came to.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
+
+impl Service {
+    /// Has `wanted` verified for the client on `terms`, unless it did so before under the same key. It goes on if nobody waits any
+    /// more, and `held` for as long: what is paid for is kept.
+    ///
+    /// # Errors
+    /// [`AskError`]: nothing was asked.
+    pub async fn verify_for(
+        self: &Arc<Self>,
+        terms: &Arc<Terms>,
+        wanted: Wanted,
+        held: impl Send + 'static,
+    ) -> Result<Asked, AskError> {
+        let set = wanted.elements.set();
+        if !terms.sets.contains(&set) {
+            return Err(AskError::Set);
+        }
+        let (service, terms) = (self.clone(), terms.clone());
+        let asking = tokio::spawn(async move {
+            let (new, before) = service.begin(&terms, &wanted).await?;
+            if before {
+                return Ok((new, true));
+            }
+            let (begun, later) = (new.clone(), wanted.later);
+            let done = tokio::spawn(async move {
+                let done = service.conclude_for(&terms, &wanted.elements, new).await?;
+                if later {
+                    service.tell_client(&terms, done.id, Told::Verification(&done));
+                }
+                drop(held);
+                Ok::<_, StoreLost>(done)
+            });
+            if later {
+                return Ok((begun, false));
+            }
+            Ok((done.await.unwrap_or(Err(StoreLost))?, false))
+        });
+        // Only a panic ends it before its time.
+        asking.await.unwrap_or(Err(AskError::Store(StoreLost)))
+    }
+
+    /// Keeps that it is going to be asked, durably; or finds what the key stands for already.
+    async fn begin(&self, terms: &Terms, wanted: &Wanted) -> Result<Asked, AskError> {
+        let mut known = self.named_before(terms, wanted).await?;
+        if known.is_none() {
+            self.count_for(terms, 1).await?;
+            let new = self.new_verification(terms, wanted.elements.set());
+            let row = new.row().ok_or(StoreLost)?;
+            if self.claim_key(terms, wanted, new.id, row).await? {
+                return Ok((new, false));
+            }
+            // Another came first.
+            known = self.named_before(terms, wanted).await?;
+        }
+        let id = known.ok_or(StoreLost)?;
+        Ok((self.verification_of(&terms.name, id).await?.ok_or(StoreLost)?, true))
+    }
+
+    /// One that is going to be asked now.
+    pub(super) fn new_verification(&self, terms: &Terms, set: ElementSet) -> Verification {
+        let at = self.now();
+        let until = at.plus(self.waits_for(terms.scenario)).plus(WRITTEN_WITHIN);
+        let (id, client) = (self.new_id(at), terms.name.clone());
+        Verification { id, client, at, set, state: State::Asking { until }, line: None }
+    }
+
+    /// Asks, and keeps what it came to, durably: the client is told the same whenever it looks.
+    pub(super) async fn conclude_for(
+        self: &Arc<Self>,
+        terms: &Terms,
+        elements: &Elements,
+        asked: Verification,
+    ) -> Result<Verification, StoreLost> {
+        let came = self.ask_for(terms, elements, asked.set).await;
+        self.metrics.on_client_verified(&terms.name, came.answer, came.asked < asked.at);
+        let was = asked.row().ok_or(StoreLost)?.value;
+        let done = Verification { state: State::Done(came), ..asked };
+        let row = done.row().ok_or(StoreLost)?;
+        if self.store.swap(Swap::replace(was, row)).await? { Ok(done) } else { Err(StoreLost) }
+    }
+
+    async fn ask_for(
+        self: &Arc<Self>,
+        terms: &Terms,
+        elements: &Elements,
+        set: ElementSet,
+    ) -> Came {
+        let unknown =
+            |answer, attempts_left| Came { answer, asked: self.now(), told: false, attempts_left };
+        let Some(about) = self.about(terms, elements, set) else {
+            return unknown(Answer::NotPossible, None);
+        };
+        let question = Question {
+            channel: None,
+            scenario: terms.scenario,
+            merchant: Some(&terms.merchant),
+            elements,
+            set,
+            about,
+            side: None,
+            may_ask: true,
+            observed: false,
+            deadline: Instant::now() + self.waits_for(terms.scenario),
+        };
+        match self.gather(&question).await {
+            Gathered::Evidence { evidence, .. } => Came {
+                answer: evidence.answer,
+                asked: evidence.at,
+                told: true,
+                attempts_left: self.attempts_of(terms, elements, &evidence).await,
+            },
+            // Who may not spend more, and why, is nobody's business outside.
+            Gathered::NoAnswer | Gathered::SpendCapped | Gathered::NotAsked => {
+                unknown(Answer::Unavailable, None)
+            }
+            Gathered::AttemptsSpent => unknown(Answer::Limited, Some(0)),
+            Gathered::NobodyCan => unknown(Answer::NotPossible, None),
+        }
+    }
+
+    /// What evidence for a client is about. What is its own is in nobody's way: no hold is on it, and it ends none.
+    fn about(&self, terms: &Terms, elements: &Elements, set: ElementSet) -> Option<About> {
+        let own = Terms::own(&terms.name);
+        let scope =
+            if terms.shares { self.sharing.scope(Some(&terms.merchant)) } else { Some(&own) };
+        let (key, others) = (&self.keys.current, self.keys.read_at(self.now()).collect::<Vec<_>>());
+        let all = std::iter::once(key).chain(others.iter().copied());
+        let anyone =
+            all.filter(|_| terms.shares).filter_map(|key| scope.and(key.tuple(elements, set)));
+        Some(About {
+            tuple: key.tuple_of(scope, elements, set)?,
+            others: others.iter().filter_map(|key| key.tuple_of(scope, elements, set)).collect(),
+            anyone: anyone.collect(),
+            person: key.person(elements),
+        })
+    }
+
+    /// How many more wrong tries there are after one. Who shares nothing is told of its own only: those of others are theirs.
+    async fn attempts_of(
+        &self,
+        terms: &Terms,
+        elements: &Elements,
+        evidence: &Evidence,
+    ) -> Option<u32> {
+        let (Answer::NoMatch(_), Witness::Provider(name)) = (evidence.answer, &evidence.witness)
+        else {
+            return None;
+        };
+        let entry = self.providers.iter().find(|entry| entry.provider.name() == name)?;
+        let merchant = Some(self.sharing.owner(&terms.merchant).clone());
+        let asking = Asking { source: entry.candidate.source.clone(), merchant, at: self.now() };
+        let attempts = Attempts {
+            of: self.asked_about(elements),
+            asking,
+            limits: self.attempts,
+            alone: !terms.shares,
+        };
+        Some(self.store.attempts_left(&attempts).await.ok()?.unwrap_or(0))
+    }
+}

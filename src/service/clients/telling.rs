@@ -1,0 +1,66 @@
+//! What was asked for a client while it did not wait, it is told: by a webhook, as operations is told of payments.
+
+use super::Terms;
+use crate::domain::id::PaymentId;
+use crate::service::Service;
+use crate::store::hook::{Hook, Shelf};
+use crate::store::verification::{State, Verification};
+use serde::Serialize;
+
+/// What a client is told of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Told<'v> {
+    /// A verification is done.
+    Verification(&'v Verification),
+    /// Every line of a batch was asked about.
+    Batch,
+}
+
+/// What is told, as the client reads it. No element is in it.
+#[derive(Serialize)]
+struct Body<'b> {
+    id: String,
+    event: &'static str,
+    at_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<&'b str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<&'b str>,
+}
+
+impl Service {
+    /// Has a client be told, where it says where.
+    pub(super) fn tell_client(&self, terms: &Terms, about: PaymentId, told: Told<'_>) {
+        if !terms.is_told {
+            return;
+        }
+        let at = self.now();
+        let (id, of) = (self.new_id(at), about.to_string());
+        let body = Body {
+            id: id.to_string(),
+            event: "verification_done",
+            at_ms: at.as_millis(),
+            verification: None,
+            answer: None,
+            batch: None,
+        };
+        let body = match told {
+            Told::Verification(verification) => {
+                let answer = match verification.state {
+                    State::Asking { .. } => None,
+                    State::Done(came) => Some(came.answer.as_str()),
+                };
+                Body { verification: Some(&of), answer, ..body }
+            }
+            Told::Batch => Body { event: "batch_done", batch: Some(&of), ..body },
+        };
+        let Ok(body) = serde_json::to_string(&body) else { return };
+        let to = Some(terms.name.clone());
+        let hook = Hook { id, at, about, to, body, attempts: 0, next: at, failed: None };
+        if let Some(row) = hook.row(Shelf::Waiting) {
+            self.store.shelve(row);
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The verification service: what clients are told, of whose evidence, and what is charged for it.
+
+use crate::{FOUR, World, world, world_over};
+use hefu::billing::month::Month;
+use hefu::billing::price::{Price, Prices, Step};
+use hefu::domain::answer::Answer;
+use hefu::domain::element::{Element, ElementSet, Elements};
+use hefu::domain::id::{ClientName, MerchantId};
+use hefu::domain::identity::{IdNumber, IdType};
+use hefu::domain::pan::{AccountKind, Pan};
+use hefu::domain::payment::Scenario;
+use hefu::domain::person::{Mobile, Name};
+use hefu::service::clients::batches::{LEASE, Lines};
+use hefu::service::clients::quota::Quota;
+use hefu::service::clients::{AskError, Over, Terms, Wanted};
+use hefu::service::{Binding, Settings};
+use hefu::store::batch::{Batch, Work};
+use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::sqlite::Sqlite;
+use hefu::store::verification::{State, Verification};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinSet;
+
+const PHONE: ElementSet = ElementSet::EMPTY.with(Element::Phone);
+
+fn alone(name: &str) -> Terms {
+    let name = ClientName::new(name);
+    Terms {
+        merchant: Terms::own(&name),
+        name,
+        scenario: Scenario::Verify,
+        sets: vec![FOUR],
+        shares: false,
+        quota: Quota::default(),
+        prices: Prices::flat(45),
+        is_told: false,
+        turn: Mutex::default(),
+    }
+}
+
+fn terms(name: &str) -> Arc<Terms> {
+    Arc::new(alone(name))
+}
+
+/// One that shares evidence with the payments of M1.
+fn sharing() -> Arc<Terms> {
+    Arc::new(Terms { merchant: MerchantId("M1".into()), shares: true, ..alone("sharing") })
+}
+
+/// As `crate::person` has them.
+fn wanted(key: &str, phone: u8) -> Wanted {
+    let elements = Elements {
+        name: Name::parse("张三").ok(),
+        id_number: IdNumber::parse("11010519491231002X", IdType::ResidentId).ok(),
+        pan: Pan::parse("6200000000000005", AccountKind::Debit).ok(),
+        phone: Mobile::parse(&format!("1380000000{phone}")).ok(),
+        ..Elements::default()
+    };
+    Wanted { key: key.to_owned(), elements, later: false }
+}
+
+async fn ask(world: &World, terms: &Arc<Terms>, key: &str, phone: u8) -> Verification {
+    world.service.verify_for(terms, wanted(key, phone), ()).await.unwrap().0
+}
+
+fn answer(verification: &Verification) -> Option<Answer> {
+    match verification.state {
+        State::Asking { .. } => None,
+        State::Done(came) => Some(came.answer),
+    }
+}
+
+/// Whose evidence is whose.
+#[tokio::test]
+async fn evidence_is_shared_where_the_client_shares_it_and_nowhere_else() {
+    let world = world();
+    let (alone, other) = (terms("alone"), terms("other"));
+    let sharing = sharing();
+    let debit = |order: &str| format!("{},\"merchant\":\"M1\"", World::debit(order, 0));
+    world.send(&debit("1"), "ok").await;
+    assert_eq!(world.first.asked(), 1);
+    // The payment's evidence is the sharing client's, at no inquiry.
+    assert_eq!(answer(&ask(&world, &sharing, "a", 0).await), Some(Answer::Match));
+    assert_eq!(world.first.asked(), 1);
+    // Who shares nothing has its own.
+    ask(&world, &alone, "a", 0).await;
+    assert_eq!(world.first.asked(), 2);
+    ask(&world, &other, "a", 0).await;
+    assert_eq!(world.first.asked(), 3);
+    for (terms, key) in [(&alone, "b"), (&other, "b"), (&sharing, "b")] {
+        ask(&world, terms, key, 0).await;
+    }
+    assert_eq!(world.first.asked(), 3);
+    // In whose name it asks makes no difference.
+    let named = Terms { merchant: MerchantId("M1".into()), ..crate::clients::alone("named") };
+    ask(&world, &Arc::new(named), "a", 0).await;
+    assert_eq!(world.first.asked(), 4);
+    // And what the sharing client asks is the payment's evidence.
+    ask(&world, &sharing, "c", 1).await;
+    assert_eq!(world.first.asked(), 5);
+    world.send(&format!("{},\"merchant\":\"M1\"", World::debit("2", 1)), "ok").await;
+    assert_eq!(world.first.asked(), 5);
+}
+
+/// The debit outcome prevails: nobody is sold what a channel refused.
+#[tokio::test]
+async fn what_a_debit_contradicted_is_not_told_again() {
+    let world = world();
+    let sharing = sharing();
+    let debit = |order: &str| format!("{},\"merchant\":\"M1\"", World::debit(order, 0));
+    world.send(&debit("1"), "phone").await;
+    assert_eq!((world.first.asked(), world.held()), (1, 1));
+    world.later(Duration::from_secs(1));
+    world.first.will(&[Answer::NoMatch(PHONE)]);
+    assert_eq!(answer(&ask(&world, &sharing, "a", 0).await), Some(Answer::NoMatch(PHONE)));
+    assert_eq!(world.first.asked(), 2);
+    // A client that shares nothing ends nobody's hold.
+    ask(&world, &terms("alone"), "a", 0).await;
+    assert_eq!(world.held(), 1);
+}
+
+/// What nobody asked is told as such, and no more of why than the client may know.
+#[tokio::test]
+async fn what_could_not_be_asked_is_told_without_why() {
+    let world = world();
+    let alone = terms("alone");
+    world.first.will(&[Answer::Unavailable]);
+    world.second.will(&[Answer::Unavailable]);
+    let failed = ask(&world, &alone, "a", 0).await;
+    assert_eq!(answer(&failed), Some(Answer::Unavailable));
+    // The same again is the same: who wants it asked again says so by another key.
+    assert_eq!(ask(&world, &alone, "a", 0).await, failed);
+    assert_eq!(answer(&ask(&world, &alone, "b", 0).await), Some(Answer::Match));
+    let other = Terms { sets: vec![PHONE], ..crate::clients::alone("alone") };
+    let refused = world.service.verify_for(&Arc::new(other), wanted("c", 0), ()).await;
+    assert_eq!(refused.unwrap_err(), AskError::Set);
+}
+
+/// A crash leaves it as being asked; once nobody can be there any more who asks, it is uncertain, and stays so.
+#[tokio::test]
+async fn what_nobody_concludes_is_uncertain() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let store = MemoryStore::open(
+            Limits::default(),
+            Sqlite::open(&dir.path().join("hefu.db")).unwrap(),
+            |_| (),
+        );
+        world_over(store.unwrap(), Binding::Enforce(100), Settings::default())
+    };
+    let (world, alone) = (Arc::new(open()), terms("alone"));
+    let shut = world.first.gate.acquire_many(1000).await.unwrap();
+    let asking = tokio::spawn({
+        let (world, alone) = (world.clone(), alone.clone());
+        async move { ask(&world, &alone, "a", 0).await }
+    });
+    while world.first.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let after = open();
+    let known = ask(&after, &alone, "a", 0).await;
+    assert_eq!((answer(&known), after.service.is_uncertain(&known)), (None, false));
+    after.later(Duration::from_mins(1));
+    let known = ask(&after, &alone, "a", 0).await;
+    assert_eq!((answer(&known), after.service.is_uncertain(&known)), (None, true));
+    assert_eq!(after.first.asked(), 0);
+    // Had it been slow only, it says so now.
+    drop(shut);
+    let done = asking.await.unwrap();
+    assert_eq!(answer(&done), Some(Answer::Match));
+    let known = after.service.verification_of(&alone.name, done.id).await.unwrap();
+    assert_eq!(known, Some(done));
+}
+
+/// Each is counted once, however many ask at once; what comes again is not, nor is what was refused.
+#[tokio::test]
+async fn no_more_is_verified_than_the_contract_allows() {
+    let world = Arc::new(world());
+    let quota = Quota { day: Some(5), month: Some(7) };
+    let few = Arc::new(Terms { quota, ..alone("few") });
+    let mut asking = JoinSet::new();
+    for key in 0..20 {
+        let (world, few) = (world.clone(), few.clone());
+        asking.spawn(async move {
+            world.service.verify_for(&few, wanted(&key.to_string(), 0), ()).await
+        });
+    }
+    let came = asking.join_all().await;
+    let refused = came.iter().filter(|came| matches!(came, Err(AskError::Over(Over::Day)))).count();
+    assert_eq!((came.iter().filter(|came| came.is_ok()).count(), refused), (5, 15));
+    let (known, _) = came.into_iter().flatten().next().unwrap();
+    let page = world.service.verifications_of(&few.name, None, 100).await.unwrap();
+    assert_eq!(page.len(), 5);
+    assert!(page.contains(&known));
+    world.later(Duration::from_hours(24));
+    for (key, expected) in [("a", true), ("b", true), ("c", false), ("a", true)] {
+        let came = world.service.verify_for(&few, wanted(key, 0), ()).await;
+        assert_eq!(came.is_ok(), expected, "{key}: {came:?}");
+    }
+    // Another's is another's.
+    ask(&world, &terms("other"), "a", 0).await;
+}
+
+#[tokio::test]
+async fn a_month_comes_to_what_was_told() {
+    let world = world();
+    let prices = Prices::new(vec![Price {
+        set: Some(FOUR),
+        steps: vec![
+            Step { up_to: Some(2), fen: "50".parse().unwrap() },
+            Step { up_to: None, fen: "30.5".parse().unwrap() },
+        ],
+    }]);
+    let client = Arc::new(Terms { prices, ..alone("lender") });
+    ask(&world, &client, "a", 0).await;
+    // Earlier evidence is told, too.
+    ask(&world, &client, "b", 0).await;
+    ask(&world, &client, "b", 0).await;
+    world.first.will(&[Answer::NoMatch(PHONE), Answer::Unavailable, Answer::NoRecord]);
+    world.second.will(&[Answer::Unavailable, Answer::NoRecord]);
+    for (key, phone, expected) in [
+        ("c", 1, Answer::NoMatch(PHONE)),
+        ("d", 2, Answer::Unavailable),
+        ("e", 3, Answer::NoRecord),
+    ] {
+        assert_eq!(answer(&ask(&world, &client, key, phone).await), Some(expected));
+    }
+    let month = |text: &str| text.parse::<Month>().unwrap();
+    let lines = world.service.statement_of(&client, month("2023-11")).await.unwrap();
+    let shown: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            (line.set, line.counts.charged, line.counts.free, line.counts.open, line.cost.get())
+        })
+        .collect();
+    assert_eq!(shown, [(FOUR, 3, 2, 0, 131)]);
+    for other in ["2023-10", "2023-12"] {
+        assert_eq!(world.service.statement_of(&client, month(other)).await.unwrap(), []);
+    }
+    assert_eq!(world.service.statement_of(&terms("len"), month("2023-11")).await.unwrap(), []);
+}
+
+fn lines(key: &str, phones: &[u8]) -> Lines {
+    let lines = phones.iter().map(|phone| wanted(key, *phone).elements).collect();
+    Lines { key: key.to_owned(), lines }
+}
+
+/// How the lines of a batch stand: `?` where nobody began one.
+async fn stand(world: &World, batch: &Batch) -> String {
+    let begun = world.service.lines_of(batch).await.unwrap();
+    let word = |line: u32| match begun.get(&line) {
+        None => "?",
+        Some(it) if world.service.is_uncertain(it) => "uncertain",
+        Some(it) => answer(it).map_or("asking", Answer::as_str),
+    };
+    (1..=batch.lines).map(word).collect::<Vec<_>>().join(" ")
+}
+
+async fn ended(world: &World, batch: &Batch) -> Batch {
+    let looking = async {
+        loop {
+            let batch = world.service.batch_of(&batch.client, batch.id).await.unwrap().unwrap();
+            if batch.work == Work::Ended {
+                return batch;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), looking).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_line_of_a_batch_is_asked_about_once() {
+    let (world, client) = (world(), terms("lender"));
+    let room = Arc::new(Semaphore::new(2));
+    let batch = world
+        .service
+        .batch_for(&client, lines("a", &[0, 1, 2, 0]), room.clone(), ())
+        .await
+        .unwrap();
+    ended(&world, &batch).await;
+    assert_eq!(stand(&world, &batch).await, "match match match match");
+    assert_eq!(world.first.asked(), 3);
+    // The same again is the same; others under its key are refused, be they one.
+    let again = world.service.batch_for(&client, lines("a", &[0, 1, 2, 0]), room.clone(), ()).await;
+    assert_eq!(again.unwrap().id, batch.id);
+    for other in [&[0, 1, 2][..], &[0, 1, 0, 2]] {
+        let refused = world.service.batch_for(&client, lines("a", other), room.clone(), ()).await;
+        assert_eq!(refused.unwrap_err(), AskError::OtherContent);
+    }
+    let refused = world.service.verify_for(&client, wanted("a", 0), ()).await;
+    assert_eq!(refused.unwrap_err(), AskError::OtherContent);
+    assert_eq!(world.first.asked(), 3);
+    let month = "2023-11".parse().unwrap();
+    let statement = world.service.statement_of(&client, month).await.unwrap();
+    assert_eq!((statement[0].counts.charged, statement[0].cost.get()), (4, 180));
+}
+
+/// The lines that nobody began go on when they are posted again; those that may have been asked stay uncertain.
+#[tokio::test]
+async fn what_a_crash_cut_off_of_a_batch_goes_on_when_it_is_posted_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let backend = Sqlite::open(&dir.path().join("hefu.db")).unwrap();
+        let store = MemoryStore::open(Limits::default(), backend, |_| ()).unwrap();
+        world_over(store, Binding::Enforce(100), Settings::default())
+    };
+    let (before, client) = (open(), terms("lender"));
+    let all = [0, 1, 2, 3, 4];
+    before.first.gate.forget_permits(1000);
+    let batch = before
+        .service
+        .batch_for(&client, lines("a", &all), Arc::new(Semaphore::new(1)), ())
+        .await
+        .unwrap();
+    // One is being asked about, and the others wait for their turn, when nobody is there any more.
+    while before.first.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let after = open();
+    assert_eq!(stand(&after, &batch).await, "asking ? ? ? ?");
+    // Somebody may be working at it.
+    let room = Arc::new(Semaphore::new(8));
+    let known = after.service.batch_for(&client, lines("a", &all), room.clone(), ()).await.unwrap();
+    assert!(!known.is_left(after.service.clock.now()));
+    after.later(LEASE + Duration::from_secs(60));
+    assert!(known.is_left(after.service.clock.now()));
+    assert_eq!(stand(&after, &batch).await, "uncertain ? ? ? ?");
+    let known = after.service.batch_for(&client, lines("a", &all), room, ()).await.unwrap();
+    assert_eq!(known.id, batch.id);
+    ended(&after, &known).await;
+    assert_eq!(stand(&after, &batch).await, "uncertain match match match match");
+    assert_eq!(after.first.asked(), 4);
+}
