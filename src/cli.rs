@@ -7,6 +7,7 @@ pub mod backtest;
 pub mod backup;
 pub mod check;
 pub mod client;
+pub mod client_key;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
@@ -64,6 +65,7 @@ enum Command {
     Assess(assess::Assess),
     Schema(schema::Schema),
     Token(token::Token),
+    ClientKey(client_key::ClientKey),
     Man(man::Man),
     /// Print a completion script for a shell
     Completions {
@@ -168,6 +170,7 @@ async fn run(command: Command, inherited: Sockets) -> Result<(), Failure> {
         Command::Assess(assess) => assess.run(&mut out).await,
         Command::Schema(schema) => schema.run(&mut out),
         Command::Token(token) => token.run(&mut out),
+        Command::ClientKey(key) => key.run(&mut out),
         Command::Man(man) => man.run(&mut out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "hefu", &mut out);

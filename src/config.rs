@@ -10,6 +10,7 @@ mod alone;
 pub(crate) mod api;
 mod check;
 mod classes;
+pub mod clients;
 mod dump;
 mod file;
 mod managed;
@@ -74,6 +75,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
     let modes = check::policy::check(&mut desk.policy.sheet, &desk.policy.file, &names);
     desk.find_shadowed(&protocols, &modes.modes);
     let deployment = check::deployment::check(&mut desk.hefu.sheet, dir, &desk.hefu.file);
+    let verification = check::clients::check(&mut desk.hefu.sheet, dir, &desk.hefu.file);
     let mut unused: BTreeMap<ChannelName, Profile> =
         protocols.into_iter().map(|(_, profile)| (profile.channel.clone(), profile)).collect();
     let origins = [desk.hefu.named(), desk.policy.named()];
@@ -156,6 +158,7 @@ pub fn load(place: &Path) -> Result<Config, Problems> {
             rules: Arc::new(rules),
             managing,
             routing: modes.routing,
+            verification,
         }),
         (_, _, problems) => Err(problems),
     }

@@ -12,6 +12,8 @@
 mod admin;
 #[path = "config/classes.rs"]
 mod classes;
+#[path = "config/clients.rs"]
+mod clients;
 #[path = "config/rules.rs"]
 mod rules;
 

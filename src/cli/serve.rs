@@ -54,6 +54,7 @@ impl Serve {
             notify = running.notify.map(tracing::field::display),
             admin = running.admin.map(tracing::field::display),
             metrics = running.metrics.map(tracing::field::display),
+            verification = running.verification.map(tracing::field::display),
             pid = std::process::id(),
             "serving"
         );

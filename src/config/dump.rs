@@ -1,5 +1,6 @@
 //! The effective configuration as JSON, for `/config_dump`: keys, tokens and credentials are left out.
 
+use super::clients::Verification;
 use super::settings::{
     Channel, ChannelMode, Config, Kinds, Passthrough, Provider, Routing, Upstream,
 };
@@ -34,6 +35,7 @@ impl Config {
         let limits = &self.limits;
         json!({
             "listen": { "core": self.listen.core.to_string(), "core_tls": self.listen.core_tls.as_ref().map(|_| MASK), "notify_tls": self.listen.notify_tls.as_ref().map(|_| MASK), "notify": self.listen.notify.map(|at| at.to_string()), "admin": admin, "metrics": self.listen.metrics.map(|at| at.to_string()) },
+            "verification": self.verification.as_ref().map(dump_verification),
             "limits": {
                 "body": limits.body, "head": limits.head, "headers": limits.headers, "connections": limits.connections,
                 "head_deadline": time(limits.head_deadline), "body_deadline": time(limits.body_deadline), "idle": time(limits.idle),
@@ -68,6 +70,23 @@ impl Config {
             "holdout": { "share": self.policy.holdout.ratio() },
         })
     }
+}
+
+fn dump_verification(verification: &Verification) -> Value {
+    let clients = verification.clients.iter().map(|client| {
+        json!({
+            "name": client.name.as_str(), "keys": client.keys.iter().map(|key| json!({ "id": key.id, "until_ms": key.until.map(Timestamp::as_millis) })).collect::<Vec<_>>(),
+            "may": client.may.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(), "elements": client.sets.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "merchant": client.merchant.as_ref().map(|merchant| merchant.0.to_string()), "scenario": client.scenario.as_str(),
+            "shares_evidence": client.shares, "per_second": client.per_second, "per_day": client.quota[0], "per_month": client.quota[1], "signing_key": client.signing.as_ref().map(|_| MASK),
+            "prices": client.prices.to_string(), "webhook": client.webhook.as_ref().map(|webhook| json!({ "url": webhook.url, "key": MASK, "timeout": time(webhook.timeout) })),
+        })
+    });
+    json!({
+        "address": verification.address.to_string(), "tls": verification.door.as_ref().map(|_| MASK), "body": verification.body,
+        "connections": verification.connections, "head_deadline": time(verification.head_deadline),
+        "body_deadline": time(verification.body_deadline), "at_once": verification.at_once, "batch_body": verification.batch_body, "batches": verification.batches, "clients": clients.collect::<Vec<_>>(),
+    })
 }
 
 fn dump_attempts(limits: &Limits) -> Value {

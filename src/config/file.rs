@@ -6,14 +6,16 @@ pub(super) mod asking;
 pub(super) mod calendar;
 pub(super) mod channel;
 pub(super) mod classes;
+pub(super) mod clients;
 pub(super) mod codes;
+pub(super) mod listen;
 pub(super) mod operator;
 pub(super) mod routing;
 pub(super) mod rules;
 pub(super) mod statement;
 
 use super::read::At;
-use super::text::{AdminAddress, Host, InDoubt, Name, Rate, RoutePath, Size, Text};
+use super::text::{Host, InDoubt, Name, Rate, RoutePath, Size, Text};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
 use crate::domain::payment::Scenario;
@@ -21,10 +23,10 @@ use crate::policy::Effect;
 use asking::{
     AttemptsFile, BelievedFile, CombinationFile, InquiryFile, ObserveFile, PackageFile, SpendFile,
 };
+pub(super) use listen::{DoorFile, ListenFile};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,49 +63,12 @@ pub(super) struct HefuFile {
     pub(super) providers: BTreeMap<At<Text<Name>>, At<ProviderFile>>,
     /// Who may use the admin API.
     pub(super) operator: Vec<At<operator::OperatorFile>>,
+    /// The verification service.
+    pub(super) verification: Option<At<clients::VerificationFile>>,
+    /// Who may use it.
+    pub(super) client: Vec<At<clients::ClientFile>>,
     /// Traffic that streams through uninspected, where no channel's route matches.
     pub(super) passthrough: Vec<At<PassthroughFile>>,
-}
-
-/// `[listen]`
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct ListenFile {
-    /// The payment core's requests come here.
-    #[schemars(required)]
-    pub(super) core: Option<At<Text<SocketAddr>>>,
-    /// TLS on it, HTTP/2 included; plain where absent.
-    pub(super) core_tls: Option<At<DoorFile>>,
-    /// The channels' notifications come here.
-    pub(super) notify: Option<At<Text<SocketAddr>>>,
-    /// TLS on it.
-    pub(super) notify_tls: Option<At<DoorFile>>,
-    /// The admin API: a loopback address or `unix:/path`.
-    pub(super) admin: Option<At<Text<AdminAddress>>>,
-    /// The bearer token of the admin API that is shared; not needed where each has their own (`[[operator]]`).
-    pub(super) admin_token_file: Option<FilePath>,
-    /// TLS on it; whoever connects needs a certificate where `client_ca_file` is there.
-    pub(super) admin_tls: Option<At<DoorFile>>,
-    /// How many requests a second each of its tokens may make.
-    pub(super) admin_per_second: Option<At<u32>>,
-    /// `/metrics`, `/healthz` and `/readyz`, and nothing else, for those who scrape and probe from outside: no token, no element, and
-    /// whoever gets there reads how much is paid and refused. None where absent; the admin API has them too.
-    pub(super) metrics: Option<At<Text<SocketAddr>>>,
-}
-
-/// TLS towards those who connect.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[expect(clippy::struct_field_names, reason = "these are the keys as users write them")]
-pub(super) struct DoorFile {
-    /// Our certificate, with its chain.
-    #[schemars(required)]
-    pub(super) cert_file: Option<FilePath>,
-    /// Its private key.
-    #[schemars(required)]
-    pub(super) key_file: Option<FilePath>,
-    /// Whoever connects must have a certificate of one of these authorities; nobody needs one where absent.
-    pub(super) client_ca_file: Option<FilePath>,
 }
 
 /// `[limits]`

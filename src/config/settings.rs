@@ -4,6 +4,7 @@ pub use super::access_log::AccessLog;
 pub use super::api::Admin;
 use super::api::Managing;
 pub use super::classes::Classes;
+use super::clients::Verification;
 use super::text::InDoubt;
 use crate::billing::price::Prices;
 use crate::crypto::keys::Keys;
@@ -84,6 +85,8 @@ pub struct Config {
     pub managing: Managing,
     /// Who is asked first.
     pub routing: Routing,
+    /// The verification service, where there is one.
+    pub verification: Option<Verification>,
 }
 
 /// Who takes spans.

@@ -6,7 +6,8 @@ use crate::billing::price::{Price, Prices, Step};
 use crate::config::api::{Api, Operator};
 use crate::config::file::operator::OperatorFile;
 use crate::config::file::{
-    DeployedFile, DrainFile, FilePath, HefuFile, LimitsFile, ListenFile, ProviderFile, Time,
+    DeployedFile, DrainFile, FilePath, HefuFile, LimitsFile, ListenFile, PriceFile, ProviderFile,
+    Time,
 };
 use crate::config::problem::suggest;
 use crate::config::read::{At, Sheet};
@@ -223,7 +224,8 @@ fn drain(sheet: &mut Sheet, file: &DrainFile) -> Drain {
     Drain { idle, deadline }
 }
 
-fn size(
+/// A size within a range, or the default.
+pub(crate) fn size(
     sheet: &mut Sheet,
     value: Option<&At<Text<Size>>>,
     range: RangeInclusive<usize>,
@@ -380,12 +382,14 @@ pub(crate) fn providers(
     providers
 }
 
-/// What inquiries cost.
-fn prices(sheet: &mut Sheet, file: &ProviderFile) -> Prices {
-    let Some(listed) = &file.prices else {
-        return Prices::flat(file.price_fen.unwrap_or_default());
-    };
-    if file.price_fen.is_some() {
+/// What inquiries cost, or verifications.
+pub(crate) fn prices(
+    sheet: &mut Sheet,
+    listed: Option<&At<Vec<At<PriceFile>>>>,
+    flat: Option<u64>,
+) -> Prices {
+    let Some(listed) = listed else { return Prices::flat(flat.unwrap_or_default()) };
+    if flat.is_some() {
         let hint = "keep one of them; a step without `elements` is for every other set";
         sheet.problem(&listed.span, "`prices` beside `price_fen`", hint);
     }
@@ -455,7 +459,7 @@ fn provider(
     let concurrency = most(file.concurrency.as_ref(), 1..=10_000, PROVIDER_CONCURRENCY);
     let per_second = file.per_second.as_ref().map(|rate| most(Some(rate), 1..=100_000, 1));
     let scenarios = file.scenarios.iter().flatten().map(|scenario| scenario.value.0);
-    let prices = prices(sheet, file);
+    let prices = prices(sheet, file.prices.as_ref(), file.price_fen);
     let shadow = file.shadow.as_ref().map(|share| portion(sheet, share, 1.0));
     let (upstream, definition) = (upstream?, definition?);
     Some(Provider {

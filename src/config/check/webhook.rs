@@ -2,9 +2,9 @@
 
 use super::deployment::time;
 use super::place;
-use crate::config::file::WebhookFile;
+use crate::config::file::{FilePath, WebhookFile};
 use crate::config::read::{At, Sheet};
-use crate::config::settings::Webhook;
+use crate::config::settings::{Secret, Webhook};
 use http::Uri;
 use std::net::IpAddr;
 use std::path::Path;
@@ -21,13 +21,7 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, at: &At<WebhookFile>) -> Opti
     let url = sheet.need(file.url.as_ref(), span, "url", hint);
     let hint = "what is told is signed: make a key with `openssl rand -hex 32` and name its file";
     let path = sheet.need(file.key_file.as_ref(), span, "key_file", hint);
-    let key = path.and_then(|path| place::secret(sheet, dir, path));
-    if let (Some(path), Some(key)) = (path, &key)
-        && key.expose().len() < KEY_BYTES_MIN
-    {
-        let hint = "make one with `openssl rand -hex 32`";
-        sheet.problem(&path.span, format!("a key has at least {KEY_BYTES_MIN} bytes"), hint);
-    }
+    let key = path.and_then(|path| key(sheet, dir, path));
     let second = Duration::from_secs(1);
     let timeout = time(sheet, file.timeout.as_ref(), second..=second * 60, TIMEOUT);
     let url = url?;
@@ -36,6 +30,16 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, at: &At<WebhookFile>) -> Opti
         sheet.problem(&url.span, "not the URL of somebody who may be told", hint);
     }
     Some(Webhook { url: url.value.clone(), key: key?, timeout })
+}
+
+/// A key by which something is signed.
+pub(super) fn key(sheet: &mut Sheet, dir: &Path, path: &FilePath) -> Option<Secret> {
+    let key = place::secret(sheet, dir, path);
+    if key.as_ref().is_some_and(|key| key.expose().len() < KEY_BYTES_MIN) {
+        let hint = "make one with `openssl rand -hex 32`";
+        sheet.problem(&path.span, format!("a key has at least {KEY_BYTES_MIN} bytes"), hint);
+    }
+    key
 }
 
 /// Whether a URL is of somebody who may be told of payments: under TLS, or on this machine.
