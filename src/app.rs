@@ -3,6 +3,7 @@
 mod access;
 pub mod assess;
 pub mod backup;
+mod clients;
 mod clock;
 pub mod doctor;
 pub mod gate;
@@ -25,6 +26,7 @@ pub use reload::ReloadError;
 pub use running::{Running, start, start_on};
 
 use crate::admin::Admin;
+use crate::clients::Clients;
 use crate::config::{self, ChannelMode, Config, InDoubt, Storage};
 use crate::domain::clock::Clock as _;
 use crate::domain::id::ProviderName;
@@ -212,6 +214,7 @@ struct Generation {
     limits: Limits,
     doors: Doors,
     admin: Arc<Admin>,
+    clients: Option<Arc<Clients>>,
     fixed: Fixed,
 }
 
@@ -234,6 +237,7 @@ impl Generation {
             inspected: channels.iter().map(|it| (it.name().clone(), it.clone())).collect(),
             promises: promises(config),
         };
+        let clients = clients::clients(config, &service)?;
         let gate = ServiceGate {
             routes: routes(config)?,
             channels: channels
@@ -254,6 +258,7 @@ impl Generation {
                 notify: config.listen.notify_tls.as_ref().map(door).transpose()?,
             },
             admin: Arc::new(admin),
+            clients,
             fixed: Fixed::new(config),
         })
     }

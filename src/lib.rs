@@ -3,9 +3,11 @@
 //! `ARCHITECTURE.md` has the bird's-eye view, the life of a payment and the promises.
 
 pub mod admin;
+pub mod api;
 pub mod app;
 pub mod billing;
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod crypto;
 pub mod domain;

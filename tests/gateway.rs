@@ -90,3 +90,6 @@ mod tools;
 mod traces;
 #[path = "gateway/turned.rs"]
 mod turned;
+#[path = "gateway/verification.rs"]
+#[expect(clippy::panic, reason = "a test may panic")]
+mod verification;

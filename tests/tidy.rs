@@ -33,7 +33,9 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("proxy", &["domain", "policy"]),
-    ("admin", &["domain", "message", "policy", "reconcile", "service", "store", "tier"]),
+    ("api", &[]),
+    ("clients", &["api", "billing", "domain", "service", "store"]),
+    ("admin", &["api", "domain", "message", "policy", "reconcile", "service", "store", "tier"]),
     (
         "config",
         &[
@@ -56,6 +58,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "admin",
             "billing",
+            "clients",
             "config",
             "crypto",
             "domain",

@@ -23,6 +23,8 @@ pub(super) const NOTIFY: &str = "notify";
 pub(super) const ADMIN: &str = "admin";
 /// The name of the listener of those who scrape.
 pub(super) const METRICS: &str = "metrics";
+/// The name of the listener of the verification service.
+pub(super) const VERIFICATION: &str = "verification";
 /// The socket on which a successor says that it serves.
 const READY: &str = "hefu-ready";
 /// Where inherited sockets begin, by the protocol.
@@ -97,7 +99,7 @@ impl Sockets {
 }
 
 fn is_for(named: &str, name: &str) -> bool {
-    named == name || ![CORE, NOTIFY, ADMIN, METRICS].contains(&named)
+    named == name || ![CORE, NOTIFY, ADMIN, METRICS, VERIFICATION].contains(&named)
 }
 
 fn take<T>(from: &mut Vec<(String, T)>, fits: impl FnMut(&(String, T)) -> bool) -> Option<T> {

@@ -4,6 +4,7 @@ use super::gate::ServiceGate;
 use super::reload::{Fixed, ReloadError};
 use super::{Generation, Lasting, StartError};
 use crate::admin::{Asked, Live, Stays};
+use crate::clients;
 use crate::config::{self, Added, ChannelMode, Config, Problems};
 use crate::domain::clock::{Clock as _, Timestamp};
 use crate::policy::rules::Book;
@@ -135,6 +136,7 @@ pub(super) struct Desk {
     pub(super) fixed: Fixed,
     pub(super) edges: Arc<ArcSwap<Edge<ServiceGate>>>,
     pub(super) live: Live,
+    pub(super) clients: Option<clients::Live>,
     pub(super) state: Mutex<(Arc<Config>, InForce)>,
 }
 
@@ -164,6 +166,11 @@ impl Desk {
         Ok(())
     }
 
+    /// The files' configuration in force.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
     fn known(&self) -> InForce {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
@@ -180,6 +187,9 @@ impl Desk {
         self.edges
             .store(Arc::new(self.edges.load().with(next.gate, next.limits).behind(next.doors)));
         self.live.replace(next.admin);
+        if let (Some(live), Some(next)) = (&self.clients, next.clients) {
+            live.replace(next);
+        }
         Ok(())
     }
 

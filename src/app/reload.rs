@@ -2,6 +2,7 @@
 
 use super::{Running, StartError};
 use crate::admin::Stays;
+use crate::config::clients::Verification;
 use crate::config::{Config, Problems};
 use crate::crypto::keys::Keys;
 
@@ -43,6 +44,12 @@ impl Fixed {
                 listen.admin.as_ref().is_some_and(|it| it.api.door.is_some()).to_string(),
             ),
             ("listen.metrics", format!("{:?}", listen.metrics)),
+            ("listen.verification", place(config, |it| it.address.to_string())),
+            ("listen.verification_tls", place(config, |it| it.door.is_some().to_string())),
+            ("verification.connections", place(config, |it| it.connections.to_string())),
+            ("verification.head_deadline", place(config, |it| format!("{:?}", it.head_deadline))),
+            ("verification.at_once", place(config, |it| it.at_once.to_string())),
+            ("verification.batches", place(config, |it| it.batches.to_string())),
             ("store", format!("{:?}", config.store)),
             ("store.evidence_in_memory", config.evidence_in_memory.to_string()),
             ("store.keep", format!("{:?}", config.keep)),
@@ -62,6 +69,11 @@ impl Fixed {
         }
         keys
     }
+}
+
+/// What is said of the verification service, where there is one.
+fn place(config: &Config, of: impl FnOnce(&Verification) -> String) -> String {
+    config.verification.as_ref().map(of).unwrap_or_default()
 }
 
 impl From<&ReloadError> for Stays {

@@ -1,11 +1,11 @@
 //! Sockets bound and serving, until they are drained or handed over.
 
 use super::clock::Steady;
-use super::handover::{ADMIN, CORE, METRICS, NOTIFY, Sockets};
+use super::handover::{ADMIN, CORE, METRICS, NOTIFY, Sockets, VERIFICATION};
 use super::managed::{Desk, InForce};
 use super::rules::rulebook;
 use super::secured::Secured;
-use super::{Generation, Lasting, StartError, webhooks};
+use super::{Generation, Lasting, StartError, clients, webhooks};
 use crate::admin::{Asked, Live, outside, router};
 use crate::config::{AdminAddress, Config, Storage};
 use crate::domain::clock::Clock;
@@ -68,6 +68,8 @@ pub struct Running {
     pub admin: Option<SocketAddr>,
     /// Where metrics and health are read from outside.
     pub metrics: Option<SocketAddr>,
+    /// Where clients have elements verified.
+    pub verification: Option<SocketAddr>,
     /// The use cases as they were at the start, for those who run in the same process: what they remember and count is
     /// that of every later configuration too.
     pub service: Arc<Service>,
@@ -164,7 +166,7 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     let (began, counted) = (lasting.clock.now(), rulebook(&config, &lasting.counts));
     let none = InForce::default();
     let in_force = InForce::read(&*lasting.store, &none, lasting.clock.now()).await?;
-    let Generation { gate, limits, doors, admin: current, fixed } =
+    let Generation { gate, limits, doors, admin: current, clients: served, fixed } =
         Generation::new(&config, &in_force, &lasting)?;
     let service = current.service.clone();
     let mut followed = Followed::filled(counted.as_ref(), began);
@@ -204,11 +206,19 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
         *address = local(&listener, *address);
         tokio::spawn(serve_http(listener, outside(live.clone()), left));
     }
+    let serving = match config.verification.as_ref().zip(served) {
+        Some((set, served)) => {
+            let listener = tcp(&mut inherited, VERIFICATION, set.address, &mut sockets).await?;
+            Some((crate::clients::Live::new(served, [set.at_once, set.batches]), listener, set))
+        }
+        None => None,
+    };
     inherited.warn_of_unused();
     let (drain, draining) = watch::channel(false);
     let edges = Arc::new(ArcSwap::from_pointee(Edge::new(gate, limits, draining).behind(doors)));
     let state = Mutex::new((config.clone(), in_force));
-    let desk = Arc::new(Desk { lasting, fixed, edges: edges.clone(), live, state });
+    let clients = serving.as_ref().map(|(clients, ..)| clients.clone());
+    let desk = Arc::new(Desk { lasting, fixed, edges: edges.clone(), live, clients, state });
     let mut running = Running {
         core: local(&core, config.listen.core),
         notify: notify
@@ -217,6 +227,7 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
             .map(|(listener, asked)| local(listener, asked)),
         admin,
         metrics,
+        verification: serving.as_ref().map(|(_, listener, set)| local(listener, set.address)),
         service,
         asked,
         desk: desk.clone(),
@@ -236,7 +247,11 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     running.chores.spawn(purge(store.clone(), clock.clone(), config.keep));
     running.chores.spawn(watch_clock(clock.clone(), metrics.clone()));
     running.chores.spawn(sweep(desk.live.clone()));
-    running.chores.spawn(webhooks::deliver(desk.live.clone(), config.webhook.clone()));
+    running.chores.spawn(webhooks::deliver(desk.clone()));
+    if let Some((clients, listener, set)) = serving {
+        let draining = running.drain.subscribe();
+        running.listeners.spawn(clients::serve(listener, clients, set.into(), draining));
+    }
     running.listeners.spawn(Edge::serve(edges.clone(), Side::Core, core));
     if let Some(notify) = notify {
         running.listeners.spawn(Edge::serve(edges, Side::Notify, notify));

@@ -1,13 +1,16 @@
 //! Telling whoever listens: signed, in order for each payment, and again until it is taken.
 
-use crate::admin::Live;
+use super::managed::Desk;
+use crate::admin::Admin;
 use crate::config::Webhook;
 use crate::domain::clock::Timestamp;
+use crate::domain::id::ClientName;
 use crate::service::webhook::Delivery;
 use crate::store::hook::Hook;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::redirect::Policy;
 use sha2::Sha256;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -31,38 +34,59 @@ pub(super) fn signature(key: &[u8], at: Timestamp, body: &str) -> Option<String>
     Some(format!("t={at},v1={}", hex::encode(mac.finalize().into_bytes())))
 }
 
-/// Tells what is to be told, for as long as it is not dropped.
-pub(super) async fn deliver(live: Live, webhook: Option<Webhook>) {
-    let Some(webhook) = webhook.map(Arc::new) else { return };
-    let mut client = None;
+/// Tells operations and clients what they are to be told, for as long as it is not dropped. Nobody waits for another's slowness.
+pub(super) async fn deliver(desk: Arc<Desk>) {
+    let (mut client, mut telling) = (None, JoinSet::new());
+    let mut busy = BTreeSet::new();
     let mut every = tokio::time::interval(EVERY);
     loop {
         every.tick().await;
-        let admin = live.current();
+        while let Some(Ok(done)) = telling.try_join_next() {
+            busy.remove(&done);
+        }
         if client.is_none() {
             // No redirects: whoever is told is who is configured.
             let builder = reqwest::Client::builder().no_proxy().redirect(Policy::none());
             client = builder.build().ok();
         }
         let Some(client) = &client else { continue };
-        // As long as there is more, nobody waits for the next tick.
-        while let Ok(hooks) = admin.service.to_tell(TOGETHER).await {
-            if hooks.is_empty() {
-                break;
+        let config = desk.config();
+        let clients = config.verification.iter().flat_map(|service| &service.clients);
+        let clients = clients.filter_map(|it| Some((Some(it.name.clone()), it.webhook.clone()?)));
+        let operations = config.webhook.clone().map(|webhook| (None, webhook));
+        for (to, webhook) in operations.into_iter().chain(clients) {
+            if busy.insert(to.clone()) {
+                let (admin, webhook) = (desk.live.current(), Arc::new(webhook));
+                telling.spawn(tell_all(admin, client.clone(), webhook, to));
             }
-            let mut telling = JoinSet::new();
-            for hook in hooks {
-                let (admin, client, webhook) =
-                    (Arc::clone(&admin), client.clone(), Arc::clone(&webhook));
-                telling.spawn(async move {
-                    let delivery = tell(&client, &webhook, &hook, admin.service.clock.now()).await;
-                    // Where the store is lost it is told once more.
-                    let _ = admin.service.told_of(&hook, delivery).await;
-                });
-            }
-            telling.join_all().await;
         }
     }
+}
+
+/// Tells one of them as long as there is more; yields who it was.
+async fn tell_all(
+    admin: Arc<Admin>,
+    client: reqwest::Client,
+    webhook: Arc<Webhook>,
+    to: Option<ClientName>,
+) -> Option<ClientName> {
+    while let Ok(hooks) = admin.service.to_tell_whom(to.as_ref(), TOGETHER).await {
+        if hooks.is_empty() {
+            break;
+        }
+        let mut telling = JoinSet::new();
+        for hook in hooks {
+            let (admin, client, webhook) =
+                (Arc::clone(&admin), client.clone(), Arc::clone(&webhook));
+            telling.spawn(async move {
+                let delivery = tell(&client, &webhook, &hook, admin.service.clock.now()).await;
+                // Where the store is lost it is told once more.
+                let _ = admin.service.told_of(&hook, delivery).await;
+            });
+        }
+        telling.join_all().await;
+    }
+    to
 }
 
 async fn tell(

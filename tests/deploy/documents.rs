@@ -52,6 +52,11 @@ fn what_is_asked_of_the_api_works_as_written() {
     perform(&[QUICK_START, "docs/concordance.md", "docs/settling.md", "docs/webhooks.md"]);
 }
 
+#[test]
+fn what_clients_ask_works_as_written() {
+    perform(&[QUICK_START, "docs/verification.md"]);
+}
+
 /// An example that only hits would hold for a rule that hits everything.
 #[test]
 fn every_recipe_says_what_it_hits_and_what_it_leaves_alone() {
@@ -82,6 +87,7 @@ fn every_document_with_commands_is_performed() {
         "docs/concordance.md",
         "docs/settling.md",
         "docs/webhooks.md",
+        "docs/verification.md",
         // By `deployed`.
         "deploy/README.md",
         // By `tests/message`.

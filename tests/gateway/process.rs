@@ -150,6 +150,7 @@ pub(crate) struct Hefu {
     pub(crate) admin: SocketAddr,
     pub(crate) notify: Option<SocketAddr>,
     pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) verification: Option<SocketAddr>,
     /// The processes, in their order.
     pids: Vec<String>,
 }
@@ -184,8 +185,9 @@ impl Hefu {
         let address = |name| field(&line, name).parse().unwrap();
         let notify = line.contains(" notify=").then(|| address("notify"));
         let metrics = line.contains(" metrics=").then(|| address("metrics"));
+        let verification = line.contains(" verification=").then(|| address("verification"));
         let (core, admin) = (address("core"), address("admin"));
-        Self { child, log, core, admin, notify, metrics, pids }
+        Self { child, log, core, admin, notify, metrics, verification, pids }
     }
 
     /// The first process.

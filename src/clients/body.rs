@@ -1,0 +1,237 @@
+//! What clients send and are told. Their elements are read here, and shown nowhere.
+
+use crate::api::Problem;
+use crate::domain::answer::Answer;
+use crate::domain::element::{Element, ElementSet, Elements, InvalidElement};
+use crate::domain::identity::{IdNumber, IdType};
+use crate::domain::pan::{AccountKind, Pan};
+use crate::domain::person::{Mobile, Name};
+use crate::store::verification::{State, Verification};
+use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What is told where the store is lost.
+pub(super) const LOST: Problem =
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "nothing can be read or kept now: try again");
+
+/// What is to be verified.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WantedBody {
+    /// The elements: all must belong together.
+    pub(super) elements: ElementsBody,
+    /// `sync` where absent: the answer says what it came to. `async`: it says that it is being asked, and you are told by your webhook.
+    #[serde(default)]
+    pub(super) mode: Mode,
+}
+
+/// Whether the answer waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Mode {
+    /// It does.
+    #[default]
+    Sync,
+    /// It does not.
+    Async,
+}
+
+/// Lines to be verified.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LinesBody {
+    /// The elements of each line: 1 to 10000 of them.
+    pub(super) lines: Vec<ElementsBody>,
+}
+
+/// Elements; which of them together, your contract says.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ElementsBody {
+    /// The holder's name.
+    name: Option<String>,
+    /// The number of their document.
+    id_number: Option<String>,
+    /// Which document that is: `resident_id` where absent, `passport`, `hong_kong_macao_permit`, `taiwan_permit`, `foreigner_permit`.
+    id_type: Option<String>,
+    /// The number of the card or account.
+    pan: Option<String>,
+    /// What kind of account it is: `debit` where absent, `credit`, `passbook`, `corporate`.
+    account_kind: Option<String>,
+    /// The mobile phone of mainland China.
+    phone: Option<String>,
+}
+
+/// An element is not what it must be: which, and why; never its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unfit {
+    pub(super) field: &'static str,
+    pub(super) why: &'static str,
+}
+
+impl From<InvalidElement> for Unfit {
+    fn from(error: InvalidElement) -> Self {
+        let why = match error {
+            InvalidElement::Pan => "not a card or account number",
+            InvalidElement::IdNumber => "not a number of the stated identity document",
+            InvalidElement::Phone => "not a mobile number",
+            InvalidElement::Name => "not a name",
+            InvalidElement::Cvv2 => "not a card verification value",
+            InvalidElement::Expiry => "not a card expiry",
+        };
+        Self { field: error.element().as_str(), why }
+    }
+}
+
+impl ElementsBody {
+    /// The elements.
+    pub(super) fn read(self) -> Result<Elements, Unfit> {
+        let Self { name, id_number, id_type, pan, account_kind, phone } = self;
+        let unfit = |field, why| Unfit { field, why };
+        let id_type = match (&id_number, id_type) {
+            (None, Some(_)) => return Err(unfit("id_type", "there is no `id_number`")),
+            (_, None) => IdType::ResidentId,
+            (Some(_), Some(word)) => {
+                IdType::from_word(&word).ok_or(unfit("id_type", "not a kind of document"))?
+            }
+        };
+        let kind = match (&pan, account_kind) {
+            (None, Some(_)) => return Err(unfit("account_kind", "there is no `pan`")),
+            (_, None) => AccountKind::Debit,
+            (Some(_), Some(word)) => AccountKind::from_word(&word)
+                .ok_or(unfit("account_kind", "not a kind of account"))?,
+        };
+        let elements = Elements {
+            name: name.map(|text| Name::parse(&text)).transpose()?,
+            id_number: id_number.map(|text| IdNumber::parse(&text, id_type)).transpose()?,
+            pan: pan.map(|text| Pan::parse(&text, kind)).transpose()?,
+            phone: phone.map(|text| Mobile::parse(&text)).transpose()?,
+            ..Elements::default()
+        };
+        if elements.set().is_empty() {
+            Err(unfit("elements", "there are none"))
+        } else {
+            Ok(elements)
+        }
+    }
+}
+
+/// What is being asked.
+const ASKING: &str = "asking";
+
+/// What a verification came to.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct VerificationBody {
+    /// Its id.
+    id: String,
+    /// `done`; `asking`; or `uncertain`, where it may have been asked and nobody knows what it came to: ask again under another key.
+    status: &'static str,
+    at_ms: u64,
+    /// The elements, and what is known of each: `match`, `close_match`, `no_match`, or `unknown`.
+    elements: BTreeMap<&'static str, &'static str>,
+    /// `match`, `close_match`, `no_match`, `no_record`, `not_possible`, `limited`, `invalid` or `unavailable`; none before it is done.
+    answer: Option<&'static str>,
+    /// When the source was asked: earlier than `at_ms`, where it is known by earlier evidence.
+    asked_at_ms: Option<u64>,
+    /// How many more wrong tries there are before the card or the person is not asked about for a while.
+    attempts_left: Option<u32>,
+    /// Of which batch it is a line, and which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+}
+
+impl VerificationBody {
+    pub(super) fn new(verification: &Verification, uncertain: bool) -> Self {
+        let Verification { id, at, set, state, line, .. } = verification;
+        let came = match state {
+            State::Asking { .. } => None,
+            State::Done(came) => Some(came),
+        };
+        let status = match came {
+            Some(_) => "done",
+            None if uncertain => "uncertain",
+            None => ASKING,
+        };
+        let answer = came.map(|came| came.answer);
+        Self {
+            id: id.to_string(),
+            status,
+            at_ms: at.as_millis(),
+            elements: set
+                .iter()
+                .map(|it| (it.as_str(), known(answer, ElementSet::EMPTY.with(it))))
+                .collect(),
+            answer: answer.map(Answer::as_str),
+            asked_at_ms: came.filter(|came| came.told).map(|came| came.asked.as_millis()),
+            attempts_left: came.and_then(|came| came.attempts_left),
+            batch: line.map(|(batch, _)| batch.to_string()),
+            line: line.map(|(_, line)| line),
+        }
+    }
+
+    /// As a line of a result: its id, how it stands, what was answered, what is known of each element, and the tries left.
+    pub(super) fn written(&self) -> String {
+        let shown = [Element::Name, Element::IdNumber, Element::Pan, Element::Phone];
+        let known = shown.map(|it| self.elements.get(it.as_str()).copied().unwrap_or_default());
+        let left = self.attempts_left.map(|left| left.to_string()).unwrap_or_default();
+        let answer = self.answer.unwrap_or_default();
+        format!("{},{},{answer},{},{left}", self.id, self.status, known.join(","))
+    }
+
+    /// How it stands.
+    pub(super) const fn status(&self) -> &'static str {
+        self.status
+    }
+}
+
+impl VerificationBody {
+    /// Whether there is more to come.
+    pub(super) fn is_asking(&self) -> bool {
+        self.status == ASKING
+    }
+}
+
+/// What an answer tells of one element.
+const fn known(answer: Option<Answer>, element: ElementSet) -> &'static str {
+    match answer {
+        Some(Answer::Match) => "match",
+        Some(Answer::CloseMatch) => "close_match",
+        // That one is at fault says nothing of the others.
+        Some(Answer::NoMatch(at_fault)) if at_fault.meets(element) => "no_match",
+        Some(
+            Answer::NoMatch(_)
+            | Answer::NoRecord
+            | Answer::NotPossible
+            | Answer::Limited
+            | Answer::Invalid
+            | Answer::Unavailable,
+        )
+        | None => "unknown",
+    }
+}
+
+/// Some verifications.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct VerificationsBody {
+    pub(super) verifications: Vec<VerificationBody>,
+    /// What `before` is for the next page; none where there is none.
+    pub(super) next: Option<String>,
+}
+
+/// How far a batch is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct BatchBody {
+    pub(super) id: String,
+    /// `working`; `ended`, where every line was asked about; or `left`, where nobody works at it any more: post the same lines under
+    /// the same key, and it goes on with those that are `not_asked`.
+    pub(super) status: &'static str,
+    pub(super) at_ms: u64,
+    /// How many lines it has.
+    pub(super) lines: u32,
+    /// How many of them are `done`, `asking`, `uncertain`, `waiting` to be asked, or `not_asked`.
+    pub(super) counts: BTreeMap<&'static str, u32>,
+}
