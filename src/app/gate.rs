@@ -152,6 +152,7 @@ impl Gate for ServiceGate {
         self.traces.begin(side, fields, route)
     }
 
+    #[expect(clippy::large_futures, reason = "the trait boxes it whole")]
     async fn settle(
         &self,
         waiting: Waiting,

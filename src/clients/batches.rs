@@ -51,7 +51,7 @@ pub(super) async fn post(
         match elements.read() {
             Ok(elements) if client.terms.sets.contains(&elements.set()) => read.push(elements),
             Ok(_) => {
-                wrong.push((line, "elements", "you may not ask about these elements together"))
+                wrong.push((line, "elements", "you may not ask about these elements together"));
             }
             Err(unfit) => wrong.push((line, unfit.field, unfit.why)),
         }
@@ -97,8 +97,8 @@ pub(super) async fn result(
             .map(|it| VerificationBody::new(it, service.is_uncertain(it)).written());
         // Writing to a string cannot fail.
         let _ = match written {
-            Some(written) => write!(text, "{line},{written}\n"),
-            None => write!(text, "{line},,{none},,,,,,\n"),
+            Some(written) => writeln!(text, "{line},{written}"),
+            None => writeln!(text, "{line},,{none},,,,,,"),
         };
     }
     let kind = [(header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present")];

@@ -5,7 +5,9 @@ use super::access::{Caller, Named};
 use super::body::LOST;
 use crate::api::Problem;
 use crate::billing::month::Month;
+use crate::domain::element::Element;
 use crate::domain::money::Fen;
+use crate::service::clients::statement::Line;
 use crate::store::journal::StoreLost;
 use axum::Json;
 use axum::extract::State;
@@ -54,8 +56,8 @@ pub(super) async fn show(
     let lines =
         current.service.statement_of(&client.terms, month).await.map_err(|StoreLost| LOST)?;
     let total = lines.iter().fold(0_u64, |sum, line| sum.saturating_add(line.cost.get()));
-    let line = |line: &crate::service::clients::statement::Line| LineBody {
-        elements: line.set.iter().map(|element| element.as_str()).collect(),
+    let body = |line: &Line| LineBody {
+        elements: line.set.iter().map(Element::as_str).collect(),
         charged: line.counts.charged,
         free: line.counts.free,
         open: line.counts.open,
@@ -64,7 +66,7 @@ pub(super) async fn show(
     Ok(Json(StatementBody {
         month: month.to_string(),
         complete: month.until() <= current.service.clock.now(),
-        lines: lines.iter().map(line).collect(),
+        lines: lines.iter().map(body).collect(),
         total_fen: total,
     }))
 }

@@ -122,9 +122,9 @@ fn told(current: &Clients, verification: &Verification, done: StatusCode) -> Res
     let mut answer = (done, Json(body)).into_response();
     if done == StatusCode::CREATED {
         let place = HeaderValue::try_from(format!("/v1/verifications/{}", verification.id));
-        place
-            .into_iter()
-            .for_each(|place| drop(answer.headers_mut().insert(header::LOCATION, place)));
+        if let Ok(place) = place {
+            answer.headers_mut().insert(header::LOCATION, place);
+        }
     }
     answer
 }

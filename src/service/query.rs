@@ -192,19 +192,18 @@ impl Service {
             order: &order,
             scenarios: &[],
         };
-        match self.known(&named, &HashSet::new()).filter(Record::left) {
-            Some(of) => self.store.undo(&of, by, false),
-            None => {
-                let service = self.clone();
-                tokio::spawn(async move {
-                    let (channel, merchant) = (channel.name(), merchant.as_ref());
-                    let named = Named { channel, merchant, order: &order, scenarios: &[] };
-                    if let Some(of) = service.named(&named).await.0.filter(Record::left) {
-                        service.store.undo(&of, by, false);
-                    }
-                });
-            }
+        if let Some(of) = self.known(&named, &HashSet::new()).filter(Record::left) {
+            self.store.undo(&of, by, false);
+            return;
         }
+        let service = self.clone();
+        tokio::spawn(async move {
+            let (channel, merchant) = (channel.name(), merchant.as_ref());
+            let named = Named { channel, merchant, order: &order, scenarios: &[] };
+            if let Some(of) = service.named(&named).await.0.filter(Record::left) {
+                service.store.undo(&of, by, false);
+            }
+        });
     }
 
     /// What the core itself asked to be undone: where the channel certainly refused, and tells all the same that it was undone, or has

@@ -104,9 +104,7 @@ impl Service {
         let Settled { reading, step, .. } = &settled;
         match step {
             // It was heard otherwise meanwhile, and that counts; but what it yields is told nowhere else.
-            Step::Nothing | Step::Confirmed | Step::Reversed | Step::Overtaken | Step::Flipped => {
-                ()
-            }
+            Step::Nothing | Step::Confirmed | Step::Reversed | Step::Overtaken | Step::Flipped => {}
             Step::Noted | Step::Ended | Step::Refined => self.yielded(pending, reading),
         }
         Some(settled)

@@ -149,7 +149,7 @@ impl Allinpay {
             let end = self.check(&tuple, if answer.txn == "100001" { amount } else { 0 });
             let order = format!("{}|{name}", answer.order);
             payments.push(ended((order.clone(), &answer.txn, amount), &tuple, &end));
-            // What a query tells of rows is not read by Hefu: what it must find is told at once.
+            // The audit reads what Hefu says of rows in the answer to the batch only, so what it must find is told at once.
             let verdict = self.told(&order, end.clone(), 0);
             details.push_str(&tag(
                 "RET_DETAIL",

@@ -146,13 +146,13 @@ impl Simulation {
     }
 
     /// The payments whose end was never told in a way that can be read: neither in an answer, nor to a query, nor by a notification
-    /// that the core took. By the channel and the order's key. A query about a batch tells of no row, since Hefu reads none of it.
+    /// that the core took. By the channel and the order's key.
     pub fn never_told(&self) -> BTreeSet<(&'static str, String)> {
         let books = self.hub.log.channels().clone();
         let key = |entry: &AtChannel| (entry.channel, entry.order.clone());
-        let queries = books.iter().filter(|entry| entry.part == Part::Query);
-        let ended = queries.filter(|entry| !entry.verdict.pending && entry.rows.is_empty());
-        let mut told: BTreeSet<_> = ended.map(key).collect();
+        let queries = books.iter().filter(|entry| entry.part == Part::Query).flat_map(payments);
+        let ended = queries.filter(|entry| !entry.verdict.pending);
+        let mut told: BTreeSet<_> = ended.map(|entry| key(&entry)).collect();
         let notified = self.hub.desk.told();
         let heard = notified.iter().filter(|it| !it.is_forged && it.acknowledged && it.is_readable);
         told.extend(heard.map(|it| (it.channel, it.order.clone())));

@@ -386,7 +386,7 @@ impl PaymentStore for MemoryStore {
             Step::Overtaken => record.note_moment(outcome, at),
             Step::Confirmed => record.confirm(outcome, at),
             Step::Noted | Step::Ended | Step::Refined | Step::Reversed | Step::Flipped => {
-                record.note(outcome, at)
+                record.note(outcome, at);
             }
         }
         step

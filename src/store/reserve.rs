@@ -67,7 +67,9 @@ impl Attempts {
             let mut tallies =
                 of.rows().map(|key| tally(rows, &key)).collect::<Result<Vec<_>, _>>()?;
             if self.alone {
-                tallies.iter_mut().for_each(|tally| tally.keep_own(&self.asking));
+                for tally in &mut tallies {
+                    tally.keep_own(&self.asking);
+                }
             }
             match attempts::left(of.subject, &tallies, &self.asking, &self.limits) {
                 Ok(left) => least = least.min(left),

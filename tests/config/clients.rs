@@ -67,10 +67,10 @@ fn what_is_wrong_with_clients_is_found() {
     check(
         "[[client]]\n",
         &[
-            "5 `name` is missing",
+            "5 `elements` is missing",
             "5 `keys` is missing",
             "5 `may` is missing",
-            "5 `elements` is missing",
+            "5 `name` is missing",
         ],
     );
     for name in ["", "Lender", "a b", "-", "1a", "a_b", &"a".repeat(33)] {

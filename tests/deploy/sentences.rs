@@ -24,6 +24,7 @@ const SAID: &[Said] = &[
     ("backtest", &[("FILE", "rules.toml")], &["--config try"]),
     ("backup", &[("FILE", "$((count += 1)).db")], &["--to $((count += 1)).db", "--config try"]),
     ("check", &[("config/hefu.toml", "try"), ("…", "try")], &["--config try"]),
+    ("client-key", &[], &[]),
     ("completions", &[("SHELL", "bash")], &[]),
     ("doctor", &[("…", "try")], &["--config try"]),
     ("explain", &[("ID", "$PAYMENT"), ("编号", "$PAYMENT")], &["$PAYMENT"]),
@@ -188,6 +189,7 @@ const NOT_MADE: &[(&str, &str)] = &[
     ("check", "builds everything once more, for the lints; CI runs it beside `make test`"),
     ("bench", "measures for the better part of an hour"),
     ("image", "needs root, buildah and a mirror of Debian"),
+    ("settle-bench", "reads a million lines; `tests/gateway` reads thousands the same way"),
     ("torture", "takes as long as it is told; its short form is in `make test`"),
 ];
 
@@ -257,6 +259,10 @@ const OTHERS: &[(&str, &str)] = &[
     ("kill -USR2", "`docs/upgrading.md` is performed"),
     ("kubectl kustomize", "`tests/deploy/kubernetes.rs` runs it for each overlay"),
     ("kubectl rollout", "needs a cluster that has controllers"),
+    (
+        "openssl pkey -in record.pem -pubout",
+        "`tests/gateway` holds a record against the public half",
+    ),
 ];
 
 #[test]

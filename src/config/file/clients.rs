@@ -11,6 +11,9 @@ use crate::domain::payment::Scenario;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+/// The elements of a set, as words.
+type ElementWords = Vec<Text<Element>>;
+
 /// `[verification]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -46,7 +49,7 @@ pub(in crate::config) struct ClientFile {
     pub(in crate::config) may: Option<At<Vec<At<Text<ScopeWord>>>>>,
     /// The sets of elements that it may ask about.
     #[schemars(required)]
-    pub(in crate::config) elements: Option<At<Vec<At<Vec<Text<Element>>>>>>,
+    pub(in crate::config) elements: Option<At<Vec<At<ElementWords>>>>,
     /// In whose name it asks: its attempts and its spend are that merchant's. The client itself where absent.
     pub(in crate::config) merchant: Option<At<String>>,
     /// As what it asks, where providers are asked for some scenarios only.

@@ -120,18 +120,16 @@ impl Service {
             });
         let mut asking = std::pin::pin!(asking);
         loop {
-            match tokio::time::timeout(SAID_EVERY, asking.as_mut()).await {
-                Ok(()) => break,
-                Err(_) => {
-                    let Work::By { whom, .. } = last.work else { return };
-                    let until = self.now().plus(LEASE);
-                    let next = Batch { work: Work::By { whom, until }, ..last.clone() };
-                    match self.swap_batch(&last, &next).await {
-                        Ok(true) => last = next,
-                        // Another works at it, or nobody knows: each line is begun once all the same.
-                        Ok(false) | Err(StoreLost) => stopped.store(true, Ordering::Relaxed),
-                    }
-                }
+            if tokio::time::timeout(SAID_EVERY, asking.as_mut()).await.is_ok() {
+                break;
+            }
+            let Work::By { whom, .. } = last.work else { return };
+            let until = self.now().plus(LEASE);
+            let next = Batch { work: Work::By { whom, until }, ..last.clone() };
+            match self.swap_batch(&last, &next).await {
+                Ok(true) => last = next,
+                // Another works at it, or nobody knows: each line is begun once all the same.
+                Ok(false) | Err(StoreLost) => stopped.store(true, Ordering::Relaxed),
             }
         }
         if stopped.load(Ordering::Relaxed) {

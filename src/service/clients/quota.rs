@@ -88,6 +88,9 @@ impl Service {
 mod tests {
     use super::*;
 
+    /// An instant, how many, and the count of the day and of the month after it, or until when is to be waited.
+    type Told = (&'static str, u64, Result<(u64, u64), &'static str>);
+
     #[test]
     fn a_day_and_a_month_are_chinas() {
         let at = |text: &str| {
@@ -95,7 +98,7 @@ mod tests {
             Timestamp::from_millis(u64::try_from(at).unwrap())
         };
         // Each is an instant, how many, and the count of the day and of the month after it, or until when is to be waited.
-        let check = |story: &[(&str, u64, Result<(u64, u64), &str>)]| {
+        let check = |story: &[Told]| {
             let (quota, mut used) = (Quota { day: Some(3), month: Some(5) }, None);
             for (now, many, expected) in story {
                 let now = at(now);
