@@ -37,7 +37,7 @@ use crate::proxy::gate::{Route, Side};
 use crate::proxy::upstream::{
     Address, Invalid, OnDoubt, ServerName, Settings as UpstreamSettings, TlsSettings, Upstream,
 };
-use crate::proxy::{self, Doors, Limits};
+use crate::proxy::{Doors, Limits};
 use crate::route::Candidate;
 use crate::route::budget::Budget;
 use crate::service::afterwards::Sample;
@@ -60,9 +60,8 @@ use access::Access;
 use clock::Steady;
 use gate::{Entry, ServiceGate, by_specificity};
 use managed::InForce;
-use openssl::ssl::SslAcceptor;
 use reload::Fixed;
-use shown::{admin_door, books, callers, promises, shown};
+use shown::{admin_door, books, callers, door, promises, shown};
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -262,10 +261,6 @@ impl Generation {
             fixed: Fixed::new(config),
         })
     }
-}
-
-fn door(door: &crate::config::Door) -> Result<Arc<SslAcceptor>, StartError> {
-    proxy::door(&door.own.chain, &door.own.key, &door.clients).map_err(StartError::Door)
 }
 
 fn limits(config: &Config) -> Limits {

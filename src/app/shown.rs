@@ -45,6 +45,11 @@ pub(super) fn admin_door(config: &Config) -> Result<Option<Arc<SslAcceptor>>, St
     door.transpose().map_err(StartError::Door)
 }
 
+/// TLS on a listener of messages.
+pub(super) fn door(door: &crate::config::Door) -> Result<Arc<SslAcceptor>, StartError> {
+    proxy::door(&door.own.chain, &door.own.key, &door.clients).map_err(StartError::Door)
+}
+
 /// What channels promise.
 pub(super) fn promises(config: &Config) -> Promises {
     Promises {
