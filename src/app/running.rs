@@ -30,7 +30,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -54,6 +54,9 @@ const CATCH_UP_EVERY: Duration = Duration::from_mins(1);
 
 /// How often is counted for rules what other processes judged.
 const FOLLOW_EVERY: Duration = Duration::from_secs(3);
+
+/// How many connections may wait to be accepted, where the system allows as many; by itself the runtime allows 128.
+const BACKLOG: u32 = 4_096;
 
 /// How many requests to reload may wait.
 const ASKED_MAX: usize = 4;
@@ -172,9 +175,9 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     let mut followed = Followed::filled(counted.as_ref(), began);
     service.fill_at_start(&mut followed).await?;
     let mut sockets = Vec::new();
-    let core = tcp(&mut inherited, CORE, config.listen.core, &mut sockets).await?;
+    let core = tcp(&mut inherited, CORE, config.listen.core, &mut sockets)?;
     let notify = match config.listen.notify {
-        Some(address) => Some(tcp(&mut inherited, NOTIFY, address, &mut sockets).await?),
+        Some(address) => Some(tcp(&mut inherited, NOTIFY, address, &mut sockets)?),
         None => None,
     };
     let (asking, asked) = mpsc::channel(ASKED_MAX);
@@ -183,7 +186,7 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     let (leave, left) = watch::channel(false);
     let admin = match config.listen.admin.as_ref().map(|admin| &admin.address) {
         Some(AdminAddress::Tcp(address)) => {
-            let listener = tcp(&mut inherited, ADMIN, *address, &mut sockets).await?;
+            let listener = tcp(&mut inherited, ADMIN, *address, &mut sockets)?;
             let bound = local(&listener, *address);
             if live.current().door.is_some() {
                 let listener = Secured::new(listener, live.clone());
@@ -202,7 +205,7 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     };
     let mut metrics = config.listen.metrics;
     if let Some(address) = &mut metrics {
-        let listener = tcp(&mut inherited, METRICS, *address, &mut sockets).await?;
+        let listener = tcp(&mut inherited, METRICS, *address, &mut sockets)?;
         *address = local(&listener, *address);
         tokio::spawn(serve_http(listener, outside(live.clone()), left));
     }
@@ -344,8 +347,16 @@ async fn forget_others(store: Arc<dyn Store>) {
     }
 }
 
+/// A new socket. Whoever finds the backlog full tries again a second later.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// An inherited socket, or a new one; keeps a second handle of it.
-async fn tcp(
+fn tcp(
     inherited: &mut Sockets,
     name: &'static str,
     address: SocketAddr,
@@ -354,7 +365,7 @@ async fn tcp(
     let failed = |source| StartError::Bind { address: address.to_string(), source };
     let listener = match inherited.take_tcp(name, address) {
         Some(socket) => socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)),
-        None => TcpListener::bind(address).await,
+        None => bind(address),
     };
     let listener = listener.map_err(failed)?;
     kept.push((name, listener.as_fd().try_clone_to_owned().map_err(failed)?));
