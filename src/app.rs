@@ -222,6 +222,7 @@ impl Generation {
         let config = in_force.over(files, lasting.clock.now()).map_err(StartError::Managed)?;
         let config = &config;
         let channels = channels(config);
+        shown::expect(&channels, &lasting.metrics);
         let service = Arc::new(service(config, lasting)?);
         let admin = Admin {
             service: service.clone(),

@@ -412,6 +412,14 @@ impl Metrics {
         self.notifications.with_label_values(&labels).inc();
     }
 
+    /// What `channel` proves by a key may page somebody at its first time: its series are there before.
+    pub fn expect_notifications(&self, channel: &ChannelName) {
+        for hearing in [Hearing::UnknownOrder, Hearing::NeverSent] {
+            let labels = [channel.as_str(), Belief::Verified.as_str(), hearing.as_str()];
+            self.notifications.with_label_values(&labels).inc_by(0);
+        }
+    }
+
     /// A message was not listed.
     pub fn on_unlisted(&self, channel: &ChannelName) {
         self.unlisted.with_label_values(&[channel.as_str()]).inc();

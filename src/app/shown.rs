@@ -6,8 +6,10 @@ use crate::admin::access::{Callers, Named, Token};
 use crate::admin::turn::{Mode, Shown};
 use crate::admin::{Books as Reads, Mistake};
 use crate::config::{self, Added, ChannelMode, Config, Problems};
+use crate::metrics::Metrics;
 use crate::policy::rules::Book;
 use crate::proxy;
+use crate::service::Channel;
 use crate::service::overdue::Promises;
 use openssl::ssl::SslAcceptor;
 use std::fmt;
@@ -26,6 +28,15 @@ pub(super) fn callers(config: &Config) -> Callers {
         shared: shared.map(|token| Token::of(&String::from_utf8_lossy(token.expose()))),
         named: named.collect(),
         per_second: admin.api.per_second,
+    }
+}
+
+/// Has the metrics of what channels prove by keys be there from the start.
+pub(super) fn expect(channels: &[Arc<Channel>], metrics: &Metrics) {
+    for channel in channels {
+        if channel.profile.notify.as_ref().is_some_and(|notify| notify.proof.is_some()) {
+            metrics.expect_notifications(channel.name());
+        }
     }
 }
 

@@ -107,7 +107,7 @@ pub(crate) async fn fill(place: &Place, records: u64, with_evidence: bool) {
     };
     for first in (0..records).step_by(usize::try_from(TOGETHER).unwrap()) {
         let numbers = first..(first + TOGETHER).min(records);
-        let is_owed = |number: &u64| !with_evidence && number % OWED_EVERY == 0;
+        let is_owed = |number: &u64| !with_evidence && number.is_multiple_of(OWED_EVERY);
         let payments = numbers.clone().map(|number| payment(number, now, is_owed(&number)));
         let payments = payments.collect();
         let admission = Admission { payments, mode: Mode::Enforce, now };

@@ -189,6 +189,7 @@ async fn nobody_learns_of_others_nor_what_others_had_verified() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn a_request_that_is_not_as_described_is_refused_without_a_value() {
     let trial = provider(&[]).await;
     let place = place(&trial, "").await;
@@ -490,6 +491,7 @@ fn made_up(rng: &mut ChaCha8Rng, schema: &Value, all: &Value, depth: usize) -> V
 /// Requests made up after the description: whatever they are, each has an answer of ours that is described, and no value in it.
 #[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "a seed of one's own is tried by hand")]
+#[expect(clippy::print_stdout, reason = "the seed is said")]
 async fn whatever_is_made_up_after_the_description_has_an_answer_of_ours() {
     let seed = std::env::var("HEFU_SEED").map_or(7, |seed| seed.parse().unwrap());
     println!("HEFU_SEED={seed}");
@@ -508,9 +510,9 @@ async fn whatever_is_made_up_after_the_description_has_an_answer_of_ours() {
             methods.as_object().unwrap().iter().map(move |(method, of)| (path, method, of))
         })
         .collect();
-    let mut seen = std::collections::BTreeMap::<u16, usize>::new();
+    let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
     let mut peer = Peer::connect(to).await;
-    for number in 0..600 {
+    for nth in 0..600 {
         let (path, method, operation) = operations[rng.random_range(0..operations.len())];
         let word = |rng: &mut ChaCha8Rng| {
             ["2026-11", &id, "x", "%00", "%FF", "..%2f"][rng.random_range(0..6)].to_owned()
@@ -534,21 +536,21 @@ async fn whatever_is_made_up_after_the_description_has_an_answer_of_ours() {
                 .nth(rng.random_range(0..body.chars().count()));
             body.truncate(cut.unwrap());
         }
-        let named = if rng.random_ratio(1, 8) { "one".to_owned() } else { format!("k{number}") };
+        let named = if rng.random_ratio(1, 8) { "one".to_owned() } else { format!("k{nth}") };
         let kind = if rng.random_ratio(1, 16) { "text/plain" } else { "application/json" };
         let fields = format!("Content-Type: {kind}\r\nIdempotency-Key: {named}\r\n");
         let line = format!("{} {place}", method.to_uppercase());
         peer.send(request(&line, LENDER, &fields, &body)).await;
         let told = soon(peer.answer()).await;
         let status = told.status();
-        *seen.entry(status).or_default() += 1;
-        assert!(status < 500, "HEFU_SEED={seed} {number}: {line} {body}\n{told:?}");
+        *statuses.entry(status).or_default() += 1;
+        assert!(status < 500, "HEFU_SEED={seed} {nth}: {line} {body}\n{told:?}");
         let described = operation["responses"].get(status.to_string()).is_some();
         let kind = told.field("content-type").unwrap();
         assert_eq!(
             described,
             kind != "application/problem+json",
-            "HEFU_SEED={seed} {number}: {line}\n{told:?}"
+            "HEFU_SEED={seed} {nth}: {line}\n{told:?}"
         );
         for value in [PHONE, PAN, "张三", "11010519491231002X"] {
             assert!(!told.text().contains(value), "{told:?}");
@@ -556,7 +558,7 @@ async fn whatever_is_made_up_after_the_description_has_an_answer_of_ours() {
     }
     // It got somewhere, and was refused in many ways.
     for status in [200, 201, 202, 400, 404, 415, 422] {
-        assert!(seen.contains_key(&status), "HEFU_SEED={seed}: no {status} in {seen:?}");
+        assert!(statuses.contains_key(&status), "HEFU_SEED={seed}: no {status} in {statuses:?}");
     }
     assert!(!hefu.log.has("panicked"), "{}", hefu.log.text());
 }
@@ -575,6 +577,7 @@ async fn no_call_of_a_client_that_is_described_is_a_server_error() {
 
 /// A client that posts a batch, is told when it is over, and reads what became of each line; its statement has them.
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn a_batch_is_asked_about_beside_the_client_who_is_told_and_pays() {
     let trial = provider(&["0000", "02"]).await;
     let listening = channel(|_| ok("")).await;

@@ -250,12 +250,12 @@ fn lines(key: &str, phones: &[u8]) -> Lines {
 /// How the lines of a batch stand: `?` where nobody began one.
 async fn stand(world: &World, batch: &Batch) -> String {
     let begun = world.service.lines_of(batch).await.unwrap();
-    let word = |line: u32| match begun.get(&line) {
+    let how = |line: u32| match begun.get(&line) {
         None => "?",
         Some(it) if world.service.is_uncertain(it) => "uncertain",
         Some(it) => answer(it).map_or("asking", Answer::as_str),
     };
-    (1..=batch.lines).map(word).collect::<Vec<_>>().join(" ")
+    (1..=batch.lines).map(how).collect::<Vec<_>>().join(" ")
 }
 
 async fn ended(world: &World, batch: &Batch) -> Batch {
@@ -325,7 +325,7 @@ async fn what_a_crash_cut_off_of_a_batch_goes_on_when_it_is_posted_again() {
     let room = Arc::new(Semaphore::new(8));
     let known = after.service.batch_for(&client, lines("a", &all), room.clone(), ()).await.unwrap();
     assert!(!known.is_left(after.service.clock.now()));
-    after.later(LEASE + Duration::from_secs(60));
+    after.later(LEASE + Duration::from_mins(1));
     assert!(known.is_left(after.service.clock.now()));
     assert_eq!(stand(&after, &batch).await, "uncertain ? ? ? ?");
     let known = after.service.batch_for(&client, lines("a", &all), room, ()).await.unwrap();

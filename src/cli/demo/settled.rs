@@ -218,7 +218,10 @@ pub(super) fn kept(running: &Running, channel: &str, order: &str) -> (Option<Out
     let store = &running.service.store;
     let mut payments =
         store.by_order(&ChannelName::new(channel), &OrderId(order.into())).into_iter();
-    let left = payments.find_map(|id| store.record(id).filter(|it| it.left()));
+    let left = payments.find_map(|id| {
+        let record = store.record(id)?;
+        record.left().then_some(record)
+    });
     left.map_or((None, false), |record| {
         (record.outcome.map(|(outcome, ..)| outcome), record.heard.is_some())
     })
