@@ -216,6 +216,8 @@ fn the_configuration_reference_is_what_there_is() {
     let roots = [
         ("HefuFile", "hefu.toml"),
         ("PolicyFile", "policy.toml"),
+        ("CalendarFile", "calendar.toml"),
+        ("ClassesFile", "classes.toml"),
         ("ChannelFile", "channels/NAME.toml"),
         ("CodesFile", "codes/NAME.toml"),
         ("Definition", "providers/NAME.toml"),

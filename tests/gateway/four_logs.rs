@@ -211,7 +211,14 @@ fn told(findings: &mut Findings, attempts: &[&Value], arrivals: &[&Value], books
                 continue;
             }
             findings.count("outcomes that must last", 1);
-            let rows = books.by_batch.get(id).into_iter().flatten();
+            // A query tells of the rows of a batch under the batch's order.
+            let (channel, batch) =
+                (text(attempt, "channel"), format!("{}|", text(attempt, "order")));
+            let asked = books.by_order.iter().filter(|((of, order), _)| {
+                attempt["scenario"] == "query" && *of == channel && order.starts_with(&batch)
+            });
+            let asked = asked.flat_map(|(_, payments)| payments);
+            let rows = books.by_batch.get(id).into_iter().flatten().chain(asked);
             let mut rows = rows.filter(|payment| payment["row_of"][1] == number);
             if !rows.any(|payment| word(&payment["outcome"][0]) == "no_match") {
                 findings.fault("an outcome is lost", format!("{what}: row {number}"));
