@@ -36,6 +36,15 @@ impl Service {
             self.store.arrive(record, reported.clone(), channel.profile.precedence, self.now());
         let differ = |kind| Some(Mismatch { kind, elements: ElementSet::EMPTY });
         let mismatch = match step {
+            // One replica heard of the success, and another, before that was kept, that it was undone.
+            Step::Nothing | Step::Confirmed if reading.outcome == Outcome::Reversed => {
+                let known = self.store.record(record.payment).filter(Record::is_reversed);
+                let told = |it: &Record| {
+                    let kind = it.mismatch.map(|mismatch| mismatch.kind);
+                    kind == Some(MismatchKind::ReversedAfterSuccess)
+                };
+                known.filter(|it| !told(it)).and(differ(MismatchKind::ReversedAfterSuccess))
+            }
             Step::Nothing | Step::Noted | Step::Confirmed => None,
             Step::Ended | Step::Refined => compare(record, reading.outcome),
             Step::Reversed | Step::Overtaken => {
@@ -95,7 +104,7 @@ impl Service {
                 }
             }
         }
-        if step != Step::Nothing {
+        if step != Step::Nothing || mismatch.is_some() {
             let owing = self.owing(record, (reading.outcome, step), arrival);
             self.store.complete(record, mismatch, owing);
         }
