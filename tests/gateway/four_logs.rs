@@ -193,17 +193,20 @@ fn told(findings: &mut Findings, attempts: &[&Value], arrivals: &[&Value], books
         } else if arrivals.is_empty() {
             findings.fault("answered and never left", &what);
         }
-        let outcome = text(headers, "hefu-outcome").split(';').next().unwrap();
+        let mut outcome = text(headers, "hefu-outcome").split(';');
+        // The answer to a query tells of the payment that it asks about.
+        let of = outcome.clone().find_map(|it| it.strip_prefix("payment="));
+        let (of, outcome) = (of.map_or(id, |of| of.trim_matches('"')), outcome.next().unwrap());
         if ["no_match", "reversed"].contains(&outcome) {
             findings.count("outcomes that must last", 1);
-            let Some(payment) = books.by_id.get(id) else {
+            let Some(payment) = books.by_id.get(of) else {
                 findings.fault("an outcome is lost", format!("{what}: no record"));
                 continue;
             };
             if word(&payment["outcome"][0]) != outcome {
                 findings.fault("an outcome is lost", format!("{what}: {}", payment["outcome"]));
             }
-            findings.count("outcomes that hold", usize::from(books.held_for.contains(id)));
+            findings.count("outcomes that hold", usize::from(books.held_for.contains(of)));
         }
         for row in text(headers, "hefu-rows").split(", ").filter(|row| row.contains("=no_match")) {
             let number: u64 = row.split(';').next().unwrap().parse().unwrap();
