@@ -38,6 +38,7 @@ pub(super) fn id(text: &str) -> Result<AccountId, Problem> {
 pub(super) fn refused(error: AccountError) -> Problem {
     let status = match &error {
         AccountError::Id(_)
+        | AccountError::Later
         | AccountError::Element(_)
         | AccountError::Nobody
         | AccountError::Usage => StatusCode::BAD_REQUEST,
@@ -97,7 +98,7 @@ pub(super) async fn open(
         ..Elements::default()
     };
     let opened = admin.service.open_account(&id(&account)?, &elements, face_to_face).await;
-    Ok((StatusCode::CREATED, Json(AccountBody::of(&opened.map_err(refused)?))))
+    Ok((StatusCode::CREATED, Json(AccountBody::of(&opened.map_err(refused)?, true))))
 }
 
 /// Of which day.
@@ -132,7 +133,7 @@ pub(super) struct AccountBody {
     counted: Vec<CountedBody>,
     /// The findings that do not, and why.
     left_out: Vec<LeftOutBody>,
-    /// What may still be paid from balance, by purpose and strength of authentication, as of now.
+    /// What may still be paid from balance, by purpose and strength of authentication; nothing is told of it for a time that is over.
     left: Vec<LeftBody>,
 }
 
@@ -200,7 +201,7 @@ impl LeftBody {
 }
 
 impl AccountBody {
-    fn of(shown: &Shown) -> Self {
+    fn of(shown: &Shown, is_now: bool) -> Self {
         let Shown { account, holder, edition, classed, at } = shown;
         let finding = |position: &usize| holder.findings.get(*position).map(FindingBody::from);
         let of = |purpose| Strength::ALL.map(|strength| LeftBody::of(shown, purpose, strength));
@@ -231,7 +232,7 @@ impl AccountBody {
                     Some(LeftOutBody { why: why.as_str(), finding: finding(position)? })
                 })
                 .collect(),
-            left: Purpose::ALL.into_iter().flat_map(of).collect(),
+            left: Purpose::ALL.into_iter().filter(|_| is_now).flat_map(of).collect(),
         }
     }
 }
@@ -244,7 +245,7 @@ pub(super) async fn show(
 ) -> Result<Json<AccountBody>, Problem> {
     let at = at_ms.map(Timestamp::from_millis);
     let shown = admin.service.account(&id(&account)?, at).await.map_err(refused)?;
-    Ok(Json(AccountBody::of(&shown)))
+    Ok(Json(AccountBody::of(&shown, at_ms.is_none())))
 }
 
 /// What a record says.
@@ -268,7 +269,8 @@ pub(super) async fn record(
     let id = id(&account)?;
     let at = at_ms.map(Timestamp::from_millis);
     let shown = admin.service.account(&id, at).await.map_err(refused)?;
-    let record = RecordBody { account: id.to_string(), shown: AccountBody::of(&shown) };
+    let record =
+        RecordBody { account: id.to_string(), shown: AccountBody::of(&shown, at_ms.is_none()) };
     let signed = serde_json::to_vec(&record).ok().and_then(|record| key.sign(&record).ok());
     let signed = signed.ok_or(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal"))?;
     Ok(([(header::CONTENT_TYPE, "application/jose")], signed).into_response())

@@ -20,6 +20,7 @@ use std::sync::Arc;
 fn not_upgraded(error: UpgradeError) -> Problem {
     match error {
         UpgradeError::Account(error) => refused(error),
+        UpgradeError::Busy => Problem::told(StatusCode::SERVICE_UNAVAILABLE, &error),
         UpgradeError::Running => Problem::told(StatusCode::CONFLICT, &error),
         UpgradeError::None => Problem::told(StatusCode::NOT_FOUND, &error),
     }

@@ -1,10 +1,12 @@
 //! Payment accounts: opened, closed, shown, and paid from. Whose they are decides: limits are of the person, over all their accounts.
 
+mod error;
+
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::crypto::record::RecordKey;
-use crate::domain::account::{AccountId, Class, InvalidAccountId, Purpose, Strength};
+use crate::domain::account::{AccountId, Class, Purpose, Strength};
 use crate::domain::clock::Timestamp;
-use crate::domain::element::{Elements, InvalidElement};
+use crate::domain::element::Elements;
 use crate::domain::id::{Fingerprint, ProviderName};
 use crate::domain::keep::PAYMENTS_KEPT;
 use crate::domain::money::Fen;
@@ -20,12 +22,14 @@ use crate::store::shelf::{Range, Swap};
 use crate::tier::class::Classed;
 use crate::tier::ledger::{Over, Payment};
 use crate::tier::rules::{Book, Edition};
-use crate::tier::usage::{Act, Refused, Step, Usage, step};
+use crate::tier::usage::{Act, Step, Usage, step};
 use dashmap::DashMap;
+pub use error::AccountError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-use tokio::sync::Mutex;
+use std::sync::Arc;
+use tokio::sync::{Mutex, Semaphore};
 
 /// How often a change is tried that other replicas overtake; this one's own wait for each other.
 const TRIES: usize = 100;
@@ -36,8 +40,14 @@ const CONFIRMED: (u32, u32) = (9, 10);
 /// How many persons' changes are made at once at most, within this process.
 const LANES: usize = 64;
 
+/// How many upgrades run at once: each keeps a person's elements in memory.
+const RUNNING_MAX: usize = 64;
+
 /// The longest name of a use of balance.
 const USAGE_NAME_MAX: usize = 64;
+
+/// The most open accounts of one person, whatever policy lets pass.
+const ACCOUNTS_MAX: usize = 100;
 
 /// The most persons that are noted for one phone number.
 const PERSONS_MAX: usize = 1_000;
@@ -57,6 +67,8 @@ pub struct Tiers {
     pub record_key: Option<RecordKey>,
     /// How often each provider confirmed, of how often it was asked for an upgrade, since the configuration was loaded.
     pub confirmed: DashMap<ProviderName, (u32, u32)>,
+    /// How many more upgrades may run at once.
+    pub running: Arc<Semaphore>,
     /// Where changes of one person's accounts wait for each other, within this process.
     pub lanes: Vec<Mutex<()>>,
 }
@@ -70,6 +82,7 @@ impl Default for Tiers {
             flagged: BTreeMap::new(),
             record_key: None,
             confirmed: DashMap::new(),
+            running: Arc::new(Semaphore::new(RUNNING_MAX)),
             lanes: (0..LANES).map(|_| Mutex::default()).collect(),
         }
     }
@@ -93,55 +106,6 @@ impl Tiers {
     fn lane(&self, person: &Fingerprint) -> Option<&Mutex<()>> {
         let [.., last] = person.digest;
         self.lanes.get(usize::from(last) % LANES)
-    }
-}
-
-/// Why an account is not opened, shown, or paid from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AccountError {
-    /// Not the name of one.
-    #[error(transparent)]
-    Id(#[from] InvalidAccountId),
-    /// An element is not valid.
-    #[error(transparent)]
-    Element(#[from] InvalidElement),
-    /// Nobody is told.
-    #[error("tell the `id_number` of whose account it is")]
-    Nobody,
-    /// There is none.
-    #[error("no such account is open")]
-    Unknown,
-    /// It is closed.
-    #[error("the account is closed")]
-    Closed,
-    /// It is somebody else's.
-    #[error("the account is of another person")]
-    Another,
-    /// No edition of the rules is in force.
-    #[error("no edition of `classes.toml` is in force on that day")]
-    NoRules,
-    /// The rules are against it.
-    #[error("{}", flagged(*.0))]
-    Flagged(Flag),
-    /// Not the name of a use of balance.
-    #[error("`usage` is 1 to {USAGE_NAME_MAX} letters, digits and `-_.:`")]
-    Usage,
-    /// What was told of a use of balance comes to nothing.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    /// A limit is in the way; what is left of it, where it is one of money.
-    #[error("over the account's limit: {}", .0.as_str())]
-    Over(Over, Option<Fen>),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreLost),
-}
-
-const fn flagged(flag: Flag) -> &'static str {
-    match flag {
-        Flag::SecondAccount => "the person has as many accounts as one may have",
-        Flag::SecondClassThree => "the person has as many accounts of class III as one may have",
-        Flag::SharedPhone => "the phone number is of as many persons as it may be",
     }
 }
 
@@ -185,7 +149,7 @@ impl Service {
         let edition = self.tiers.book.at(at).ok_or(AccountError::NoRules)?;
         let person = self.holder_of(elements).await?;
         let phone = elements.phone.as_ref().map(|phone| self.keys.current.phone(phone));
-        let mut account = Account {
+        let account = Account {
             person,
             phone,
             met: met.then_some(at),
@@ -207,12 +171,13 @@ impl Service {
             if known.closed.is_some() {
                 return Err(AccountError::Closed);
             }
-            account = known;
         }
-        let opened = self.enter(id, &mut account, edition).await;
-        if claimed && opened.is_err() {
+        let opened = self.enter(id, (person, account.phone), edition).await;
+        // Where it is not known whether it was entered, it stays claimed: said again, it goes on.
+        if claimed && matches!(opened, Err(AccountError::Flagged(_))) {
             let was = Some(claim.value);
             self.store.swap(Swap { key: claim.key, was, new: None, beside: Vec::new() }).await?;
+            self.leave_phone(id, (person, account.phone)).await?;
         }
         opened?;
         self.account(id, None).await
@@ -222,13 +187,13 @@ impl Service {
     async fn enter(
         &self,
         id: &AccountId,
-        account: &mut Account,
+        (person, phone): (Fingerprint, Option<Fingerprint>),
         edition: &Edition,
     ) -> Result<(), AccountError> {
-        let person = account.person;
-        if let Some(phone) = account.phone {
+        let mut shared = None;
+        if let Some(phone) = phone {
             let most = usize::try_from(edition.persons_a_phone).unwrap_or(usize::MAX);
-            let shared = self.change_row(phone_key(&phone), |known: &mut Phone| {
+            let entering = self.change_row(phone_key(&phone), |known: &mut Phone| {
                 let others = known.persons.keys().filter(|known| **known != person).count();
                 let flag = (others >= most).then_some(Flag::SharedPhone);
                 self.allowed(flag)?;
@@ -237,21 +202,40 @@ impl Service {
                 }
                 Ok(flag)
             });
-            account.flags.extend(shared.await?);
+            shared = entering.await?;
         }
         let most = usize::try_from(edition.accounts).unwrap_or(usize::MAX);
-        self.change_holder(&person, |holder| {
+        self.change_account(id, |holder, account| {
             if holder.accounts.contains_key(id) {
-                return Ok(Vec::new());
+                return Ok(());
             }
             let flag = (holder.accounts.len() >= most).then_some(Flag::SecondAccount);
             self.allowed(flag)?;
-            account.flags.extend(flag);
+            if holder.accounts.len() >= ACCOUNTS_MAX {
+                return Err(AccountError::Flagged(Flag::SecondAccount));
+            }
+            account.flags.extend(flag.into_iter().chain(shared));
             holder.accounts.insert(id.clone(), account.meant(self.now()));
-            Ok(vec![row(account_key(id), &account)?])
+            Ok(())
         })
         .await
-        .map(|_| ())
+    }
+
+    /// A phone number is not told for an account any more.
+    async fn leave_phone(
+        &self,
+        id: &AccountId,
+        (person, phone): (Fingerprint, Option<Fingerprint>),
+    ) -> Result<(), AccountError> {
+        let Some(phone) = phone else { return Ok(()) };
+        self.change_row(phone_key(&phone), |known: &mut Phone| {
+            if let Some(accounts) = known.persons.get_mut(&person) {
+                accounts.remove(id);
+            }
+            known.persons.retain(|_, accounts| !accounts.is_empty());
+            Ok(())
+        })
+        .await
     }
 
     /// Whether policy lets pass what the rules have something against.
@@ -267,29 +251,13 @@ impl Service {
     /// # Errors
     /// [`AccountError`].
     pub async fn close_account(&self, id: &AccountId) -> Result<(), AccountError> {
-        let (mut account, _) =
-            self.row_of::<Account>(&account_key(id)).await?.ok_or(AccountError::Unknown)?;
-        if account.closed.is_some() {
-            return Ok(());
-        }
-        account.closed = Some(self.now());
-        let (person, phone) = (account.person, account.phone);
-        self.change_holder(&person, |holder| {
+        let now = self.now();
+        let whose = self.change_account(id, |holder, account| {
             holder.accounts.remove(id);
-            Ok(vec![row(account_key(id), &account)?])
-        })
-        .await?;
-        if let Some(phone) = phone {
-            self.change_row(phone_key(&phone), |known: &mut Phone| {
-                if let Some(accounts) = known.persons.get_mut(&person) {
-                    accounts.remove(id);
-                }
-                known.persons.retain(|_, accounts| !accounts.is_empty());
-                Ok(())
-            })
-            .await?;
-        }
-        Ok(())
+            account.closed.get_or_insert(now);
+            Ok((account.person, account.phone))
+        });
+        self.leave_phone(id, whose.await?).await
     }
 
     /// An account as it is now, or as it was at `on` by the rules of that day; what was paid is told as of now.
@@ -301,10 +269,13 @@ impl Service {
         id: &AccountId,
         on: Option<Timestamp>,
     ) -> Result<Shown, AccountError> {
-        let (account, _) =
-            self.row_of::<Account>(&account_key(id)).await?.ok_or(AccountError::Unknown)?;
+        let now = self.now();
+        let at = on.unwrap_or(now);
+        if at > now {
+            return Err(AccountError::Later);
+        }
+        let account = self.account_row(id).await?;
         let holder = self.row_of::<Holder>(&holder_key(&account.person)).await?;
-        let at = on.unwrap_or_else(|| self.now());
         let edition = self.tiers.book.at(at).ok_or(AccountError::NoRules)?.clone();
         let holder = holder.map(|(holder, _)| holder).unwrap_or_default();
         let classed = classed(&edition, &account, &holder, at);
@@ -324,16 +295,16 @@ impl Service {
         if !is_usage_name(name) {
             return Err(AccountError::Usage);
         }
-        let (account, _) =
-            self.row_of::<Account>(&account_key(id)).await?.ok_or(AccountError::Unknown)?;
+        let person = self.account_row(id).await?.person;
         let key = usage_key(id, name);
-        let lane = match self.tiers.lane(&account.person) {
+        let lane = match self.tiers.lane(&person) {
             Some(lane) => Some(lane.lock().await),
             None => None,
         };
         for _ in 0..TRIES {
             // Whose it is first: whatever changed since makes the swap fail.
-            let (mut holder, was) = self.holder(&account.person).await?;
+            let (mut holder, was) = self.holder(&person).await?;
+            let account = self.account_row(id).await?;
             let known = self.row_of::<Usage>(&key).await?.map(|(usage, _)| usage);
             let at = self.now();
             let edition = self.tiers.book.at(at).ok_or(AccountError::NoRules)?;
@@ -343,7 +314,9 @@ impl Service {
                     let edition = edition.clone();
                     return Ok((usage, Shown { account, holder, edition, classed, at }));
                 }
-                Step::Take(_) if account.closed.is_some() => return Err(AccountError::Closed),
+                Step::Take(_) if !holder.accounts.contains_key(id) => {
+                    return Err(AccountError::Closed);
+                }
                 Step::Take(usage) => {
                     let payment = usage.payment(usage.amount);
                     let taken = holder.ledger.take(edition, classed.class, payment);
@@ -358,7 +331,7 @@ impl Service {
             };
             let mut beside = row(key.clone(), &usage)?;
             beside.until = Some(usage.at.plus(PAYMENTS_KEPT));
-            if self.put_holder(&account.person, &mut holder, was, vec![beside]).await? {
+            if self.put_holder(&person, &mut holder, was, vec![beside]).await? {
                 drop(lane);
                 let edition = edition.clone();
                 return Ok((usage, Shown { account, holder, edition, classed, at }));
@@ -399,17 +372,43 @@ impl Service {
         self.store.swap(Swap { key: new.key.clone(), was, new: Some(new), beside }).await
     }
 
-    /// Changes a holder, whoever else does, and what goes beside.
+    /// An account, if there is one.
+    pub(super) async fn account_row(&self, id: &AccountId) -> Result<Account, AccountError> {
+        let kept = self.row_of::<Account>(&account_key(id)).await?;
+        kept.map(|(account, _)| account).ok_or(AccountError::Unknown)
+    }
+
+    /// Changes a holder, whoever else does.
     pub(super) async fn change_holder(
         &self,
         person: &Fingerprint,
-        mut change: impl FnMut(&mut Holder) -> Result<Vec<Row>, AccountError>,
-    ) -> Result<Holder, AccountError> {
+        mut change: impl FnMut(&mut Holder),
+    ) -> Result<(), AccountError> {
         for _ in 0..TRIES {
             let (mut holder, was) = self.holder(person).await?;
-            let beside = change(&mut holder)?;
-            if self.put_holder(person, &mut holder, was, beside).await? {
-                return Ok(holder);
+            change(&mut holder);
+            if self.put_holder(person, &mut holder, was, Vec::new()).await? {
+                return Ok(());
+            }
+        }
+        Err(StoreLost.into())
+    }
+
+    /// Changes an account and whose it is, in one commit, whoever else does.
+    pub(super) async fn change_account<R>(
+        &self,
+        id: &AccountId,
+        mut change: impl FnMut(&mut Holder, &mut Account) -> Result<R, AccountError>,
+    ) -> Result<R, AccountError> {
+        let person = self.account_row(id).await?.person;
+        for _ in 0..TRIES {
+            // Whose it is first: whatever changed since makes the swap fail.
+            let (mut holder, was) = self.holder(&person).await?;
+            let mut account = self.account_row(id).await?;
+            let came_to = change(&mut holder, &mut account)?;
+            let beside = vec![row(account_key(id), &account)?];
+            if self.put_holder(&person, &mut holder, was, beside).await? {
+                return Ok(came_to);
             }
         }
         Err(StoreLost.into())

@@ -17,7 +17,7 @@ use crate::service::accounts::{AccountError, row};
 use crate::service::verify::{self, About, Put, Whose};
 use crate::service::{Entry, Service};
 use crate::store::account::{
-    Account, Asked, Flag, Holder, Progress, Upgrade, account_key, holder_key, upgrade_key,
+    Account, Asked, Flag, Holder, Progress, Upgrade, holder_key, upgrade_key,
 };
 use crate::store::journal::StoreLost;
 use crate::store::shelf::Swap;
@@ -28,13 +28,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// For how long whoever runs an upgrade has it to themselves after each question; another may go on with it after that.
-const LEASE: Duration = Duration::from_mins(1);
+const LEASE: Duration = Duration::from_mins(2);
 
 /// The most cards of one upgrade.
 pub const CARDS_MAX: usize = 10;
 
 /// The most questions of one upgrade; it is over then.
 const STEPS_MAX: usize = 50;
+
+/// The most findings on one person: each counts for years, and none is taken away.
+const FINDINGS_MAX: usize = 1_000;
 
 /// Without a source that says who somebody is by name and document, nobody is verified.
 const WHO: ElementSet = ElementSet::EMPTY.with(Element::Name).with(Element::IdNumber);
@@ -61,6 +64,9 @@ pub enum UpgradeError {
     /// The account.
     #[error(transparent)]
     Account(#[from] AccountError),
+    /// As many run as may.
+    #[error("as many upgrades run as may: say it again in a while")]
+    Busy,
     /// It is under way.
     #[error("an upgrade of the account is under way")]
     Running,
@@ -99,21 +105,22 @@ impl Service {
     ) -> Result<Upgrade, UpgradeError> {
         let at = self.now();
         self.tiers.book.at(at).ok_or(AccountError::NoRules)?;
-        let (mut account, was) =
-            self.row_of::<Account>(&account_key(id)).await?.ok_or(AccountError::Unknown)?;
+        let account = self.account_row(id).await?;
         if account.closed.is_some() {
             return Err(AccountError::Closed.into());
         }
         if self.holder_of(&person.elements).await? != account.person {
             return Err(AccountError::Another.into());
         }
+        let room = self.tiers.running.clone().try_acquire_owned();
+        let room = room.map_err(|_full| UpgradeError::Busy)?;
         self.allowed(self.second_class_three(id, &account, target).await?)?;
         if met && account.met.is_none() {
-            account.met = Some(at);
-            let row = row(account_key(id), &account)?;
-            if !self.store.swap(Swap::replace(was, row)).await? {
-                return Err(StoreLost.into());
-            }
+            let meet = |_: &mut Holder, account: &mut Account| {
+                account.met.get_or_insert(at);
+                Ok(())
+            };
+            self.change_account(id, meet).await?;
         }
         let known = self.row_of::<Upgrade>(&upgrade_key(id)).await?;
         let is_running = |known: &Upgrade| known.progress == Progress::Running && known.lease > at;
@@ -136,6 +143,7 @@ impl Service {
             run.keep().await?;
             run.on(&person).await?;
             run.keep().await?;
+            drop(room);
             Ok(run.upgrade)
         });
         run.await.unwrap_or(Err(StoreLost.into()))
@@ -161,27 +169,22 @@ impl Service {
     }
 
     /// The account is meant to have `target` from now on, if the rules allow it.
-    async fn reach(
-        &self,
-        id: &AccountId,
-        mut account: Account,
-        target: Class,
-    ) -> Result<(), UpgradeError> {
+    async fn reach(&self, id: &AccountId, target: Class) -> Result<(), UpgradeError> {
         let at = self.now();
-        if account.meant(at) == Some(target) {
-            return Ok(());
-        }
-        account.meant.push((at, target));
-        let person = account.person;
-        self.change_holder(&person, |holder| {
+        let meaning = |holder: &mut Holder, account: &mut Account| {
+            let meant = holder.accounts.get(id).ok_or(AccountError::Closed)?;
+            // What lapsed comes back by itself: nothing is lowered here.
+            if meant.is_some_and(|meant| meant >= target) {
+                return Ok(());
+            }
             let flag = self.flagged(id, holder, target);
             self.allowed(flag)?;
             account.flags.extend(flag);
+            account.meant.push((at, target));
             holder.accounts.insert(id.clone(), Some(target));
-            Ok(vec![row(account_key(id), &account)?])
-        })
-        .await?;
-        Ok(())
+            Ok(())
+        };
+        Ok(self.change_account(id, meaning).await?)
     }
 
     /// Keeps what an answer is worth: evidence, and where it confirms who `person` is, a finding.
@@ -208,12 +211,7 @@ impl Service {
             account: checked(inquiry),
             at,
         };
-        self.change_holder(person, |holder| {
-            holder.findings.push(finding.clone());
-            Ok(Vec::new())
-        })
-        .await?;
-        Ok(())
+        Ok(self.change_holder(person, |holder| holder.findings.push(finding.clone())).await?)
     }
 
     /// Everything that could be asked of `person`: each provider, each set that it answers, each card.
@@ -320,8 +318,7 @@ impl Run<'_> {
         let target = self.upgrade.target;
         loop {
             let at = service.now();
-            let account = service.row_of::<Account>(&account_key(self.id)).await?;
-            let (account, _) = account.ok_or(AccountError::Unknown)?;
+            let account = service.account_row(self.id).await?;
             let edition = service.tiers.book.at(at).ok_or(AccountError::NoRules)?;
             let holder = service.row_of::<Holder>(&holder_key(&self.of)).await?;
             let holder = holder.map(|(holder, _)| holder).unwrap_or_default();
@@ -340,11 +337,14 @@ impl Run<'_> {
             };
             let missing = match planned(&withheld) {
                 (_, Plan::Reached) => {
-                    service.reach(self.id, account, target).await?;
+                    service.reach(self.id, target).await?;
                     self.upgrade.progress = Progress::Reached;
                     return Ok(());
                 }
-                (places, Plan::Ask(order)) if self.upgrade.steps.len() < STEPS_MAX => {
+                (places, Plan::Ask(order))
+                    if self.upgrade.steps.len() < STEPS_MAX
+                        && holder.findings.len() < FINDINGS_MAX =>
+                {
                     let place = order.first().and_then(|first| places.get(*first)).copied();
                     let question = place.and_then(|place| Some((place, questions.get(place)?)));
                     let Some((place, question)) = question else { return Err(StoreLost.into()) };

@@ -297,6 +297,7 @@ async fn a_class_of_any_past_day_can_be_told_and_lapses() {
     assert_eq!(class(opened).await, (None, None));
     assert_eq!(class(opened.plus(DAY)).await.0, Some(Class::I));
     let phone = opened.plus(DAY).plus(DAY * 730);
+    desk.world.later(DAY * 740);
     assert_eq!(class(opened.plus(DAY * 2)).await, (Some(Class::II), Some(phone)));
     assert_eq!(class(phone.minus(DAY)).await.0, Some(Class::II));
     let bank = opened.plus(DAY * 2).plus(DAY * 3650);
@@ -344,6 +345,76 @@ async fn a_second_account_of_class_three_is_refused() {
     assert_eq!(desk.upgrade("b", Class::III, &person).await, refused);
     assert!(desk.upgrade("b", Class::II, &person).await.starts_with("reached 0"));
     assert_eq!(desk.class("b").await, Some(Class::II));
+}
+
+/// Whatever is under way, what is closed stays so, and nothing new is paid from it.
+#[tokio::test]
+async fn an_account_that_closes_under_an_upgrade_stays_closed() {
+    let desk = Arc::new(Desk::new());
+    let somebody = person(&[]);
+    desk.open("a", &somebody).await.unwrap();
+    let gate = desk.asked[1].gate.acquire_many(1000).await.unwrap();
+    let other = desk.clone();
+    let upgrading = tokio::spawn(async move { other.upgrade("a", Class::I, &person(&[])).await });
+    while desk.asked[1].asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    desk.service().close_account(&id("a")).await.unwrap();
+    drop(gate);
+    assert_eq!(upgrading.await.unwrap(), "the account is closed");
+    let shown = desk.service().account(&id("a"), None).await.unwrap();
+    assert!(shown.account.closed.is_some() && shown.holder.accounts.is_empty());
+    let reserve = desk.reserve(1, Purpose::Consumption);
+    assert_eq!(desk.act("a", "u", reserve).await.err(), Some(AccountError::Closed));
+    // What was found is the person's all the same.
+    desk.open("b", &somebody).await.unwrap();
+    assert_eq!(desk.upgrade("b", Class::I, &somebody).await, "reached 0:");
+}
+
+#[tokio::test]
+async fn what_was_refused_leaves_no_phone_behind() {
+    let mut desk = Desk::new();
+    let service = Arc::get_mut(&mut desk.world.service).unwrap();
+    service.tiers.flagged.insert(Flag::SharedPhone, Effect::Refuse);
+    let first = person(&[]);
+    desk.open("a", &first).await.unwrap();
+    let mut elsewhere = first.clone();
+    elsewhere.elements.phone = Some(Mobile::parse("13800000007").unwrap());
+    let second = Err(AccountError::Flagged(Flag::SecondAccount));
+    assert_eq!(desk.open("b", &elsewhere).await, second);
+    let other = Person { elements: elements(OTHER, "13800000007"), cards: Vec::new() };
+    assert_eq!(desk.open("c", &other).await, Ok(vec![]));
+    let shared = Err(AccountError::Flagged(Flag::SharedPhone));
+    let third = Person { elements: elements("110105194912310038", "13800000007"), ..other };
+    assert_eq!(desk.open("d", &third).await, shared);
+}
+
+#[tokio::test]
+async fn an_upgrade_lowers_nothing_and_has_bounds() {
+    let mut desk = Desk::new();
+    let service = Arc::get_mut(&mut desk.world.service).unwrap();
+    service.tiers.flagged.insert(Flag::SecondAccount, Effect::Annotate);
+    let person = person(&[ICBC]);
+    desk.open("a", &person).await.unwrap();
+    assert!(desk.upgrade("a", Class::II, &person).await.starts_with("reached"));
+    assert_eq!(desk.upgrade("a", Class::I, &person).await, "reached 0:");
+    assert_eq!(desk.class("a").await, Some(Class::II));
+    let running = desk.service().tiers.running.clone();
+    let full = running.acquire_many_owned(64).await.unwrap();
+    let busy = "as many upgrades run as may: say it again in a while";
+    assert_eq!(desk.upgrade("a", Class::III, &person).await, busy);
+    drop(full);
+    assert!(desk.upgrade("a", Class::III, &person).await.starts_with("out_of_reach"));
+    for number in 1..100 {
+        assert!(desk.open(&format!("n{number}"), &person).await.is_ok(), "{number}");
+    }
+    let most = Err(AccountError::Flagged(Flag::SecondAccount));
+    assert_eq!(desk.open("n100", &person).await, most, "whatever policy lets pass");
+    let later = desk.world.clock.now().plus(DAY);
+    assert_eq!(
+        desk.service().account(&id("a"), Some(later)).await.err(),
+        Some(AccountError::Later)
+    );
 }
 
 #[tokio::test]
