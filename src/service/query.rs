@@ -119,7 +119,10 @@ impl Service {
             let _ = self.fetch_all(rests_on(of)).await;
         }
         let mut settled = self.arrived(&pending.channel, of, reading, Arrival::Query).await;
+        // What succeeded once was processed, however often that is denied: its order stays claimed.
+        let has_succeeded = self.store.record(of.payment).as_ref().unwrap_or(of).succeeded();
         let not_processed = settled.reading.outcome == Outcome::Declined(Decline::NotProcessed);
+        let not_processed = not_processed && !has_succeeded;
         match settled.step {
             Step::Ended | Step::Refined | Step::Confirmed if not_processed => self.reopen(of),
             // A crash may have come between what was kept of it and this.

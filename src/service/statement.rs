@@ -154,6 +154,9 @@ impl Service {
             return Ok(Came::Differs(Difference::AmountDiffers));
         }
         if of.outcome.as_ref() == Some(&reported) {
+            if line.outcome == Outcome::Succeeded {
+                self.claim_if_open(of, Step::Nothing).await?;
+            }
             return Ok(Came::Known);
         }
         let reading = Reading {

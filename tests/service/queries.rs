@@ -193,6 +193,11 @@ async fn an_order_reopens_only_when_it_certainly_was_not_processed() {
     world
         .check(&World::debit("1", 0), "ok", expect!["409 already_sent [] earlier declined []"])
         .await;
+    // However often it is said.
+    world.query("1", "none", "").await;
+    world
+        .check(&World::debit("1", 0), "ok", expect!["409 already_sent [] earlier declined []"])
+        .await;
 }
 
 /// An order that comes again with another amount, or of another card, is told so (abuse case 36).
@@ -519,6 +524,20 @@ async fn an_order_that_succeeded_after_all_does_not_leave_again() {
             let told = r#""of":"debit","order":"1","amount":"100","code":"ok","state":"ok""#;
             assert_eq!(world.told(told).await, "verified settled", "{opened_by}");
             assert_eq!(world.mismatches(), ["outcome_flipped 1"], "{opened_by}");
+            world
+                .check(
+                    &World::debit("1", 0),
+                    "ok",
+                    expect!["409 already_sent [] earlier succeeded []"],
+                )
+                .await;
+            // A crash came between what was kept of it and the claim: the next word that it succeeded looks again.
+            let store = &world.service.store;
+            let asked = store.by_order(world.channel.name(), &OrderId("1".into()));
+            let mut asked = asked.into_iter().filter_map(|payment| store.record(payment));
+            let record = asked.find(|record| record.claim().is_some()).unwrap();
+            store.reopen(&record.claim().unwrap(), record.payment);
+            world.told(told).await;
             world
                 .check(
                     &World::debit("1", 0),

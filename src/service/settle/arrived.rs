@@ -7,6 +7,7 @@ use crate::domain::outcome::{Arrival, Decline, Outcome};
 use crate::message::outcome::Reading;
 use crate::reconcile::arrival::Step;
 use crate::service::{Channel, Service};
+use crate::store::journal::StoreLost;
 use crate::store::{Owing, Record, Unmapped};
 use futures::future::join;
 
@@ -58,6 +59,10 @@ impl Service {
                 compare(record, reading.outcome).or_else(|| differ(MismatchKind::OutcomeFlipped))
             }
         };
+        if reading.outcome == Outcome::Succeeded {
+            // Before anything else is kept of it; where it cannot be written, the word comes again.
+            let _ = self.claim_if_open(record, step).await;
+        }
         let act = || self.acted_upon(channel, record, (&reading, step, mismatch), arrival);
         if let Some(mismatch) = mismatch {
             // Begun first, so that it stands first in what is kept and told; and nothing waits between what was heard and what is made of it.
@@ -66,15 +71,34 @@ impl Service {
         } else {
             act();
         }
-        if step == Step::Flipped
-            && reading.outcome == Outcome::Succeeded
-            && let Some(order) = record.claim()
-            // It was opened again, perhaps, and the money was taken after all: it must not leave once more.
-            && self.store.claim_again(&order, record.payment).await.is_err()
-        {
-            tracing::error!(channel = name.as_str(), payment.id = %record.payment, "an order that succeeded may be open: the store cannot be written");
-        }
         Settled { reading, step, mismatch }
+    }
+
+    /// Of a payment that succeeded after it had failed, the order was opened again, perhaps: it must not leave once more. A crash or a
+    /// lost store may have come between what was kept of it and this, so each word that it succeeded looks once more.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: it may be open.
+    pub(in crate::service) async fn claim_if_open(
+        &self,
+        record: &Record,
+        step: Step,
+    ) -> Result<(), StoreLost> {
+        let known = self.store.record(record.payment);
+        let known = known.as_ref().unwrap_or(record);
+        let stands = known.outcome.as_ref().is_some_and(|it| it.0 == Outcome::Succeeded);
+        let has_failed = || known.timeline.iter().any(|moment| moment.outcome.is_failure());
+        let may_be_open = match step {
+            Step::Flipped => true,
+            Step::Nothing | Step::Confirmed => stands && has_failed(),
+            Step::Noted | Step::Ended | Step::Refined | Step::Reversed | Step::Overtaken => false,
+        };
+        let Some(order) = record.claim().filter(|_| may_be_open) else { return Ok(()) };
+        let claimed = self.store.claim_again(&order, record.payment).await;
+        if claimed.is_err() {
+            tracing::error!(channel = record.channel.as_str(), payment.id = %record.payment, "an order that succeeded may be open: the store cannot be written");
+        }
+        claimed.map(|_| ())
     }
 
     /// What an outcome comes to beside how it differs, all of it kept at once.
