@@ -2,7 +2,7 @@
 
 use super::Live;
 use super::access::{Caller, Client, Named, Place};
-use super::body::{BatchBody, LOST, LinesBody, VerificationBody};
+use super::body::{BatchBody, LINES_MAX, LOST, LinesBody, VerificationBody};
 use super::verifications::{read_json, refused, request_key};
 use crate::api::Problem;
 use crate::domain::id::PaymentId;
@@ -18,8 +18,6 @@ use axum::response::{IntoResponse, Response};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The most lines.
-const LINES_MAX: usize = 10_000;
 /// Of how many lines at most is told what is wrong with them.
 const WRONG_MAX: usize = 100;
 /// When to look again how far it is, in seconds.

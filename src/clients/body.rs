@@ -9,8 +9,13 @@ use crate::domain::person::{Mobile, Name};
 use crate::store::verification::{State, Verification};
 use axum::http::StatusCode;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
+
+/// The most lines of a batch.
+pub(super) const LINES_MAX: usize = 10_000;
 
 /// What is told where the store is lost.
 pub(super) const LOST: Problem =
@@ -43,7 +48,34 @@ pub(super) enum Mode {
 #[serde(deny_unknown_fields)]
 pub(super) struct LinesBody {
     /// The elements of each line: 1 to 10000 of them.
+    #[serde(deserialize_with = "few")]
+    #[schemars(with = "Vec<ElementsBody>")]
     pub(super) lines: Vec<ElementsBody>,
+}
+
+/// Lines, of which no more are read than may be: an empty one takes two bytes to write and a hundred to keep.
+fn few<'de, D: Deserializer<'de>>(lines: D) -> Result<Vec<ElementsBody>, D::Error> {
+    struct Lines;
+    impl<'de> Visitor<'de> for Lines {
+        type Value = Vec<ElementsBody>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("lines")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Self::Value, A::Error> {
+            let mut lines = Vec::new();
+            while let Some(line) = all.next_element()? {
+                lines.push(line);
+                // One too many is kept, so that it is seen that there are.
+                if lines.len() > LINES_MAX {
+                    while all.next_element::<IgnoredAny>()?.is_some() {}
+                }
+            }
+            Ok(lines)
+        }
+    }
+    lines.deserialize_seq(Lines)
 }
 
 /// Elements; which of them together, your contract says.

@@ -78,7 +78,7 @@ pub enum Over {
     Month,
 }
 
-/// Why nothing was asked.
+/// Why nothing is told: nothing was asked, but for the store, which may have been lost since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     /// The client may not ask about these elements together.
@@ -91,7 +91,9 @@ pub enum AskError {
     #[error("what you may have verified by your contract would be exceeded")]
     Over(Over),
     /// The store.
-    #[error("nothing can be kept now, so nothing was asked: try again")]
+    #[error(
+        "nothing can be kept now: try again under the same `Idempotency-Key`, and nobody is asked twice"
+    )]
     Store(#[from] StoreLost),
 }
 

@@ -112,15 +112,15 @@ impl Service {
         if self.holder_of(&person.elements).await? != account.person {
             return Err(AccountError::Another.into());
         }
-        let room = self.tiers.running.clone().try_acquire_owned();
-        let room = room.map_err(|_full| UpgradeError::Busy)?;
+        let seat = self.tiers.running.clone().try_acquire_owned();
+        let seat = seat.map_err(|_full| UpgradeError::Busy)?;
         self.allowed(self.second_class_three(id, &account, target).await?)?;
         if met && account.met.is_none() {
-            let meet = |_: &mut Holder, account: &mut Account| {
+            let noting = |_: &mut Holder, account: &mut Account| {
                 account.met.get_or_insert(at);
                 Ok(())
             };
-            self.change_account(id, meet).await?;
+            self.change_account(id, noting).await?;
         }
         let known = self.row_of::<Upgrade>(&upgrade_key(id)).await?;
         let is_running = |known: &Upgrade| known.progress == Progress::Running && known.lease > at;
@@ -143,7 +143,7 @@ impl Service {
             run.keep().await?;
             run.on(&person).await?;
             run.keep().await?;
-            drop(room);
+            drop(seat);
             Ok(run.upgrade)
         });
         run.await.unwrap_or(Err(StoreLost.into()))

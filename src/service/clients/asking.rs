@@ -4,7 +4,6 @@ use super::telling::Told;
 use super::{AskError, Asked, Terms, Wanted};
 use crate::domain::answer::Answer;
 use crate::domain::element::{ElementSet, Elements};
-
 use crate::route::attempts::Asking;
 use crate::service::Service;
 use crate::service::verify::{About, Gathered, Question};

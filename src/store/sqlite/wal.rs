@@ -170,6 +170,9 @@ pub(super) fn check(path: &Path) -> io::Result<()> {
         // Who closes the database removes it, as the command `sqlite3` does.
         (Err(error), Some(_)) if error.kind() == io::ErrorKind::NotFound => {
             tracing::warn!(path = %path.display(), "the store's log is gone: unless another program had the store open since, restore a backup");
+            // The empty one that SQLite begins now is not held against it, should this start be cut short.
+            floor.note(&NOTHING);
+            floor.sync();
             return Ok(());
         }
         (Err(error), _) => return Err(error),
