@@ -460,12 +460,16 @@ impl Backend for Postgres {
             "SELECT key, until, value, checksum FROM {} WHERE until <= $1 LIMIT $2",
             of.as_str()
         );
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let mut ended = Ended::default();
-        for row in self.session()?.query(sql, &[&millis(now), &most])? {
-            ended.take(row_of(of, &row, self.tagger.as_ref())?);
+        for most in Ended::looks(most) {
+            for row in self.session()?.query(sql.clone(), &[&millis(now), &most])? {
+                ended.take(row_of(of, &row, self.tagger.as_ref())?);
+            }
+            if !ended.is_stuck() {
+                break;
+            }
         }
-        self.remove(&ended.removals.iter().collect::<Vec<_>>())?;
+        self.remove(&ended.removals.iter().take(most).collect::<Vec<_>>())?;
         Ok(ended.damaged)
     }
 

@@ -394,16 +394,19 @@ impl Backend for Sqlite {
             "SELECT key, until, value, checksum FROM {} WHERE until <= ?1 LIMIT ?2",
             of.as_str()
         );
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let mut ended = Ended::default();
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![millis(now), most])?;
-        while let Some(row) = rows.next()? {
-            ended.take(row_of(of, row));
+        for most in Ended::looks(most) {
+            let mut rows = statement.query(params![millis(now), most])?;
+            while let Some(row) = rows.next()? {
+                ended.take(row_of(of, row));
+            }
+            if !ended.is_stuck() {
+                break;
+            }
         }
-        drop(rows);
         drop(statement);
-        self.remove(&ended.removals.iter().collect::<Vec<_>>())?;
+        self.remove(&ended.removals.iter().take(most).collect::<Vec<_>>())?;
         Ok(ended.damaged)
     }
 

@@ -292,6 +292,31 @@ async fn what_did_not_end_is_not_purged() {
     }
 }
 
+/// So many ended rows are damaged that one purge would look at no other: what ended after them was kept for ever.
+#[tokio::test]
+async fn what_is_damaged_keeps_nothing_else_from_being_purged() {
+    for place in Place::every() {
+        let row = |name: String, until: Timestamp| Row {
+            key: RowKey { of: Aggregate::Mismatches, name },
+            until: Some(until),
+            value: "{}".to_owned(),
+        };
+        let store = place.open();
+        for nth in 0..600 {
+            store.shelve(row(format!("damaged {nth:03}"), NOW));
+        }
+        store.shelve(row("ended".to_owned(), NOW.plus(Duration::from_secs(1))));
+        drop(store);
+        place.sql("UPDATE mismatches SET value = '[]' WHERE key LIKE 'damaged%'");
+        let store = place.open();
+        store.purge(NOW.plus(Duration::from_hours(1)), Keep::default());
+        store.flush().await.unwrap();
+        let key = |name: &str| RowKey { of: Aggregate::Mismatches, name: name.to_owned() };
+        assert_eq!(store.range(Range::one(&key("ended"))).await, Ok(Vec::new()));
+        assert_eq!(store.range(Range::one(&key("damaged 007"))).await, Err(StoreLost));
+    }
+}
+
 /// A commit in the middle of the log is not passed over as a torn end would be.
 #[tokio::test]
 async fn a_log_that_changed_in_its_middle_is_not_read() {

@@ -241,3 +241,28 @@ fn sum(mut sums: (u32, u32), bytes: &[u8], big: bool) -> (u32, u32) {
 fn length(of: usize) -> u64 {
     u64::try_from(of).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another program closed the database and took its log away; the next start began an empty one and was cut short, and that was
+    /// held against it for ever after.
+    #[test]
+    fn a_log_that_is_gone_is_not_held_against_the_start_after_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hefu.db");
+        let log = beside(&path, "-wal");
+        let mut floor = Floor::open(beside(&path, "-wal-end"));
+        floor.note(&[1; 20]);
+        floor.sync();
+        drop(floor);
+        std::fs::write(&log, "").unwrap();
+        let lost = check(&path).unwrap_err();
+        assert_eq!(lost.kind(), io::ErrorKind::InvalidData, "what was noted is not there");
+        std::fs::remove_file(&log).unwrap();
+        check(&path).unwrap();
+        std::fs::write(&log, "").unwrap();
+        check(&path).unwrap();
+    }
+}

@@ -54,6 +54,9 @@ impl By {
     }
 }
 
+/// How many times as many rows are looked at where the first that ended are damaged.
+const PAST_DAMAGED: usize = 20;
+
 /// Rows that are not kept any more.
 #[derive(Debug, Default)]
 pub struct Ended {
@@ -63,6 +66,17 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// At how many rows to look for `most` that ended; and where all of those are damaged, and stay for ever, past them.
+    pub(in crate::store) fn looks(most: usize) -> [i64; 2] {
+        [most, most.saturating_mul(PAST_DAMAGED)]
+            .map(|most| i64::try_from(most).unwrap_or(i64::MAX))
+    }
+
+    /// Whether there was nothing but what is damaged.
+    pub(in crate::store) fn is_stuck(&self) -> bool {
+        self.removals.is_empty() && self.damaged.is_some()
+    }
+
     pub(in crate::store) fn take(&mut self, row: Result<Row, Damaged>) {
         match row {
             Ok(Row { key, .. }) => self.removals.push(Removal { key, only: None }),
