@@ -10,7 +10,7 @@ use crate::domain::clock::Timestamp;
 use crate::policy::Reason;
 
 /// The most rules of one set: each costs time on every payment.
-pub(super) const RULES_MAX: usize = 500;
+pub(super) const RULES_MAX: usize = 1_000;
 /// The most inputs of one set: each is looked up for every payment.
 pub(super) const INPUTS_MAX: usize = 128;
 
