@@ -84,6 +84,13 @@ impl PaymentId {
         Self(time << 80 | random & ((1 << 80) - 1))
     }
 
+    /// The id of the row of this number, from 1, of the batch whose id this is: whoever knows one of them finds all.
+    pub fn row(self, number: usize) -> Self {
+        let random = (1 << 80) - 1;
+        let number = u128::try_from(number).unwrap_or_default();
+        Self(self.0 & !random | self.0.wrapping_add(number) & random)
+    }
+
     /// When it was made.
     pub fn at(self) -> Timestamp {
         Timestamp::from_millis(u64::try_from(self.0 >> 80).unwrap_or(u64::MAX))
@@ -211,6 +218,16 @@ mod tests {
             prop_assert_eq!(PaymentId::parse(&id.to_string()), Some(id));
             let later = PaymentId::new(Timestamp::from_millis(ms + 1), 0);
             prop_assert!(ms + 1 == 1 << 48 || id < later);
+        }
+
+        #[test]
+        fn rows_are_of_the_instant_of_their_batch(ms in 0_u64..1 << 48, random: u128, number in 1_usize..2_000) {
+            for random in [random, u128::MAX] {
+                let id = PaymentId::new(Timestamp::from_millis(ms), random);
+                prop_assert_eq!(id.row(number).at(), id.at());
+                prop_assert_ne!(id.row(number), id);
+                prop_assert_ne!(id.row(number), id.row(number + 1));
+            }
         }
 
         #[test]

@@ -185,6 +185,14 @@ impl Arrival {
     /// Every way.
     pub const ALL: [Self; 4] = [Self::Sync, Self::Notify, Self::Query, Self::Statement];
 
+    /// Whether it is the channel's word when it was asked: whoever merely told something may be wrong.
+    pub const fn is_asked(self) -> bool {
+        match self {
+            Self::Query | Self::Statement => true,
+            Self::Sync | Self::Notify => false,
+        }
+    }
+
     /// Reads the configuration word.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|arrival| arrival.as_str() == word)
@@ -210,6 +218,14 @@ impl Precedence {
     /// How much an arrival weighs against others.
     pub fn weight(self, arrival: Arrival) -> usize {
         self.0.iter().rev().position(|known| *known == arrival).unwrap_or_default()
+    }
+
+    /// How much what arrived weighs against whatever else did. That the channel, when it was asked, knew of no such payment weighs less
+    /// than any other word of how it ended, whoever heard of that: it was asked too early, or of what it does not keep.
+    pub fn weight_of(self, (outcome, arrival): (Outcome, Arrival)) -> usize {
+        let was_not_known =
+            outcome == Outcome::Declined(Decline::NotProcessed) && arrival == Arrival::Query;
+        if was_not_known { 0 } else { self.weight(arrival).saturating_add(1) }
     }
 }
 

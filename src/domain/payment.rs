@@ -5,6 +5,9 @@ use crate::domain::id::{AgreementId, MerchantId, OrderId};
 use crate::domain::money::Fen;
 use serde::{Deserialize, Serialize};
 
+/// The most rows in one batch.
+pub const ROWS_MAX: usize = 2_000;
+
 /// What a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,5 +1,6 @@
 //! A message as a tree of texts, and the strict look-up that ambiguity cannot slip through.
 
+use crate::domain::payment::ROWS_MAX;
 use crate::message::path::Path;
 use std::borrow::Cow;
 
@@ -11,9 +12,6 @@ pub const DEPTH_MAX: usize = 16;
 
 /// The longest name of an order, a merchant or an agreement; sealed ones of 2048 bits have 344 in base64.
 pub const NAME_BYTES_MAX: usize = 512;
-
-/// The most rows in one batch.
-pub const ROWS_MAX: usize = 2_000;
 
 /// Part of a message. Numbers and booleans are the text that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]

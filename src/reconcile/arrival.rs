@@ -52,44 +52,26 @@ pub fn arrive(
     let Some(known) = known else {
         return if end(new.0) == End::Open { Step::Noted } else { Step::Ended };
     };
-    let (old, this) = (precedence.weight(known.1), precedence.weight(new.1));
+    let (old, this) = (precedence.weight_of(known), precedence.weight_of(new));
     let (more, as_much) = (this > old, this >= old);
+    let says_why = says_why(new.0) || old == 0;
     match (end(known.0), end(new.0)) {
         (End::Open, End::Open) if says_more(known.0, new.0) => Step::Noted,
         (End::Open, End::Success | End::Failure | End::Undone) => Step::Ended,
         (End::Success, End::Success) | (End::Undone, End::Undone) if more => Step::Confirmed,
         // What was merely told is confirmed by whom is asked, whoever weighs more.
-        (End::Undone, End::Undone) if is_asked(new.1) && !is_asked(known.1) => Step::Confirmed,
+        (End::Undone, End::Undone) if new.1.is_asked() && !known.1.is_asked() => Step::Confirmed,
         // That it failed says no better why than what said so.
-        (End::Failure, End::Failure) if more && (known.0 == new.0 || !says_why(new.0)) => {
-            Step::Confirmed
-        }
-        (End::Failure, End::Failure) if as_much && known.0 != new.0 && says_why(new.0) => {
-            Step::Refined
-        }
+        (End::Failure, End::Failure) if more && (known.0 == new.0 || !says_why) => Step::Confirmed,
+        (End::Failure, End::Failure) if as_much && known.0 != new.0 && says_why => Step::Refined,
         (End::Success, End::Undone) => Step::Reversed,
         (End::Undone, End::Success) if !succeeded => Step::Overtaken,
         (End::Success, End::Failure) | (End::Failure, End::Success) if as_much => Step::Flipped,
-        // It was asked about too early.
-        (End::Failure, End::Success) if was_not_known(known) => Step::Flipped,
         (
             End::Open | End::Success | End::Failure | End::Undone,
             End::Open | End::Success | End::Failure | End::Undone,
         ) => Step::Nothing,
     }
-}
-
-/// Whether it is the channel's word when it was asked.
-const fn is_asked(arrival: Arrival) -> bool {
-    match arrival {
-        Arrival::Query | Arrival::Statement => true,
-        Arrival::Sync | Arrival::Notify => false,
-    }
-}
-
-/// Whether the channel, when it was asked, knew of no such payment: a success that it tells of is better known, whoever hears of it.
-fn was_not_known((outcome, arrival): (Outcome, Arrival)) -> bool {
-    outcome == Outcome::Declined(Decline::NotProcessed) && arrival == Arrival::Query
 }
 
 /// Whether a failure says why.
@@ -111,6 +93,7 @@ mod tests {
 
     const NO_MATCH: Outcome = Outcome::NoMatch(Suspects::Named(ElementSet::EMPTY));
     const POOR: Outcome = Outcome::Declined(Decline::InsufficientFunds);
+    const NOTHING: Outcome = Outcome::Declined(Decline::NotProcessed);
 
     fn check(known: (Outcome, Arrival), new: (Outcome, Arrival), expected: Step) {
         let step = arrive(Some(known), known.0 != Outcome::Reversed, new, Precedence::default());
@@ -139,10 +122,14 @@ mod tests {
         check((NO_MATCH, Sync), (failed, Query), Step::Confirmed);
         check((NO_MATCH, Query), (failed, Query), Step::Nothing);
         check((failed, Sync), (NO_MATCH, Query), Step::Refined);
-        let nothing = Outcome::Declined(Decline::NotProcessed);
+        let nothing = NOTHING;
         check((nothing, Query), (Succeeded, Sync), Step::Flipped);
         check((nothing, Statement), (Succeeded, Notify), Step::Nothing);
-        check((nothing, Query), (NO_MATCH, Notify), Step::Nothing);
+        check((nothing, Query), (NO_MATCH, Notify), Step::Refined);
+        check((nothing, Query), (failed, Sync), Step::Refined);
+        check((Accepted, Statement), (nothing, Query), Step::Ended);
+        check((Succeeded, Sync), (nothing, Query), Step::Nothing);
+        check((NO_MATCH, Sync), (nothing, Query), Step::Nothing);
         check((NO_MATCH, Sync), (Succeeded, Statement), Step::Flipped);
         check((Succeeded, Query), (NO_MATCH, Query), Step::Flipped);
         check((Succeeded, Statement), (NO_MATCH, Query), Step::Nothing);
@@ -165,6 +152,7 @@ mod tests {
             Outcome::Reversed,
             NO_MATCH,
             POOR,
+            NOTHING,
         ])
     }
 
@@ -201,9 +189,14 @@ mod tests {
     /// What must be known in the end, by another way of thinking: no state, and all arrivals at once. Only for those of which none
     /// undoes: an undoing counts by when it is told.
     fn in_the_end(arrivals: &[Told], precedence: Precedence) -> Option<Told> {
-        let mut ends = arrivals.iter().filter(|(outcome, _)| end(*outcome) != End::Open);
-        let heaviest = ends.clone().map(|(_, arrival)| precedence.weight(*arrival)).max()?;
-        ends.rfind(|(_, arrival)| precedence.weight(*arrival) == heaviest).copied()
+        let was_known = |told: &&Told| **told != (NOTHING, Arrival::Query);
+        let ends = arrivals.iter().filter(|(outcome, _)| end(*outcome) != End::Open);
+        let weights = ends.clone().filter(was_known).map(|(_, by)| precedence.weight(*by));
+        let heaviest = weights.max();
+        let is_heaviest = |told: &&Told| {
+            heaviest.is_none_or(|it| was_known(told) && precedence.weight(told.1) == it)
+        };
+        ends.rev().find(is_heaviest).copied()
     }
 
     proptest! {
@@ -298,7 +291,7 @@ mod tests {
                 if let (Step::Flipped, Some(known)) = (step, known) {
                     let ends = (end(known.0), end(new.0));
                     prop_assert!(matches!(ends, (End::Success, End::Failure) | (End::Failure, End::Success)));
-                    prop_assert!(precedence.weight(new.1) >= precedence.weight(known.1));
+                    prop_assert!(precedence.weight_of(new) >= precedence.weight_of(known));
                 }
                 if step != Step::Nothing {
                     known = Some(new);

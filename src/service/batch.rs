@@ -42,16 +42,15 @@ impl Service {
     ) -> Result<(Permit, Judged), Withheld<Box<Refusal>>> {
         let Judging { channel, message, mode, begun, last, .. } = judging;
         let judging = Judging { deadline: begun + self.settings.batch_deadline, ..judging };
-        let mut drafts: Vec<Draft> = stream::iter(rows)
-            .map(|part| self.appraise(judging, part))
+        let id = self.new_id(self.now());
+        let drafts: Vec<Draft> = stream::iter((1..).zip(rows))
+            .map(|(number, part)| {
+                self.appraise(Judging { row_of: Some((id, number)), ..judging }, part)
+            })
             .buffered(ROWS_AT_ONCE)
             .collect()
             .await;
         let waited = begun.elapsed();
-        let id = self.new_id(self.now());
-        for (number, draft) in (1..).zip(&mut drafts) {
-            draft.row_of = Some((id, number));
-        }
         let decisions = drafts.iter().map(|draft| self.decide(draft)).collect();
         let decided = policy::decide_batch(&self.policy, decisions);
         tracing::debug!(batch = %id, rows = drafts.len(), order = order.is_some(), "a batch was judged");

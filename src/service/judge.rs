@@ -120,6 +120,8 @@ pub(crate) struct Judging<'a> {
     pub(crate) deadline: Instant,
     /// Whether it was judged before, and overtaken.
     pub(crate) last: bool,
+    /// Of which batch it is a row, and which.
+    pub(crate) row_of: Option<(PaymentId, usize)>,
 }
 
 impl Service {
@@ -160,7 +162,8 @@ impl Service {
                 let mode = mode(channel.binding, first, request);
                 let scenario = payments.first().map(|part| part.payment.scenario);
                 let deadline = begun + self.waits_for(scenario.unwrap_or(message.scenario));
-                let judging = Judging { channel, message, mode, begun, deadline, last };
+                let judging =
+                    Judging { channel, message, mode, begun, deadline, last, row_of: None };
                 match payments {
                     Payments::One(part) => self.appraise(judging, *part).await,
                     Payments::Rows(rows) => {
@@ -178,10 +181,10 @@ impl Service {
     /// A payment that was read, with what the decision rests on.
     pub(crate) async fn appraise(self: &Arc<Self>, judging: Judging<'_>, part: Part) -> Draft {
         let at = self.now();
-        let Judging { channel, message, mode, begun, .. } = judging;
+        let Judging { channel, message, mode, begun, row_of, .. } = judging;
         let (basis, known) = self.facts(judging, &part).await;
         let payment = &part.payment;
-        let id = self.new_id(at);
+        let id = row_of.map_or_else(|| self.new_id(at), |(batch, number)| batch.row(number));
         let later = self.sampled(mode, basis, &known, (id, payment));
         let mut draft = Draft {
             payment: id,
@@ -205,7 +208,7 @@ impl Service {
             remember: part.remember,
             undoes: part.undoes,
             row: part.row,
-            row_of: None,
+            row_of,
             concordance: None,
             rules: None,
         };

@@ -6,6 +6,7 @@ use crate::domain::id::{ChannelName, PaymentId};
 use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::reconcile::due::{Calendar, Level};
 use crate::service::Service;
+use crate::service::settle::arrived::untold_reversal;
 use crate::store::journal::StoreLost;
 use crate::store::row::{Aggregate, RowKey};
 use crate::store::shelf::{PAGE_MAX, Range};
@@ -71,10 +72,12 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Whether it is known how the payment ended, and nothing of that is to be confirmed.
+    /// Whether it is known how the payment ended, and nothing of that is to be confirmed: that it was undone, by who was asked.
     fn is_over(&self) -> bool {
         let outcome = self.record.outcome.as_ref();
-        self.since.is_none() && outcome.is_some_and(|(outcome, ..)| !outcome.is_open())
+        outcome.is_some_and(|(outcome, _, by)| {
+            !outcome.is_open() && (self.since.is_none() || by.is_asked())
+        })
     }
 }
 
@@ -119,6 +122,13 @@ impl Service {
             from = owed.last().map_or(String::new(), |last| format!("{}\u{1}", last.payment));
             let new = owed.into_iter().filter(|owed| !seen.keep(swept, owed, now)).collect();
             for expected in self.expected(promises, new).await? {
+                let record = &expected.record;
+                if let Some((mismatch, reported)) =
+                    untold_reversal(record).zip(record.outcome.clone())
+                {
+                    self.count_mismatch(record, mismatch, reported).await;
+                    self.store.complete(record, Some(mismatch), Owing::AsBefore);
+                }
                 if expected.is_over() {
                     // A crash came between what was kept of its end and this.
                     self.store.complete(&expected.record, None, Owing::Nothing);

@@ -4,7 +4,7 @@ use crate::domain::element::ElementSet;
 use crate::domain::id::{ChannelName, MerchantId, OrderId, PaymentId};
 use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::outcome::{Arrival, Decline, Outcome};
-use crate::domain::payment::Scenario;
+use crate::domain::payment::{ROWS_MAX, Scenario};
 use crate::message::outcome::{Reading, Told};
 use crate::reconcile::arrival::Step;
 use crate::reconcile::hold::HoldKey;
@@ -19,6 +19,9 @@ use futures::{StreamExt as _, stream};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The channel knows of no such payment.
+const NOT_PROCESSED: Outcome = Outcome::Declined(Decline::NotProcessed);
 
 /// Of how many rows of one answer payments are looked up at once.
 const ROWS_AT_ONCE: usize = 64;
@@ -37,7 +40,10 @@ impl Service {
                 Ok(settled) => return settled,
                 Err(reading) => Some(*reading),
             },
-            Some(Told::Whole(reading)) => Some(reading),
+            Some(Told::Whole(reading)) => match self.settle_whole(pending, &reading).await {
+                Some(settled) => return settled,
+                None => Some(reading),
+            },
             None => None,
         };
         match self.settle_queried(pending, reading).await {
@@ -58,9 +64,13 @@ impl Service {
     ) -> Result<(Annotations, bool), Box<Reading>> {
         let of = self.queried(pending, pending.record.order.as_ref(), false).await;
         // A batch is claimed by its first row.
-        if of.is_some_and(|of| of.row_of.is_none()) {
-            let one = if rows.len() == 1 { rows.into_values().next() } else { None };
-            return Err(Box::new(one.unwrap_or(Reading::UNKNOWN)));
+        if let Some(of) = of {
+            let Some((batch, _)) = of.row_of else {
+                let one = if rows.len() == 1 { rows.into_values().next() } else { None };
+                return Err(Box::new(one.unwrap_or(Reading::UNKNOWN)));
+            };
+            // It may have left through another process, which knows its rows.
+            let _ = self.rows_of(batch).await;
         }
         let order = pending.record.order.as_ref();
         let settled = stream::iter(rows)
@@ -80,6 +90,66 @@ impl Service {
             Some(RowNote { number, record: of, settled: settled.as_ref() })
         });
         Ok((annotate::queried_rows(pending, notes.collect()), weighs))
+    }
+
+    /// Settles each payment of the batch that a query asks about with what the answer says of the whole; nothing where it is no batch.
+    /// One that was certainly not processed may leave once more: it is claimed for all its rows, and so opened by all of them.
+    async fn settle_whole(
+        &self,
+        pending: &Pending,
+        reading: &Reading,
+    ) -> Option<(Annotations, bool)> {
+        let of = self.queried(pending, pending.record.order.as_ref(), false).await?;
+        let (batch, _) = of.row_of.filter(|_| of.claims_for_batch())?;
+        // Where it is not known which there are, only what is known is settled.
+        let rows = self.rows_of(batch).await;
+        let are_all = rows.is_ok();
+        let rows = rows.unwrap_or_else(|_lost| self.store.rows(batch));
+        let settled = stream::iter(rows)
+            .map(|row| async move {
+                let settled = self.settle_of(pending, &row, reading.clone()).await;
+                (row, settled)
+            })
+            .buffered(ROWS_AT_ONCE)
+            .collect::<Vec<_>>()
+            .await;
+        let was_not_processed = |(row, settled): &(Record, Option<Settled>)| {
+            let known = self.store.record(row.payment);
+            let told = settled.as_ref().map(|settled| settled.reading.outcome);
+            told == Some(NOT_PROCESSED) && known.is_some_and(|known| known.failed())
+        };
+        if are_all && settled.iter().all(was_not_processed) {
+            self.reopen(&of);
+        }
+        let weighs =
+            settled.iter().filter_map(|(_, settled)| settled.as_ref()).any(Settled::weighs);
+        let notes = (1..).zip(&settled);
+        let notes = notes.map(|(number, (record, settled))| RowNote {
+            number,
+            record,
+            settled: settled.as_ref(),
+        });
+        Some((annotate::queried_rows(pending, notes.collect()), weighs))
+    }
+
+    /// The payments of a batch, brought into memory.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: there may be more of them.
+    async fn rows_of(&self, batch: PaymentId) -> Result<Vec<Record>, StoreLost> {
+        let numbers: Vec<usize> = (1..=ROWS_MAX).collect();
+        for numbers in numbers.chunks(ROWS_AT_ONCE) {
+            let rows = || numbers.iter().map(|number| batch.row(*number));
+            let unknown = rows().filter(|row| self.store.record(*row).is_none());
+            let unknown: Vec<RowKey> = unknown.map(RowKey::payment).collect();
+            if !unknown.is_empty() {
+                self.store.fetch_intact(unknown).await?;
+            }
+            if rows().any(|row| self.store.record(row).is_none()) {
+                break;
+            }
+        }
+        Ok(self.store.rows(batch))
     }
 
     /// Settles the payment that a query, or one row of it, asks about with what was read of the answer: nothing where nothing was
@@ -119,26 +189,13 @@ impl Service {
             let _ = self.fetch_all(rests_on(of)).await;
         }
         let mut settled = self.arrived(&pending.channel, of, reading, Arrival::Query).await;
-        // What succeeded once was processed, however often that is denied: its order stays claimed.
-        let has_succeeded = self.store.record(of.payment).as_ref().unwrap_or(of).succeeded();
-        let not_processed = settled.reading.outcome == Outcome::Declined(Decline::NotProcessed);
-        let not_processed = not_processed && !has_succeeded;
-        match settled.step {
-            Step::Ended | Step::Refined | Step::Confirmed if not_processed => self.reopen(of),
-            // A crash may have come between what was kept of it and this.
-            Step::Nothing if not_processed && self.stands(of, settled.reading.outcome) => {
-                self.reopen(of);
-            }
-            Step::Ended
-            | Step::Refined
-            | Step::Confirmed
-            | Step::Nothing
-            | Step::Noted
-            | Step::Reversed
-            | Step::Overtaken
-            | Step::Flipped => (),
+        // What succeeded once was processed, however often that is denied: its order stays claimed. And a crash may have come between
+        // what was kept of it and this, so each such word opens it once more.
+        let failed = self.store.record(of.payment).as_ref().unwrap_or(of).failed();
+        if settled.reading.outcome == NOT_PROCESSED && failed && !of.claims_for_batch() {
+            self.reopen(of);
         }
-        if matches!(settled.step, Step::Nothing | Step::Confirmed) {
+        if settled.mismatch.is_none() && matches!(settled.step, Step::Nothing | Step::Confirmed) {
             settled.mismatch = self.standing_mismatch(of, settled.reading.outcome);
         }
         Some(settled)
@@ -360,8 +417,7 @@ pub(crate) fn rests_on(of: &Record) -> Vec<RowKey> {
 /// What a query's answer says of a payment that is surely `old`. That the query itself failed says nothing of the payment, and that
 /// the channel knows of no such payment says so only when it is old enough: before, it means "not yet".
 fn believed(reading: Reading, old: Duration) -> Reading {
-    let not_processed = reading.outcome == Outcome::Declined(Decline::NotProcessed);
-    let believed = if not_processed {
+    let believed = if reading.outcome == NOT_PROCESSED {
         reading.believed_after.is_some_and(|after| after <= old)
     } else {
         !reading.outer

@@ -1,6 +1,6 @@
 //! Settling: what the channel said is read, compared with what was verified, and acted upon.
 
-mod arrived;
+pub(super) mod arrived;
 
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;

@@ -169,6 +169,9 @@ impl Service {
         Ok(match settled.step {
             Step::Flipped => Came::Differs(Difference::OutcomeFlipped),
             Step::Reversed | Step::Overtaken => Came::Differs(Difference::Reversed),
+            Step::Nothing | Step::Confirmed if settled.mismatch.is_some() => {
+                Came::Differs(Difference::Reversed)
+            }
             Step::Noted | Step::Nothing if line.outcome == Outcome::Unmapped => {
                 Came::Differs(Difference::Unmapped)
             }

@@ -19,6 +19,7 @@ use crate::domain::id::{
 };
 use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::outcome::{Arrival, Outcome, Precedence};
+use crate::domain::payment::ROWS_MAX;
 use crate::reconcile::arrival::{Step, arrive};
 use crate::reconcile::concordance::Book;
 use crate::reconcile::hold::{Brake, Braking, Hold, HoldKey, Holding};
@@ -475,11 +476,7 @@ impl PaymentStore for MemoryStore {
     }
 
     fn rows(&self, batch: PaymentId) -> Vec<Record> {
-        let row_of = |record: &Record| record.row_of.filter(|(of, _)| *of == batch);
-        let rows = self.records.iter().filter(|record| row_of(record).is_some());
-        let mut rows: Vec<_> = rows.map(|record| Record::clone(&record)).collect();
-        rows.sort_by_key(|record| record.row_of);
-        rows
+        (1..=ROWS_MAX).filter_map(|number| self.record(batch.row(number))).collect()
     }
 
     fn by_order(&self, channel: &ChannelName, order: &OrderId) -> Vec<PaymentId> {

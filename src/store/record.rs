@@ -249,6 +249,12 @@ impl Record {
         })
     }
 
+    /// Whether what it claimed is claimed for its whole batch.
+    pub fn claims_for_batch(&self) -> bool {
+        let named = self.stakes.claim.as_ref().map(|(order, _)| order);
+        self.row_of.is_some() && named.is_some() && named != self.order.as_ref()
+    }
+
     /// Takes over what `other`, a copy of the same record, knows beyond it. Of what was reported that of who heard more; where each heard
     /// what the other did not, the weightier word, and what else was heard.
     pub(super) fn join(&mut self, other: Self) {
@@ -291,7 +297,7 @@ impl Record {
             Outcome::Succeeded | Outcome::NoMatch(_) | Outcome::Declined(_) => 2,
             Outcome::Reversed => 3,
         };
-        let weight = Precedence::default().weight(arrival);
+        let weight = Precedence::default().weight_of((outcome, arrival));
         (rank, weight, self.timeline.last().map(|moment| moment.at))
     }
 
@@ -339,6 +345,11 @@ impl Record {
     /// Whether a success was told of it, whatever was told since.
     pub fn succeeded(&self) -> bool {
         self.timeline.iter().any(|moment| moment.outcome == Outcome::Succeeded)
+    }
+
+    /// Whether it failed, and was never told to have succeeded.
+    pub fn failed(&self) -> bool {
+        self.outcome.as_ref().is_some_and(|(outcome, ..)| outcome.is_failure()) && !self.succeeded()
     }
 
     /// Whether it succeeded and was undone, and nobody asked for that.

@@ -136,7 +136,7 @@ impl Model {
             }
             return;
         }
-        self.owed = was == Some("ok") && is == Some("back") && !is_asked(word.1);
+        self.owed = is == Some("back") && !is_asked(word.1);
         let kind = match (was, is) {
             (_, Some("phone")) => Some("match_then_no_match"),
             (Some("ok"), Some("back")) => Some("reversed_after_success"),

@@ -39,7 +39,7 @@ pub(crate) async fn every(test: impl AsyncFn(World)) {
 }
 
 impl World {
-    async fn swept(&self, swept: &mut Swept) -> usize {
+    pub(crate) async fn swept(&self, swept: &mut Swept) -> usize {
         self.service.sweep(&Promises::default(), swept).await.unwrap()
     }
 

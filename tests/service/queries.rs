@@ -191,12 +191,13 @@ async fn an_order_reopens_only_when_it_certainly_was_not_processed() {
         )
         .await;
     world
-        .check(&World::debit("1", 0), "ok", expect!["409 already_sent [] earlier declined []"])
+        .check(&World::debit("1", 0), "ok", expect!["409 already_sent [] earlier succeeded []"])
         .await;
     // However often it is said.
     world.query("1", "none", "").await;
+    assert_eq!(world.mismatches(), ["outcome_flipped 1"]);
     world
-        .check(&World::debit("1", 0), "ok", expect!["409 already_sent [] earlier declined []"])
+        .check(&World::debit("1", 0), "ok", expect!["409 already_sent [] earlier succeeded []"])
         .await;
 }
 
@@ -442,6 +443,41 @@ async fn a_query_about_a_batch_settles_each_row_that_it_is_told() {
     let one = r#"{"code":"ok","rows":[{"no":"0","state":"ok"}]}"#;
     world.send_answered(&asked("B2"), crate::answer(one)).await;
     assert_eq!((world.owed(), world.held()), (2, 1));
+}
+
+/// That a channel knew of no such batch ended its first row, the others stayed owed, and all of them could leave again; that it knew
+/// of no such row opened the whole, though the others may have been paid.
+#[tokio::test]
+async fn a_batch_leaves_again_only_when_none_of_it_was_processed() {
+    let check = async |answers: &[&str], owed: usize, again: Expect| {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let file = Sqlite::open(&dir.path().join("hefu.db")).unwrap();
+            let store = MemoryStore::open(Limits::default(), file, |_| ()).unwrap();
+            world_over(store, Binding::Enforce(100), Settings::default())
+        };
+        // Another process asks than sent it.
+        let (here, there) = (open(), open());
+        there.later(Duration::from_mins(20));
+        here.send_answered(&crate::batch("B1", &[0, 1, 2]), Reported::InDoubt).await;
+        here.service.store.flush().await.unwrap();
+        for answer in answers {
+            let asked = r#""type":"query_all","order":"B1""#;
+            there.send_answered(asked, crate::answer(answer)).await;
+        }
+        there.service.store.flush().await.unwrap();
+        assert_eq!(open().owed(), owed, "{answers:?}");
+        again.assert_eq(&there.send(&crate::batch("B1", &[0, 1, 2]), "taken").await);
+    };
+    let none = r#"{"code":"none"}"#;
+    let first = r#"{"code":"ok","rows":[{"no":"0","state":"none"}]}"#;
+    let paid = r#"{"code":"ok","rows":[{"no":"1","state":"ok"}]}"#;
+    let closed = || expect!["409 already_sent []"];
+    check(&[none], 0, expect!["decision: permit;mode=enforce"]).await;
+    check(&[first], 2, closed()).await;
+    check(&[paid, none], 0, closed()).await;
+    check(&[none, paid], 0, closed()).await;
+    check(&[none, none, paid, none], 0, closed()).await;
 }
 
 /// Of one payment such a query tells one row, whatever that is called.

@@ -2,12 +2,14 @@
 
 use super::{Settled, compare};
 use crate::domain::element::ElementSet;
+use crate::domain::id::PaymentId;
 use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::outcome::{Arrival, Decline, Outcome};
 use crate::message::outcome::Reading;
 use crate::reconcile::arrival::Step;
 use crate::service::{Channel, Service};
-use crate::store::journal::StoreLost;
+use crate::store::journal::{OrderKey, StoreLost};
+use crate::store::row::RowKey;
 use crate::store::{Owing, Record, Unmapped};
 use futures::future::join;
 
@@ -37,16 +39,11 @@ impl Service {
             self.store.arrive(record, reported.clone(), channel.profile.precedence, self.now());
         let differ = |kind| Some(Mismatch { kind, elements: ElementSet::EMPTY });
         let mismatch = match step {
-            // One replica heard of the success, and another, before that was kept, that it was undone.
-            Step::Nothing | Step::Confirmed if reading.outcome == Outcome::Reversed => {
-                let known = self.store.record(record.payment).filter(Record::is_reversed);
-                let told = |it: &Record| {
-                    let kind = it.mismatch.map(|mismatch| mismatch.kind);
-                    kind == Some(MismatchKind::ReversedAfterSuccess)
-                };
-                known.filter(|it| !told(it)).and(differ(MismatchKind::ReversedAfterSuccess))
+            Step::Nothing | Step::Confirmed => {
+                let known = self.store.record(record.payment);
+                known.as_ref().and_then(|known| unsettling(known, reading.outcome, arrival))
             }
-            Step::Nothing | Step::Noted | Step::Confirmed => None,
+            Step::Noted => None,
             Step::Ended | Step::Refined => compare(record, reading.outcome),
             Step::Reversed | Step::Overtaken => {
                 // The core may have asked for it since it left.
@@ -93,12 +90,34 @@ impl Service {
             Step::Nothing | Step::Confirmed => stands && has_failed(),
             Step::Noted | Step::Ended | Step::Refined | Step::Reversed | Step::Overtaken => false,
         };
-        let Some(order) = record.claim().filter(|_| may_be_open) else { return Ok(()) };
-        let claimed = self.store.claim_again(&order, record.payment).await;
+        if !may_be_open {
+            return Ok(());
+        }
+        let claimed = match self.claimed_for(record).await {
+            Ok(Some((order, by))) => self.store.claim_again(&order, by).await.map(|_| ()),
+            Ok(None) => Ok(()),
+            Err(lost) => Err(lost),
+        };
         if claimed.is_err() {
             tracing::error!(channel = record.channel.as_str(), payment.id = %record.payment, "an order that succeeded may be open: the store cannot be written");
         }
-        claimed.map(|_| ())
+        claimed
+    }
+
+    /// What is claimed for a payment, and by which: a batch is claimed by its first row.
+    async fn claimed_for(
+        &self,
+        record: &Record,
+    ) -> Result<Option<(OrderKey, PaymentId)>, StoreLost> {
+        let claim = |of: &Record| Some((of.claim()?, of.payment));
+        let (None, Some((batch, _))) = (claim(record), record.row_of) else {
+            return Ok(claim(record));
+        };
+        let first = batch.row(1);
+        if self.store.record(first).is_none() {
+            self.store.fetch_intact(vec![RowKey::payment(first)]).await?;
+        }
+        Ok(self.store.record(first).as_ref().and_then(claim))
     }
 
     /// What an outcome comes to beside how it differs, all of it kept at once.
@@ -136,19 +155,18 @@ impl Service {
 
     /// What is owed after an outcome. Whoever told that it was undone may be wrong, however often; who can be asked is not.
     fn owing(&self, record: &Record, (outcome, step): (Outcome, Step), arrival: Arrival) -> Owing {
-        let by_itself = |by| matches!(by, Arrival::Sync | Arrival::Notify);
-        let told = outcome == Outcome::Reversed && by_itself(arrival);
+        let told = outcome == Outcome::Reversed && !arrival.is_asked();
         if !record.scenario.moves_money() || outcome.is_open() {
             return Owing::AsBefore;
         }
         match step {
             Step::Nothing => Owing::AsBefore,
             Step::Confirmed if told => Owing::AsBefore,
-            Step::Reversed if told => Owing::Since(self.now()),
+            Step::Ended | Step::Reversed if told => Owing::Since(self.now()),
             Step::Overtaken => {
                 let known = self.store.record(record.payment).and_then(|known| known.outcome);
                 match known {
-                    Some((.., by)) if by_itself(by) => Owing::Since(self.now()),
+                    Some((.., by)) if !by.is_asked() => Owing::Since(self.now()),
                     Some(_) | None => Owing::Nothing,
                 }
             }
@@ -160,4 +178,31 @@ impl Service {
             | Step::Flipped => Owing::Nothing,
         }
     }
+}
+
+/// How the halves differ by a word that changes nothing of what is known.
+fn unsettling(known: &Record, told: Outcome, arrival: Arrival) -> Option<Mismatch> {
+    match told {
+        Outcome::Reversed | Outcome::Succeeded => untold_reversal(known),
+        // The channel denies what it told; it stays so until it says otherwise than that it knows of nothing.
+        Outcome::Declined(Decline::NotProcessed) if arrival == Arrival::Query => {
+            let succeeded = known.outcome.as_ref().is_some_and(|it| it.0 == Outcome::Succeeded);
+            let kind = MismatchKind::OutcomeFlipped;
+            succeeded.then_some(Mismatch { kind, elements: ElementSet::EMPTY })
+        }
+        Outcome::Accepted
+        | Outcome::Unknown
+        | Outcome::Unmapped
+        | Outcome::NoMatch(_)
+        | Outcome::Declined(_) => None,
+    }
+}
+
+/// That a payment was undone which had succeeded, where one replica heard of the one and another, before that was kept, of the other:
+/// neither told it.
+pub(in crate::service) fn untold_reversal(known: &Record) -> Option<Mismatch> {
+    let kind = MismatchKind::ReversedAfterSuccess;
+    let told = known.mismatch.is_some_and(|mismatch| mismatch.kind == kind);
+    let mismatch = Mismatch { kind, elements: ElementSet::EMPTY };
+    (known.is_reversed() && !told).then_some(mismatch)
 }
