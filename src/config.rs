@@ -53,7 +53,7 @@ use std::sync::Arc;
 use std::{fs, mem};
 
 /// The most files in one folder of the configuration.
-const FILES_MAX: usize = 256;
+const FILES_MAX: usize = 1_024;
 
 /// Loads the configuration at `place`: its directory, or the `hefu.toml` in it.
 ///

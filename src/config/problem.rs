@@ -90,6 +90,12 @@ pub enum Rendering {
     Json,
 }
 
+/// How many problems people are shown at once; programs are told all.
+const PROBLEMS_SHOWN: usize = 50;
+
+/// How many of the words that are allowed are shown.
+const ALLOWED_SHOWN: usize = 40;
+
 /// Every mistake that was found, by file and place.
 #[derive(Clone, Debug)]
 pub struct Problems(Vec<Problem>);
@@ -127,13 +133,17 @@ impl Problems {
         };
         let handler = GraphicalReportHandler::new_themed(theme).with_width(120);
         let mut text = String::new();
-        for problem in &self.0 {
+        for problem in self.0.iter().take(PROBLEMS_SHOWN) {
             if problem.span.is_none() {
                 text.push_str(problem.file());
                 text.push('\n');
             }
             // Writing into a string does not fail.
             let _infallible = handler.render_report(&mut text, problem);
+        }
+        let more = self.0.len().saturating_sub(PROBLEMS_SHOWN);
+        if more > 0 {
+            text.push_str(&format!("and {more} more problems: mend these first\n"));
         }
         text
     }
@@ -176,6 +186,11 @@ pub(super) fn suggest<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>
         .min()
         .filter(|(distance, known)| *distance <= known.len().max(word.len()) / 3);
     let meant = nearest.map(|(_, known)| format!("did you mean `{known}`? "));
-    let list = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
+    let (few, rest) = allowed.split_at(allowed.len().min(ALLOWED_SHOWN));
+    let list = match rest.len() {
+        _ if few.is_empty() => "nothing".to_owned(),
+        0 => few.join(", "),
+        more => format!("{} and {more} more", few.join(", ")),
+    };
     format!("{}allowed here: {list}", meant.unwrap_or_default())
 }

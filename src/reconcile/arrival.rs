@@ -61,6 +61,11 @@ pub fn arrive(
         (End::Success, End::Success) | (End::Undone, End::Undone) if more => Step::Confirmed,
         // What was merely told is confirmed by whom is asked, whoever weighs more.
         (End::Undone, End::Undone) if new.1.is_asked() && !known.1.is_asked() => Step::Confirmed,
+        // It was undone because it failed, says whom is asked.
+        (End::Undone, End::Failure) if new.1.is_asked() && !known.1.is_asked() && this > 0 => {
+            Step::Confirmed
+        }
+        (End::Failure, End::Undone) if old == 0 => Step::Ended,
         // That it failed says no better why than what said so.
         (End::Failure, End::Failure) if more && (known.0 == new.0 || !says_why) => Step::Confirmed,
         (End::Failure, End::Failure) if as_much && known.0 != new.0 && says_why => Step::Refined,
@@ -136,7 +141,11 @@ mod tests {
         check((Succeeded, Statement), (Reversed, Notify), Step::Reversed);
         check((Reversed, Notify), (Succeeded, Statement), Step::Overtaken);
         check((Reversed, Statement), (Succeeded, Sync), Step::Overtaken);
-        check((Reversed, Notify), (NO_MATCH, Statement), Step::Nothing);
+        check((Reversed, Notify), (NO_MATCH, Statement), Step::Confirmed);
+        check((Reversed, Query), (NO_MATCH, Statement), Step::Nothing);
+        check((Reversed, Notify), (NO_MATCH, Sync), Step::Nothing);
+        check((Reversed, Notify), (nothing, Query), Step::Nothing);
+        check((nothing, Query), (Reversed, Notify), Step::Ended);
         let known = Some((Reversed, Notify));
         let again = arrive(known, true, (Succeeded, Statement), Precedence::default());
         assert_eq!(again, Step::Nothing);
@@ -175,6 +184,10 @@ mod tests {
             succeeded |= step != Step::Nothing && new.0 == Outcome::Succeeded;
             match step {
                 Step::Nothing | Step::Overtaken => (),
+                // That it failed confirms that it was undone.
+                Step::Confirmed if known.is_some_and(|it| end(it.0) != end(new.0)) => {
+                    known = known.map(|(outcome, _)| (outcome, new.1));
+                }
                 Step::Noted
                 | Step::Ended
                 | Step::Confirmed

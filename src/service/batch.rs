@@ -109,7 +109,7 @@ impl Service {
             });
             async move {
                 if row.record.scenario == Scenario::Query {
-                    self.settle_queried(row, reading).await?.1
+                    self.settle_queried(row, reading).await
                 } else {
                     self.settle_one(row, reading).await
                 }

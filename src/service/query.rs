@@ -1,30 +1,28 @@
 //! Queries on their way through: what the channel says of an earlier payment is an outcome of that payment.
 
+mod batch;
+
 use crate::domain::element::ElementSet;
 use crate::domain::id::{ChannelName, MerchantId, OrderId, PaymentId};
 use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::outcome::{Arrival, Decline, Outcome};
-use crate::domain::payment::{ROWS_MAX, Scenario};
+use crate::domain::payment::Scenario;
 use crate::message::outcome::{Reading, Told};
 use crate::reconcile::arrival::Step;
 use crate::reconcile::hold::HoldKey;
 use crate::service::Service;
-use crate::service::annotate::{self, Annotations, RowNote};
+use crate::service::annotate::{self, Annotations};
 use crate::service::judge::Pending;
 use crate::service::settle::{Reported, Settled, compare, message, told};
 use crate::store::journal::{OrderKey, StoreLost};
 use crate::store::row::RowKey;
 use crate::store::{Owing, Record};
-use futures::{StreamExt as _, stream};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The channel knows of no such payment.
 const NOT_PROCESSED: Outcome = Outcome::Declined(Decline::NotProcessed);
-
-/// Of how many rows of one answer payments are looked up at once.
-const ROWS_AT_ONCE: usize = 64;
 
 impl Service {
     /// Settles the payment that a query asks about with the answer. Yields the annotations, and whether they rest on an
@@ -40,125 +38,36 @@ impl Service {
                 Ok(settled) => return settled,
                 Err(reading) => Some(*reading),
             },
-            Some(Told::Whole(reading)) => match self.settle_whole(pending, &reading).await {
-                Some(settled) => return settled,
-                None => Some(reading),
-            },
+            Some(Told::Whole(reading)) => Some(reading),
             None => None,
         };
-        match self.settle_queried(pending, reading).await {
-            Some((of, settled)) => {
-                let weighs = settled.as_ref().is_some_and(Settled::weighs);
-                (annotate::queried(pending, &of, settled.as_ref()), weighs)
-            }
-            None => (annotate::judged(pending), false),
-        }
-    }
-
-    /// Settles the payments of the batch that a query asks about, each with what the answer tells of its row; what the answer tells where
-    /// it is one payment that is asked about.
-    async fn settle_rows(
-        &self,
-        pending: &Pending,
-        rows: BTreeMap<String, Reading>,
-    ) -> Result<(Annotations, bool), Box<Reading>> {
-        let of = self.queried(pending, pending.record.order.as_ref(), false).await;
-        // A batch is claimed by its first row.
-        if let Some(of) = of {
-            let Some((batch, _)) = of.row_of else {
-                let one = if rows.len() == 1 { rows.into_values().next() } else { None };
-                return Err(Box::new(one.unwrap_or(Reading::UNKNOWN)));
-            };
-            // It may have left through another process, which knows its rows.
-            let _ = self.rows_of(batch).await;
-        }
-        let order = pending.record.order.as_ref();
-        let settled = stream::iter(rows)
-            .map(|(row, reading)| async move {
-                let order = OrderId(format!("{}|{row}", order?.0).into());
-                let of = self.queried(pending, Some(&order), false).await?;
-                let settled = self.settle_of(pending, &of, reading).await;
-                Some((of, settled))
-            })
-            .buffered(ROWS_AT_ONCE)
-            .collect::<Vec<_>>()
-            .await;
-        let weighs = settled.iter().flatten();
-        let weighs = weighs.filter_map(|(_, settled)| settled.as_ref()).any(Settled::weighs);
-        let notes = settled.iter().flatten().filter_map(|(of, settled)| {
-            let (_, number) = of.row_of?;
-            Some(RowNote { number, record: of, settled: settled.as_ref() })
-        });
-        Ok((annotate::queried_rows(pending, notes.collect()), weighs))
-    }
-
-    /// Settles each payment of the batch that a query asks about with what the answer says of the whole; nothing where it is no batch.
-    /// One that was certainly not processed may leave once more: it is claimed for all its rows, and so opened by all of them.
-    async fn settle_whole(
-        &self,
-        pending: &Pending,
-        reading: &Reading,
-    ) -> Option<(Annotations, bool)> {
-        let of = self.queried(pending, pending.record.order.as_ref(), false).await?;
-        let (batch, _) = of.row_of.filter(|_| of.claims_for_batch())?;
-        // Where it is not known which there are, only what is known is settled.
-        let rows = self.rows_of(batch).await;
-        let are_all = rows.is_ok();
-        let rows = rows.unwrap_or_else(|_lost| self.store.rows(batch));
-        let settled = stream::iter(rows)
-            .map(|row| async move {
-                let settled = self.settle_of(pending, &row, reading.clone()).await;
-                (row, settled)
-            })
-            .buffered(ROWS_AT_ONCE)
-            .collect::<Vec<_>>()
-            .await;
-        let was_not_processed = |(row, settled): &(Record, Option<Settled>)| {
-            let known = self.store.record(row.payment);
-            let told = settled.as_ref().map(|settled| settled.reading.outcome);
-            told == Some(NOT_PROCESSED) && known.is_some_and(|known| known.failed())
+        let Some((of, reading)) = self.queried_of(pending, reading).await else {
+            return (annotate::judged(pending), false);
         };
-        if are_all && settled.iter().all(was_not_processed) {
-            self.reopen(&of);
+        if let Some(settled) = self.settle_whole(pending, &of, &reading).await {
+            return settled;
         }
-        let weighs =
-            settled.iter().filter_map(|(_, settled)| settled.as_ref()).any(Settled::weighs);
-        let notes = (1..).zip(&settled);
-        let notes = notes.map(|(number, (record, settled))| RowNote {
-            number,
-            record,
-            settled: settled.as_ref(),
-        });
-        Some((annotate::queried_rows(pending, notes.collect()), weighs))
+        let settled = self.settle_of(pending, &of, reading).await;
+        let weighs = settled.as_ref().is_some_and(Settled::weighs);
+        (annotate::queried(pending, &of, settled.as_ref()), weighs)
     }
 
-    /// The payments of a batch, brought into memory.
-    ///
-    /// # Errors
-    /// [`StoreLost`]: there may be more of them.
-    async fn rows_of(&self, batch: PaymentId) -> Result<Vec<Record>, StoreLost> {
-        let numbers: Vec<usize> = (1..=ROWS_MAX).collect();
-        for numbers in numbers.chunks(ROWS_AT_ONCE) {
-            let rows = || numbers.iter().map(|number| batch.row(*number));
-            let unknown = rows().filter(|row| self.store.record(*row).is_none());
-            let unknown: Vec<RowKey> = unknown.map(RowKey::payment).collect();
-            if !unknown.is_empty() {
-                self.store.fetch_intact(unknown).await?;
-            }
-            if rows().any(|row| self.store.record(row).is_none()) {
-                break;
-            }
-        }
-        Ok(self.store.rows(batch))
-    }
-
-    /// Settles the payment that a query, or one row of it, asks about with what was read of the answer: nothing where nothing was
-    /// sent. Yields that payment, where it is known, and what came of it, where it had left.
+    /// Settles the payment that a row of a query asks about with what was read of the answer. Yields what came of it, where it had left.
     pub(super) async fn settle_queried(
         &self,
         pending: &Pending,
         reading: Option<Reading>,
-    ) -> Option<(Record, Option<Settled>)> {
+    ) -> Option<Settled> {
+        let (of, reading) = self.queried_of(pending, reading).await?;
+        self.settle_of(pending, &of, reading).await
+    }
+
+    /// The payment that a query, or one row of it, asks about, and what was read of the answer: nothing where nothing was sent.
+    async fn queried_of(
+        &self,
+        pending: &Pending,
+        reading: Option<Reading>,
+    ) -> Option<(Record, Reading)> {
         let Some(reading) = reading else {
             self.store.not_sent(pending.channel.name(), pending.record.payment);
             return None;
@@ -171,8 +80,7 @@ impl Service {
             Some(of) => of,
             None => self.queried(pending, pending.record.order.as_ref(), false).await?,
         };
-        let settled = self.settle_of(pending, &of, reading).await;
-        Some((of, settled))
+        Some((of, reading))
     }
 
     /// Settles a payment that is asked about, where it left.
@@ -292,6 +200,7 @@ impl Service {
     /// refused. And whether all that is kept could be looked at.
     pub(crate) async fn named(&self, by: &Named<'_>) -> (Option<Record>, Result<(), StoreLost>) {
         let looked_up = self.fetch_payments(by).await;
+        let looked_up = looked_up.and(self.fetch_batches(std::slice::from_ref(by)).await);
         // The order may have been opened again, and have left again, through another process.
         let mut claims = by.claims();
         let known = self.payments(by);

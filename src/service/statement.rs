@@ -72,6 +72,7 @@ impl Service {
             scenarios: &line.scenarios,
         });
         let named: Vec<Named<'_>> = named.collect();
+        self.fetch_batches(&named).await?;
         let holders = self.look_up(&named, lines).await?;
         let mut came = Vec::new();
         for (line, by) in lines.iter().zip(&named) {

@@ -428,6 +428,10 @@ impl PaymentStore for MemoryStore {
                 self.owe(&record.channel, payment, Some(since));
                 Row::owed_again(record, since).map(Change::Put)
             }
+            Owing::NoOutcome => {
+                self.owe_no_more(&record.channel, payment);
+                Row::expectation(record).map(|row| Change::Remove(Removal::from(&row)))
+            }
             Owing::Nothing => {
                 self.owe_no_more(&record.channel, payment);
                 Some(Change::Remove(Removal { key, only: None }))

@@ -8,7 +8,7 @@ use crate::domain::id::{
 };
 use crate::domain::mismatch::Mismatch;
 use crate::domain::money::Fen;
-use crate::domain::outcome::{Arrival, Belief, Outcome, Precedence};
+use crate::domain::outcome::{Arrival, Belief, Decline, Outcome, Precedence};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{Effect, Reason};
 use crate::store::Evidence;
@@ -322,7 +322,11 @@ impl Record {
     pub(super) fn confirm(&mut self, reported: (Outcome, Option<String>, Arrival), at: Timestamp) {
         let (outcome, _, arrival) = &reported;
         match &mut self.outcome {
-            Some((known, _, by)) if *known != *outcome => *by = *arrival,
+            Some((known, _, by))
+                if *known != *outcome && *known != Outcome::Declined(Decline::NotProcessed) =>
+            {
+                *by = *arrival
+            }
             known => *known = Some(reported.clone()),
         }
         self.note_moment(reported, at);
@@ -389,6 +393,8 @@ pub enum Owing {
     AsBefore,
     /// An outcome, since then: it was undone, and who told that is not the last to be asked.
     Since(Timestamp),
+    /// No outcome of the payment; that it was undone, where that was told elsewhere, is still to be confirmed.
+    NoOutcome,
     /// Nothing.
     Nothing,
 }

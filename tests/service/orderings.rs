@@ -77,6 +77,9 @@ fn end(words: &[Word], precedence: Precedence) -> Option<Word> {
                     known = Some(word);
                 }
             }
+            (Some(("back", before)), "poor" | "phone") if is_asked(by) && !is_asked(before) => {
+                known = Some(("back", by));
+            }
             (Some(("back", _)), _)
             | (Some(("poor" | "phone", _)), "back")
             | (_, "taken" | "ZZ" | "broken") => (),
@@ -126,7 +129,8 @@ impl Model {
         let (was, is) = (before.map(|(state, _)| state), now.map(|(state, _)| state));
         if was == is {
             // Who told that it was undone may be wrong; who is asked is not.
-            let confirms = is == Some("back") && word.0 == "back" && is_asked(word.1);
+            let tells = matches!(word.0, "back" | "poor" | "phone");
+            let confirms = is == Some("back") && tells && is_asked(word.1);
             self.owed &= !confirms;
             // It was told to be undone before it was told to have succeeded.
             let successes = self.believed.iter().filter(|(state, _)| *state == "ok").count();

@@ -12,6 +12,8 @@ use hefu::service::{Binding, Settings};
 use hefu::store::PaymentStore as _;
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::sqlite::{self, Sqlite};
+use rusqlite::Connection;
+use std::path::Path;
 use std::time::Duration;
 
 impl World {
@@ -445,39 +447,100 @@ async fn a_query_about_a_batch_settles_each_row_that_it_is_told() {
     assert_eq!((world.owed(), world.held()), (2, 1));
 }
 
+const NONE: &str = r#"{"code":"none"}"#;
+const PAID: &str = r#"{"code":"ok","rows":[{"no":"1","state":"ok"}]}"#;
+const CLOSED: &str = "409 already_sent []";
+
+/// A batch of three rows that one process sent, and of which nothing is known; another; and what opens a third.
+async fn batch_in_doubt(dir: &Path) -> (World, World, impl Fn() -> World) {
+    let path = dir.join("hefu.db");
+    let open = move || {
+        let store = MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ());
+        world_over(store.unwrap(), Binding::Enforce(100), Settings::default()).pinned()
+    };
+    let (here, there) = (open(), open());
+    here.send_answered(&crate::batch("B1", &[0, 1, 2]), Reported::InDoubt).await;
+    here.service.store.flush().await.unwrap();
+    for world in [&here, &there] {
+        world.later(Duration::from_mins(20));
+    }
+    (here, there, open)
+}
+
+impl World {
+    async fn asks_of_batch(&self, answer: &str) {
+        let asked = r#""type":"query_all","order":"B1""#;
+        self.send_answered(asked, crate::answer(answer)).await;
+        self.service.store.flush().await.unwrap();
+    }
+
+    async fn sends_batch_again(&self) -> String {
+        self.send(&crate::batch("B1", &[0, 1, 2]), "taken").await
+    }
+}
+
 /// That a channel knew of no such batch ended its first row, the others stayed owed, and all of them could leave again; that it knew
 /// of no such row opened the whole, though the others may have been paid.
 #[tokio::test]
 async fn a_batch_leaves_again_only_when_none_of_it_was_processed() {
-    let check = async |answers: &[&str], owed: usize, again: Expect| {
+    let check = async |answers: &[&str], owed: usize, again: &str| {
         let dir = tempfile::tempdir().unwrap();
-        let open = || {
-            let file = Sqlite::open(&dir.path().join("hefu.db")).unwrap();
-            let store = MemoryStore::open(Limits::default(), file, |_| ()).unwrap();
-            world_over(store, Binding::Enforce(100), Settings::default())
-        };
         // Another process asks than sent it.
-        let (here, there) = (open(), open());
-        there.later(Duration::from_mins(20));
-        here.send_answered(&crate::batch("B1", &[0, 1, 2]), Reported::InDoubt).await;
-        here.service.store.flush().await.unwrap();
+        let (_here, there, open) = batch_in_doubt(dir.path()).await;
         for answer in answers {
-            let asked = r#""type":"query_all","order":"B1""#;
-            there.send_answered(asked, crate::answer(answer)).await;
+            there.asks_of_batch(answer).await;
         }
-        there.service.store.flush().await.unwrap();
         assert_eq!(open().owed(), owed, "{answers:?}");
-        again.assert_eq(&there.send(&crate::batch("B1", &[0, 1, 2]), "taken").await);
+        assert_eq!(there.sends_batch_again().await, again, "{answers:?}");
     };
-    let none = r#"{"code":"none"}"#;
     let first = r#"{"code":"ok","rows":[{"no":"0","state":"none"}]}"#;
-    let paid = r#"{"code":"ok","rows":[{"no":"1","state":"ok"}]}"#;
-    let closed = || expect!["409 already_sent []"];
-    check(&[none], 0, expect!["decision: permit;mode=enforce"]).await;
-    check(&[first], 2, closed()).await;
-    check(&[paid, none], 0, closed()).await;
-    check(&[none, paid], 0, closed()).await;
-    check(&[none, none, paid, none], 0, closed()).await;
+    check(&[NONE], 0, "decision: permit;mode=enforce").await;
+    check(&[first], 2, CLOSED).await;
+    check(&[PAID, NONE], 0, CLOSED).await;
+    check(&[NONE, PAID], 0, CLOSED).await;
+    check(&[NONE, NONE, PAID, NONE], 0, CLOSED).await;
+}
+
+/// One process knew the rows as they left, and another that one of them was paid; or one of them cannot be read.
+#[tokio::test]
+async fn a_batch_of_which_not_all_is_known_stays_closed() {
+    for damaged in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (here, there, _open) = batch_in_doubt(dir.path()).await;
+        if damaged {
+            let row = here.service.store.by_order(here.channel.name(), &OrderId("B1|1".into()))[0];
+            let file = Connection::open(dir.path().join("hefu.db")).unwrap();
+            let sql = "UPDATE payments SET until = until + 1 WHERE key = ?1";
+            assert_eq!(file.execute(sql, [row.to_string()]), Ok(1));
+            there.asks_of_batch(NONE).await;
+        } else {
+            there.asks_of_batch(PAID).await;
+            here.asks_of_batch(NONE).await;
+        }
+        assert_eq!(here.sends_batch_again().await, CLOSED, "{damaged}");
+    }
+}
+
+/// What is told of one row by its own name was taken for what is told of the batch.
+#[tokio::test]
+async fn a_query_of_one_row_settles_that_row() {
+    for row in [0, 1] {
+        let dir = tempfile::tempdir().unwrap();
+        let (_here, there, open) = batch_in_doubt(dir.path()).await;
+        there.query(&format!("B1|{row}"), "ok", "ok").await;
+        there.service.store.flush().await.unwrap();
+        assert_eq!(open().owed(), 2, "{row}");
+    }
+}
+
+/// Another process than sent the batch is told of one of its rows: only the batch has a claim, and the row was not known.
+#[tokio::test]
+async fn a_row_is_known_to_a_process_that_did_not_send_its_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_here, there, open) = batch_in_doubt(dir.path()).await;
+    let told = r#""of":"debit","order":"B1|2","amount":"100","code":"ok","state":"ok""#;
+    assert_eq!(there.told(told).await, "verified settled");
+    assert_eq!(open().owed(), 2);
 }
 
 /// Of one payment such a query tells one row, whatever that is called.

@@ -170,6 +170,8 @@ impl Service {
                     Some(_) | None => Owing::Nothing,
                 }
             }
+            // Another may have been told that it was undone, and only who is asked confirms that.
+            Step::Ended | Step::Flipped | Step::Refined if !arrival.is_asked() => Owing::NoOutcome,
             Step::Noted
             | Step::Ended
             | Step::Confirmed
@@ -186,9 +188,14 @@ fn unsettling(known: &Record, told: Outcome, arrival: Arrival) -> Option<Mismatc
         Outcome::Reversed | Outcome::Succeeded => untold_reversal(known),
         // The channel denies what it told; it stays so until it says otherwise than that it knows of nothing.
         Outcome::Declined(Decline::NotProcessed) if arrival == Arrival::Query => {
-            let succeeded = known.outcome.as_ref().is_some_and(|it| it.0 == Outcome::Succeeded);
+            let stands = |(outcome, _, by): &(Outcome, _, Arrival)| {
+                *outcome == Outcome::Succeeded && *by != Arrival::Statement
+            };
+            let stands = known.outcome.as_ref().is_some_and(stands);
             let kind = MismatchKind::OutcomeFlipped;
-            succeeded.then_some(Mismatch { kind, elements: ElementSet::EMPTY })
+            let mismatch = Mismatch { kind, elements: ElementSet::EMPTY };
+            // What was undone it may not know any more, nor what it has stated.
+            (stands && !known.is_undone() && known.mismatch.is_none()).then_some(mismatch)
         }
         Outcome::Accepted
         | Outcome::Unknown
