@@ -274,3 +274,26 @@ async fn what_was_undone_because_it_failed_is_owed_no_more() {
         assert_eq!(outcome.0, Outcome::Reversed, "{by}");
     }
 }
+
+/// While the core's request was under way at one replica, another was told that the payment was undone: the answer, that it succeeded,
+/// took away what was owed, and nobody told of the reversal.
+#[tokio::test]
+async fn an_answer_takes_away_nothing_that_another_replica_is_owed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hefu.db");
+    let open = || {
+        let store = MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ());
+        world_over(store.unwrap(), Binding::Enforce(100), Settings::default()).pinned()
+    };
+    let (one, other) = (open(), open());
+    let judged = one.judge(&one.channel, &World::debit("1", 0)).await.unwrap();
+    one.service.store.flush().await.unwrap();
+    told(&other, "back").await;
+    one.settle(judged, "ok").await;
+    one.service.store.flush().await.unwrap();
+    let third = open();
+    third.later(Duration::from_hours(24 * 30));
+    third.swept(&mut Swept::default()).await;
+    let told = third.mismatches();
+    assert!(told.contains(&"reversed_after_success 1".to_owned()), "{told:?}");
+}
