@@ -2,6 +2,7 @@
 
 mod asking;
 pub mod batches;
+mod keeping;
 mod keys;
 pub mod quota;
 pub mod statement;

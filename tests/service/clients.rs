@@ -23,9 +23,9 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
-const PHONE: ElementSet = ElementSet::EMPTY.with(Element::Phone);
+pub(crate) const PHONE: ElementSet = ElementSet::EMPTY.with(Element::Phone);
 
-fn alone(name: &str) -> Terms {
+pub(crate) fn alone(name: &str) -> Terms {
     let name = ClientName::new(name);
     Terms {
         merchant: Terms::own(&name),
@@ -40,17 +40,17 @@ fn alone(name: &str) -> Terms {
     }
 }
 
-fn terms(name: &str) -> Arc<Terms> {
+pub(crate) fn terms(name: &str) -> Arc<Terms> {
     Arc::new(alone(name))
 }
 
 /// One that shares evidence with the payments of M1.
-fn sharing() -> Arc<Terms> {
+pub(crate) fn sharing() -> Arc<Terms> {
     Arc::new(Terms { merchant: MerchantId("M1".into()), shares: true, ..alone("sharing") })
 }
 
 /// As `crate::person` has them.
-fn wanted(key: &str, phone: u8) -> Wanted {
+pub(crate) fn wanted(key: &str, phone: u8) -> Wanted {
     let elements = Elements {
         name: Name::parse("张三").ok(),
         id_number: IdNumber::parse("11010519491231002X", IdType::ResidentId).ok(),
@@ -61,11 +61,11 @@ fn wanted(key: &str, phone: u8) -> Wanted {
     Wanted { key: key.to_owned(), elements, later: false }
 }
 
-async fn ask(world: &World, terms: &Arc<Terms>, key: &str, phone: u8) -> Verification {
+pub(crate) async fn ask(world: &World, terms: &Arc<Terms>, key: &str, phone: u8) -> Verification {
     world.service.verify_for(terms, wanted(key, phone), ()).await.unwrap().0
 }
 
-fn answer(verification: &Verification) -> Option<Answer> {
+pub(crate) fn answer(verification: &Verification) -> Option<Answer> {
     match verification.state {
         State::Asking { .. } => None,
         State::Done(came) => Some(came.answer),
@@ -242,13 +242,13 @@ async fn a_month_comes_to_what_was_told() {
     assert_eq!(world.service.statement_of(&terms("len"), month("2023-11")).await.unwrap(), []);
 }
 
-fn lines(key: &str, phones: &[u8]) -> Lines {
+pub(crate) fn lines(key: &str, phones: &[u8]) -> Lines {
     let lines = phones.iter().map(|phone| wanted(key, *phone).elements).collect();
     Lines { key: key.to_owned(), lines }
 }
 
 /// How the lines of a batch stand: `?` where nobody began one.
-async fn stand(world: &World, batch: &Batch) -> String {
+pub(crate) async fn stand(world: &World, batch: &Batch) -> String {
     let begun = world.service.lines_of(batch).await.unwrap();
     let how = |line: u32| match begun.get(&line) {
         None => "?",
@@ -258,7 +258,7 @@ async fn stand(world: &World, batch: &Batch) -> String {
     (1..=batch.lines).map(how).collect::<Vec<_>>().join(" ")
 }
 
-async fn ended(world: &World, batch: &Batch) -> Batch {
+pub(crate) async fn ended(world: &World, batch: &Batch) -> Batch {
     let looking = async {
         loop {
             let batch = world.service.batch_of(&batch.client, batch.id).await.unwrap().unwrap();

@@ -84,19 +84,24 @@ impl Service {
         Verification { id, client, at, set, state: State::Asking { until }, line: None }
     }
 
-    /// Asks, and keeps what it came to, durably: the client is told the same whenever it looks.
+    /// Asks, and keeps what it came to, durably: the client is told the same whenever it looks. Where the store is lost, that is tried
+    /// for as long as somebody may be asking; then it is uncertain what it came to, and nobody pays for it.
     pub(super) async fn conclude_for(
         self: &Arc<Self>,
         terms: &Terms,
         elements: &Elements,
         asked: Verification,
     ) -> Result<Verification, StoreLost> {
+        let State::Asking { until } = asked.state else { return Ok(asked) };
         let came = self.ask_for(terms, elements, asked.set).await;
-        self.metrics.on_client_verified(&terms.name, came.answer, came.asked < asked.at);
-        let was = asked.row().ok_or(StoreLost)?.value;
+        let (was, at) = (asked.row().ok_or(StoreLost)?.value, asked.at);
         let done = Verification { state: State::Done(came), ..asked };
-        let row = done.row().ok_or(StoreLost)?;
-        if self.store.swap(Swap::replace(was, row)).await? { Ok(done) } else { Err(StoreLost) }
+        let swap = Swap::replace(was, done.row().ok_or(StoreLost)?);
+        if !self.swap_until(swap, until).await? {
+            return Err(StoreLost);
+        }
+        self.metrics.on_client_verified(&terms.name, came.answer, came.asked < at);
+        Ok(done)
     }
 
     async fn ask_for(
