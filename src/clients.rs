@@ -12,6 +12,7 @@ use crate::api::Problem;
 use crate::api::description::{Api, describe};
 use crate::api::throttle::Throttle;
 use crate::service::Service;
+use crate::service::clients::room::Room;
 use access::Client;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -21,7 +22,7 @@ use openssl::ssl::SslAcceptor;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 const API: Api = Api {
     title: "Hefu's verification service",
@@ -60,31 +61,36 @@ struct Inner {
     current: ArcSwap<Clients>,
     throttle: Throttle,
     /// A place for each verification that may go on at once.
-    at_once: Arc<Semaphore>,
+    at_once: Room,
     /// And for each batch.
-    batches: Arc<Semaphore>,
+    batches: Room,
 }
 
 impl Live {
     /// Serves `current`, so many verifications and so many batches at once.
     pub fn new(current: Arc<Clients>, places: [usize; 2]) -> Self {
-        let places = places.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))));
-        let ([at_once, batches], throttle) = (places, Throttle::default());
+        let ([at_once, batches], throttle) = (places.map(Room::new), Throttle::default());
         Self(Arc::new(Inner { current: ArcSwap::new(current), throttle, at_once, batches }))
     }
 
-    /// The places of verifications.
-    fn room(&self) -> Arc<Semaphore> {
-        self.0.at_once.clone()
-    }
-
     /// A place, where one is free.
-    fn place_in(room: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    fn place_in(room: &Room) -> Result<OwnedSemaphorePermit, Problem> {
         const FULL: Problem = Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too much is being asked now: nothing was asked, try again",
         );
-        room.clone().try_acquire_owned().map_err(|_| FULL.after(Duration::from_secs(1)))
+        room.place().ok_or_else(|| FULL.after(Duration::from_secs(1)))
+    }
+
+    /// From now on no further line of a batch is begun.
+    pub fn stop(&self) {
+        self.0.at_once.stop();
+    }
+
+    /// Waits until nothing is asked any more, and what it came to is kept.
+    pub async fn rest(&self) {
+        self.0.at_once.rest().await;
+        self.0.batches.rest().await;
     }
 
     /// Serves `current` from now on.

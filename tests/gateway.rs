@@ -93,3 +93,5 @@ mod turned;
 #[path = "gateway/verification.rs"]
 #[expect(clippy::panic, reason = "a test may panic")]
 mod verification;
+#[path = "gateway/verification_ends.rs"]
+mod verification_ends;

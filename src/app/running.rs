@@ -96,14 +96,24 @@ impl fmt::Debug for Running {
 }
 
 impl Running {
-    /// Tells cores to go elsewhere, serves what they still send, and returns when the last connection is done, or at the
-    /// deadline: whether all were done.
+    /// Tells cores to go elsewhere, serves what they still send, and returns when the last connection is done and nothing is asked for
+    /// clients any more, or at the deadline: whether all were done.
     pub async fn drain(mut self) -> bool {
         self.desk.live.drain();
         self.sockets.clear();
         self.drain.send_replace(true);
-        // A listener that panicked has nothing left to serve.
-        let all = async { while self.listeners.join_next().await.is_some() {} };
+        let clients = self.desk.clients.clone();
+        if let Some(clients) = &clients {
+            clients.stop();
+        }
+        let all = async {
+            // A listener that panicked has nothing left to serve.
+            while self.listeners.join_next().await.is_some() {}
+            // What clients do not wait for goes on beside their connections.
+            if let Some(clients) = &clients {
+                clients.rest().await;
+            }
+        };
         let done = tokio::time::timeout(self.drain_deadline, all).await.is_ok();
         let kept = tokio::time::timeout(FLUSH_WITHIN, self.desk.lasting.store.flush()).await;
         if kept != Ok(Ok(())) {

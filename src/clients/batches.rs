@@ -61,7 +61,8 @@ pub(super) async fn post(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).of_lines(wrong));
     }
     let asked = Lines { key, lines: read };
-    let begun = current.service.batch_for(&client.terms, asked, live.room(), place).await;
+    let begun =
+        current.service.batch_for(&client.terms, asked, live.0.at_once.clone(), place).await;
     let batch = begun.map_err(|error| refused(&current, error))?;
     let lines = current.service.lines_of(&batch).await.map_err(|StoreLost| LOST)?;
     let place = (header::LOCATION, format!("/v1/batches/{}", batch.id));

@@ -5,6 +5,7 @@ pub mod batches;
 mod keeping;
 mod keys;
 pub mod quota;
+pub mod room;
 pub mod statement;
 mod telling;
 

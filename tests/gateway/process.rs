@@ -200,7 +200,7 @@ impl Hefu {
     }
 
     /// The next successor serves; its process becomes the one that is signalled.
-    async fn succeeded(&mut self) {
+    pub(crate) async fn succeeded(&mut self) {
         let line = self.log.line(self.pids.len() - 1, &["the successor serves"]).await;
         self.pids.push(field(&line, "pid"));
     }

@@ -12,6 +12,7 @@ use hefu::domain::payment::Scenario;
 use hefu::domain::person::{Mobile, Name};
 use hefu::service::clients::batches::{LEASE, Lines};
 use hefu::service::clients::quota::Quota;
+use hefu::service::clients::room::Room;
 use hefu::service::clients::{AskError, Over, Terms, Wanted};
 use hefu::service::{Binding, Settings};
 use hefu::store::batch::{Batch, Work};
@@ -20,7 +21,7 @@ use hefu::store::sqlite::Sqlite;
 use hefu::store::verification::{State, Verification};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 pub(crate) const PHONE: ElementSet = ElementSet::EMPTY.with(Element::Phone);
@@ -274,7 +275,7 @@ pub(crate) async fn ended(world: &World, batch: &Batch) -> Batch {
 #[tokio::test]
 async fn every_line_of_a_batch_is_asked_about_once() {
     let (world, client) = (world(), terms("lender"));
-    let room = Arc::new(Semaphore::new(2));
+    let room = Room::new(2);
     let batch = world
         .service
         .batch_for(&client, lines("a", &[0, 1, 2, 0]), room.clone(), ())
@@ -310,11 +311,8 @@ async fn what_a_crash_cut_off_of_a_batch_goes_on_when_it_is_posted_again() {
     let (before, client) = (open(), terms("lender"));
     let all = [0, 1, 2, 3, 4];
     before.first.gate.forget_permits(1000);
-    let batch = before
-        .service
-        .batch_for(&client, lines("a", &all), Arc::new(Semaphore::new(1)), ())
-        .await
-        .unwrap();
+    let batch =
+        before.service.batch_for(&client, lines("a", &all), Room::new(1), ()).await.unwrap();
     // One is being asked about, and the others wait for their turn, when nobody is there any more.
     while before.first.asked() == 0 {
         tokio::task::yield_now().await;
@@ -322,7 +320,7 @@ async fn what_a_crash_cut_off_of_a_batch_goes_on_when_it_is_posted_again() {
     let after = open();
     assert_eq!(stand(&after, &batch).await, "asking ? ? ? ?");
     // Somebody may be working at it.
-    let room = Arc::new(Semaphore::new(8));
+    let room = Room::new(8);
     let known = after.service.batch_for(&client, lines("a", &all), room.clone(), ()).await.unwrap();
     assert!(!known.is_left(after.service.clock.now()));
     after.later(LEASE + Duration::from_mins(1));

@@ -4,6 +4,7 @@ use crate::clients::{answer, ask, ended, lines, stand, terms, wanted};
 use crate::{World, world_over};
 use hefu::domain::answer::Answer;
 use hefu::domain::clock::Timestamp;
+use hefu::service::clients::room::Room;
 use hefu::service::clients::{AskError, Terms};
 use hefu::service::{Binding, Settings};
 use hefu::store::journal::StoreLost;
@@ -16,7 +17,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
 
 /// How a commit fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +170,7 @@ async fn what_was_answered_is_kept_though_the_store_was_lost() {
         assert_eq!((world.first.asked(), counted(&world, &client).await), (1, (1, 0, 0)));
         // Nor is a batch left for it. One after the other, since no question can be kept with what is lost.
         fault.strike("\"done\"", how, 2);
-        let room = Arc::new(Semaphore::new(1));
+        let room = Room::new(1);
         let batch = world.service.batch_for(&client, lines("b", &[0, 1, 2]), room, ()).await;
         let there = beside(dir.path());
         let batch = ended(&there, &batch.unwrap()).await;

@@ -1,6 +1,7 @@
 //! Batches: their lines are in the memory of who works at them and nowhere else. What a crash cut off says so, and the client posts
 //! the lines again to go on.
 
+use super::room::Room;
 use super::telling::Told;
 use super::{AskError, Terms, unread};
 use crate::domain::element::Elements;
@@ -17,7 +18,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// How many lines of one batch are asked at once.
 const TOGETHER: usize = 8;
@@ -43,7 +43,8 @@ impl fmt::Debug for Lines {
 
 impl Service {
     /// Has every line verified, one by one and beside whoever asks; a batch that was left goes on with the lines that nobody
-    /// began. `room` has a place for each verification that may go on at once, and `held` is held until it is over.
+    /// began. `room` has a place for each verification that may go on at once, and `held` is held until it is over. Once no more is
+    /// begun there, what was not is for whoever posts it again.
     ///
     /// # Errors
     /// [`AskError`]: nothing was asked.
@@ -51,7 +52,7 @@ impl Service {
         self: &Arc<Self>,
         terms: &Arc<Terms>,
         lines: Lines,
-        room: Arc<Semaphore>,
+        room: Room,
         held: impl Send + 'static,
     ) -> Result<Batch, AskError> {
         let (service, terms) = (self.clone(), terms.clone());
@@ -101,7 +102,7 @@ impl Service {
         terms: &Arc<Terms>,
         batch: Batch,
         lines: Vec<Elements>,
-        room: &Semaphore,
+        room: &Room,
     ) {
         let (stopped, mut last) = (AtomicBool::new(false), batch.clone());
         let asking =
@@ -112,7 +113,10 @@ impl Service {
                     if stopped.load(Ordering::Relaxed) {
                         return;
                     }
-                    let Ok(_place) = room.acquire().await else { return };
+                    let Some(_place) = room.next().await else {
+                        stopped.store(true, Ordering::Relaxed);
+                        return;
+                    };
                     if self.ask_line(terms, batch, (line, &elements)).await.is_err() {
                         stopped.store(true, Ordering::Relaxed);
                     }
@@ -132,13 +136,15 @@ impl Service {
                 Ok(false) | Err(StoreLost) => stopped.store(true, Ordering::Relaxed),
             }
         }
-        if stopped.load(Ordering::Relaxed) {
+        let is_left = stopped.load(Ordering::Relaxed);
+        let Work::By { whom, .. } = last.work else { return };
+        let left = Work::By { whom, until: self.now() };
+        let over = Batch { work: if is_left { left } else { Work::Ended }, ..last.clone() };
+        let is_said = matches!(self.swap_batch(&last, &over).await, Ok(true));
+        if is_left {
             tracing::warn!(batch = %batch.id, "a batch of a client was left: its lines can be posted again");
-            return;
-        }
-        let ended = Batch { work: Work::Ended, ..last.clone() };
-        if matches!(self.swap_batch(&last, &ended).await, Ok(true)) {
-            self.tell_client(terms, ended.id, Told::Batch);
+        } else if is_said {
+            self.tell_client(terms, over.id, Told::Batch);
         }
     }
 
