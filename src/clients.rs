@@ -3,6 +3,7 @@
 pub mod access;
 mod batches;
 mod body;
+mod places;
 mod routes;
 pub mod signed;
 mod statements;
@@ -11,6 +12,7 @@ mod verifications;
 use crate::api::Problem;
 use crate::api::description::{Api, describe};
 use crate::api::throttle::Throttle;
+use crate::domain::id::ClientName;
 use crate::service::Service;
 use crate::service::clients::room::Room;
 use access::Client;
@@ -19,6 +21,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use openssl::ssl::SslAcceptor;
+use places::{Place, Places};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +32,11 @@ const API: Api = Api {
     about: "On `[listen] verification`. Each operation needs the scope `x-right`. Elements are kept by nobody: no answer shows one. Times are milliseconds since 1970; docs/verification.md explains the rest.",
     server: "https://verification.example",
 };
+
+/// How many long looks there may be at once: each is some hundred rows again and again, for which payments wait.
+const LOOKS: usize = 4;
+/// How many of them one client may have.
+const LOOKS_EACH: usize = 2;
 
 /// What the service is, of one configuration.
 pub struct Clients {
@@ -64,22 +72,26 @@ struct Inner {
     at_once: Room,
     /// And for each batch.
     batches: Room,
+    /// And for each long look: whoever asks is in no looker's way.
+    looks: Places,
 }
 
 impl Live {
     /// Serves `current`, so many verifications and so many batches at once.
     pub fn new(current: Arc<Clients>, places: [usize; 2]) -> Self {
         let ([at_once, batches], throttle) = (places.map(Room::new), Throttle::default());
-        Self(Arc::new(Inner { current: ArcSwap::new(current), throttle, at_once, batches }))
+        let (current, looks) = (ArcSwap::new(current), Places::new(LOOKS));
+        Self(Arc::new(Inner { current, throttle, at_once, batches, looks }))
     }
 
     /// A place, where one is free.
     fn place_in(room: &Room) -> Result<OwnedSemaphorePermit, Problem> {
-        const FULL: Problem = Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too much is being asked now: nothing was asked, try again",
-        );
-        room.place().ok_or_else(|| FULL.after(Duration::from_secs(1)))
+        room.place().ok_or_else(full)
+    }
+
+    /// A place of a client that looks at much.
+    fn look(&self, client: &ClientName) -> Result<Place, Problem> {
+        self.0.looks.place(client, LOOKS_EACH).ok_or_else(full)
     }
 
     /// From now on no further line of a batch is begun.
@@ -102,6 +114,15 @@ impl Live {
     pub fn current(&self) -> Arc<Clients> {
         self.0.current.load_full()
     }
+}
+
+/// What is told where no place is free.
+fn full() -> Problem {
+    const FULL: Problem = Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too much is being asked now: nothing was asked, try again",
+    );
+    FULL.after(Duration::from_secs(1))
 }
 
 /// The routes.

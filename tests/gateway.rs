@@ -95,3 +95,5 @@ mod turned;
 mod verification;
 #[path = "gateway/verification_ends.rs"]
 mod verification_ends;
+#[path = "gateway/verification_room.rs"]
+mod verification_room;

@@ -64,6 +64,8 @@ pub(super) async fn post(
     let begun =
         current.service.batch_for(&client.terms, asked, live.0.at_once.clone(), place).await;
     let batch = begun.map_err(|error| refused(&current, error))?;
+    // It goes on by now: that is told, however long it takes to look.
+    let _looking = live.0.looks.next().await;
     let lines = current.service.lines_of(&batch).await.map_err(|StoreLost| LOST)?;
     let place = (header::LOCATION, format!("/v1/batches/{}", batch.id));
     let later = (header::RETRY_AFTER, LATER.to_owned());
@@ -104,9 +106,9 @@ pub(super) async fn result(
     Ok((kind, text).into_response())
 }
 
-/// A client's own batch. It is looked for among all that it had verified since, and so takes a place of a verification.
+/// A client's own batch.
 async fn find(live: &Live, client: &Client, id: &str) -> Result<(Batch, Begun), Problem> {
-    let _place = Live::place_in(&live.0.at_once)?;
+    let _looking = live.look(client.name())?;
     let service = &live.current().service;
     let id = PaymentId::parse(id).ok_or(NO_SUCH)?;
     let found = service.batch_of(client.name(), id).await.map_err(|StoreLost| LOST)?;

@@ -51,8 +51,7 @@ pub(super) async fn show(
     let month: Month = month.parse().map_err(|_| {
         Problem::new(StatusCode::NOT_FOUND, "there is no such month: it is written as 2026-11")
     })?;
-    // Such a look is long, and so takes a place of a verification.
-    let _place = Live::place_in(&live.0.at_once)?;
+    let _looking = live.look(client.name())?;
     let lines =
         current.service.statement_of(&client.terms, month).await.map_err(|StoreLost| LOST)?;
     let total = lines.iter().fold(0_u64, |sum, line| sum.saturating_add(line.cost.get()));

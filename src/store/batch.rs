@@ -4,6 +4,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{ClientName, PaymentId};
 use crate::domain::keep::PAYMENTS_KEPT;
 use crate::store::row::{Aggregate, Row, RowKey};
+use crate::store::shelf::{PAGE_MAX, Range};
 use serde::{Deserialize, Serialize};
 
 /// How it stands with a batch.
@@ -46,6 +47,18 @@ impl Batch {
     pub fn line_key(&self, line: u32) -> RowKey {
         let Self { client, id, .. } = self;
         RowKey { of: Aggregate::ClientUse, name: format!("line\n{client}\n{id}\n{line:06}") }
+    }
+
+    /// Its lines that were begun, by number: from after one of these names on.
+    pub fn begun(&self, after: Option<&RowKey>) -> Range {
+        let Self { client, id, .. } = self;
+        let (of, most) = (Aggregate::ClientUse, PAGE_MAX);
+        let from = after.map_or_else(
+            || format!("line\n{client}\n{id}\n"),
+            |after| format!("{}\u{1}", after.name),
+        );
+        let before = format!("line\n{client}\n{id}\u{b}");
+        Range { of, from, before, most, last: false, whole: true }
     }
 
     /// As it is kept.

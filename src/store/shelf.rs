@@ -127,4 +127,9 @@ pub trait ShelfStore: Send + Sync {
     /// # Errors
     /// [`StoreLost`].
     async fn range(&self, range: Range) -> Result<Vec<Row>, StoreLost>;
+    /// Those of these rows that there are, in any order; who asks for more than [`PAGE_MAX`] has payments wait.
+    ///
+    /// # Errors
+    /// [`StoreLost`], also where one is damaged.
+    async fn rows_at(&self, keys: Vec<RowKey>) -> Result<Vec<Row>, StoreLost>;
 }

@@ -5,7 +5,7 @@ use hefu::billing::month::Month;
 use hefu::billing::price::{Price, Prices, Step};
 use hefu::domain::answer::Answer;
 use hefu::domain::element::{Element, ElementSet, Elements};
-use hefu::domain::id::{ClientName, MerchantId};
+use hefu::domain::id::{ClientName, MerchantId, PaymentId};
 use hefu::domain::identity::{IdNumber, IdType};
 use hefu::domain::pan::{AccountKind, Pan};
 use hefu::domain::payment::Scenario;
@@ -17,6 +17,7 @@ use hefu::service::clients::{AskError, Over, Terms, Wanted};
 use hefu::service::{Binding, Settings};
 use hefu::store::batch::{Batch, Work};
 use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::row::Row;
 use hefu::store::sqlite::Sqlite;
 use hefu::store::verification::{State, Verification};
 use std::sync::Arc;
@@ -331,4 +332,17 @@ async fn what_a_crash_cut_off_of_a_batch_goes_on_when_it_is_posted_again() {
     ended(&after, &known).await;
     assert_eq!(stand(&after, &batch).await, "uncertain match match match match");
     assert_eq!(after.first.asked(), 4);
+}
+
+/// What else the client had verified is not looked at, be there ever so much of it.
+#[tokio::test]
+async fn the_lines_of_a_batch_are_found_by_their_keys() {
+    let (world, client) = (world(), terms("lender"));
+    let room = Room::new(2);
+    let batch = world.service.batch_for(&client, lines("a", &[0, 1]), room, ()).await.unwrap();
+    ended(&world, &batch).await;
+    // As if another Hefu had written it.
+    let other = Verification::key(&client.name, PaymentId::new(batch.at, 0));
+    world.service.store.shelve(Row::new(other, None, &0).unwrap());
+    assert_eq!(stand(&world, &batch).await, "match match");
 }

@@ -190,22 +190,23 @@ impl Service {
     /// # Errors
     /// [`StoreLost`].
     pub async fn lines_of(&self, batch: &Batch) -> Result<BTreeMap<u32, Verification>, StoreLost> {
-        let mut lines = BTreeMap::new();
-        let (mut from, client) =
-            (Verification::key(&batch.client, PaymentId::new(batch.at, 0)).name, &batch.client);
-        while lines.len() < usize::try_from(batch.lines).unwrap_or(usize::MAX) {
-            let rows = self.store.range(Verification::from(client, from, PAGE_MAX)).await?;
-            for row in &rows {
-                let verification = Verification::read(row).map_err(|error| unread(&error))?;
-                if let Some((_, line)) = verification.line.filter(|(of, _)| *of == batch.id) {
+        let (mut lines, mut after) = (BTreeMap::new(), None);
+        loop {
+            let begun = self.store.range(batch.begun(after.as_ref())).await?;
+            let id = |row: &Row| serde_json::from_str::<PaymentId>(&row.value);
+            let ids = begun.iter().map(id).collect::<Result<Vec<_>, _>>();
+            let ids = ids.map_err(|error| unread(&error))?;
+            let keys = ids.into_iter().map(|id| Verification::key(&batch.client, id)).collect();
+            for row in self.store.rows_at(keys).await? {
+                let verification = Verification::read(&row).map_err(|error| unread(&error))?;
+                if let Some((_, line)) = verification.line {
                     lines.insert(line, verification);
                 }
             }
-            match rows.last().filter(|_| rows.len() >= PAGE_MAX) {
-                Some(last) => from = format!("{}\u{1}", last.key.name),
-                None => break,
+            match begun.into_iter().nth(PAGE_MAX.saturating_sub(1)) {
+                Some(last) => after = Some(last.key),
+                None => return Ok(lines),
             }
         }
-        Ok(lines)
     }
 }

@@ -118,4 +118,12 @@ impl ShelfStore for MemoryStore {
             None => Ok(self.known(&range)),
         }
     }
+
+    async fn rows_at(&self, keys: Vec<RowKey>) -> Result<Vec<Row>, StoreLost> {
+        match &self.journal {
+            Some(journal) => journal.read(Look::At(keys)).await,
+            None => Ok(self
+                .on_shelf(|rows| keys.iter().filter_map(|key| rows.get(key).cloned()).collect())),
+        }
+    }
 }
