@@ -12,6 +12,7 @@ mod verifications;
 use crate::api::Problem;
 use crate::api::description::{Api, describe};
 use crate::api::throttle::Throttle;
+use crate::domain::client::Scope;
 use crate::domain::id::ClientName;
 use crate::service::Service;
 use crate::service::clients::room::Room;
@@ -48,6 +49,8 @@ pub struct Clients {
     pub body_max: usize,
     /// That of a batch.
     pub batch_max: usize,
+    /// How many batches there may be at once.
+    pub batches: usize,
     /// How long a body may take.
     pub body_within: Duration,
     /// TLS on the listener.
@@ -70,23 +73,29 @@ struct Inner {
     throttle: Throttle,
     /// A place for each verification that may go on at once.
     at_once: Room,
-    /// And for each batch.
-    batches: Room,
+    /// And for each batch; and while it is read, since only then is known who sent it.
+    batches: Places,
+    reading: Places,
     /// And for each long look: whoever asks is in no looker's way.
     looks: Places,
 }
 
 impl Live {
-    /// Serves `current`, so many verifications and so many batches at once.
-    pub fn new(current: Arc<Clients>, places: [usize; 2]) -> Self {
-        let ([at_once, batches], throttle) = (places.map(Room::new), Throttle::default());
-        let (current, looks) = (ArcSwap::new(current), Places::new(LOOKS));
-        Self(Arc::new(Inner { current, throttle, at_once, batches, looks }))
+    /// Serves `current`, so many verifications and so many batches at once; twice as many of those may be read at once.
+    pub fn new(current: Arc<Clients>, [at_once, batches]: [usize; 2]) -> Self {
+        Self(Arc::new(Inner {
+            current: ArcSwap::new(current),
+            throttle: Throttle::default(),
+            at_once: Room::new(at_once),
+            batches: Places::new(batches),
+            reading: Places::new(batches.saturating_mul(2)),
+            looks: Places::new(LOOKS),
+        }))
     }
 
-    /// A place, where one is free.
-    fn place_in(room: &Room) -> Result<OwnedSemaphorePermit, Problem> {
-        room.place().ok_or_else(full)
+    /// A place for a verification, where one is free.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.0.at_once.place().ok_or_else(full)
     }
 
     /// A place of a client that looks at much.
@@ -113,6 +122,14 @@ impl Live {
     /// What is served now.
     pub fn current(&self) -> Arc<Clients> {
         self.0.current.load_full()
+    }
+}
+
+impl Clients {
+    /// How many places for batches one client may have: half of them, where others may want the rest.
+    fn share(&self) -> usize {
+        let posting = self.clients.iter().filter(|client| client.may.contains(&Scope::Batch));
+        if posting.count() > 1 { self.batches.div_ceil(2) } else { self.batches }
     }
 }
 

@@ -50,6 +50,7 @@ pub(super) fn clients(
         clients: set.clients.iter().map(client).collect(),
         body_max: set.body,
         batch_max: set.batch_body,
+        batches: set.batches,
         body_within: set.body_deadline,
         door: door.transpose().map_err(StartError::Door)?,
     })))

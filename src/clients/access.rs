@@ -1,7 +1,8 @@
 //! Who calls, by a key that is kept by nobody but them; what they may, and how often.
 
-use super::Live;
+use super::places::Place;
 use super::signed::SigningKey;
+use super::{Live, full};
 use crate::api::Problem;
 use crate::domain::client::Scope;
 use crate::domain::clock::Timestamp;
@@ -16,7 +17,6 @@ use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 /// One of a client's keys: its number, which tells which of them it is, and a hash over both.
@@ -117,12 +117,12 @@ async fn admitted_in(
         return Err(Problem::said(StatusCode::FORBIDDEN, detail));
     }
     let current = live.current();
-    let (mut most, mut place) = (current.body_max, None);
-    if scope == Scope::Batch {
-        // Before its body is in memory.
-        place = Some(Place(Arc::new(Live::place_in(&live.0.batches)?)));
-        most = current.batch_max;
-    }
+    let is_batch = scope == Scope::Batch;
+    let (share, most) =
+        (current.share(), if is_batch { current.batch_max } else { current.body_max });
+    // Before its body is in memory.
+    let reading = is_batch.then(|| live.0.reading.place(client.name(), share).ok_or_else(full));
+    let _reading = reading.transpose()?;
     let (mut parts, body) = request.into_parts();
     let body = match timeout(current.body_within, to_bytes(body, most)).await {
         Ok(Ok(body)) => body,
@@ -135,8 +135,11 @@ async fn admitted_in(
     if let Some(key) = &client.signing {
         key.vouches(&parts, &body, current.service.clock.now())?;
     }
+    if is_batch {
+        let place = live.0.batches.place(client.name(), share).ok_or_else(full)?;
+        parts.extensions.insert(Held(Arc::new(place)));
+    }
     parts.extensions.insert(Caller(client.clone()));
-    place.map(|place| parts.extensions.insert(place));
     Ok(Request::from_parts(parts, Body::from(body)))
 }
 
@@ -146,14 +149,13 @@ const GUESSES_PER_SECOND: u32 = 20;
 const TOO_OFTEN: Problem =
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests a second");
 
-/// The place of a batch, from before its body was read.
+/// The place of a batch, from when it was known whose it is.
 #[derive(Clone, Debug)]
-pub(super) struct Place(
-    #[expect(dead_code, reason = "it is held, and given back when it is dropped")]
-    Arc<OwnedSemaphorePermit>,
+pub(super) struct Held(
+    #[expect(dead_code, reason = "it is held, and given back when it is dropped")] Arc<Place>,
 );
 
-impl<S: Sync> FromRequestParts<S> for Place {
+impl<S: Sync> FromRequestParts<S> for Held {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {

@@ -1,7 +1,7 @@
 //! Batches: lines that are posted at once, and what became of each.
 
 use super::Live;
-use super::access::{Caller, Client, Named, Place};
+use super::access::{Caller, Client, Held, Named};
 use super::body::{BatchBody, LINES_MAX, LOST, LinesBody, VerificationBody};
 use super::verifications::{read_json, refused, request_key};
 use crate::api::Problem;
@@ -32,7 +32,7 @@ type Begun = BTreeMap<u32, Verification>;
 pub(super) async fn post(
     State(live): State<Live>,
     Caller(client): Caller,
-    place: Place,
+    held: Held,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -61,8 +61,7 @@ pub(super) async fn post(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).of_lines(wrong));
     }
     let asked = Lines { key, lines: read };
-    let begun =
-        current.service.batch_for(&client.terms, asked, live.0.at_once.clone(), place).await;
+    let begun = current.service.batch_for(&client.terms, asked, live.0.at_once.clone(), held).await;
     let batch = begun.map_err(|error| refused(&current, error))?;
     // It goes on by now: that is told, however long it takes to look.
     let _looking = live.0.looks.next().await;

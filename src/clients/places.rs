@@ -1,9 +1,10 @@
 //! Places of which there are few: one client has no more than its share of them.
 
 use crate::domain::id::ClientName;
+use crate::service::clients::room::Room;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The places.
 #[derive(Clone, Debug)]
@@ -11,7 +12,7 @@ pub(super) struct Places(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    free: Arc<Semaphore>,
+    free: Room,
     /// How many each client has.
     had: Mutex<BTreeMap<ClientName, usize>>,
 }
@@ -28,13 +29,12 @@ pub(super) struct Place {
 impl Places {
     /// So many.
     pub(super) fn new(most: usize) -> Self {
-        let free = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Inner { free, had: Mutex::default() }))
+        Self(Arc::new(Inner { free: Room::new(most), had: Mutex::default() }))
     }
 
     /// A place for a client, where one is free and it has less than its share.
     pub(super) fn place(&self, client: &ClientName, share: usize) -> Option<Place> {
-        let permit = self.0.free.clone().try_acquire_owned().ok()?;
+        let permit = self.0.free.place()?;
         let mut had = self.0.had.lock().unwrap_or_else(PoisonError::into_inner);
         let count = had.entry(client.clone()).or_default();
         if *count >= share {
@@ -46,7 +46,12 @@ impl Places {
 
     /// A place that is nobody's share, once one is free.
     pub(super) async fn next(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.free.clone().acquire_owned().await.ok()
+        self.0.free.next().await
+    }
+
+    /// Waits until every place is free.
+    pub(super) async fn rest(&self) {
+        self.0.free.rest().await;
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn ask(
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, unfit.why).of_field(unfit.field)
     })?;
     let wanted = Wanted { key, elements, later: mode == Mode::Async };
-    let place = Live::place_in(&live.0.at_once)?;
+    let place = live.place()?;
     let asked = current.service.verify_for(&client.terms, wanted, place).await;
     let (verification, before) = asked.map_err(|error| refused(&current, error))?;
     let status = if before { StatusCode::OK } else { StatusCode::CREATED };

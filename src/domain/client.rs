@@ -1,5 +1,8 @@
 //! What a client of the verification service may do there.
 
+/// How many lines of one batch are asked about at once.
+pub const TOGETHER: usize = 8;
+
 /// What somebody may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {

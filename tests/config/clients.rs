@@ -95,3 +95,24 @@ fn what_is_wrong_with_clients_is_found() {
     let prices = "price_fen = 1\nprices = [{ fen = '2' }]\n";
     check(&client("lender", &key(ONE), prices), &["11 `prices` beside `price_fen`"]);
 }
+
+/// Who asks for one verification has a place beside the lines of as many batches as there may be.
+#[test]
+fn places_that_batches_alone_would_take_are_found() {
+    let lender = client("lender", &key(ONE), "").replace("['verify']", "['verify', 'batch']");
+    let found = "`at_once` is too small for so many batches";
+    let with = |settings: &str, expected: &[&str]| {
+        check(&format!("{LISTENER}{STORE}{settings}{lender}"), expected);
+    };
+    with("", &[]);
+    with("verification.at_once = 17\n", &[]);
+    with("verification.at_once = 16\n", &[&format!("5 {found}")]);
+    with("verification.batches = 7\n", &[]);
+    with("verification.batches = 8\n", &[&format!("5 {found}")]);
+    with("verification.batches = 8\nverification.at_once = 65\n", &[]);
+    with("verification.batches = 1\nverification.at_once = 8\n", &[&format!("6 {found}")]);
+    with("verification.batches = 1\nverification.at_once = 9\n", &[]);
+    // Where nobody posts batches, there are none.
+    let alone = client("lender", &key(ONE), "");
+    check(&format!("{LISTENER}{STORE}verification.at_once = 1\n{alone}"), &[]);
+}

@@ -6,6 +6,7 @@ use crate::config::clients::{Client, ClientKey, Verification};
 use crate::config::file::clients::{ClientFile, KeyFile, VerificationFile};
 use crate::config::file::{HefuFile, ListenFile};
 use crate::config::read::{At, Sheet};
+use crate::domain::client::{Scope, TOGETHER};
 use crate::domain::element::{Element, ElementSet};
 use crate::domain::id::{ClientName, MerchantId};
 use crate::domain::payment::Scenario;
@@ -61,6 +62,11 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Option<Ve
     let door = listen.verification_tls.as_ref().map(|tls| place::door(sheet, dir, tls));
     let none = VerificationFile::default();
     let set = file.verification.as_ref().map_or(&none, |at| &at.value);
+    let at_once = within(sheet, set.at_once.as_ref(), 1..=10_000, 64);
+    let batches = within(sheet, set.batches.as_ref(), 1..=64, 2);
+    if clients.iter().any(|client| client.may.contains(&Scope::Batch)) {
+        crowded(sheet, set, at_once, batches);
+    }
     Some(Verification {
         address: address.value.0,
         door: door.map_or(Some(None), |read| read.map(Some))?,
@@ -68,9 +74,9 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Option<Ve
         connections: within(sheet, set.connections.as_ref(), 1..=65_536, 256),
         head_deadline: time(sheet, set.head_deadline.as_ref(), SECOND..=SECOND * 300, SECOND * 10),
         body_deadline: time(sheet, set.body_deadline.as_ref(), SECOND..=SECOND * 300, SECOND * 10),
-        at_once: within(sheet, set.at_once.as_ref(), 1..=10_000, 64),
+        at_once,
         batch_body: size(sheet, set.batch_body.as_ref(), 1 << 10..=64 << 20, 4 << 20),
-        batches: within(sheet, set.batches.as_ref(), 1..=64, 2),
+        batches,
         clients,
     })
 }
@@ -82,6 +88,20 @@ fn others(listen: &ListenFile) -> impl Iterator<Item = std::net::SocketAddr> {
     });
     let all = [&listen.core, &listen.notify, &listen.metrics];
     all.into_iter().flatten().map(|at| at.value.0).chain(admin)
+}
+
+/// The lines of batches wait for places, and who asks for one does not: were there no more than batches take, they would be told for as
+/// long as one goes on that too much is asked.
+fn crowded(sheet: &mut Sheet, set: &VerificationFile, at_once: usize, batches: usize) {
+    let taken = batches.saturating_mul(TOGETHER);
+    let blamed = set.at_once.as_ref().or(set.batches.as_ref());
+    if let Some(at) = blamed.filter(|_| at_once <= taken) {
+        let hint = format!(
+            "each of {batches} batches asks about {TOGETHER} lines at once: say `at_once = {}` or more, or fewer `batches`",
+            taken.saturating_add(1)
+        );
+        sheet.problem(&at.span, "`at_once` is too small for so many batches", hint);
+    }
 }
 
 /// What is said of a service that nobody can reach is a slip.

@@ -26,11 +26,11 @@ pub(in crate::config) struct VerificationFile {
     pub(in crate::config) head_deadline: Option<Time>,
     /// How long a body may take.
     pub(in crate::config) body_deadline: Option<Time>,
-    /// How many verifications may go on at once; beyond it clients are told to come again.
+    /// How many verifications may go on at once, more than eight for each of `batches`; beyond it clients are told to come again.
     pub(in crate::config) at_once: Option<At<usize>>,
     /// The longest body of a batch.
     pub(in crate::config) batch_body: Option<At<Text<Size>>>,
-    /// How many batches may go on at once.
+    /// How many batches may go on at once, at most half of them of one client where several may post them; twice as many may be read at once.
     pub(in crate::config) batches: Option<At<usize>>,
 }
 

@@ -4,6 +4,7 @@
 use super::room::Room;
 use super::telling::Told;
 use super::{AskError, Terms, unread};
+use crate::domain::client::TOGETHER;
 use crate::domain::element::Elements;
 use crate::domain::id::{ClientName, PaymentId};
 use crate::service::Service;
@@ -19,8 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How many lines of one batch are asked at once.
-const TOGETHER: usize = 8;
 /// For how long who works at a batch says so.
 pub const LEASE: Duration = Duration::from_secs(30);
 /// How often.

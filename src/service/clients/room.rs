@@ -26,7 +26,7 @@ impl Room {
     }
 
     /// A place for one of many, once one is free; none where no more of them are begun.
-    pub(super) async fn next(&self) -> Option<OwnedSemaphorePermit> {
+    pub async fn next(&self) -> Option<OwnedSemaphorePermit> {
         let place = self.places.clone().acquire_owned().await.ok()?;
         (!self.stopped.load(Ordering::Relaxed)).then_some(place)
     }
