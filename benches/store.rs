@@ -219,7 +219,7 @@ fn question(number: u64) -> Reservation {
         inquiry: OpenInquiry { id, provider, set: elements(), scenario: None, at: NOW },
         attempts: Attempts {
             of,
-            asking: Asking { source: "bank".into(), merchant: None, at: NOW },
+            asking: Asking { source: "bank".into(), merchant: None, client: None, at: NOW },
             limits,
             alone: false,
         },

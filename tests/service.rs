@@ -21,6 +21,8 @@ mod brown_outs;
 mod clients;
 #[path = "service/clients_lost.rs"]
 mod clients_lost;
+#[path = "service/clients_tries.rs"]
+mod clients_tries;
 #[path = "service/combination.rs"]
 mod combination;
 #[path = "service/concordance.rs"]

@@ -1,7 +1,7 @@
 //! Attempts: how often one card, or one person, may be asked about at one source. Wrong tries lock cards, whoever makes them.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{MerchantId, PaymentId};
+use crate::domain::id::{ClientName, MerchantId, PaymentId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -76,6 +76,8 @@ pub struct Asking {
     pub source: Box<str>,
     /// For which merchant; those without a name are one.
     pub merchant: Option<MerchantId>,
+    /// For which client of the verification service; for a payment where absent.
+    pub client: Option<ClientName>,
     /// When.
     pub at: Timestamp,
 }
@@ -136,12 +138,14 @@ pub enum Heard {
     NotSent,
 }
 
-/// The attempts of one merchant at one source.
+/// The attempts of one merchant, or of one client in its name, at one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Count {
     source: Box<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     merchant: Option<MerchantId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client: Option<ClientName>,
     /// The day of which `asked` is.
     day: u64,
     asked: u32,
@@ -149,6 +153,9 @@ struct Count {
     open: Vec<PaymentId>,
     /// When the wrong ones were heard of.
     wrong: Vec<Timestamp>,
+    /// The same of a client, also where somebody else's match ended the count since: it is told of no match but its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tried: Vec<Timestamp>,
     /// When the last one was made that is open or wrong.
     last: Timestamp,
     /// Until when the source is left alone.
@@ -173,7 +180,23 @@ impl Count {
 
     /// Whether it still says something.
     fn matters(&self, limits: &Limits, now: Timestamp) -> bool {
-        self.asked(now) > 0 || self.wrong(limits, now) > 0 || self.is_limited(now)
+        let tried = !self.tried.is_empty() && now < self.last.plus(limits.wrong_for);
+        self.asked(now) > 0 || self.wrong(limits, now) > 0 || tried || self.is_limited(now)
+    }
+
+    /// One more of a client's own wrong ones; more than may be tell nothing.
+    fn try_again(&mut self, limits: &Limits, now: Timestamp) {
+        self.tried.push(now);
+        let most = usize::try_from(limits.card.wrong.max(limits.person.wrong));
+        let over = self.tried.len().saturating_sub(most.unwrap_or(usize::MAX));
+        self.tried.drain(..over);
+    }
+
+    /// Whether it is of whoever asks.
+    fn is_of(&self, asking: &Asking) -> bool {
+        self.source == asking.source
+            && self.merchant == asking.merchant
+            && self.client == asking.client
     }
 }
 
@@ -195,8 +218,8 @@ impl Tally {
         let now = asking.at;
         self.0.retain(|count| count.matters(limits, now));
         let count = self.count(asking);
-        if count.wrong(limits, now) == 0 {
-            (count.wrong, count.open) = (Vec::new(), Vec::new());
+        if now >= count.last.plus(limits.wrong_for) {
+            (count.wrong, count.tried, count.open) = (Vec::new(), Vec::new(), Vec::new());
         }
         count.asked = count.asked(now).saturating_add(1);
         count.day = now.china_day();
@@ -217,11 +240,17 @@ impl Tally {
         count.open.swap_remove(at);
         match heard {
             Heard::Right => {
+                count.tried.retain(|heard| *heard >= asking.at);
                 let here = self.0.iter_mut().filter(|count| count.source == asking.source);
                 // Those that were heard of before it was asked came before it at the source, too; of others nobody knows.
                 here.for_each(|count| count.wrong.retain(|heard| *heard >= asking.at));
             }
-            Heard::Wrong => count.wrong.push(now),
+            Heard::Wrong => {
+                count.wrong.push(now);
+                if asking.client.is_some() {
+                    count.try_again(limits, now);
+                }
+            }
             Heard::Limited => count.limited = Some(now.plus(limits.limited_for)),
             Heard::NotSent if count.day == asking.at.china_day() => {
                 count.asked = count.asked.saturating_sub(1);
@@ -231,17 +260,20 @@ impl Tally {
         self.0.retain(|count| count.matters(limits, now));
     }
 
-    /// Forgets what others than who is asking count.
+    /// Forgets whatever is not by the tries of the client that asks: those of others, that others' matches ended the count of its own,
+    /// and that the source was asked too often, by whomever.
     pub fn keep_own(&mut self, asking: &Asking) {
-        self.0.retain(|count| count.merchant == asking.merchant);
+        self.0.retain(|count| count.merchant == asking.merchant && count.client == asking.client);
+        for count in &mut self.0 {
+            count.wrong = std::mem::take(&mut count.tried);
+            count.limited = None;
+        }
     }
 
     fn count(&mut self, asking: &Asking) -> &mut Count {
-        let Asking { source, merchant, .. } = asking;
-        let own = |count: &Count| count.source == *source && count.merchant == *merchant;
-        let at = self.0.iter().position(own).unwrap_or_else(|| {
-            let (source, merchant) = (source.clone(), merchant.clone());
-            self.0.push(Count { source, merchant, ..Count::default() });
+        let at = self.0.iter().position(|count| count.is_of(asking)).unwrap_or_else(|| {
+            let Asking { source, merchant, client, at: _ } = asking.clone();
+            self.0.push(Count { source, merchant, client, ..Count::default() });
             self.0.len().saturating_sub(1)
         });
         #[expect(clippy::indexing_slicing, reason = "it was found there, or pushed")]

@@ -84,6 +84,7 @@ impl Service {
             channel: Some(&channel),
             scenario: later.scenario,
             merchant: later.merchant.as_ref(),
+            client: None,
             elements: &later.elements,
             set: later.set,
             about: later.about.clone(),

@@ -69,7 +69,7 @@ impl Service {
         &self,
         entry: &Entry,
         inquiry: OpenInquiry,
-        Whose { of, merchant, observed, .. }: Whose,
+        Whose { of, merchant, client, observed, .. }: Whose,
     ) -> Reservation {
         let provider = entry.cap.map(|most| {
             let account = Account::Provider(entry.provider.name().clone());
@@ -84,7 +84,7 @@ impl Service {
         Reservation {
             attempts: Attempts {
                 of,
-                asking: Asking { source, merchant, at },
+                asking: Asking { source, merchant, client, at },
                 limits: self.attempts,
                 alone: false,
             },
@@ -139,7 +139,7 @@ impl Service {
         let merchant = merchant.map(|merchant| self.sharing.owner(merchant).clone());
         let attempts = Attempts {
             of: card.into_iter().chain(person).collect(),
-            asking: Asking { source, merchant, at: self.now() },
+            asking: Asking { source, merchant, client: None, at: self.now() },
             limits: self.attempts,
             alone: false,
         };

@@ -144,6 +144,7 @@ impl Service {
             channel: Some(channel),
             scenario: payment.scenario,
             merchant: known.merchant.as_ref(),
+            client: None,
             elements: &payment.elements,
             set,
             about: About {

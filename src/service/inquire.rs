@@ -87,6 +87,7 @@ impl Service {
         let whose = Whose {
             of: self.asked_about(&inquiry.elements),
             merchant: None,
+            client: None,
             scenario: Scenario::Verify,
             observed: false,
         };

@@ -393,6 +393,7 @@ impl Run<'_> {
         let whose = Whose {
             of: service.asked_about(&inquiry.elements),
             merchant: None,
+            client: None,
             scenario: Scenario::Verify,
             observed: false,
         };

@@ -6,7 +6,7 @@ use crate::domain::answer::Answer;
 use crate::domain::chance::Routed;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{ElementSet, Elements};
-use crate::domain::id::{Fingerprint, MerchantId, PaymentId};
+use crate::domain::id::{ClientName, Fingerprint, MerchantId, PaymentId};
 use crate::domain::identity::IdNumber;
 use crate::domain::pan::Pan;
 use crate::domain::payment::Scenario;
@@ -101,6 +101,8 @@ pub struct Question<'a> {
     pub scenario: Scenario,
     /// The core's merchant.
     pub merchant: Option<&'a MerchantId>,
+    /// The client that asks; none where a message does.
+    pub client: Option<&'a ClientName>,
     /// Its elements.
     pub elements: &'a Elements,
     /// Which of them are to be verified.
@@ -207,6 +209,7 @@ impl Service {
         let whose = Whose {
             of: self.asked_about(&inquiry.elements),
             merchant: question.merchant.map(|merchant| self.sharing.owner(merchant).clone()),
+            client: question.client.cloned(),
             scenario: question.scenario,
             observed: question.observed,
         };
@@ -423,6 +426,7 @@ impl Service {
 pub(super) struct Whose {
     pub(super) of: Vec<Of>,
     pub(super) merchant: Option<MerchantId>,
+    pub(super) client: Option<ClientName>,
     pub(super) scenario: Scenario,
     /// Whether the payment was forwarded anyway.
     pub(super) observed: bool,

@@ -47,7 +47,7 @@ pub struct Attempts {
     pub asking: Asking,
     /// How often may be asked.
     pub limits: Limits,
-    /// Whether what is left is told by those of the merchant alone, as far as it may know of others.
+    /// Whether what is left is told by the tries of the client alone, as far as it may know of others.
     pub alone: bool,
 }
 

@@ -29,7 +29,12 @@ pub(crate) fn question(number: u128, at: Timestamp) -> Reservation {
         },
         attempts: Attempts {
             of: vec![Of { subject: Subject::Card, key: tuple(1), others: Vec::new() }],
-            asking: Asking { source: "bank".into(), merchant: Some(MerchantId("m".into())), at },
+            asking: Asking {
+                source: "bank".into(),
+                merchant: Some(MerchantId("m".into())),
+                client: None,
+                at,
+            },
             limits: Limits { card: most, person: most, left_to_others: 0, ..Limits::default() },
             alone: false,
         },

@@ -11,8 +11,10 @@ const LIMITS: Limits = Limits {
     limited_for: Duration::from_hours(2),
 };
 
+/// A merchant's, or with `@` that of a client in its own name.
 fn asking(source: &str, merchant: &str, at: Timestamp) -> Asking {
-    Asking { source: source.into(), merchant: Some(MerchantId(merchant.into())), at }
+    let client = merchant.strip_prefix('@').map(ClientName::new);
+    Asking { source: source.into(), merchant: Some(MerchantId(merchant.into())), client, at }
 }
 
 /// 2026-11-28T15:00:00Z, an hour before midnight in China.

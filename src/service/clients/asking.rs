@@ -5,8 +5,8 @@ use super::{AskError, Asked, Terms, Wanted};
 use crate::domain::answer::Answer;
 use crate::domain::element::{ElementSet, Elements};
 use crate::route::attempts::Asking;
-use crate::service::Service;
 use crate::service::verify::{About, Gathered, Question};
+use crate::service::{Entry, Service};
 use crate::store::journal::StoreLost;
 use crate::store::reserve::Attempts;
 use crate::store::shelf::Swap;
@@ -119,6 +119,7 @@ impl Service {
             channel: None,
             scenario: terms.scenario,
             merchant: Some(&terms.merchant),
+            client: Some(&terms.name),
             elements,
             set,
             about,
@@ -127,7 +128,20 @@ impl Service {
             observed: false,
             deadline: Instant::now() + self.waits_for(terms.scenario),
         };
-        match self.gather(&question).await {
+        let gathered = self.gather(&question).await;
+        let is_limit = match &gathered {
+            Gathered::Evidence { evidence, .. } => evidence.answer == Answer::Limited,
+            Gathered::AttemptsSpent => true,
+            Gathered::NoAnswer
+            | Gathered::SpendCapped
+            | Gathered::NobodyCan
+            | Gathered::NotAsked => false,
+        };
+        // What others tried is theirs, whoever says so.
+        if is_limit && !self.may_know_of_limit(terms, elements).await {
+            return unknown(Answer::Unavailable, None);
+        }
+        match gathered {
             Gathered::Evidence { evidence, .. } => Came {
                 answer: evidence.answer,
                 asked: evidence.at,
@@ -160,7 +174,7 @@ impl Service {
         })
     }
 
-    /// How many more wrong tries there are after one. Who shares nothing is told of its own only: those of others are theirs.
+    /// How many more wrong tries there are after one.
     async fn attempts_of(
         &self,
         terms: &Terms,
@@ -172,14 +186,34 @@ impl Service {
             return None;
         };
         let entry = self.providers.iter().find(|entry| entry.provider.name() == name)?;
+        let attempts = self.tries_of(terms, elements, entry);
+        Some(self.store.attempts_left(&attempts).await.ok()?.unwrap_or(0))
+    }
+
+    /// Whether a client may be told that a card or a person was asked about too often: it shares what it knows, or did so itself.
+    async fn may_know_of_limit(&self, terms: &Terms, elements: &Elements) -> bool {
+        if terms.shares {
+            return true;
+        }
+        let set = elements.set();
+        for entry in self.providers.iter().filter(|entry| entry.candidate.sets.contains(&set)) {
+            let attempts = self.tries_of(terms, elements, entry);
+            if matches!(self.store.attempts_left(&attempts).await, Ok(Err(_))) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The attempts of a client at a provider. Who shares nothing is told of its own only: those of others are theirs.
+    fn tries_of(&self, terms: &Terms, elements: &Elements, entry: &Entry) -> Attempts {
         let merchant = Some(self.sharing.owner(&terms.merchant).clone());
-        let asking = Asking { source: entry.candidate.source.clone(), merchant, at: self.now() };
-        let attempts = Attempts {
+        let (source, client) = (entry.candidate.source.clone(), Some(terms.name.clone()));
+        Attempts {
             of: self.asked_about(elements),
-            asking,
+            asking: Asking { source, merchant, client, at: self.now() },
             limits: self.attempts,
             alone: !terms.shares,
-        };
-        Some(self.store.attempts_left(&attempts).await.ok()?.unwrap_or(0))
+        }
     }
 }

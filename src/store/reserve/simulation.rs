@@ -32,7 +32,7 @@ fn question(number: u64, merchant: u64) -> Reservation {
         },
         attempts: Attempts {
             of: vec![Of { subject: Subject::Card, key, others: Vec::new() }],
-            asking: Asking { source: "bank".into(), merchant, at },
+            asking: Asking { source: "bank".into(), merchant, client: None, at },
             limits: Limits { card: most, person: most, left_to_others: 2, ..Limits::default() },
             alone: false,
         },
