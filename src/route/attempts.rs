@@ -40,7 +40,8 @@ pub struct Limits {
     pub card: Most,
     /// About one person.
     pub person: Most,
-    /// How many attempts of each one merchant leaves to the others, so that nobody locks a card of whom it knows the number.
+    /// How many attempts of each one merchant leaves to the others, so that nobody locks a card of whom it knows the number. All
+    /// clients together are one.
     pub left_to_others: u32,
     /// How long a wrong answer counts where no match ends the count.
     pub wrong_for: Duration,
@@ -192,6 +193,17 @@ impl Count {
         self.tried.drain(..over);
     }
 
+    /// Whether it takes of what whoever asks may have. All clients together are one merchant, so that no number of them locks a card
+    /// for payments; one in the name of a merchant has no more than that merchant leaves it, and takes none of its payments' tries.
+    fn is_shared_with(&self, asking: &Asking) -> bool {
+        let of_merchant = self.merchant == asking.merchant;
+        if asking.client.is_some() {
+            of_merchant || self.client.is_some()
+        } else {
+            of_merchant && self.client.is_none()
+        }
+    }
+
     /// Whether it is of whoever asks.
     fn is_of(&self, asking: &Asking) -> bool {
         self.source == asking.source
@@ -204,7 +216,7 @@ impl Count {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally(Vec<Count>);
 
-/// The sums over what is counted at a source, by everybody and by one merchant.
+/// The sums over what is counted at a source, by everybody and by one merchant, as which all clients together count.
 #[derive(Default)]
 struct Sums {
     asked: (u32, u32),
@@ -283,7 +295,7 @@ impl Tally {
     fn sums(&self, asking: &Asking, limits: &Limits, sums: &mut Sums) {
         let now = asking.at;
         for count in self.0.iter().filter(|count| count.source == asking.source) {
-            let own = count.merchant == asking.merchant;
+            let own = count.is_shared_with(asking);
             let (asked, wrong) = (count.asked(now), count.wrong(limits, now));
             for (sums, one) in [(&mut sums.asked, asked), (&mut sums.wrong, wrong)] {
                 sums.0 = sums.0.saturating_add(one);

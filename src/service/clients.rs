@@ -26,7 +26,7 @@ use tokio::sync::Mutex;
 pub struct Terms {
     /// Its name.
     pub name: ClientName,
-    /// In whose name it asks: whose attempts and spend its questions take, and whose evidence it shares if it does.
+    /// In whose name it asks: whose spend its questions take, and whose evidence it shares if it does.
     pub merchant: MerchantId,
     /// As what its questions are asked.
     pub scenario: Scenario,

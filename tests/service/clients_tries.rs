@@ -1,4 +1,4 @@
-//! Tries of clients: what one is told of them is its own.
+//! Tries of clients: what one is told of them is its own, and all of them together leave payments theirs.
 
 use crate::clients::{PHONE, alone, ask, sharing, terms};
 use crate::{World, world};
@@ -96,4 +96,35 @@ async fn that_a_source_was_asked_too_often_is_told_to_nobody_who_did_not() {
     }
     assert_eq!(told(&ask(&world, &client, "c", 2).await), ("unavailable", None));
     assert_eq!(world.first.asked(), 1);
+}
+
+/// However many clients try, and in whose name: payments have the try that is left to others.
+#[tokio::test]
+async fn clients_together_lock_no_card() {
+    for other in [terms("other"), named(), sharing()] {
+        let (world, client) = (few(), terms("alone"));
+        world.first.will(&[WRONG, WRONG]);
+        for (nth, who) in (0..).zip([&client, &other, &client, &other]) {
+            ask(&world, who, &nth.to_string(), nth).await;
+        }
+        assert_eq!(world.first.asked(), 2, "{}", other.name);
+        world.later(Duration::from_secs(1));
+        for merchant in ["M1", "M2"] {
+            let paid = world.debited(merchant, merchant, 5).await;
+            assert!(paid.starts_with("decision: permit"), "{}: {paid}", other.name);
+        }
+    }
+}
+
+/// What a client tries in a merchant's name is none of the merchant's own tries.
+#[tokio::test]
+async fn a_client_takes_no_try_of_the_merchant_in_whose_name_it_asks() {
+    let world = few();
+    world.first.will(&[WRONG, WRONG]);
+    ask(&world, &named(), "a", 1).await;
+    ask(&world, &named(), "b", 2).await;
+    assert_eq!(world.first.asked(), 2);
+    world.later(Duration::from_secs(1));
+    assert!(world.debited("M1", "1", 5).await.starts_with("decision: permit"));
+    assert_eq!(world.first.asked(), 3);
 }

@@ -81,7 +81,7 @@ pub(in crate::config) struct AttemptsFile {
     pub(in crate::config) person_per_day: Option<At<u32>>,
     /// With a wrong answer, one after the other.
     pub(in crate::config) person_wrong: Option<At<u32>>,
-    /// How many of each one merchant leaves to the others, so that it cannot lock a card of whom it knows the number.
+    /// How many of each one merchant leaves to the others, so that it cannot lock a card of whom it knows the number. All clients of the verification service together are one.
     pub(in crate::config) left_to_others: Option<At<u32>>,
     /// How long a wrong answer counts where no match ends the count.
     pub(in crate::config) wrong_for: Option<Time>,

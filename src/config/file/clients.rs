@@ -50,7 +50,7 @@ pub(in crate::config) struct ClientFile {
     /// The sets of elements that it may ask about.
     #[schemars(required)]
     pub(in crate::config) elements: Option<At<Vec<At<ElementWords>>>>,
-    /// In whose name it asks: its attempts and its spend are that merchant's. The client itself where absent.
+    /// In whose name it asks: it has no more attempts than that merchant, and its spend is that merchant's. The client itself where absent.
     pub(in crate::config) merchant: Option<At<String>>,
     /// As what it asks, where providers are asked for some scenarios only.
     pub(in crate::config) scenario: Option<Text<Scenario>>,

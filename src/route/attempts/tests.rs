@@ -80,6 +80,30 @@ fn so_many_attempts_are_left() {
     check(&["A bank unsent", "A bank unsent", "A bank unsent"], Ok(2));
 }
 
+/// However many clients there are, they leave one wrong try to payments; and payments leave theirs to clients.
+#[test]
+fn clients_together_are_one_merchant() {
+    check(&["@x bank wrong"], Ok(2));
+    check(&["@x bank wrong", "@y bank wrong"], Ok(1));
+    check(&["@x bank wrong", "@y bank wrong", "A bank wrong"], Err("card_wrong"));
+    let most = ["@x bank right", "@y bank right", "@x bank right", "@y bank right"];
+    check(&most, Ok(1));
+    check(&["A bank wrong", "A bank wrong"], Err("card_merchant"));
+    let left_to = |who: &str, story: &[(&str, Heard)]| {
+        let mut tally = Tally::default();
+        for (number, (by, heard)) in (0..).zip(story) {
+            let (by, id) = (asking("bank", by, EVENING), PaymentId::new(EVENING, number));
+            tally.reserve(&by, id, &LIMITS);
+            tally.settle(&by, (id, *heard), &LIMITS, EVENING);
+        }
+        left(Subject::Card, [&tally], &asking("bank", who, EVENING), &LIMITS)
+    };
+    let denied = Err(Denied::Merchant(Subject::Card));
+    assert_eq!(left_to("@x", &[("@y", Heard::Wrong)]), Ok(1));
+    assert_eq!(left_to("@x", &[("@y", Heard::Wrong), ("@z", Heard::Wrong)]), denied);
+    assert_eq!(left_to("@x", &[("A", Heard::Wrong), ("A", Heard::Wrong)]), Ok(1));
+}
+
 #[test]
 fn attempts_come_back() {
     let spent = ["A bank right", "A bank right", "A bank right", "A bank right"];
