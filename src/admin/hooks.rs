@@ -3,7 +3,7 @@
 use super::Admin;
 use super::access::Operator;
 use super::body::Problem;
-use crate::domain::id::PaymentId;
+use crate::domain::id::{ClientName, PaymentId};
 use crate::store::audit::Action;
 use crate::store::hook::{Hook, Shelf};
 use axum::Json;
@@ -27,6 +27,8 @@ const NO_ID: Problem =
 pub(super) struct HooksQuery {
     state: String,
     after: Option<String>,
+    /// To which client of the verification service; to operations where absent.
+    client: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -67,7 +69,9 @@ pub(super) async fn hooks(
     let shelf = Shelf::from_word(&query.state)
         .ok_or(Problem::new(StatusCode::BAD_REQUEST, "a `state` is `waiting` or `dead`"))?;
     let after = read_id(query.after.as_deref())?;
-    let hooks = admin.service.hooks(shelf, after, SHOWN_MAX).await.map_err(|_| LOST)?;
+    let to = query.client.as_deref().map(ClientName::new);
+    let hooks = admin.service.hooks_to(to.as_ref(), shelf, after, SHOWN_MAX).await;
+    let hooks = hooks.map_err(|_| LOST)?;
     Ok(Json(hooks.into_iter().filter_map(HookBody::new).collect()))
 }
 

@@ -211,10 +211,16 @@ impl Service {
         from: String,
         most: usize,
     ) -> Result<Vec<Row>, StoreLost> {
-        let before = format!("{}\u{b}", place.of(to));
-        let range =
-            Range { of: Aggregate::Webhooks, from, before, most, last: false, whole: false };
-        self.store.range(range).await
+        self.laid_within((from, format!("{}\u{b}", place.of(to))), most).await
+    }
+
+    async fn laid_within(
+        &self,
+        (from, before): (String, String),
+        most: usize,
+    ) -> Result<Vec<Row>, StoreLost> {
+        let of = Aggregate::Webhooks;
+        self.store.range(Range { of, from, before, most, last: false, whole: false }).await
     }
 
     /// Some of what operations waits for or what is given up, the oldest first, from after the one called `after`.
@@ -227,34 +233,52 @@ impl Service {
         after: Option<PaymentId>,
         most: usize,
     ) -> Result<Vec<Hook>, StoreLost> {
+        self.hooks_to(None, place, after, most).await
+    }
+
+    /// The same of what a client waits for, or operations.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn hooks_to(
+        &self,
+        to: Option<&ClientName>,
+        place: Shelf,
+        after: Option<PaymentId>,
+        most: usize,
+    ) -> Result<Vec<Hook>, StoreLost> {
         let from = match after {
-            Some(id) => format!("{}\u{1}", place.key(None, id).name),
-            None => format!("{}\n", place.as_str()),
+            Some(id) => format!("{}\u{1}", place.key(to, id).name),
+            None => format!("{}\n", place.of(to)),
         };
-        let rows = self.laid((place, None), from, most.min(PAGE_MAX)).await?;
+        let rows = self.laid((place, to), from, most.min(PAGE_MAX)).await?;
         Ok(rows.iter().filter_map(|row| Hook::read(row).ok()).collect())
     }
 
-    /// Has what was given up be told once more, all of it or those with these ids; how many.
+    /// Has what was given up be told once more, all of it or those with these ids, to operations and to clients; how many.
     ///
     /// # Errors
     /// [`StoreLost`].
     pub async fn redeliver(&self, ids: Option<&[PaymentId]>) -> Result<usize, StoreLost> {
-        let (mut again, mut after) = (0_usize, None);
-        loop {
-            let dead = self.hooks(Shelf::Dead, after, PAGE_MAX).await?;
-            let now = self.now();
-            for hook in dead.iter().filter(|hook| ids.is_none_or(|ids| ids.contains(&hook.id))) {
-                let next = Hook { at: now, attempts: 0, next: now, failed: None, ..hook.clone() };
-                if let Some(row) = next.row(Shelf::Waiting) {
-                    self.store.shelve(row);
-                    self.store.unshelve(Shelf::Dead.key(None, hook.id));
-                    again = again.saturating_add(1);
+        let mut again = 0_usize;
+        for (mut from, before) in Shelf::Dead.everybody() {
+            loop {
+                let dead = self.laid_within((from, before.clone()), PAGE_MAX).await?;
+                let now = self.now();
+                let hooks = dead.iter().filter_map(|row| Hook::read(row).ok());
+                for hook in hooks.filter(|hook| ids.is_none_or(|ids| ids.contains(&hook.id))) {
+                    let gone = Shelf::Dead.key(hook.to.as_ref(), hook.id);
+                    let next = Hook { at: now, attempts: 0, next: now, failed: None, ..hook };
+                    if let Some(row) = next.row(Shelf::Waiting) {
+                        self.store.shelve(row);
+                        self.store.unshelve(gone);
+                        again = again.saturating_add(1);
+                    }
                 }
-            }
-            match dead.last().filter(|_| dead.len() >= PAGE_MAX) {
-                Some(last) => after = Some(last.id),
-                None => break,
+                match dead.last().filter(|_| dead.len() >= PAGE_MAX) {
+                    Some(last) => from = format!("{}\u{1}", last.key.name),
+                    None => break,
+                }
             }
         }
         self.store.flush().await?;

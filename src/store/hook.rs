@@ -70,6 +70,12 @@ impl Shelf {
         to.map_or_else(|| self.as_str().to_owned(), |client| format!("{}:{client}", self.as_str()))
     }
 
+    /// Where those begin and end that are told to operations, and those that are told to clients.
+    pub fn everybody(self) -> [(String, String); 2] {
+        let word = self.as_str();
+        [(format!("{word}\n"), format!("{word}\u{b}")), (format!("{word}:"), format!("{word};"))]
+    }
+
     /// Under which a hook is kept: those to one beside each other, by time.
     pub fn key(self, to: Option<&ClientName>, id: PaymentId) -> RowKey {
         RowKey { of: Aggregate::Webhooks, name: format!("{}\n{id}", self.of(to)) }

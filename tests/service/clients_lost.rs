@@ -1,17 +1,20 @@
-//! The verification service over a store that is lost for a moment: what is paid for is kept.
+//! The verification service over a store that is lost for a moment: what is paid for is kept, and what is not kept is not claimed.
 
-use crate::clients::{answer, ask, ended, lines, stand, terms, wanted};
+use crate::clients::{alone, answer, ask, ended, lines, stand, terms, wanted};
 use crate::{World, world_over};
 use hefu::domain::answer::Answer;
 use hefu::domain::clock::Timestamp;
+use hefu::service::clients::quota::Quota;
 use hefu::service::clients::room::Room;
-use hefu::service::clients::{AskError, Terms};
+use hefu::service::clients::{AskError, Over, Terms, Wanted};
+use hefu::service::webhook::Delivery;
 use hefu::service::{Binding, Settings};
 use hefu::store::journal::StoreLost;
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use hefu::store::shelf::{Found, Range};
 use hefu::store::sqlite::{self, Sqlite};
+use hefu::store::verification::{State, Verification};
 use hefu::store::writer::{Backend, By};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -202,4 +205,151 @@ async fn what_cannot_be_kept_in_time_is_uncertain() {
     let known = ask(&world, &client, "a", 0).await;
     assert_eq!((answer(&known), world.service.is_uncertain(&known)), (None, true));
     assert_eq!((world.first.asked(), counted(&world, &client).await), (1, (0, 0, 1)));
+}
+
+/// Nobody asked under a key of which was not known whether it is taken: it is there for the same again, and neither stands in a
+/// statement nor takes of what may be verified.
+#[tokio::test]
+async fn a_key_that_may_have_been_taken_is_there_for_the_same_again() {
+    for how in [How::Fails, How::Lies] {
+        let dir = TempDir::new().unwrap();
+        let (world, fault) = failing(dir.path());
+        let quota = Quota { day: Some(4), month: None };
+        let client = Arc::new(Terms { quota, ..alone("alone") });
+        fault.strike("key\n", how, 1);
+        let lost = world.service.verify_for(&client, wanted("a", 0), ()).await;
+        assert_eq!(lost.unwrap_err(), AskError::Store(StoreLost), "{how:?}");
+        assert_eq!(world.first.asked(), 0);
+        let again = async {
+            loop {
+                let again = world.service.verify_for(&client, wanted("a", 0), ()).await;
+                match again {
+                    Ok((known, _)) if answer(&known).is_some() => break known,
+                    // It may be found before it is given back.
+                    Ok(_) | Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        };
+        let again = tokio::time::timeout(Duration::from_secs(20), again).await;
+        assert_eq!(answer(&again.expect("it is asked")), Some(Answer::Match), "{how:?}");
+        assert_eq!((world.first.asked(), counted(&world, &client).await), (1, (1, 0, 0)));
+        // Nor has a batch that was not begun.
+        let post = async || {
+            let room = Room::new(8);
+            world.service.batch_for(&client, lines("b", &[0, 0, 0]), room, ()).await
+        };
+        fault.strike("key\n", how, 1);
+        assert_eq!(post().await.unwrap_err(), AskError::Store(StoreLost), "{how:?}");
+        let again = async {
+            loop {
+                tokio::task::yield_now().await;
+                let Ok(batch) = post().await else { continue };
+                if world.service.lines_of(&batch).await.unwrap().len() == 3 {
+                    break batch;
+                }
+            }
+        };
+        let again = tokio::time::timeout(Duration::from_secs(20), again).await;
+        let batch = ended(&world, &again.expect("it is asked")).await;
+        assert_eq!(stand(&world, &batch).await, "match match match", "{how:?}");
+        let more = world.service.verify_for(&client, wanted("c", 0), ()).await;
+        assert_eq!(more.unwrap_err(), AskError::Over(Over::Day));
+    }
+}
+
+/// What is done and what is told of it are one commit: who looks elsewhere finds both, or none.
+#[tokio::test]
+async fn what_a_client_is_told_of_is_kept_with_what_it_is_told() {
+    let dir = TempDir::new().unwrap();
+    let (world, fault) = failing(dir.path());
+    let client = Arc::new(Terms { is_told: true, ..alone("told") });
+    let there = beside(dir.path());
+    let told = async || {
+        let hooks = there.service.to_tell_whom(Some(&client.name), 10).await.unwrap();
+        hooks.into_iter().map(|hook| hook.body).collect::<Vec<_>>()
+    };
+    fault.strike("verification_done", How::Fails, 3);
+    let later = Wanted { later: true, ..wanted("a", 0) };
+    let (begun, _) = world.service.verify_for(&client, later, ()).await.unwrap();
+    let done = async {
+        loop {
+            let found = there.service.verification_of(&client.name, begun.id).await.unwrap();
+            match found.map(|it: Verification| it.state) {
+                Some(State::Done(_)) => break,
+                Some(State::Asking { .. }) | None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), done).await.unwrap();
+    let bodies = told().await;
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+    assert!(bodies[0].contains("verification_done") && bodies[0].contains(&begun.id.to_string()));
+    fault.strike("batch_done", How::Fails, 3);
+    let room = Room::new(8);
+    let batch = world.service.batch_for(&client, lines("b", &[0, 1]), room, ()).await.unwrap();
+    ended(&there, &batch).await;
+    let bodies = told().await;
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+    assert!(bodies[0].contains("batch_done") && bodies[0].contains(&batch.id.to_string()));
+}
+
+/// As operations' are: all of them, or those that are named.
+#[tokio::test]
+async fn what_a_client_did_not_take_for_days_is_told_again_when_somebody_asks() {
+    let world = crate::world();
+    let client = Arc::new(Terms { is_told: true, ..alone("told") });
+    let to = Some(&client.name);
+    for key in ["a", "b"] {
+        let later = Wanted { later: true, ..wanted(key, 0) };
+        let (begun, _) = world.service.verify_for(&client, later, ()).await.unwrap();
+        while answer(&ask(&world, &client, key, 0).await).is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(begun.client, client.name);
+    }
+    let mut waiting = Vec::new();
+    while waiting.len() < 2 {
+        waiting.extend(world.service.to_tell_whom(to, 10).await.unwrap());
+    }
+    world.later(Duration::from_hours(73));
+    for hook in world.service.to_tell_whom(to, 10).await.unwrap() {
+        let failed = Delivery::Failed("timed out".to_owned());
+        world.service.told_of(&hook, failed).await.unwrap();
+    }
+    assert_eq!(world.service.to_tell_whom(to, 10).await.unwrap(), []);
+    assert_eq!(world.service.redeliver(Some(&[waiting[1].id])).await, Ok(1));
+    let again = world.service.to_tell_whom(to, 10).await.unwrap();
+    assert_eq!(again.iter().map(|hook| hook.id).collect::<Vec<_>>(), [waiting[1].id]);
+    assert_eq!(world.service.redeliver(None).await, Ok(1));
+    let again = world.service.to_tell_whom(to, 10).await.unwrap();
+    assert_eq!(again.iter().map(|hook| hook.id).collect::<Vec<_>>(), [waiting[0].id]);
+    // What is told to a client is told to nobody else.
+    assert_eq!(world.service.to_tell(10).await.unwrap(), []);
+}
+
+/// Around midnight one replica is at the next day while another is still at the last one: what a day has is had once.
+#[tokio::test]
+async fn clocks_that_differ_at_midnight_give_no_day_twice() {
+    let dir = TempDir::new().unwrap();
+    let (ahead, behind) = (beside(dir.path()), beside(dir.path()));
+    let quota = Quota { day: Some(3), month: None };
+    let client = Arc::new(Terms { quota, ..alone("few") });
+    // A second after 2023-11-15, 24:00 in China, and one before.
+    ahead.later(Duration::from_secs(64_001));
+    behind.later(Duration::from_secs(63_999));
+    let asks = async |world: &World, key: &str| {
+        let came = world.service.verify_for(&client, wanted(key, 0), ()).await;
+        came.map(drop).map_err(|error| error == AskError::Over(Over::Day))
+    };
+    for (key, world, expected) in [
+        ("a", &behind, Ok(())),
+        ("b", &ahead, Ok(())),
+        ("c", &behind, Ok(())),
+        ("d", &ahead, Ok(())),
+        ("e", &ahead, Err(true)),
+        ("f", &behind, Err(true)),
+        ("g", &ahead, Err(true)),
+    ] {
+        assert_eq!(asks(world, key).await, expected, "{key}");
+    }
 }

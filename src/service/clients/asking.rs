@@ -9,6 +9,7 @@ use crate::service::verify::{About, Gathered, Question};
 use crate::service::{Entry, Service};
 use crate::store::journal::StoreLost;
 use crate::store::reserve::Attempts;
+use crate::store::row::Row;
 use crate::store::shelf::Swap;
 use crate::store::verification::{Came, State, Verification};
 use crate::store::{Evidence, Witness};
@@ -43,12 +44,13 @@ impl Service {
             }
             let (begun, later) = (new.clone(), wanted.later);
             let done = tokio::spawn(async move {
-                let done = service.conclude_for(&terms, &wanted.elements, new).await?;
-                if later {
-                    service.tell_client(&terms, done.id, Told::Verification(&done));
-                }
+                let telling = |done: &Verification| {
+                    let told = Told::Verification(done);
+                    later.then(|| service.telling_client(&terms, done.id, told)).flatten()
+                };
+                let done = service.conclude_for(&terms, &wanted.elements, new, telling).await;
                 drop(held);
-                Ok::<_, StoreLost>(done)
+                done
             });
             if later {
                 return Ok((begun, false));
@@ -60,7 +62,11 @@ impl Service {
     }
 
     /// Keeps that it is going to be asked, durably; or finds what the key stands for already.
-    async fn begin(&self, terms: &Terms, wanted: &Wanted) -> Result<Asked, AskError> {
+    async fn begin(
+        self: &Arc<Self>,
+        terms: &Arc<Terms>,
+        wanted: &Wanted,
+    ) -> Result<Asked, AskError> {
         let mut known = self.named_before(terms, wanted).await?;
         if known.is_none() {
             self.count_for(terms, 1).await?;
@@ -85,18 +91,21 @@ impl Service {
     }
 
     /// Asks, and keeps what it came to, durably: the client is told the same whenever it looks. Where the store is lost, that is tried
-    /// for as long as somebody may be asking; then it is uncertain what it came to, and nobody pays for it.
+    /// for as long as somebody may be asking; then it is uncertain what it came to, and nobody pays for it. The row that `telling` yields
+    /// is kept with it.
     pub(super) async fn conclude_for(
         self: &Arc<Self>,
         terms: &Terms,
         elements: &Elements,
         asked: Verification,
+        telling: impl FnOnce(&Verification) -> Option<Row>,
     ) -> Result<Verification, StoreLost> {
         let State::Asking { until } = asked.state else { return Ok(asked) };
         let came = self.ask_for(terms, elements, asked.set).await;
         let (was, at) = (asked.row().ok_or(StoreLost)?.value, asked.at);
         let done = Verification { state: State::Done(came), ..asked };
-        let swap = Swap::replace(was, done.row().ok_or(StoreLost)?);
+        let beside = telling(&done).into_iter().collect();
+        let swap = Swap { beside, ..Swap::replace(was, done.row().ok_or(StoreLost)?) };
         if !self.swap_until(swap, until).await? {
             return Err(StoreLost);
         }

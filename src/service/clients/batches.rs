@@ -71,7 +71,11 @@ impl Service {
     }
 
     /// The batch under the client's key, and whether it is this process's to work at.
-    async fn batch_once(&self, terms: &Terms, lines: &Lines) -> Result<(Batch, bool), AskError> {
+    async fn batch_once(
+        self: &Arc<Self>,
+        terms: &Arc<Terms>,
+        lines: &Lines,
+    ) -> Result<(Batch, bool), AskError> {
         let (now, mut known) = (self.now(), self.named_before(terms, lines).await?);
         let work = Work::By { whom: self.new_id(now), until: now.plus(LEASE) };
         if known.is_none() {
@@ -135,15 +139,21 @@ impl Service {
                 Ok(false) | Err(StoreLost) => stopped.store(true, Ordering::Relaxed),
             }
         }
-        let is_left = stopped.load(Ordering::Relaxed);
-        let Work::By { whom, .. } = last.work else { return };
+        self.leave(terms, last, stopped.load(Ordering::Relaxed)).await;
+    }
+
+    /// Says that nobody works at a batch any more: every line was begun, unless it `is_left`.
+    async fn leave(&self, terms: &Terms, last: Batch, is_left: bool) {
+        let Work::By { whom, until } = last.work else { return };
         let left = Work::By { whom, until: self.now() };
         let over = Batch { work: if is_left { left } else { Work::Ended }, ..last.clone() };
-        let is_said = matches!(self.swap_batch(&last, &over).await, Ok(true));
-        if is_left {
-            tracing::warn!(batch = %batch.id, "a batch of a client was left: its lines can be posted again");
-        } else if is_said {
-            self.tell_client(terms, over.id, Told::Batch);
+        let (Some(was), Some(row)) = (last.row(), over.row()) else { return };
+        let told = if is_left { None } else { self.telling_client(terms, over.id, Told::Batch) };
+        let beside = told.into_iter().collect();
+        // Where that cannot be said, it is left once it was not said for long enough.
+        let said = self.swap_until(Swap { beside, ..Swap::replace(was.value, row) }, until).await;
+        if is_left || said != Ok(true) {
+            tracing::warn!(batch = %over.id, "a batch of a client was left: its lines can be posted again");
         }
     }
 
@@ -163,7 +173,7 @@ impl Service {
         if !self.store.swap(Swap { beside, ..Swap::claim(claim.ok_or(StoreLost)?) }).await? {
             return Ok(());
         }
-        self.conclude_for(terms, elements, new).await.map(drop)
+        self.conclude_for(terms, elements, new, |_| None).await.map(drop)
     }
 
     async fn swap_batch(&self, was: &Batch, new: &Batch) -> Result<bool, StoreLost> {

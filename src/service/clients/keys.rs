@@ -3,13 +3,27 @@
 use super::batches::Lines;
 use super::{AskError, Terms, Wanted, unread};
 use crate::crypto::fingerprint::Fingerprinter;
+use crate::domain::clock::Timestamp;
 use crate::domain::element::Elements;
 use crate::domain::id::{Fingerprint, PaymentId};
 use crate::service::Service;
 use crate::store::journal::StoreLost;
-use crate::store::row::Row;
+use crate::store::row::{Row, RowKey};
 use crate::store::shelf::{Range, Swap};
 use crate::store::verification::Request;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// For how long is tried to give back a key that may have been taken.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_mins(10);
+
+/// What may have been kept of a request that nobody asks.
+struct Undone {
+    /// What its key stands for.
+    claim: Row,
+    /// Where is kept what it led to.
+    beside: RowKey,
+}
 
 /// What comes under a key.
 pub(super) trait Named {
@@ -17,6 +31,8 @@ pub(super) trait Named {
     fn key(&self) -> &str;
     /// What is asked, as a fingerprint; none where an element has none.
     fn content(&self, key: &Fingerprinter) -> Option<Fingerprint>;
+    /// How many verifications that are.
+    fn count(&self) -> u64;
 }
 
 impl Named for Wanted {
@@ -26,6 +42,10 @@ impl Named for Wanted {
 
     fn content(&self, key: &Fingerprinter) -> Option<Fingerprint> {
         Some(key.text("asked by a client", &line(key, &self.elements)?))
+    }
+
+    fn count(&self) -> u64 {
+        1
     }
 }
 
@@ -37,6 +57,10 @@ impl Named for Lines {
     fn content(&self, key: &Fingerprinter) -> Option<Fingerprint> {
         let lines: Option<Vec<_>> = self.lines.iter().map(|elements| line(key, elements)).collect();
         Some(key.text("a client's batch", &lines?.concat()))
+    }
+
+    fn count(&self) -> u64 {
+        u64::try_from(self.lines.len()).unwrap_or(u64::MAX)
     }
 }
 
@@ -51,10 +75,11 @@ fn named(key: &Fingerprinter, text: &str) -> Fingerprint {
 }
 
 impl Service {
-    /// Has the client's key stand for `id`, with `beside` in the same commit; whether it does not stand for something yet.
+    /// Has the client's key stand for `id`, with `beside` in the same commit; whether it does not stand for something yet. What was
+    /// counted for it is given back where it does; where nobody knows, the key is too, since nobody asks under it.
     pub(super) async fn claim_key(
-        &self,
-        terms: &Terms,
+        self: &Arc<Self>,
+        terms: &Arc<Terms>,
         what: &impl Named,
         id: PaymentId,
         beside: Row,
@@ -63,7 +88,34 @@ impl Service {
         let content = what.content(key).ok_or(AskError::Set)?;
         let name = Request::key(&terms.name, &named(key, what.key()));
         let row = Request { id, content }.row(name).ok_or(StoreLost)?;
-        Ok(self.store.swap(Swap { beside: vec![beside], ..Swap::claim(row) }).await?)
+        let undone = Undone { claim: row.clone(), beside: beside.key.clone() };
+        let (counted, claim) =
+            ((what.count(), id.at()), Swap { beside: vec![beside], ..Swap::claim(row) });
+        match self.store.swap(claim).await {
+            Ok(true) => Ok(true),
+            Ok(false) => {
+                self.uncount_for(terms, counted).await;
+                Ok(false)
+            }
+            Err(StoreLost) => {
+                let (service, terms) = (self.clone(), terms.clone());
+                tokio::spawn(async move { service.give_back(&terms, undone, counted).await });
+                Err(StoreLost.into())
+            }
+        }
+    }
+
+    /// Has a key that may have been taken stand for nothing, as soon as the store is there again.
+    async fn give_back(&self, terms: &Terms, undone: Undone, counted: (u64, Timestamp)) {
+        let Undone { claim: Row { key, value, .. }, beside } = undone;
+        let swap = Swap { key, was: Some(value), new: None, beside: Vec::new() };
+        // It stands for nothing, or for what another asks: this one is asked by nobody.
+        if self.swap_until(swap, self.now().plus(GIVEN_BACK_WITHIN)).await.is_ok() {
+            self.store.unshelve(beside);
+            self.uncount_for(terms, counted).await;
+        } else {
+            tracing::warn!(client = %terms.name, "a client's `Idempotency-Key` may stand for what nobody asks");
+        }
     }
 
     /// What the client's key stands for, under whichever of our keys.

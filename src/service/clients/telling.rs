@@ -4,6 +4,7 @@ use super::Terms;
 use crate::domain::id::PaymentId;
 use crate::service::Service;
 use crate::store::hook::{Hook, Shelf};
+use crate::store::row::Row;
 use crate::store::verification::{State, Verification};
 use serde::Serialize;
 
@@ -31,10 +32,15 @@ struct Body<'b> {
 }
 
 impl Service {
-    /// Has a client be told, where it says where.
-    pub(super) fn tell_client(&self, terms: &Terms, about: PaymentId, told: Told<'_>) {
+    /// The row by which a client is told, where it says where: it is kept with what it is told of.
+    pub(super) fn telling_client(
+        &self,
+        terms: &Terms,
+        about: PaymentId,
+        told: Told<'_>,
+    ) -> Option<Row> {
         if !terms.is_told {
-            return;
+            return None;
         }
         let at = self.now();
         let (id, of) = (self.new_id(at), about.to_string());
@@ -56,11 +62,8 @@ impl Service {
             }
             Told::Batch => Body { event: "batch_done", batch: Some(&of), ..body },
         };
-        let Ok(body) = serde_json::to_string(&body) else { return };
+        let body = serde_json::to_string(&body).ok()?;
         let to = Some(terms.name.clone());
-        let hook = Hook { id, at, about, to, body, attempts: 0, next: at, failed: None };
-        if let Some(row) = hook.row(Shelf::Waiting) {
-            self.store.shelve(row);
-        }
+        Hook { id, at, about, to, body, attempts: 0, next: at, failed: None }.row(Shelf::Waiting)
     }
 }
