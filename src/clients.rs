@@ -3,6 +3,7 @@
 pub mod access;
 mod batches;
 mod body;
+mod pictures;
 mod routes;
 pub mod signed;
 mod statements;
@@ -39,6 +40,8 @@ pub struct Clients {
     pub body_max: usize,
     /// That of a batch.
     pub batch_max: usize,
+    /// The longest picture, in characters of base64; it may be so much more than the longest body.
+    pub picture_max: usize,
     /// How long a body may take.
     pub body_within: Duration,
     /// TLS on the listener.
@@ -63,14 +66,17 @@ struct Inner {
     at_once: Arc<Semaphore>,
     /// And for each batch.
     batches: Arc<Semaphore>,
+    /// And for each verification of a picture, from before it is in memory.
+    pictures: Arc<Semaphore>,
 }
 
 impl Live {
-    /// Serves `current`, so many verifications and so many batches at once.
-    pub fn new(current: Arc<Clients>, places: [usize; 2]) -> Self {
+    /// Serves `current`, so many verifications, so many batches and so many pictures at once.
+    pub fn new(current: Arc<Clients>, places: [usize; 3]) -> Self {
         let places = places.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))));
-        let ([at_once, batches], throttle) = (places, Throttle::default());
-        Self(Arc::new(Inner { current: ArcSwap::new(current), throttle, at_once, batches }))
+        let ([at_once, batches, pictures], throttle) = (places, Throttle::default());
+        let current = ArcSwap::new(current);
+        Self(Arc::new(Inner { current, throttle, at_once, batches, pictures }))
     }
 
     /// The places of verifications.

@@ -150,6 +150,7 @@ impl Columns {
                 | Element::Expiry
                 | Element::AccountLevel
                 | Element::FaceImage
+                | Element::IdCardImage
                 | Element::BusinessName
                 | Element::CreditCode => (),
             }

@@ -1,7 +1,7 @@
 //! Who calls, by a key that is kept by nobody but them; what they may, and how often.
 
-use super::Live;
 use super::signed::SigningKey;
+use super::{Live, pictures};
 use crate::api::Problem;
 use crate::domain::client::Scope;
 use crate::domain::clock::Timestamp;
@@ -123,6 +123,10 @@ async fn admitted_in(
         place = Some(Place(Arc::new(Live::place_in(&live.0.batches)?)));
         most = current.batch_max;
     }
+    if scope == Scope::Verify && pictures::is_sent(client, request.headers(), most) {
+        place = Some(Place(Arc::new(Live::place_in(&live.0.pictures)?)));
+        most = most.saturating_add(current.picture_max);
+    }
     let (mut parts, body) = request.into_parts();
     let body = match timeout(current.body_within, to_bytes(body, most)).await {
         Ok(Ok(body)) => body,
@@ -146,7 +150,7 @@ const GUESSES_PER_SECOND: u32 = 20;
 const TOO_OFTEN: Problem =
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests a second");
 
-/// The place of a batch, from before its body was read.
+/// The place of a batch or a picture, from before its body was read.
 #[derive(Clone, Debug)]
 pub(super) struct Place(
     #[expect(dead_code, reason = "it is held, and given back when it is dropped")]

@@ -1,6 +1,7 @@
 //! Elements: which facts about a person or card there are, sets of them, and the parsed tuple.
 
 use crate::domain::identity::IdNumber;
+use crate::domain::image::Image;
 use crate::domain::pan::{AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ pub enum Element {
     AccountLevel,
     /// A picture of the face.
     FaceImage,
+    /// A picture of the side of an identity card that has the name.
+    IdCardImage,
     /// The registered name of a business.
     BusinessName,
     /// The unified social credit code of a business.
@@ -33,7 +36,7 @@ pub enum Element {
 
 impl Element {
     /// Every element.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Name,
         Self::IdNumber,
         Self::Pan,
@@ -42,6 +45,7 @@ impl Element {
         Self::Expiry,
         Self::AccountLevel,
         Self::FaceImage,
+        Self::IdCardImage,
         Self::BusinessName,
         Self::CreditCode,
     ];
@@ -57,6 +61,7 @@ impl Element {
             Self::Expiry => "expiry",
             Self::AccountLevel => "account_level",
             Self::FaceImage => "face_image",
+            Self::IdCardImage => "id_card_image",
             Self::BusinessName => "business_name",
             Self::CreditCode => "credit_code",
         }
@@ -79,6 +84,7 @@ impl Element {
             Self::FaceImage => 1 << 7,
             Self::BusinessName => 1 << 8,
             Self::CreditCode => 1 << 9,
+            Self::IdCardImage => 1 << 10,
         }
     }
 }
@@ -100,6 +106,17 @@ impl ElementSet {
 
     /// What is never kept and never fingerprinted.
     pub const SECRET: Self = Self::EMPTY.with(Element::Cvv2).with(Element::Expiry);
+
+    /// What says who a person is, and which card and phone is theirs.
+    pub const OF_PERSON: Self = Self::EMPTY
+        .with(Element::Name)
+        .with(Element::IdNumber)
+        .with(Element::Pan)
+        .with(Element::Phone)
+        .with(Element::AccountLevel);
+
+    /// Pictures.
+    pub const PICTURES: Self = Self::EMPTY.with(Element::FaceImage).with(Element::IdCardImage);
 
     /// This set and `element`.
     #[must_use]
@@ -215,6 +232,12 @@ pub enum InvalidElement {
     /// Not four digits.
     #[error("not a card expiry")]
     Expiry,
+    /// Not the base64 of a JPEG or a PNG.
+    #[error("not the base64 of a JPEG or a PNG")]
+    FaceImage,
+    /// Neither is this.
+    #[error("not the base64 of a JPEG or a PNG")]
+    IdCardImage,
 }
 
 impl InvalidElement {
@@ -227,6 +250,8 @@ impl InvalidElement {
             Self::Name => Element::Name,
             Self::Cvv2 => Element::Cvv2,
             Self::Expiry => Element::Expiry,
+            Self::FaceImage => Element::FaceImage,
+            Self::IdCardImage => Element::IdCardImage,
         }
     }
 }
@@ -286,6 +311,10 @@ pub struct Elements {
     pub expiry: Option<CardSecret>,
     /// The level that the account is said to have.
     pub account_level: Option<AccountLevel>,
+    /// A picture of the face.
+    pub face_image: Option<Image>,
+    /// A picture of an identity card.
+    pub id_card_image: Option<Image>,
 }
 
 impl Elements {
@@ -299,6 +328,8 @@ impl Elements {
             (self.cvv2.is_some(), Element::Cvv2),
             (self.expiry.is_some(), Element::Expiry),
             (self.account_level.is_some(), Element::AccountLevel),
+            (self.face_image.is_some(), Element::FaceImage),
+            (self.id_card_image.is_some(), Element::IdCardImage),
         ]
         .into_iter()
         .filter_map(|(present, element)| present.then_some(element))
@@ -316,6 +347,11 @@ impl Elements {
             cvv2: self.cvv2.clone().filter(|_| set.contains(Element::Cvv2)),
             expiry: self.expiry.clone().filter(|_| set.contains(Element::Expiry)),
             account_level: self.account_level.filter(|_| set.contains(Element::AccountLevel)),
+            face_image: self.face_image.clone().filter(|_| set.contains(Element::FaceImage)),
+            id_card_image: self
+                .id_card_image
+                .clone()
+                .filter(|_| set.contains(Element::IdCardImage)),
         }
     }
 }

@@ -28,6 +28,7 @@ pub fn put(
         Element::Expiry => elements.expiry = Some(CardSecret::expiry(text)?),
         Element::AccountLevel
         | Element::FaceImage
+        | Element::IdCardImage
         | Element::BusinessName
         | Element::CreditCode => (),
     }

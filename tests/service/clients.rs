@@ -7,6 +7,7 @@ use hefu::domain::answer::Answer;
 use hefu::domain::element::{Element, ElementSet, Elements};
 use hefu::domain::id::{ClientName, MerchantId};
 use hefu::domain::identity::{IdNumber, IdType};
+use hefu::domain::kind::Kind;
 use hefu::domain::pan::{AccountKind, Pan};
 use hefu::domain::payment::Scenario;
 use hefu::domain::person::{Mobile, Name};
@@ -32,6 +33,7 @@ fn alone(name: &str) -> Terms {
         name,
         scenario: Scenario::Verify,
         sets: vec![FOUR],
+        kinds: Vec::new(),
         shares: false,
         quota: Quota::default(),
         prices: Prices::flat(45),
@@ -58,7 +60,7 @@ fn wanted(key: &str, phone: u8) -> Wanted {
         phone: Mobile::parse(&format!("1380000000{phone}")).ok(),
         ..Elements::default()
     };
-    Wanted { key: key.to_owned(), elements, later: false }
+    Wanted { key: key.to_owned(), kind: Kind::Elements, elements, then: None, later: false }
 }
 
 async fn ask(world: &World, terms: &Arc<Terms>, key: &str, phone: u8) -> Verification {

@@ -1,14 +1,17 @@
 //! Asking for a client: what is known of exactly these elements first, then providers, as for a payment.
 
 use super::telling::Told;
-use super::{AskError, Asked, Terms, Wanted};
+use super::{AskError, Asked, Terms, Verified, Wanted};
+use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::answer::Answer;
 use crate::domain::element::{ElementSet, Elements};
+use crate::domain::kind::Kind;
 use crate::route::attempts::Asking;
 use crate::service::Service;
 use crate::service::verify::{About, Gathered, Question};
 use crate::store::journal::StoreLost;
 use crate::store::reserve::Attempts;
+use crate::store::row::Row;
 use crate::store::shelf::Swap;
 use crate::store::verification::{Came, State, Verification};
 use crate::store::{Evidence, Witness};
@@ -20,8 +23,7 @@ use tokio::time::Instant;
 const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
 
 impl Service {
-    /// Has `wanted` verified for the client on `terms`, unless it did so before under the same key. It goes on if nobody waits any
-    /// more, and `held` for as long: what is paid for is kept.
+    /// As [`Self::verify_whole`]; and what stands under the key.
     ///
     /// # Errors
     /// [`AskError`]: nothing was asked.
@@ -31,29 +33,44 @@ impl Service {
         wanted: Wanted,
         held: impl Send + 'static,
     ) -> Result<Asked, AskError> {
-        let set = wanted.elements.set();
-        if !terms.sets.contains(&set) {
+        let verified = self.verify_whole(terms, wanted, held).await?;
+        Ok((verified.verification, verified.before))
+    }
+
+    /// Has `wanted` verified for the client on `terms`, unless it did so before under the same key. It goes on if nobody waits any
+    /// more, and `held` for as long: what is paid for is kept.
+    ///
+    /// # Errors
+    /// [`AskError`]: nothing was asked.
+    pub async fn verify_whole(
+        self: &Arc<Self>,
+        terms: &Arc<Terms>,
+        wanted: Wanted,
+        held: impl Send + 'static,
+    ) -> Result<Verified, AskError> {
+        if !terms.take(&wanted) {
             return Err(AskError::Set);
         }
         let (service, terms) = (self.clone(), terms.clone());
         let asking = tokio::spawn(async move {
             let (new, before) = service.begin(&terms, &wanted).await?;
             if before {
-                return Ok((new, true));
+                return Ok(service.told_before(&terms, new).await?);
             }
             let (begun, later) = (new.clone(), wanted.later);
             let done = tokio::spawn(async move {
-                let done = service.conclude_for(&terms, &wanted.elements, new).await?;
+                let done = service.conclude_wanted(&terms, &wanted, new).await?;
                 if later {
-                    service.tell_client(&terms, done.id, Told::Verification(&done));
+                    let whole = &done.verification;
+                    service.tell_client(&terms, whole.id, Told::Verification(whole));
                 }
                 drop(held);
                 Ok::<_, StoreLost>(done)
             });
             if later {
-                return Ok((begun, false));
+                return Ok(Verified { verification: begun, before: false, read: None, then: None });
             }
-            Ok((done.await.unwrap_or(Err(StoreLost))?, false))
+            Ok(done.await.unwrap_or(Err(StoreLost))?)
         });
         // Only a panic ends it before its time.
         asking.await.unwrap_or(Err(AskError::Store(StoreLost)))
@@ -63,8 +80,9 @@ impl Service {
     async fn begin(&self, terms: &Terms, wanted: &Wanted) -> Result<Asked, AskError> {
         let mut known = self.named_before(terms, wanted).await?;
         if known.is_none() {
-            self.count_for(terms, 1).await?;
+            self.count_for(terms, if wanted.then.is_some() { 2 } else { 1 }).await?;
             let new = self.new_verification(terms, wanted.elements.set());
+            let new = Verification { kind: wanted.kind, ..new };
             let row = new.row().ok_or(StoreLost)?;
             if self.claim_key(terms, wanted, new.id, row).await? {
                 return Ok((new, false));
@@ -81,7 +99,8 @@ impl Service {
         let at = self.now();
         let until = at.plus(self.waits_for(terms.scenario)).plus(WRITTEN_WITHIN);
         let (id, client) = (self.new_id(at), terms.name.clone());
-        Verification { id, client, at, set, state: State::Asking { until }, line: None }
+        let (kind, state) = (Kind::Elements, State::Asking { until });
+        Verification { id, client, at, kind, set, state, line: None }
     }
 
     /// Asks, and keeps what it came to, durably: the client is told the same whenever it looks.
@@ -91,29 +110,48 @@ impl Service {
         elements: &Elements,
         asked: Verification,
     ) -> Result<Verification, StoreLost> {
-        let came = self.ask_for(terms, elements, asked.set).await;
+        let (came, _) = self.ask_for(terms, elements, (asked.kind, asked.set)).await;
+        self.keep_done(terms, asked, came, Vec::new()).await
+    }
+
+    /// Keeps what it came to, with `beside` in the same commit.
+    pub(super) async fn keep_done(
+        &self,
+        terms: &Terms,
+        asked: Verification,
+        came: Came,
+        beside: Vec<Row>,
+    ) -> Result<Verification, StoreLost> {
         self.metrics.on_client_verified(&terms.name, came.answer, came.asked < asked.at);
         let was = asked.row().ok_or(StoreLost)?.value;
         let done = Verification { state: State::Done(came), ..asked };
         let row = done.row().ok_or(StoreLost)?;
-        if self.store.swap(Swap::replace(was, row)).await? { Ok(done) } else { Err(StoreLost) }
+        let swap = Swap { beside, ..Swap::replace(was, row) };
+        if self.store.swap(swap).await? { Ok(done) } else { Err(StoreLost) }
     }
 
-    async fn ask_for(
+    /// What it came to, and what was read.
+    pub(super) async fn ask_for(
         self: &Arc<Self>,
         terms: &Terms,
         elements: &Elements,
-        set: ElementSet,
-    ) -> Came {
-        let unknown =
-            |answer, attempts_left| Came { answer, asked: self.now(), told: false, attempts_left };
-        let Some(about) = self.about(terms, elements, set) else {
+        (kind, set): (Kind, ElementSet),
+    ) -> (Came, Option<Box<Elements>>) {
+        let nothing = |answer, told, asked| {
+            let read = ElementSet::EMPTY;
+            Came { answer, asked, told, attempts_left: None, band: None, read, then: None }
+        };
+        let unknown = |answer, attempts_left| {
+            (Came { attempts_left, ..nothing(answer, false, self.now()) }, None)
+        };
+        let Some(about) = self.about(terms, elements, (kind, set)) else {
             return unknown(Answer::NotPossible, None);
         };
         let question = Question {
             channel: None,
             scenario: terms.scenario,
             merchant: Some(&terms.merchant),
+            kind,
             elements,
             set,
             about,
@@ -122,34 +160,48 @@ impl Service {
             observed: false,
             deadline: Instant::now() + self.waits_for(terms.scenario),
         };
-        match self.gather(&question).await {
-            Gathered::Evidence { evidence, .. } => Came {
-                answer: evidence.answer,
-                asked: evidence.at,
-                told: true,
-                attempts_left: self.attempts_of(terms, elements, &evidence).await,
-            },
-            // Who may not spend more, and why, is nobody's business outside.
-            Gathered::NoAnswer | Gathered::SpendCapped | Gathered::NotAsked => {
-                unknown(Answer::Unavailable, None)
+        match self.find_out(&question).await {
+            Ok((evidence, more)) => {
+                let came = Came {
+                    attempts_left: self.attempts_of(terms, elements, &evidence).await,
+                    band: more.band,
+                    read: more.read.as_ref().map(|read| read.set()).unwrap_or_default(),
+                    ..nothing(evidence.answer, true, evidence.at)
+                };
+                (came, more.read)
             }
-            Gathered::AttemptsSpent => unknown(Answer::Limited, Some(0)),
-            Gathered::NobodyCan => unknown(Answer::NotPossible, None),
+            // Who may not spend more, and why, is nobody's business outside.
+            Err(
+                Gathered::NoAnswer
+                | Gathered::SpendCapped
+                | Gathered::NotAsked
+                | Gathered::Evidence { .. },
+            ) => unknown(Answer::Unavailable, None),
+            Err(Gathered::AttemptsSpent) => unknown(Answer::Limited, Some(0)),
+            Err(Gathered::NobodyCan) => unknown(Answer::NotPossible, None),
         }
     }
 
     /// What evidence for a client is about. What is its own is in nobody's way: no hold is on it, and it ends none.
-    fn about(&self, terms: &Terms, elements: &Elements, set: ElementSet) -> Option<About> {
+    fn about(
+        &self,
+        terms: &Terms,
+        elements: &Elements,
+        (kind, set): (Kind, ElementSet),
+    ) -> Option<About> {
         let own = Terms::own(&terms.name);
         let scope =
             if terms.shares { self.sharing.scope(Some(&terms.merchant)) } else { Some(&own) };
         let (key, others) = (&self.keys.current, self.keys.read_at(self.now()).collect::<Vec<_>>());
         let all = std::iter::once(key).chain(others.iter().copied());
-        let anyone =
-            all.filter(|_| terms.shares).filter_map(|key| scope.and(key.tuple(elements, set)));
+        let asked = |key: &Fingerprinter, tuple: Option<_>| Some(key.asked(kind, tuple?));
+        let anyone = all
+            .filter(|_| terms.shares)
+            .filter_map(|key| asked(key, scope.and(key.tuple(elements, set))));
+        let tuple = |key: &Fingerprinter| asked(key, key.tuple_of(scope, elements, set));
         Some(About {
-            tuple: key.tuple_of(scope, elements, set)?,
-            others: others.iter().filter_map(|key| key.tuple_of(scope, elements, set)).collect(),
+            tuple: tuple(key)?,
+            others: others.iter().filter_map(|key| tuple(key)).collect(),
             anyone: anyone.collect(),
             person: key.person(elements),
         })
@@ -175,6 +227,10 @@ impl Service {
             limits: self.attempts,
             alone: !terms.shares,
         };
+        // A question about nobody by name takes nobody's tries.
+        if attempts.of.is_empty() {
+            return None;
+        }
         Some(self.store.attempts_left(&attempts).await.ok()?.unwrap_or(0))
     }
 }

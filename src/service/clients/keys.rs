@@ -5,6 +5,7 @@ use super::{AskError, Terms, Wanted, unread};
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::element::Elements;
 use crate::domain::id::{Fingerprint, PaymentId};
+use crate::domain::kind::Kind;
 use crate::service::Service;
 use crate::store::journal::StoreLost;
 use crate::store::row::Row;
@@ -25,7 +26,19 @@ impl Named for Wanted {
     }
 
     fn content(&self, key: &Fingerprinter) -> Option<Fingerprint> {
-        Some(key.text("asked by a client", &line(key, &self.elements)?))
+        let asked = line(key, &self.elements)?;
+        Some(match self.kind {
+            Kind::Elements => key.text("asked by a client", &asked),
+            // Of a picture there is the keyed hash and nothing else.
+            Kind::Face | Kind::Liveness | Kind::IdCard => {
+                let mut all = format!("{}\n{asked}", self.kind.as_str());
+                if let Some(then) = &self.then {
+                    all.push_str("then\n");
+                    all.push_str(&line(key, then)?);
+                }
+                key.text("asked by a client, of a kind", &all)
+            }
+        })
     }
 }
 
