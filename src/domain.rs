@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod answer;
+pub mod business;
 pub mod chance;
 pub mod client;
 pub mod clock;

@@ -257,7 +257,7 @@ impl Simulation {
     }
 
     /// Base URLs by name: those of [`Simulation::channels`], and `core` (where it takes notifications), `plain`, `tencent`, `aliyun`, `operator3`, `unionpay72`,
-    /// and providers that the demonstration does not use: `operator-detail`, `reseller`, `cpcn`, `99bill`, `face`, `liveness`, `id-card`.
+    /// and providers that the demonstration does not use: `operator-detail`, `reseller`, `cpcn`, `99bill`, `face`, `liveness`, `id-card`, `registry`.
     pub fn endpoints(&self) -> &BTreeMap<&'static str, String> {
         &self.endpoints
     }
@@ -442,6 +442,8 @@ fn credentials(seed: u64) -> BTreeMap<&'static str, String> {
         "99bill-key",
         "liveness-appcode",
         "id-card-appcode",
+        "registry-account",
+        "registry-secret",
     ]
     .map(|name| (name, format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())))
     .into()

@@ -152,7 +152,8 @@ impl Columns {
                 | Element::FaceImage
                 | Element::IdCardImage
                 | Element::BusinessName
-                | Element::CreditCode => (),
+                | Element::CreditCode
+                | Element::CertificateNumber => (),
             }
         }
         if elements.set() != self.set {

@@ -2,8 +2,9 @@
 
 use crate::api::Problem;
 use crate::domain::answer::Answer;
+use crate::domain::business::CreditCode;
 use crate::domain::element::{Element, ElementSet, Elements, InvalidElement};
-use crate::domain::identity::{IdNumber, IdType};
+use crate::domain::identity::{CertificateNumber, IdNumber, IdType};
 use crate::domain::image::Image;
 use crate::domain::kind::{Band, Kind};
 use crate::domain::pan::{AccountKind, Pan};
@@ -29,7 +30,7 @@ pub(super) const LOST: Problem =
 pub(super) struct WantedBody {
     /// What is asked: `elements` where absent, whether they belong together; or as your contract says `face`, whether `face_image`
     /// is of the person whom the others name; `liveness`, whether it is of a living person who is there; `id_card`, what stands on
-    /// `id_card_image`.
+    /// `id_card_image`; `business`, whether it is registered so; `education`, `railway`, whether those know the person.
     kind: Option<String>,
     /// What is verified together with what is read, of the kind `elements` and as such a verification of its own: `{}` where that
     /// is what is read alone. Nothing is where it is absent.
@@ -134,6 +135,12 @@ pub(super) struct ElementsBody {
     face_image: Option<String>,
     /// A picture of the side of an identity card that has the name, as `face_image` is written.
     id_card_image: Option<String>,
+    /// The registered name of a business; `name` is then who stands for it by law.
+    business_name: Option<String>,
+    /// Its unified social credit code.
+    credit_code: Option<String>,
+    /// The number of a certificate of education.
+    certificate_number: Option<String>,
 }
 
 /// An element is not what it must be: which, and why; never its value.
@@ -155,6 +162,9 @@ impl From<InvalidElement> for Unfit {
             InvalidElement::FaceImage | InvalidElement::IdCardImage => {
                 "not the base64 of a JPEG or a PNG"
             }
+            InvalidElement::BusinessName => "not the name of a business",
+            InvalidElement::CreditCode => "not a unified social credit code",
+            InvalidElement::CertificateNumber => "not the number of a certificate",
         };
         Self { field: error.element().as_str(), why }
     }
@@ -174,6 +184,8 @@ impl ElementsBody {
         let picture = |text: Option<String>, no| text.map(|text| Image::parse(&text, no));
         let face_image = picture(self.face_image, InvalidElement::FaceImage).transpose()?;
         let id_card_image = picture(self.id_card_image, InvalidElement::IdCardImage).transpose()?;
+        let business = self.business_name.map(|text| Name::parse(&text)).transpose();
+        let business_name = business.map_err(|_| InvalidElement::BusinessName)?;
         let unfit = |field, why| Unfit { field, why };
         let id_type = match (&id_number, id_type) {
             (None, Some(_)) => return Err(unfit("id_type", "there is no `id_number`")),
@@ -195,6 +207,12 @@ impl ElementsBody {
             phone: phone.map(|text| Mobile::parse(&text)).transpose()?,
             face_image,
             id_card_image,
+            business_name,
+            credit_code: self.credit_code.map(|text| CreditCode::parse(&text)).transpose()?,
+            certificate_number: self
+                .certificate_number
+                .map(|text| CertificateNumber::parse(&text))
+                .transpose()?,
             ..Elements::default()
         };
         Ok(elements)

@@ -74,10 +74,11 @@ impl Fingerprinter {
                 Element::AccountLevel => ("", elements.account_level?.as_str()),
                 Element::FaceImage => ("", elements.face_image.as_ref()?.expose()),
                 Element::IdCardImage => ("", elements.id_card_image.as_ref()?.expose()),
-                // CVV2 and expiry are not even fingerprinted; the others are not read from anywhere.
-                Element::Cvv2 | Element::Expiry | Element::BusinessName | Element::CreditCode => {
-                    return None;
-                }
+                Element::BusinessName => ("", elements.business_name.as_ref()?.expose()),
+                Element::CreditCode => ("", elements.credit_code.as_ref()?.expose()),
+                Element::CertificateNumber => ("", elements.certificate_number.as_ref()?.expose()),
+                // CVV2 and expiry are not even fingerprinted.
+                Element::Cvv2 | Element::Expiry => return None,
             };
             for part in [element.as_str(), qualifier, value] {
                 update(&mut mac, part.as_bytes());
@@ -94,7 +95,12 @@ impl Fingerprinter {
     pub fn asked(&self, kind: Kind, tuple: Fingerprint) -> Fingerprint {
         match kind {
             Kind::Elements => tuple,
-            Kind::Face | Kind::Liveness | Kind::IdCard => {
+            Kind::Face
+            | Kind::Liveness
+            | Kind::IdCard
+            | Kind::Business
+            | Kind::Education
+            | Kind::Railway => {
                 let mut mac = self.keyed.clone();
                 for part in [b"kind".as_slice(), kind.as_str().as_bytes(), &tuple.digest] {
                     update(&mut mac, part);

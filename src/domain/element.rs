@@ -1,6 +1,7 @@
 //! Elements: which facts about a person or card there are, sets of them, and the parsed tuple.
 
-use crate::domain::identity::IdNumber;
+use crate::domain::business::CreditCode;
+use crate::domain::identity::{CertificateNumber, IdNumber};
 use crate::domain::image::Image;
 use crate::domain::pan::{AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
@@ -32,11 +33,13 @@ pub enum Element {
     BusinessName,
     /// The unified social credit code of a business.
     CreditCode,
+    /// The number of a certificate of education.
+    CertificateNumber,
 }
 
 impl Element {
     /// Every element.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Name,
         Self::IdNumber,
         Self::Pan,
@@ -48,6 +51,7 @@ impl Element {
         Self::IdCardImage,
         Self::BusinessName,
         Self::CreditCode,
+        Self::CertificateNumber,
     ];
 
     /// The word used in configuration, headers and metrics.
@@ -64,6 +68,7 @@ impl Element {
             Self::IdCardImage => "id_card_image",
             Self::BusinessName => "business_name",
             Self::CreditCode => "credit_code",
+            Self::CertificateNumber => "certificate_number",
         }
     }
 
@@ -85,6 +90,7 @@ impl Element {
             Self::BusinessName => 1 << 8,
             Self::CreditCode => 1 << 9,
             Self::IdCardImage => 1 << 10,
+            Self::CertificateNumber => 1 << 11,
         }
     }
 }
@@ -238,6 +244,15 @@ pub enum InvalidElement {
     /// Neither is this.
     #[error("not the base64 of a JPEG or a PNG")]
     IdCardImage,
+    /// Not the name of a business.
+    #[error("not the name of a business")]
+    BusinessName,
+    /// Wrong length, characters or check character.
+    #[error("not a unified social credit code")]
+    CreditCode,
+    /// Empty, too long, or with characters that no certificate's number has.
+    #[error("not the number of a certificate")]
+    CertificateNumber,
 }
 
 impl InvalidElement {
@@ -252,6 +267,9 @@ impl InvalidElement {
             Self::Expiry => Element::Expiry,
             Self::FaceImage => Element::FaceImage,
             Self::IdCardImage => Element::IdCardImage,
+            Self::BusinessName => Element::BusinessName,
+            Self::CreditCode => Element::CreditCode,
+            Self::CertificateNumber => Element::CertificateNumber,
         }
     }
 }
@@ -315,6 +333,12 @@ pub struct Elements {
     pub face_image: Option<Image>,
     /// A picture of an identity card.
     pub id_card_image: Option<Image>,
+    /// The registered name of a business.
+    pub business_name: Option<Name>,
+    /// Its code.
+    pub credit_code: Option<CreditCode>,
+    /// The number of a certificate of education.
+    pub certificate_number: Option<CertificateNumber>,
 }
 
 impl Elements {
@@ -330,6 +354,9 @@ impl Elements {
             (self.account_level.is_some(), Element::AccountLevel),
             (self.face_image.is_some(), Element::FaceImage),
             (self.id_card_image.is_some(), Element::IdCardImage),
+            (self.business_name.is_some(), Element::BusinessName),
+            (self.credit_code.is_some(), Element::CreditCode),
+            (self.certificate_number.is_some(), Element::CertificateNumber),
         ]
         .into_iter()
         .filter_map(|(present, element)| present.then_some(element))
@@ -352,6 +379,15 @@ impl Elements {
                 .id_card_image
                 .clone()
                 .filter(|_| set.contains(Element::IdCardImage)),
+            business_name: self
+                .business_name
+                .clone()
+                .filter(|_| set.contains(Element::BusinessName)),
+            credit_code: self.credit_code.clone().filter(|_| set.contains(Element::CreditCode)),
+            certificate_number: self
+                .certificate_number
+                .clone()
+                .filter(|_| set.contains(Element::CertificateNumber)),
         }
     }
 }

@@ -3,6 +3,9 @@
 use crate::domain::element::{Element, ElementSet};
 use serde::{Deserialize, Serialize};
 
+/// Who a person is, by name and document.
+const WHO: ElementSet = ElementSet::EMPTY.with(Element::Name).with(Element::IdNumber);
+
 /// What is asked. Two kinds with the same elements are two questions: neither's answer is the other's.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -18,11 +21,25 @@ pub enum Kind {
     Liveness,
     /// What stands on a picture of an identity card.
     IdCard,
+    /// Whether a business is registered under a code, and `name` stands for it by law.
+    Business,
+    /// Whether the register of graduates knows a person.
+    Education,
+    /// Whether the railway knows a person.
+    Railway,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Elements, Self::Face, Self::Liveness, Self::IdCard];
+    pub const ALL: [Self; 7] = [
+        Self::Elements,
+        Self::Face,
+        Self::Liveness,
+        Self::IdCard,
+        Self::Business,
+        Self::Education,
+        Self::Railway,
+    ];
 
     /// The word in configuration, the API and provider maps.
     pub const fn as_str(self) -> &'static str {
@@ -31,6 +48,9 @@ impl Kind {
             Self::Face => "face",
             Self::Liveness => "liveness",
             Self::IdCard => "id_card",
+            Self::Business => "business",
+            Self::Education => "education",
+            Self::Railway => "railway",
         }
     }
 
@@ -45,6 +65,8 @@ impl Kind {
             Self::Elements => ElementSet::EMPTY,
             Self::Face | Self::Liveness => ElementSet::EMPTY.with(Element::FaceImage),
             Self::IdCard => ElementSet::EMPTY.with(Element::IdCardImage),
+            Self::Business => ElementSet::EMPTY.with(Element::CreditCode),
+            Self::Education | Self::Railway => WHO,
         }
     }
 
@@ -54,6 +76,9 @@ impl Kind {
             Self::Elements => ElementSet::OF_PERSON.union(ElementSet::SECRET),
             Self::Face | Self::Liveness => ElementSet::OF_PERSON.with(Element::FaceImage),
             Self::IdCard => ElementSet::EMPTY.with(Element::IdCardImage),
+            Self::Business => WHO.with(Element::BusinessName).with(Element::CreditCode),
+            Self::Education => WHO.with(Element::CertificateNumber),
+            Self::Railway => WHO,
         }
     }
 
@@ -62,7 +87,7 @@ impl Kind {
     /// cannot be told again.
     pub const fn is_of_the_moment(self) -> bool {
         match self {
-            Self::Elements => false,
+            Self::Elements | Self::Business | Self::Education | Self::Railway => false,
             Self::Face | Self::Liveness | Self::IdCard => true,
         }
     }
@@ -70,7 +95,9 @@ impl Kind {
     /// Whether the answer may say how alike things are.
     pub const fn has_likeness(self) -> bool {
         match self {
-            Self::Elements | Self::IdCard => false,
+            Self::Elements | Self::IdCard | Self::Business | Self::Education | Self::Railway => {
+                false
+            }
             Self::Face | Self::Liveness => true,
         }
     }
@@ -78,7 +105,12 @@ impl Kind {
     /// The elements that a match yields: they are told once to who asked, and kept nowhere.
     pub const fn reads(self) -> ElementSet {
         match self {
-            Self::Elements | Self::Face | Self::Liveness => ElementSet::EMPTY,
+            Self::Elements
+            | Self::Face
+            | Self::Liveness
+            | Self::Business
+            | Self::Education
+            | Self::Railway => ElementSet::EMPTY,
             Self::IdCard => ElementSet::EMPTY.with(Element::Name).with(Element::IdNumber),
         }
     }
@@ -86,9 +118,10 @@ impl Kind {
     /// Whether a match says who a person is, so that its source may stand behind their account.
     pub const fn says_who(self) -> bool {
         match self {
-            Self::Elements => true,
-            // A likeness to the register's picture is the register's word once more, and needs a picture that no account has.
-            Self::Face | Self::Liveness | Self::IdCard => false,
+            Self::Elements | Self::Education | Self::Railway => true,
+            // A likeness to the register's picture is the register's word once more, and needs a picture that no account has; a
+            // business is no person.
+            Self::Face | Self::Liveness | Self::IdCard | Self::Business => false,
         }
     }
 }

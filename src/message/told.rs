@@ -30,7 +30,8 @@ pub fn put(
         | Element::FaceImage
         | Element::IdCardImage
         | Element::BusinessName
-        | Element::CreditCode => (),
+        | Element::CreditCode
+        | Element::CertificateNumber => (),
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! What templates may say: the elements of one question, its id and time, and configured variables.
 
+use crate::domain::business::CreditCode;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{CardSecret, Element, Elements};
 use crate::domain::id::PaymentId;
-use crate::domain::identity::IdNumber;
+use crate::domain::identity::{CertificateNumber, IdNumber};
 use crate::domain::image::Image;
 use crate::domain::pan::{AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
@@ -12,7 +13,7 @@ use minijinja::Value;
 use std::collections::BTreeMap;
 
 /// The names that every template may use.
-pub(crate) const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 17] = [
     "name",
     "id_number",
     "id_type",
@@ -24,6 +25,9 @@ pub(crate) const NAMES: [&str; 14] = [
     "account_level",
     "face_image",
     "id_card_image",
+    "business_name",
+    "credit_code",
+    "certificate_number",
     "inquiry_id",
     "time",
     "var",
@@ -44,6 +48,9 @@ pub(crate) fn values(elements: &Elements) -> Vec<(Element, &str)> {
         account_level,
         face_image,
         id_card_image,
+        business_name,
+        credit_code,
+        certificate_number,
     } = elements;
     [
         (Element::Name, name.as_ref().map(Name::expose)),
@@ -55,6 +62,9 @@ pub(crate) fn values(elements: &Elements) -> Vec<(Element, &str)> {
         (Element::AccountLevel, account_level.map(AccountLevel::as_str)),
         (Element::FaceImage, face_image.as_ref().map(Image::expose)),
         (Element::IdCardImage, id_card_image.as_ref().map(Image::expose)),
+        (Element::BusinessName, business_name.as_ref().map(Name::expose)),
+        (Element::CreditCode, credit_code.as_ref().map(CreditCode::expose)),
+        (Element::CertificateNumber, certificate_number.as_ref().map(CertificateNumber::expose)),
     ]
     .into_iter()
     .filter_map(|(element, value)| value.map(|value| (element, value)))

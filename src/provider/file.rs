@@ -52,7 +52,7 @@ pub struct Definition {
     pub road: At<String>,
     /// The registry behind its answers: `police`, `bank`, `operator`, `operator:cmcc` …
     pub source: At<String>,
-    /// What it is asked: `elements` where absent, `face`, `liveness`, `id_card`. Who sells several kinds has a file for each.
+    /// What it is asked: `elements` where absent, `face`, `liveness`, `id_card`, `business`, `education`, `railway`. Who sells several kinds has a file for each.
     pub kind: Option<At<String>>,
     /// The kinds of account that it answers for.
     #[serde(default = "cards")]

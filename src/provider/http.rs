@@ -1,10 +1,11 @@
 //! The adapter: a definition and a deployment, compiled to something that can be asked over HTTP.
 
 use crate::domain::answer::Answer;
+use crate::domain::business::CreditCode;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{CardSecret, ElementSet, Elements, InvalidElement};
 use crate::domain::id::{PaymentId, ProviderName, Road};
-use crate::domain::identity::{IdNumber, IdType};
+use crate::domain::identity::{CertificateNumber, IdNumber, IdType};
 use crate::domain::image::Image;
 use crate::domain::pan::{AccountKind, AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
@@ -232,7 +233,7 @@ fn try_xml(
     }
 }
 
-/// Elements that belong to nobody; the identity number is the example of GB 11643 itself.
+/// Elements that belong to nobody; the identity number is the example of GB 11643 itself, the credit code that of GB 32100.
 fn sample() -> Elements {
     Elements {
         name: Name::parse("测试").ok(),
@@ -244,6 +245,9 @@ fn sample() -> Elements {
         account_level: Some(AccountLevel::One),
         face_image: Image::parse("/9j/4AAQ", InvalidElement::FaceImage).ok(),
         id_card_image: Image::parse("/9j/4AAQ", InvalidElement::IdCardImage).ok(),
+        business_name: Name::parse("测试").ok(),
+        credit_code: CreditCode::parse("91350100M000100Y43").ok(),
+        certificate_number: CertificateNumber::parse("000000000000000000").ok(),
     }
 }
 

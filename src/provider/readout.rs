@@ -55,7 +55,8 @@ impl Readout {
                     | Element::FaceImage
                     | Element::IdCardImage
                     | Element::BusinessName
-                    | Element::CreditCode => (),
+                    | Element::CreditCode
+                    | Element::CertificateNumber => (),
                 }
             }
         }

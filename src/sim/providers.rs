@@ -32,6 +32,7 @@ pub(super) mod face;
 pub(super) mod id_card;
 pub(super) mod operator;
 pub(super) mod operator_detail;
+pub(super) mod registry;
 pub(super) mod reseller;
 mod script;
 pub(super) mod tencent;

@@ -396,3 +396,94 @@ async fn what_was_read_is_told_once_and_verified_and_kept_nowhere() {
         }
     }
 }
+
+/// Registers of one house: businesses, graduates, passengers.
+async fn registers(simulation: &Simulation) -> Place {
+    says(simulation, "registry", Said::Match);
+    let place = place(&provider(&[]).await, "").await;
+    let account = &simulation.credentials()["registry-account"];
+    for (shipped, price) in
+        [("business-registry", 40), ("education-registry", 30), ("railway-registry", 20)]
+    {
+        let own = format!(
+            "price_fen = {price}\nvars = {{ account = \"{account}\" }}\ncredentials = {{ sign_secret = {} }}",
+            file(simulation, "registry-secret")
+        );
+        with_shipped(&place, simulation, shipped, ("registry", &own));
+    }
+    let kinds = "per_second = 1000\nkinds = [\n\
+        { kind = \"business\", elements = [[\"name\", \"business_name\", \"credit_code\"]], price_fen = 60 },\n\
+        { kind = \"education\", elements = [[\"name\", \"id_number\"], [\"name\", \"id_number\", \"certificate_number\"]], price_fen = 50 },\n\
+        { kind = \"railway\", elements = [[\"name\", \"id_number\"]], price_fen = 40 }]\n";
+    place.replace("hefu.toml", "per_second = 1000\n", kinds);
+    place
+}
+
+/// The example of GB 32100-2015.
+const CODE: &str = "91350100M000100Y43";
+
+fn business(name: &str) -> Value {
+    json!({ "kind": "business", "elements": { "business_name": "测试有限公司", "credit_code": CODE, "name": name } })
+}
+
+#[tokio::test]
+async fn registers_are_kinds_of_their_own_whatever_elements_they_share() {
+    let dir = tempfile::tempdir().unwrap();
+    let simulation = simulation(&dir).await;
+    let place = registers(&simulation).await;
+    let hefu = Hefu::start(place.command()).await;
+    let to = hefu.verification.unwrap();
+    let asked = || simulation.inquiries("registry").len();
+    let told = read(&ask(to, LENDER, "a", &business("张三")).await);
+    assert_eq!((&told["kind"], &told["answer"]), (&json!("business"), &json!("match")), "{told}");
+    let known = json!({ "name": "match", "business_name": "match", "credit_code": "match" });
+    assert_eq!(told["elements"], known);
+    assert!(simulation.inquiries("registry")[0].authentic);
+    // A registration that was told is evidence for a while.
+    let again = read(&ask(to, LENDER, "b", &business("张三")).await);
+    assert_eq!(
+        (&again["answer"], &again["asked_at_ms"], asked()),
+        (&json!("match"), &told["asked_at_ms"], 1)
+    );
+    // One person at two registers is two questions, and neither is about whether name and number belong together.
+    let who = |kind: &str| json!({ "kind": kind, "elements": { "name": "张三", "id_number": ID } });
+    for (key, kind, times) in [("c", "education", 2), ("d", "railway", 3), ("e", "education", 3)] {
+        let told = read(&ask(to, LENDER, key, &who(kind)).await);
+        assert_eq!(
+            (&told["kind"], &told["answer"], asked()),
+            (&json!(kind), &json!("match"), times)
+        );
+    }
+    assert_eq!(ask(to, LENDER, "f", &who("elements")).await.status(), 422);
+    let mut graduate = who("education");
+    graduate["elements"]["certificate_number"] = json!("100011202605000001");
+    assert_eq!(read(&ask(to, LENDER, "g", &graduate).await)["answer"], "match");
+    assert_eq!(asked(), 4);
+    // Who stands for it by law is another.
+    says(&simulation, "registry", Said::NoMatch(vec![hefu::sim::Element::Name]));
+    let wrong = read(&ask(to, LENDER, "h", &business("李四")).await);
+    assert_eq!(wrong["answer"], "no_match", "{wrong}");
+    let known = json!({ "name": "no_match", "business_name": "unknown", "credit_code": "unknown" });
+    assert_eq!(wrong["elements"], known);
+    // What is no code is refused before anybody is asked, and not repeated.
+    let mut body = business("张三");
+    body["elements"]["credit_code"] = json!("91350100M000100Y44");
+    let refused = ask(to, LENDER, "i", &body).await;
+    assert_eq!((refused.status(), &read(&refused)["field"]), (422, &json!("credit_code")));
+    assert!(
+        !refused.text().contains("9135") && !hefu.log.has(CODE) && !hefu.log.has("测试有限公司")
+    );
+    let month = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::Offset::constant(8)))
+        .strftime("%Y-%m")
+        .to_string();
+    let statement = read(&get(to, LENDER, &format!("/v1/statements/{month}")).await);
+    let of = |kind: &str| {
+        let lines = statement["lines"].as_array().unwrap().iter();
+        lines
+            .filter(|line| line["kind"] == kind)
+            .map(|line| line["fen"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(["business", "education", "railway"].map(of), [180, 150, 40], "{statement}");
+}

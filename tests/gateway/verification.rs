@@ -433,6 +433,10 @@ const RIGHT: [(&str, &str); 7] = [
     ("phone", PHONE),
 ];
 
+/// Fields of other kinds.
+const OTHERS: [&str; 6] =
+    ["face_image", "id_card_image", "business_name", "credit_code", "certificate_number", "then"];
+
 /// A value after a schema of the description, or beside it one time in many.
 fn made_up(rng: &mut ChaCha8Rng, schema: &Value, all: &Value, depth: usize) -> Value {
     if depth > 6 || rng.random_ratio(1, 24) {
@@ -456,7 +460,7 @@ fn made_up(rng: &mut ChaCha8Rng, schema: &Value, all: &Value, depth: usize) -> V
     };
     if let Some(fields) = schema["properties"].as_object() {
         // Of the fields of other kinds few, so that there are questions of one.
-        let of_others = |name: &str| matches!(name, "face_image" | "id_card_image" | "then");
+        let of_others = |name: &str| OTHERS.contains(&name);
         let kept: Vec<_> = fields
             .iter()
             .filter(|(name, _)| rng.random_ratio(if of_others(name) { 1 } else { 7 }, 8))

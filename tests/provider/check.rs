@@ -382,7 +382,8 @@ fn a_problem_with_what_is_asked_says_what_it_needs() {
         # at = "Sim"
         49:6 `Sim` is no place in such an answer
             write the keys from the outside in, each after a `/`: `/data/result`
-    "##]].assert_eq(&found);
+    "##]]
+    .assert_eq(&found);
 }
 
 #[test]

@@ -55,6 +55,8 @@ fn said() -> [Said; 12] {
 
 const TENCENT_SECRETS: &[(&str, &str)] = &[("secret_key", "tencent-secret")];
 const TENCENT_VARS: &[(&str, &str)] = &[("secret_id", "tencent-id")];
+const REGISTRY_SECRETS: &[(&str, &str)] = &[("sign_secret", "registry-secret")];
+const REGISTRY_VARS: &[(&str, &str)] = &[("account", "registry-account")];
 
 #[rustfmt::skip]
 const SHIPPED: &[Shipped] = &[
@@ -131,6 +133,18 @@ const SHIPPED: &[Shipped] = &[
         file: "idcard-ocr-market", endpoint: "id-card",
         vars: &[], secrets: &[("appcode", "id-card-appcode")], source: None,
         answers: ["match", "not_possible", "not_possible", "not_possible", "not_possible", "not_possible", "not_possible", "not_possible", "limited", "invalid", "unavailable", "unmapped"],
+    },
+    Shipped {
+        file: "business-registry", endpoint: "registry", vars: REGISTRY_VARS, secrets: REGISTRY_SECRETS, source: None,
+        answers: ["match", "no_match", "no_match name", "no_match", "no_match", "no_record", "not_possible", "not_possible", "limited", "invalid", "unavailable", "unmapped"],
+    },
+    Shipped {
+        file: "education-registry", endpoint: "registry", vars: REGISTRY_VARS, secrets: REGISTRY_SECRETS, source: None,
+        answers: ["match", "no_match", "no_match name", "no_match", "no_match", "no_record", "not_possible", "not_possible", "limited", "invalid", "unavailable", "unmapped"],
+    },
+    Shipped {
+        file: "railway-registry", endpoint: "registry", vars: REGISTRY_VARS, secrets: REGISTRY_SECRETS, source: None,
+        answers: ["match", "no_match", "no_match name", "no_match", "no_match", "no_record", "not_possible", "not_possible", "limited", "invalid", "unavailable", "unmapped"],
     },
 ];
 
@@ -274,6 +288,9 @@ async fn every_set_is_asked_with_its_elements_and_no_others() {
                 Element::AccountLevel,
                 Element::FaceImage,
                 Element::IdCardImage,
+                Element::BusinessName,
+                Element::CreditCode,
+                Element::CertificateNumber,
             ];
             assert_eq!(read, set.difference(unread.into_iter().collect()), "{}", shipped.file);
             for (element, value) in &asked.elements {

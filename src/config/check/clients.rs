@@ -28,7 +28,11 @@ const ELEMENTS: ElementSet = ElementSet::EMPTY
     .with(Element::Phone);
 
 /// And where they ask other things.
-const SENT: ElementSet = ELEMENTS.union(ElementSet::PICTURES);
+const SENT: ElementSet = ELEMENTS
+    .union(ElementSet::PICTURES)
+    .with(Element::BusinessName)
+    .with(Element::CreditCode)
+    .with(Element::CertificateNumber);
 
 const SECOND: Duration = Duration::from_secs(1);
 

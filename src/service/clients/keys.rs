@@ -30,7 +30,12 @@ impl Named for Wanted {
         Some(match self.kind {
             Kind::Elements => key.text("asked by a client", &asked),
             // Of a picture there is the keyed hash and nothing else.
-            Kind::Face | Kind::Liveness | Kind::IdCard => {
+            Kind::Face
+            | Kind::Liveness
+            | Kind::IdCard
+            | Kind::Business
+            | Kind::Education
+            | Kind::Railway => {
                 let mut all = format!("{}\n{asked}", self.kind.as_str());
                 if let Some(then) = &self.then {
                     all.push_str("then\n");

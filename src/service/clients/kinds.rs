@@ -26,9 +26,12 @@ impl Terms {
     pub(super) fn takes(&self, kind: Kind, set: ElementSet) -> bool {
         match kind {
             Kind::Elements => self.sets.contains(&set),
-            Kind::Face | Kind::Liveness | Kind::IdCard => {
-                self.of(kind).is_some_and(|terms| terms.sets.contains(&set))
-            }
+            Kind::Face
+            | Kind::Liveness
+            | Kind::IdCard
+            | Kind::Business
+            | Kind::Education
+            | Kind::Railway => self.of(kind).is_some_and(|terms| terms.sets.contains(&set)),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::sim::{
         face::{Face, Liveness},
         id_card::IdCard,
         operator_detail::OperatorDetail,
+        registry::Registry,
         reseller::Reseller,
         tencent::Tencent,
     },
@@ -164,6 +165,8 @@ pub(in crate::sim) async fn serve_others(
     let house = Tencent { secret_id: secret("tencent-id"), secret_key: secret("tencent-secret") };
     let (face, liveness) = (Face { house }, Liveness { appcode: secret("liveness-appcode") });
     let id_card = IdCard { appcode: secret("id-card-appcode") };
+    let registry =
+        Registry { account: secret("registry-account"), secret: secret("registry-secret") };
     let hub = || Arc::clone(hub);
     Ok(vec![
         ("operator-detail", Provider::serve(detail, hub()).await?),
@@ -173,5 +176,6 @@ pub(in crate::sim) async fn serve_others(
         ("face", Provider::serve(face, hub()).await?),
         ("liveness", Provider::serve(liveness, hub()).await?),
         ("id-card", Provider::serve(id_card, hub()).await?),
+        ("registry", Provider::serve(registry, hub()).await?),
     ])
 }
