@@ -3,6 +3,7 @@
 pub mod access;
 mod batches;
 mod body;
+mod onboardings;
 mod pictures;
 mod routes;
 pub mod signed;

@@ -4,6 +4,7 @@ mod asking;
 pub mod batches;
 mod keys;
 pub mod kinds;
+pub mod onboarding;
 pub mod quota;
 mod reading;
 pub mod statement;

@@ -487,3 +487,102 @@ async fn registers_are_kinds_of_their_own_whatever_elements_they_share() {
     };
     assert_eq!(["business", "education", "railway"].map(of), [180, 150, 40], "{statement}");
 }
+
+fn merchant(name: &str) -> Value {
+    json!({ "elements": { "business_name": "测试有限公司", "credit_code": CODE, "name": name, "id_number": ID, "pan": PAN } })
+}
+
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story")]
+async fn a_merchant_is_asked_about_no_further_than_it_can_succeed() {
+    let dir = tempfile::tempdir().unwrap();
+    let simulation = simulation(&dir).await;
+    let place = registers(&simulation).await;
+    let id = &simulation.credentials()["tencent-id"];
+    let own = format!(
+        "vars = {{ secret_id = \"{id}\" }}\ncredentials = {{ secret_key = {} }}",
+        file(&simulation, "tencent-secret")
+    );
+    with_shipped(&place, &simulation, "tencent-identity", ("tencent", &own));
+    let sets = "\"id_number\", \"pan\"], [\"name\", \"id_number\"]]";
+    place.replace("hefu.toml", "\"id_number\", \"pan\"]]", sets);
+    let mut hefu = Hefu::start(place.command()).await;
+    let to = hefu.verification.unwrap();
+    let post = async |who: &str, key: &str, body: &Value| {
+        let fields = format!("Content-Type: application/json\r\nIdempotency-Key: {key}\r\n");
+        send(to, &request("POST /v1/onboardings", who, &fields, &body.to_string())).await
+    };
+    let steps = |told: &Value| {
+        let step = |step: &Value| {
+            let asked = step["verification"].is_string();
+            format!("{} {} {} {asked}", step["step"], step["answer"], step["cost_fen"])
+        };
+        told["steps"].as_array().unwrap().iter().map(step).collect::<Vec<_>>()
+    };
+    let asked = || ["registry", "tencent"].map(|name| simulation.inquiries(name).len());
+    // The register says that another stands for it: the person and the card are not asked about.
+    says(&simulation, "registry", Said::NoMatch(vec![hefu::sim::Element::Name]));
+    let told = read(&post(LENDER, "a", &merchant("李四")).await);
+    assert_eq!((&told["status"], &told["cost_fen"]), (&json!("refused"), &json!(60)), "{told}");
+    let expected =
+        ["\"business\" \"no_match\" 60 true", "\"identity\" null 0 false", "\"card\" null 0 false"];
+    assert_eq!(steps(&told), expected);
+    assert_eq!(told["missing"], json!(["business", "identity", "card"]));
+    assert_eq!(asked(), [1, 0]);
+    // Nobody can say whose the number is: it stalls there, and costs what was told.
+    says(&simulation, "registry", Said::Match);
+    says(&simulation, "tencent", Said::Busy);
+    let told = read(&post(LENDER, "b", &merchant("张三")).await);
+    assert_eq!((&told["status"], &told["cost_fen"]), (&json!("stalled"), &json!(60)), "{told}");
+    assert_eq!(told["missing"], json!(["identity", "card"]));
+    assert_eq!(asked(), [2, 1]);
+    // By another key it is tried again; the registration is known by evidence.
+    says(&simulation, "tencent", Said::Match);
+    let first = post(LENDER, "c", &merchant("张三")).await;
+    let told = read(&first);
+    assert_eq!((&told["status"], &told["cost_fen"]), (&json!("approved"), &json!(150)), "{told}");
+    let expected = [
+        "\"business\" \"match\" 60 true",
+        "\"identity\" \"match\" 45 true",
+        "\"card\" \"match\" 45 true",
+    ];
+    assert_eq!(
+        (steps(&told), &told["missing"]),
+        (expected.map(str::to_owned).to_vec(), &json!([]))
+    );
+    assert_eq!(asked(), [2, 2]);
+    // The same again is the same; another merchant under its key is refused; and it is nobody else's.
+    let again = read(&post(LENDER, "c", &merchant("张三")).await);
+    assert_eq!((&again, asked()), (&told, [2, 2]));
+    assert_eq!(post(LENDER, "c", &merchant("李四")).await.status(), 409);
+    let path = first.field("location").unwrap().to_owned();
+    assert_eq!(read(&get(to, LENDER, &path).await), told);
+    assert_eq!(get(to, SHOP, &path).await.status(), 404);
+    let step = told["steps"][2]["verification"].as_str().unwrap();
+    let card = read(&get(to, LENDER, &format!("/v1/verifications/{step}")).await);
+    assert_eq!((&card["kind"], &card["answer"]), (&json!("elements"), &json!("match")));
+    // What is missing is named, and so is what nobody would be asked about; who has no such contract is told so.
+    for (element, value, field) in
+        [("pan", Value::Null, "pan"), ("face_image", json!(picture(ID, 0)), "face_image")]
+    {
+        let mut body = merchant("张三");
+        body["elements"][element] = value;
+        let refused = post(LENDER, "d", &body).await;
+        assert_eq!(
+            (refused.status(), &read(&refused)["field"]),
+            (422, &json!(field)),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(post(SHOP, "d", &merchant("张三")).await.status(), 422);
+    hefu.signal("TERM");
+    assert!(hefu.exit().await.success());
+    for value in ["测试有限", CODE, ID, PAN] {
+        assert!(!first.text().contains(value) && !hefu.log.has(value), "{value}");
+        for file in walk(place.path()) {
+            let bytes = std::fs::read(&file).unwrap();
+            let is_there = bytes.windows(value.len()).any(|window| window == value.as_bytes());
+            assert!(!is_there, "`{value}` is in {}", file.display());
+        }
+    }
+}

@@ -58,7 +58,7 @@ impl Named for Lines {
     }
 }
 
-fn line(key: &Fingerprinter, elements: &Elements) -> Option<String> {
+pub(super) fn line(key: &Fingerprinter, elements: &Elements) -> Option<String> {
     let tuple = key.tuple(elements, elements.set())?;
     let account = elements.pan.as_ref().map_or("", |pan| pan.kind().as_str());
     Some(format!("{}\n{account}\n{tuple}\n", elements.set()))

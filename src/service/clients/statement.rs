@@ -39,7 +39,7 @@ pub struct Line {
 }
 
 /// Whether an answer is charged: it tells whether they belong together.
-const fn is_charged(answer: Answer) -> bool {
+pub(super) const fn is_charged(answer: Answer) -> bool {
     match answer {
         Answer::Match | Answer::CloseMatch | Answer::NoMatch(_) => true,
         Answer::NoRecord
