@@ -473,6 +473,7 @@ fn providers(config: &Config) -> Result<Vec<ProviderEntry>, StartError> {
         let candidate = Candidate {
             road: capability.road.clone(),
             source: capability.source.clone(),
+            asks: capability.kind,
             sets: capability.sets.clone(),
             account_kinds: capability.account_kinds.clone(),
             id_types: capability.id_types.clone(),

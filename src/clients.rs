@@ -3,6 +3,8 @@
 pub mod access;
 mod batches;
 mod body;
+mod onboardings;
+mod pictures;
 mod places;
 mod routes;
 pub mod signed;
@@ -51,6 +53,10 @@ pub struct Clients {
     pub batch_max: usize,
     /// How many batches there may be at once.
     pub batches: usize,
+    /// How many pictures there may be at once.
+    pub pictures: usize,
+    /// The longest picture, in characters of base64; it may be so much more than the longest body.
+    pub picture_max: usize,
     /// How long a body may take.
     pub body_within: Duration,
     /// TLS on the listener.
@@ -76,19 +82,22 @@ struct Inner {
     /// And for each batch; and while it is read, since only then is known who sent it.
     batches: Places,
     reading: Places,
+    /// And for each verification of a picture, from before it is in memory.
+    pictures: Places,
     /// And for each long look: whoever asks is in no looker's way.
     looks: Places,
 }
 
 impl Live {
-    /// Serves `current`, so many verifications and so many batches at once; twice as many of those may be read at once.
-    pub fn new(current: Arc<Clients>, [at_once, batches]: [usize; 2]) -> Self {
+    /// Serves `current`, so many verifications, so many batches and so many pictures at once; twice as many batches may be read at once.
+    pub fn new(current: Arc<Clients>, [at_once, batches, pictures]: [usize; 3]) -> Self {
         Self(Arc::new(Inner {
             current: ArcSwap::new(current),
             throttle: Throttle::default(),
             at_once: Room::new(at_once),
             batches: Places::new(batches),
             reading: Places::new(batches.saturating_mul(2)),
+            pictures: Places::new(pictures),
             looks: Places::new(LOOKS),
         }))
     }
@@ -130,6 +139,12 @@ impl Clients {
     fn share(&self) -> usize {
         let posting = self.clients.iter().filter(|client| client.may.contains(&Scope::Batch));
         if posting.count() > 1 { self.batches.div_ceil(2) } else { self.batches }
+    }
+
+    /// And how many places for pictures.
+    fn picture_share(&self) -> usize {
+        let sending = self.clients.iter().filter(|client| client.terms.sends_pictures());
+        if sending.count() > 1 { self.pictures.div_ceil(2) } else { self.pictures }
     }
 }
 

@@ -2,13 +2,16 @@
 
 pub mod account;
 pub mod answer;
+pub mod business;
 pub mod chance;
 pub mod client;
 pub mod clock;
 pub mod element;
 pub mod id;
 pub mod identity;
+pub mod image;
 pub mod keep;
+pub mod kind;
 pub mod mismatch;
 pub mod money;
 pub mod outcome;

@@ -11,8 +11,10 @@ mod form;
 mod http;
 mod problem;
 mod rate;
+mod readout;
 mod request;
 mod response;
+mod score;
 mod secret;
 mod server;
 mod template;
@@ -31,6 +33,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::element::{Element, ElementSet, Elements};
 use crate::domain::id::{PaymentId, ProviderName, Road};
 use crate::domain::identity::IdType;
+use crate::domain::kind::{Band, Kind};
 use crate::domain::pan::AccountKind;
 use async_trait::async_trait;
 use std::fmt;
@@ -60,6 +63,8 @@ pub struct Capability {
     pub road: Road,
     /// The registry behind its answers, as configured: `bank`, `operator:cmcc`, `police`.
     pub source: Box<str>,
+    /// What it is asked.
+    pub kind: Kind,
     /// The element sets that it answers.
     pub sets: Vec<ElementSet>,
     /// The kinds of account that it answers for.
@@ -103,6 +108,22 @@ pub struct Reply {
     pub source: Option<Box<str>>,
     /// Why nothing was learned, where that is not the provider's own word.
     pub trouble: Option<Trouble>,
+    /// What it says beyond that, by the kind of question.
+    pub more: More,
+}
+
+/// What an answer says beyond whether things belong together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct More {
+    /// How alike they are, where the provider scores that.
+    pub band: Option<Band>,
+    /// The elements that were read, for whoever asked and for nobody else.
+    pub read: Option<Box<Elements>>,
+}
+
+impl More {
+    /// Nothing.
+    pub const NOTHING: Self = Self { band: None, read: None };
 }
 
 /// Why a question stayed without an answer, for logs and metrics.
@@ -151,19 +172,19 @@ impl Trouble {
 impl Reply {
     /// Nothing was sent.
     const fn not_sent(answer: Answer, trouble: Trouble) -> Self {
-        let billable = Billable::No;
-        Self { answer, code: None, billable, source: None, trouble: Some(trouble) }
+        let (billable, trouble) = (Billable::No, Some(trouble));
+        Self { answer, code: None, billable, source: None, trouble, more: More::NOTHING }
     }
 
     /// Something may have been sent, and nothing was learned.
     const fn unavailable(trouble: Trouble) -> Self {
-        let billable = Billable::Uncertain;
         Self {
             answer: Answer::Unavailable,
             code: None,
-            billable,
+            billable: Billable::Uncertain,
             source: None,
             trouble: Some(trouble),
+            more: More::NOTHING,
         }
     }
 

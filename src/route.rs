@@ -12,6 +12,7 @@ use crate::domain::answer::Answer;
 use crate::domain::element::ElementSet;
 use crate::domain::id::Road;
 use crate::domain::identity::IdType;
+use crate::domain::kind::Kind;
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::Scenario;
 use combination::Side;
@@ -24,6 +25,8 @@ pub struct Candidate {
     pub road: Road,
     /// The registry behind its answers.
     pub source: Box<str>,
+    /// What it is asked.
+    pub asks: Kind,
     /// The element sets that it answers.
     pub sets: Vec<ElementSet>,
     /// The kinds of account that it answers for; any where empty.
@@ -43,6 +46,8 @@ pub struct Candidate {
 /// What is to be verified.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
+    /// What is asked.
+    pub asks: Kind,
     /// The elements.
     pub set: ElementSet,
     /// The card's kind, where there is a card.
@@ -64,6 +69,8 @@ pub struct Wanted<'a> {
 /// Why a provider is not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftOut {
+    /// It is asked other things.
+    Kind,
     /// It does not answer the set.
     Set,
     /// It does not answer for the kind of card.
@@ -93,7 +100,9 @@ impl Candidate {
             one.is_none_or(|one| known.is_empty() || known.contains(&one))
         }
         let begins = |bin: &str| self.bins.iter().any(|known| bin.starts_with(&**known));
-        if !self.sets.contains(&wanted.set) {
+        if self.asks != wanted.asks {
+            Some(LeftOut::Kind)
+        } else if !self.sets.contains(&wanted.set) {
             Some(LeftOut::Set)
         } else if !takes(&self.account_kinds, wanted.kind) {
             Some(LeftOut::AccountKind)

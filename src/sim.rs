@@ -55,7 +55,7 @@ pub use self::{
     deployment::Listeners,
     leaks::{Leak, LeakScanner},
     notices::Notified,
-    providers::{Inquired, Said, Script, Twist},
+    providers::{Inquired, Said, Script, Twist, picture},
     sample::{Reply, Sample},
     statement::{Ended, State},
     world::{CardState, Drift, Element},
@@ -257,7 +257,7 @@ impl Simulation {
     }
 
     /// Base URLs by name: those of [`Simulation::channels`], and `core` (where it takes notifications), `plain`, `tencent`, `aliyun`, `operator3`, `unionpay72`,
-    /// and providers that the demonstration does not use: `operator-detail`, `reseller`, `cpcn`, `99bill`.
+    /// and providers that the demonstration does not use: `operator-detail`, `reseller`, `cpcn`, `99bill`, `face`, `liveness`, `id-card`, `registry`.
     pub fn endpoints(&self) -> &BTreeMap<&'static str, String> {
         &self.endpoints
     }
@@ -440,6 +440,10 @@ fn credentials(seed: u64) -> BTreeMap<&'static str, String> {
         "cpcn-token",
         "99bill-merchant",
         "99bill-key",
+        "liveness-appcode",
+        "id-card-appcode",
+        "registry-account",
+        "registry-secret",
     ]
     .map(|name| (name, format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())))
     .into()

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod managed;
 pub mod memory;
 pub mod mismatch;
+pub mod onboarding;
 pub mod person;
 pub mod postgres;
 pub mod reading;

@@ -38,6 +38,8 @@ mod http2;
 mod kept;
 #[path = "gateway/killed.rs"]
 mod killed;
+#[path = "gateway/kinds.rs"]
+mod kinds;
 #[path = "gateway/lasting.rs"]
 mod lasting;
 #[path = "gateway/long_statement.rs"]

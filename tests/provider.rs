@@ -9,6 +9,8 @@ mod codes;
 mod common;
 #[path = "provider/contract.rs"]
 mod contract;
+#[path = "provider/kinds.rs"]
+mod kinds;
 #[path = "provider/requests.rs"]
 mod requests;
 #[path = "provider/tls.rs"]

@@ -73,9 +73,10 @@ use hefu::domain::chance::Share;
 use hefu::domain::clock::{Clock, Timestamp};
 use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::{KeyId, PaymentId, ProviderName, Road};
+use hefu::domain::kind::Kind;
 use hefu::message::extract::Request;
 use hefu::metrics::Metrics;
-use hefu::provider::{Billable, Capability, Inquiry, Provider, Reply, Trouble};
+use hefu::provider::{Billable, Capability, Inquiry, More, Provider, Reply, Trouble};
 use hefu::route::Candidate;
 use hefu::route::attempts;
 use hefu::route::budget::Budget;
@@ -151,6 +152,7 @@ impl Scripted {
             sets: vec![FOUR],
             account_kinds: Vec::new(),
             id_types: Vec::new(),
+            kind: Kind::Elements,
         };
         let name = ProviderName::new(name);
         let (script, names, asked) = (Mutex::default(), Mutex::default(), AtomicU64::default());
@@ -191,7 +193,7 @@ impl Provider for Scripted {
         let next = self.script.lock().unwrap().pop_front();
         let (answer, trouble) = next.unwrap_or((Answer::Match, None));
         let source = self.names.lock().unwrap().clone();
-        Reply { answer, code: None, billable: Billable::Yes, source, trouble }
+        Reply { answer, code: None, billable: Billable::Yes, source, trouble, more: More::NOTHING }
     }
 }
 
@@ -273,6 +275,7 @@ fn world_ruled(
             sets: vec![FOUR],
             account_kinds: Vec::new(),
             id_types: Vec::new(),
+            asks: Kind::Elements,
             bins: Vec::new(),
             scenarios: Vec::new(),
             priority,

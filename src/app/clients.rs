@@ -10,6 +10,7 @@ use crate::config::{self, Config};
 use crate::proxy;
 use crate::service::Service;
 use crate::service::clients::Terms;
+use crate::service::clients::kinds::KindTerms;
 use crate::service::clients::quota::Quota;
 use axum::Router;
 use hyper::server::conn::http1;
@@ -51,6 +52,8 @@ pub(super) fn clients(
         body_max: set.body,
         batch_max: set.batch_body,
         batches: set.batches,
+        pictures: set.pictures,
+        picture_max: set.picture,
         body_within: set.body_deadline,
         door: door.transpose().map_err(StartError::Door)?,
     })))
@@ -74,6 +77,7 @@ fn client(client: &config::clients::Client) -> Client {
             merchant,
             scenario: client.scenario,
             sets: client.sets.clone(),
+            kinds: client.kinds.iter().map(kind).collect(),
             shares: client.shares,
             quota: Quota { day, month },
             prices: client.prices.clone(),
@@ -81,6 +85,11 @@ fn client(client: &config::clients::Client) -> Client {
             turn: Mutex::default(),
         }),
     }
+}
+
+fn kind(kind: &config::clients::ClientKind) -> KindTerms {
+    let (prices, sets) = (kind.prices.clone(), kind.sets.clone());
+    KindTerms { kind: kind.kind, sets, prices }
 }
 
 /// What a connection may take.

@@ -50,6 +50,7 @@ impl Fixed {
             ("verification.head_deadline", place(config, |it| format!("{:?}", it.head_deadline))),
             ("verification.at_once", place(config, |it| it.at_once.to_string())),
             ("verification.batches", place(config, |it| it.batches.to_string())),
+            ("verification.pictures", place(config, |it| it.pictures.to_string())),
             ("store", format!("{:?}", config.store)),
             ("store.evidence_in_memory", config.evidence_in_memory.to_string()),
             ("store.keep", format!("{:?}", config.keep)),

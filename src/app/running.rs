@@ -222,7 +222,11 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     let serving = match config.verification.as_ref().zip(served) {
         Some((set, served)) => {
             let listener = tcp(&mut inherited, VERIFICATION, set.address, &mut sockets)?;
-            Some((crate::clients::Live::new(served, [set.at_once, set.batches]), listener, set))
+            Some((
+                crate::clients::Live::new(served, [set.at_once, set.batches, set.pictures]),
+                listener,
+                set,
+            ))
         }
         None => None,
     };

@@ -150,8 +150,10 @@ impl Columns {
                 | Element::Expiry
                 | Element::AccountLevel
                 | Element::FaceImage
+                | Element::IdCardImage
                 | Element::BusinessName
-                | Element::CreditCode => (),
+                | Element::CreditCode
+                | Element::CertificateNumber => (),
             }
         }
         if elements.set() != self.set {

@@ -2,7 +2,7 @@
 
 use super::places::Place;
 use super::signed::SigningKey;
-use super::{Live, full};
+use super::{Live, full, pictures};
 use crate::api::Problem;
 use crate::domain::client::Scope;
 use crate::domain::clock::Timestamp;
@@ -118,11 +118,17 @@ async fn admitted_in(
     }
     let current = live.current();
     let is_batch = scope == Scope::Batch;
-    let (share, most) =
+    let (share, mut most) =
         (current.share(), if is_batch { current.batch_max } else { current.body_max });
     // Before its body is in memory.
     let reading = is_batch.then(|| live.0.reading.place(client.name(), share).ok_or_else(full));
     let _reading = reading.transpose()?;
+    let mut held = None;
+    if scope == Scope::Verify && pictures::is_sent(client, request.headers(), most) {
+        let share = current.picture_share();
+        held = Some(live.0.pictures.place(client.name(), share).ok_or_else(full)?);
+        most = most.saturating_add(current.picture_max);
+    }
     let (mut parts, body) = request.into_parts();
     let body = match timeout(current.body_within, to_bytes(body, most)).await {
         Ok(Ok(body)) => body,
@@ -136,7 +142,9 @@ async fn admitted_in(
         key.vouches(&parts, &body, current.service.clock.now())?;
     }
     if is_batch {
-        let place = live.0.batches.place(client.name(), share).ok_or_else(full)?;
+        held = Some(live.0.batches.place(client.name(), share).ok_or_else(full)?);
+    }
+    if let Some(place) = held {
         parts.extensions.insert(Held(Arc::new(place)));
     }
     parts.extensions.insert(Caller(client.clone()));
@@ -149,7 +157,7 @@ const GUESSES_PER_SECOND: u32 = 20;
 const TOO_OFTEN: Problem =
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests a second");
 
-/// The place of a batch, from when it was known whose it is.
+/// The place of a batch, from when it was known whose it is; of a picture, from before it was read.
 #[derive(Clone, Debug)]
 pub(super) struct Held(
     #[expect(dead_code, reason = "it is held, and given back when it is dropped")] Arc<Place>,

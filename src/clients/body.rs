@@ -2,8 +2,11 @@
 
 use crate::api::Problem;
 use crate::domain::answer::Answer;
+use crate::domain::business::CreditCode;
 use crate::domain::element::{Element, ElementSet, Elements, InvalidElement};
-use crate::domain::identity::{IdNumber, IdType};
+use crate::domain::identity::{CertificateNumber, IdNumber, IdType};
+use crate::domain::image::Image;
+use crate::domain::kind::{Band, Kind};
 use crate::domain::pan::{AccountKind, Pan};
 use crate::domain::person::{Mobile, Name};
 use crate::store::verification::{State, Verification};
@@ -25,11 +28,44 @@ pub(super) const LOST: Problem =
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WantedBody {
-    /// The elements: all must belong together.
+    /// What is asked: `elements` where absent, whether they belong together; or as your contract says `face`, whether `face_image`
+    /// is of the person whom the others name; `liveness`, whether it is of a living person who is there; `id_card`, what stands on
+    /// `id_card_image`; `business`, whether it is registered so; `education`, `railway`, whether those know the person.
+    kind: Option<String>,
+    /// What is verified together with what is read, of the kind `elements` and as such a verification of its own: `{}` where that
+    /// is what is read alone. Nothing is where it is absent.
+    then: Option<ElementsBody>,
+    /// The elements.
     pub(super) elements: ElementsBody,
     /// `sync` where absent: the answer says what it came to. `async`: it says that it is being asked, and you are told by your webhook.
     #[serde(default)]
     pub(super) mode: Mode,
+}
+
+impl WantedBody {
+    /// What is asked.
+    pub(super) fn kind(&self) -> Result<Kind, Unfit> {
+        let word = self.kind.as_deref().map(Kind::from_word);
+        let unfit = Unfit { field: "kind", why: "not a kind of verification" };
+        word.map_or(Ok(Kind::Elements), |kind| kind.ok_or(unfit))
+    }
+
+    /// The elements, and those that are verified together with what is read.
+    pub(super) fn read(self, kind: Kind) -> Result<(Elements, Option<Elements>), Unfit> {
+        let unfit = |field, why| Unfit { field, why };
+        let reads = kind.reads();
+        if !reads.is_empty() && self.mode == Mode::Async {
+            return Err(unfit("mode", "what is read is in the answer, which so must wait"));
+        }
+        let then = self.then.map(ElementsBody::any).transpose()?;
+        if then.is_some() && reads.is_empty() {
+            return Err(unfit("then", "nothing is read by this kind"));
+        }
+        if then.as_ref().is_some_and(|then| then.set().meets(reads)) {
+            return Err(unfit("then", "the name and the ID number are read from the picture"));
+        }
+        Ok((self.elements.read()?, then))
+    }
 }
 
 /// Whether the answer waits.
@@ -94,6 +130,17 @@ pub(super) struct ElementsBody {
     account_kind: Option<String>,
     /// The mobile phone of mainland China.
     phone: Option<String>,
+    /// A picture of the face: the base64 of a JPEG or PNG (RFC 4648, section 4), without line ends, of at most 1 MiB where your
+    /// contract says nothing else.
+    face_image: Option<String>,
+    /// A picture of the side of an identity card that has the name, as `face_image` is written.
+    id_card_image: Option<String>,
+    /// The registered name of a business; `name` is then who stands for it by law.
+    business_name: Option<String>,
+    /// Its unified social credit code.
+    credit_code: Option<String>,
+    /// The number of a certificate of education.
+    certificate_number: Option<String>,
 }
 
 /// An element is not what it must be: which, and why; never its value.
@@ -112,15 +159,33 @@ impl From<InvalidElement> for Unfit {
             InvalidElement::Name => "not a name",
             InvalidElement::Cvv2 => "not a card verification value",
             InvalidElement::Expiry => "not a card expiry",
+            InvalidElement::FaceImage | InvalidElement::IdCardImage => {
+                "not the base64 of a JPEG or a PNG"
+            }
+            InvalidElement::BusinessName => "not the name of a business",
+            InvalidElement::CreditCode => "not a unified social credit code",
+            InvalidElement::CertificateNumber => "not the number of a certificate",
         };
         Self { field: error.element().as_str(), why }
     }
 }
 
 impl ElementsBody {
-    /// The elements.
+    /// The elements, of which there is one at least.
     pub(super) fn read(self) -> Result<Elements, Unfit> {
-        let Self { name, id_number, id_type, pan, account_kind, phone } = self;
+        let elements = self.any()?;
+        let none = Unfit { field: "elements", why: "there are none" };
+        if elements.set().is_empty() { Err(none) } else { Ok(elements) }
+    }
+
+    /// The elements.
+    fn any(self) -> Result<Elements, Unfit> {
+        let Self { name, id_number, id_type, pan, account_kind, phone, .. } = self;
+        let picture = |text: Option<String>, no| text.map(|text| Image::parse(&text, no));
+        let face_image = picture(self.face_image, InvalidElement::FaceImage).transpose()?;
+        let id_card_image = picture(self.id_card_image, InvalidElement::IdCardImage).transpose()?;
+        let business = self.business_name.map(|text| Name::parse(&text)).transpose();
+        let business_name = business.map_err(|_| InvalidElement::BusinessName)?;
         let unfit = |field, why| Unfit { field, why };
         let id_type = match (&id_number, id_type) {
             (None, Some(_)) => return Err(unfit("id_type", "there is no `id_number`")),
@@ -140,13 +205,17 @@ impl ElementsBody {
             id_number: id_number.map(|text| IdNumber::parse(&text, id_type)).transpose()?,
             pan: pan.map(|text| Pan::parse(&text, kind)).transpose()?,
             phone: phone.map(|text| Mobile::parse(&text)).transpose()?,
+            face_image,
+            id_card_image,
+            business_name,
+            credit_code: self.credit_code.map(|text| CreditCode::parse(&text)).transpose()?,
+            certificate_number: self
+                .certificate_number
+                .map(|text| CertificateNumber::parse(&text))
+                .transpose()?,
             ..Elements::default()
         };
-        if elements.set().is_empty() {
-            Err(unfit("elements", "there are none"))
-        } else {
-            Ok(elements)
-        }
+        Ok(elements)
     }
 }
 
@@ -174,11 +243,26 @@ pub(super) struct VerificationBody {
     batch: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u32>,
+    /// What was asked.
+    kind: &'static str,
+    /// How alike things are, where a source scores that: `high` and `middle` are enough for a match, `low` is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    band: Option<&'static str>,
+    /// What was read from the document: told in the answer to the first request, and kept by nobody. Who asks again is told which
+    /// elements they were, in `read_before`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    read: BTreeMap<&'static str, String>,
+    /// Which elements were read and told to who asked first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    read_before: Vec<&'static str>,
+    /// The verification of what was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    then: Option<Box<VerificationBody>>,
 }
 
 impl VerificationBody {
     pub(super) fn new(verification: &Verification, uncertain: bool) -> Self {
-        let Verification { id, at, set, state, line, .. } = verification;
+        let Verification { id, at, kind, set, state, line, .. } = verification;
         let came = match state {
             State::Asking { .. } => None,
             State::Done(came) => Some(came),
@@ -202,7 +286,33 @@ impl VerificationBody {
             attempts_left: came.and_then(|came| came.attempts_left),
             batch: line.map(|(batch, _)| batch.to_string()),
             line: line.map(|(_, line)| line),
+            kind: kind.as_str(),
+            band: came.and_then(|came| came.band).map(Band::as_str),
+            read: BTreeMap::new(),
+            read_before: came
+                .map(|came| came.read)
+                .unwrap_or_default()
+                .iter()
+                .map(Element::as_str)
+                .collect(),
+            then: None,
         }
+    }
+
+    /// With what was read, where it is told now.
+    pub(super) fn with_read(mut self, read: Option<&Elements>) -> Self {
+        let Some(read) = read else { return self };
+        let name = read.name.as_ref().map(|name| (Element::Name, name.expose()));
+        let number = read.id_number.as_ref().map(|number| (Element::IdNumber, number.expose()));
+        let values = name.into_iter().chain(number);
+        self.read = values.map(|(element, value)| (element.as_str(), value.to_owned())).collect();
+        self.read_before = Vec::new();
+        self
+    }
+
+    /// With what followed.
+    pub(super) fn with_then(self, then: Option<Self>) -> Self {
+        Self { then: then.map(Box::new), ..self }
     }
 
     /// As a line of a result: its id, how it stands, what was answered, what is known of each element, and the tries left.

@@ -2,6 +2,7 @@
 
 use super::access::guard;
 use super::body::{BatchBody, LinesBody, VerificationBody, VerificationsBody, WantedBody};
+use super::onboardings::{self, MerchantBody, OnboardingBody};
 use super::statements::{self, StatementBody};
 use super::verifications::{self, ListQuery};
 use super::{Live, batches};
@@ -75,6 +76,18 @@ pub(super) fn all() -> Vec<Served> {
             get(batches::result),
         )
         .tells_text("text/csv"),
+        changes(
+            "/v1/onboardings",
+            Scope::Verify,
+            "Take a merchant on: its registration, who stands for it, and their card, as far as it can succeed",
+            post(onboardings::post),
+        )
+        .headers(&[KEY])
+        .asks::<MerchantBody>()
+        .or(&[(202, "It is being asked")])
+        .tells::<OnboardingBody>(),
+        shows("/v1/onboardings/{id}", Scope::Read, "How it stands with one", get(onboardings::show))
+            .tells::<OnboardingBody>(),
         shows(
             "/v1/statements/{month}",
             Scope::Statements,

@@ -39,6 +39,8 @@ struct LineBody {
     open: u64,
     /// What the charged ones cost, in fen, by your price list as it is now.
     fen: u64,
+    /// What was asked.
+    kind: &'static str,
 }
 
 /// Shows what a month comes to.
@@ -61,6 +63,7 @@ pub(super) async fn show(
         free: line.counts.free,
         open: line.counts.open,
         fen: Fen::get(line.cost),
+        kind: line.kind.as_str(),
     };
     Ok(Json(StatementBody {
         month: month.to_string(),

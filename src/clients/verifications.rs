@@ -1,11 +1,11 @@
 //! Verifications: asked for under a key, shown to whose they are.
 
-use super::access::{Caller, Named};
-use super::body::{LOST, Mode, VerificationBody, VerificationsBody, WantedBody};
-use super::{Clients, Live};
+use super::access::{Caller, Held, Named};
+use super::body::{LOST, Mode, Unfit, VerificationBody, VerificationsBody, WantedBody};
+use super::{Clients, Live, pictures};
 use crate::api::Problem;
 use crate::domain::id::PaymentId;
-use crate::service::clients::{AskError, Wanted};
+use crate::service::clients::{AskError, Verified, Wanted};
 use crate::store::journal::StoreLost;
 use crate::store::verification::Verification;
 use axum::Json;
@@ -37,22 +37,27 @@ const NOT_JSON: Problem = Problem::new(
 pub(super) async fn ask(
     State(live): State<Live>,
     Caller(client): Caller,
+    picture: Option<Held>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let current = live.current();
     let key = request_key(&headers)?;
-    let WantedBody { elements, mode } = read_json(&headers, &body)?;
+    let wanted: WantedBody = read_json(&headers, &body)?;
     drop(body);
-    let elements = elements.read().map_err(|unfit| {
+    let unfit = |unfit: Unfit| {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, unfit.why).of_field(unfit.field)
-    })?;
-    let wanted = Wanted { key, elements, later: mode == Mode::Async };
-    let place = live.place()?;
-    let asked = current.service.verify_for(&client.terms, wanted, place).await;
-    let (verification, before) = asked.map_err(|error| refused(&current, error))?;
-    let status = if before { StatusCode::OK } else { StatusCode::CREATED };
-    Ok(told(&current, &verification, status))
+    };
+    let kind = wanted.kind().map_err(unfit)?;
+    let later = wanted.mode == Mode::Async;
+    let (elements, then) = wanted.read(kind).map_err(unfit)?;
+    pictures::check(&elements, current.picture_max)?;
+    let wanted = Wanted { key, kind, elements, then, later };
+    let place = (live.place()?, picture);
+    let asked = current.service.verify_whole(&client.terms, wanted, place).await;
+    let verified = asked.map_err(|error| refused(&current, error))?;
+    let status = if verified.before { StatusCode::OK } else { StatusCode::CREATED };
+    Ok(told(&current, &verified, status))
 }
 
 /// What is told where nothing was asked.
@@ -113,13 +118,15 @@ fn is_json(text: &str) -> bool {
 }
 
 /// What is told of a verification, where what was asked went well.
-fn told(current: &Clients, verification: &Verification, done: StatusCode) -> Response {
-    let uncertain = current.service.is_uncertain(verification);
-    let body = VerificationBody::new(verification, uncertain);
+fn told(current: &Clients, verified: &Verified, done: StatusCode) -> Response {
+    let Verified { verification, read, then, .. } = verified;
+    let body = |it| VerificationBody::new(it, current.service.is_uncertain(it));
+    let body = body(verification).with_then(then.as_ref().map(body)).with_read(read.as_deref());
     if body.is_asking() {
         return (StatusCode::ACCEPTED, [(header::RETRY_AFTER, SOON)], Json(body)).into_response();
     }
-    let mut answer = (done, Json(body)).into_response();
+    // What is told once is in no cache.
+    let mut answer = (done, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response();
     if done == StatusCode::CREATED {
         let place = HeaderValue::try_from(format!("/v1/verifications/{}", verification.id));
         if let Ok(place) = place {
@@ -141,7 +148,10 @@ pub(super) async fn show(
     let found =
         current.service.verification_of(client.name(), id).await.map_err(|StoreLost| LOST)?;
     let found = found.ok_or(NO_SUCH)?;
-    let body = VerificationBody::new(&found, current.service.is_uncertain(&found));
+    let then = current.service.what_followed(&client.terms, &found).await;
+    let then = then.map_err(|StoreLost| LOST)?;
+    let body = |it| VerificationBody::new(it, current.service.is_uncertain(it));
+    let body = body(&found).with_then(then.as_ref().map(body));
     let text = serde_json::to_string(&body).map_err(|_| LOST)?;
     let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
     let etag = format!("\"{}\"", hex::encode(digest.get(..16).unwrap_or(&digest)));

@@ -5,6 +5,7 @@ mod banks;
 pub(super) mod calendar;
 pub(super) mod channel;
 pub(super) mod classes;
+mod client_kinds;
 pub(super) mod clients;
 pub(super) mod codes;
 pub(super) mod deployment;

@@ -6,6 +6,7 @@ use crate::domain::client::Scope;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{ClientName, MerchantId};
+use crate::domain::kind::Kind;
 use crate::domain::payment::Scenario;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,6 +32,10 @@ pub struct Verification {
     pub batch_body: usize,
     /// How many batches may go on at once.
     pub batches: usize,
+    /// The longest picture, in characters of base64.
+    pub picture: usize,
+    /// How many pictures may be in memory at once.
+    pub pictures: usize,
     /// Who may use it.
     pub clients: Vec<Client>,
 }
@@ -46,6 +51,8 @@ pub struct Client {
     pub may: Vec<Scope>,
     /// What it may ask about. Never empty.
     pub sets: Vec<ElementSet>,
+    /// What else it may ask: each kind once.
+    pub kinds: Vec<ClientKind>,
     /// In whose name it asks, where not in its own.
     pub merchant: Option<MerchantId>,
     /// As what it asks.
@@ -62,6 +69,17 @@ pub struct Client {
     pub signing: Option<Secret>,
     /// Where it is told of what was asked while it did not wait.
     pub webhook: Option<Webhook>,
+}
+
+/// What a client may ask beside whether elements belong together.
+#[derive(Clone, Debug)]
+pub struct ClientKind {
+    /// What.
+    pub kind: Kind,
+    /// About which elements. Never empty.
+    pub sets: Vec<ElementSet>,
+    /// What it pays for it.
+    pub prices: Prices,
 }
 
 /// One of a client's keys.

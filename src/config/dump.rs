@@ -79,13 +79,15 @@ fn dump_verification(verification: &Verification) -> Value {
             "may": client.may.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(), "elements": client.sets.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "merchant": client.merchant.as_ref().map(|merchant| merchant.0.to_string()), "scenario": client.scenario.as_str(),
             "shares_evidence": client.shares, "per_second": client.per_second, "per_day": client.quota[0], "per_month": client.quota[1], "signing_key": client.signing.as_ref().map(|_| MASK),
+            "kinds": client.kinds.iter().map(|it| json!({ "kind": it.kind.as_str(), "elements": it.sets.iter().map(ToString::to_string).collect::<Vec<_>>(), "prices": it.prices.to_string() })).collect::<Vec<_>>(),
             "prices": client.prices.to_string(), "webhook": client.webhook.as_ref().map(|webhook| json!({ "url": webhook.url, "key": MASK, "timeout": time(webhook.timeout) })),
         })
     });
     json!({
         "address": verification.address.to_string(), "tls": verification.door.as_ref().map(|_| MASK), "body": verification.body,
         "connections": verification.connections, "head_deadline": time(verification.head_deadline),
-        "body_deadline": time(verification.body_deadline), "at_once": verification.at_once, "batch_body": verification.batch_body, "batches": verification.batches, "clients": clients.collect::<Vec<_>>(),
+        "body_deadline": time(verification.body_deadline), "at_once": verification.at_once, "batch_body": verification.batch_body, "batches": verification.batches,
+        "picture": verification.picture, "pictures": verification.pictures, "clients": clients.collect::<Vec<_>>(),
     })
 }
 

@@ -6,6 +6,7 @@ use crate::domain::account::Purpose;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
 use crate::domain::identity::IdType;
+use crate::domain::kind::Kind;
 use crate::domain::money::Unit;
 use crate::domain::outcome::{Arrival, Decline};
 use crate::domain::pan::AccountKind;
@@ -125,6 +126,7 @@ macro_rules! words {
 words!(Scenario, "a scenario", Scenario::ALL, Scenario::as_str);
 words!(Arrival, "a way in which outcomes arrive", Arrival::ALL, Arrival::as_str);
 words!(Element, "an element", Element::ALL, Element::as_str);
+words!(Kind, "a kind of verification", Kind::ALL, Kind::as_str);
 words!(Decline, "a reason to decline", Decline::ALL, Decline::as_str);
 words!(AccountKind, "a kind of account", AccountKind::ALL, AccountKind::as_str);
 words!(IdType, "a kind of document", IdType::ALL, IdType::as_str);

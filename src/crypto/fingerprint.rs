@@ -5,6 +5,7 @@
 
 use crate::domain::element::{Element, ElementSet, Elements};
 use crate::domain::id::{Fingerprint, KeyId, MerchantId};
+use crate::domain::kind::Kind;
 use crate::domain::pan::Pan;
 use crate::domain::person::Mobile;
 use hmac::{Hmac, KeyInit, Mac};
@@ -71,12 +72,13 @@ impl Fingerprinter {
                 Element::Pan => ("", elements.pan.as_ref()?.expose()),
                 Element::Phone => ("", elements.phone.as_ref()?.expose()),
                 Element::AccountLevel => ("", elements.account_level?.as_str()),
-                // CVV2 and expiry are not even fingerprinted; the others are not read from messages.
-                Element::Cvv2
-                | Element::Expiry
-                | Element::FaceImage
-                | Element::BusinessName
-                | Element::CreditCode => return None,
+                Element::FaceImage => ("", elements.face_image.as_ref()?.expose()),
+                Element::IdCardImage => ("", elements.id_card_image.as_ref()?.expose()),
+                Element::BusinessName => ("", elements.business_name.as_ref()?.expose()),
+                Element::CreditCode => ("", elements.credit_code.as_ref()?.expose()),
+                Element::CertificateNumber => ("", elements.certificate_number.as_ref()?.expose()),
+                // CVV2 and expiry are not even fingerprinted.
+                Element::Cvv2 | Element::Expiry => return None,
             };
             for part in [element.as_str(), qualifier, value] {
                 update(&mut mac, part.as_bytes());
@@ -87,6 +89,25 @@ impl Fingerprinter {
             update(&mut mac, merchant.0.as_bytes());
         }
         Some(self.finish(mac))
+    }
+
+    /// The fingerprint of a tuple as what `kind` is asked about: another kind's evidence is never found by it.
+    pub fn asked(&self, kind: Kind, tuple: Fingerprint) -> Fingerprint {
+        match kind {
+            Kind::Elements => tuple,
+            Kind::Face
+            | Kind::Liveness
+            | Kind::IdCard
+            | Kind::Business
+            | Kind::Education
+            | Kind::Railway => {
+                let mut mac = self.keyed.clone();
+                for part in [b"kind".as_slice(), kind.as_str().as_bytes(), &tuple.digest] {
+                    update(&mut mac, part);
+                }
+                self.finish(mac)
+            }
+        }
     }
 
     /// The fingerprint of a single text under a domain of its own.
@@ -178,6 +199,15 @@ mod tests {
         let other = Elements { phone: Mobile::parse("13800000001").ok(), ..elements.clone() };
         assert_ne!(key(1).tuple(&elements, four), key(1).tuple(&other, four));
         assert_eq!(key(1).tuple(&elements, three), key(1).tuple(&other, three));
+    }
+
+    #[test]
+    fn what_one_kind_is_asked_about_is_nothing_that_another_knows() {
+        let (key, tuple) = (key(1), key(1).tuple(&elements(), FOUR.into_iter().collect()).unwrap());
+        assert_eq!(key.asked(Kind::Elements, tuple), tuple);
+        let all: std::collections::BTreeSet<_> =
+            Kind::ALL.into_iter().map(|kind| key.asked(kind, tuple).digest).collect();
+        assert_eq!(all.len(), Kind::ALL.len());
     }
 
     #[test]

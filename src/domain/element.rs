@@ -1,6 +1,8 @@
 //! Elements: which facts about a person or card there are, sets of them, and the parsed tuple.
 
-use crate::domain::identity::IdNumber;
+use crate::domain::business::CreditCode;
+use crate::domain::identity::{CertificateNumber, IdNumber};
+use crate::domain::image::Image;
 use crate::domain::pan::{AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
 use serde::{Deserialize, Serialize};
@@ -25,15 +27,19 @@ pub enum Element {
     AccountLevel,
     /// A picture of the face.
     FaceImage,
+    /// A picture of the side of an identity card that has the name.
+    IdCardImage,
     /// The registered name of a business.
     BusinessName,
     /// The unified social credit code of a business.
     CreditCode,
+    /// The number of a certificate of education.
+    CertificateNumber,
 }
 
 impl Element {
     /// Every element.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Name,
         Self::IdNumber,
         Self::Pan,
@@ -42,8 +48,10 @@ impl Element {
         Self::Expiry,
         Self::AccountLevel,
         Self::FaceImage,
+        Self::IdCardImage,
         Self::BusinessName,
         Self::CreditCode,
+        Self::CertificateNumber,
     ];
 
     /// The word used in configuration, headers and metrics.
@@ -57,8 +65,10 @@ impl Element {
             Self::Expiry => "expiry",
             Self::AccountLevel => "account_level",
             Self::FaceImage => "face_image",
+            Self::IdCardImage => "id_card_image",
             Self::BusinessName => "business_name",
             Self::CreditCode => "credit_code",
+            Self::CertificateNumber => "certificate_number",
         }
     }
 
@@ -79,6 +89,8 @@ impl Element {
             Self::FaceImage => 1 << 7,
             Self::BusinessName => 1 << 8,
             Self::CreditCode => 1 << 9,
+            Self::IdCardImage => 1 << 10,
+            Self::CertificateNumber => 1 << 11,
         }
     }
 }
@@ -100,6 +112,17 @@ impl ElementSet {
 
     /// What is never kept and never fingerprinted.
     pub const SECRET: Self = Self::EMPTY.with(Element::Cvv2).with(Element::Expiry);
+
+    /// What says who a person is, and which card and phone is theirs.
+    pub const OF_PERSON: Self = Self::EMPTY
+        .with(Element::Name)
+        .with(Element::IdNumber)
+        .with(Element::Pan)
+        .with(Element::Phone)
+        .with(Element::AccountLevel);
+
+    /// Pictures.
+    pub const PICTURES: Self = Self::EMPTY.with(Element::FaceImage).with(Element::IdCardImage);
 
     /// This set and `element`.
     #[must_use]
@@ -215,6 +238,21 @@ pub enum InvalidElement {
     /// Not four digits.
     #[error("not a card expiry")]
     Expiry,
+    /// Not the base64 of a JPEG or a PNG.
+    #[error("not the base64 of a JPEG or a PNG")]
+    FaceImage,
+    /// Neither is this.
+    #[error("not the base64 of a JPEG or a PNG")]
+    IdCardImage,
+    /// Not the name of a business.
+    #[error("not the name of a business")]
+    BusinessName,
+    /// Wrong length, characters or check character.
+    #[error("not a unified social credit code")]
+    CreditCode,
+    /// Empty, too long, or with characters that no certificate's number has.
+    #[error("not the number of a certificate")]
+    CertificateNumber,
 }
 
 impl InvalidElement {
@@ -227,6 +265,11 @@ impl InvalidElement {
             Self::Name => Element::Name,
             Self::Cvv2 => Element::Cvv2,
             Self::Expiry => Element::Expiry,
+            Self::FaceImage => Element::FaceImage,
+            Self::IdCardImage => Element::IdCardImage,
+            Self::BusinessName => Element::BusinessName,
+            Self::CreditCode => Element::CreditCode,
+            Self::CertificateNumber => Element::CertificateNumber,
         }
     }
 }
@@ -286,6 +329,16 @@ pub struct Elements {
     pub expiry: Option<CardSecret>,
     /// The level that the account is said to have.
     pub account_level: Option<AccountLevel>,
+    /// A picture of the face.
+    pub face_image: Option<Image>,
+    /// A picture of an identity card.
+    pub id_card_image: Option<Image>,
+    /// The registered name of a business.
+    pub business_name: Option<Name>,
+    /// Its code.
+    pub credit_code: Option<CreditCode>,
+    /// The number of a certificate of education.
+    pub certificate_number: Option<CertificateNumber>,
 }
 
 impl Elements {
@@ -299,6 +352,11 @@ impl Elements {
             (self.cvv2.is_some(), Element::Cvv2),
             (self.expiry.is_some(), Element::Expiry),
             (self.account_level.is_some(), Element::AccountLevel),
+            (self.face_image.is_some(), Element::FaceImage),
+            (self.id_card_image.is_some(), Element::IdCardImage),
+            (self.business_name.is_some(), Element::BusinessName),
+            (self.credit_code.is_some(), Element::CreditCode),
+            (self.certificate_number.is_some(), Element::CertificateNumber),
         ]
         .into_iter()
         .filter_map(|(present, element)| present.then_some(element))
@@ -316,6 +374,20 @@ impl Elements {
             cvv2: self.cvv2.clone().filter(|_| set.contains(Element::Cvv2)),
             expiry: self.expiry.clone().filter(|_| set.contains(Element::Expiry)),
             account_level: self.account_level.filter(|_| set.contains(Element::AccountLevel)),
+            face_image: self.face_image.clone().filter(|_| set.contains(Element::FaceImage)),
+            id_card_image: self
+                .id_card_image
+                .clone()
+                .filter(|_| set.contains(Element::IdCardImage)),
+            business_name: self
+                .business_name
+                .clone()
+                .filter(|_| set.contains(Element::BusinessName)),
+            credit_code: self.credit_code.clone().filter(|_| set.contains(Element::CreditCode)),
+            certificate_number: self
+                .certificate_number
+                .clone()
+                .filter(|_| set.contains(Element::CertificateNumber)),
         }
     }
 }

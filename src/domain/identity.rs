@@ -110,6 +110,41 @@ impl fmt::Debug for IdNumber {
     }
 }
 
+/// The number of a certificate of education.
+///
+/// INVARIANT: 6 to 32 ASCII letters, capital, and digits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CertificateNumber(String);
+
+impl CertificateNumber {
+    /// Parses a number as written; letters become upper case. Certificates of today have 18 digits, old ones fewer and letters.
+    ///
+    /// # Errors
+    /// [`InvalidElement::CertificateNumber`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, InvalidElement> {
+        let number: Option<String> = text
+            .trim()
+            .chars()
+            .map(|c| {
+                half_width(c).map(|c| c.to_ascii_uppercase()).filter(char::is_ascii_alphanumeric)
+            })
+            .collect();
+        let number = number.filter(|number| (6..=32).contains(&number.len()));
+        number.map(Self).ok_or(InvalidElement::CertificateNumber)
+    }
+
+    /// The whole number; every use is a place to review.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for CertificateNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CertificateNumber(…)")
+    }
+}
+
 /// A resident number in its form of 18 characters.
 fn resident(number: &str) -> Result<String, InvalidElement> {
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
@@ -200,6 +235,21 @@ mod tests {
         check("1234567", IdType::TaiwanPermit, None);
         check("CHN110000000000", IdType::ForeignerPermit, Some("CHN110000000000"));
         check("CHN11000000000", IdType::ForeignerPermit, None);
+    }
+
+    #[test]
+    fn certificates_have_a_number() {
+        let check = |text: &str, expected: Option<&str>| {
+            let parsed = CertificateNumber::parse(text).ok();
+            assert_eq!(parsed.as_ref().map(CertificateNumber::expose), expected, "`{text}`");
+        };
+        check(" 100011202605000001 ", Some("100011202605000001"));
+        check("ab１２34", Some("AB1234"));
+        check("12345", None);
+        check(&"1".repeat(33), None);
+        check("1000-11202605", None);
+        let number = CertificateNumber::parse("100011202605000001").unwrap();
+        assert_eq!(format!("{number:?}"), "CertificateNumber(…)");
     }
 
     #[test]

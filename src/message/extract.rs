@@ -376,6 +376,8 @@ impl Reader<'_, '_> {
             cvv2: read.cvv2.take().or(beside.cvv2),
             expiry: read.expiry.take().or(beside.expiry),
             account_level: read.account_level.or(beside.account_level),
+            // Nothing else is read from a payment's message.
+            ..Elements::default()
         };
         part.payment.checks = self.message.checks.intersection(part.payment.elements.set());
         Ok(())

@@ -28,8 +28,10 @@ pub fn put(
         Element::Expiry => elements.expiry = Some(CardSecret::expiry(text)?),
         Element::AccountLevel
         | Element::FaceImage
+        | Element::IdCardImage
         | Element::BusinessName
-        | Element::CreditCode => (),
+        | Element::CreditCode
+        | Element::CertificateNumber => (),
     }
     Ok(())
 }

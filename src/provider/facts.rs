@@ -1,9 +1,11 @@
 //! What templates may say: the elements of one question, its id and time, and configured variables.
 
+use crate::domain::business::CreditCode;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{CardSecret, Element, Elements};
 use crate::domain::id::PaymentId;
-use crate::domain::identity::IdNumber;
+use crate::domain::identity::{CertificateNumber, IdNumber};
+use crate::domain::image::Image;
 use crate::domain::pan::{AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
 use jiff::tz::{Offset, TimeZone};
@@ -11,7 +13,7 @@ use minijinja::Value;
 use std::collections::BTreeMap;
 
 /// The names that every template may use.
-pub(crate) const NAMES: [&str; 12] = [
+pub(crate) const NAMES: [&str; 17] = [
     "name",
     "id_number",
     "id_type",
@@ -21,6 +23,11 @@ pub(crate) const NAMES: [&str; 12] = [
     "cvv2",
     "expiry",
     "account_level",
+    "face_image",
+    "id_card_image",
+    "business_name",
+    "credit_code",
+    "certificate_number",
     "inquiry_id",
     "time",
     "var",
@@ -31,7 +38,20 @@ pub(crate) const TIME_PARTS: [&str; 5] = ["unix", "unix_ms", "utc", "utc_date", 
 
 /// The values of `elements`; every use is a place to review.
 pub(crate) fn values(elements: &Elements) -> Vec<(Element, &str)> {
-    let Elements { name, id_number, pan, phone, cvv2, expiry, account_level } = elements;
+    let Elements {
+        name,
+        id_number,
+        pan,
+        phone,
+        cvv2,
+        expiry,
+        account_level,
+        face_image,
+        id_card_image,
+        business_name,
+        credit_code,
+        certificate_number,
+    } = elements;
     [
         (Element::Name, name.as_ref().map(Name::expose)),
         (Element::IdNumber, id_number.as_ref().map(IdNumber::expose)),
@@ -40,6 +60,11 @@ pub(crate) fn values(elements: &Elements) -> Vec<(Element, &str)> {
         (Element::Cvv2, cvv2.as_ref().map(CardSecret::expose)),
         (Element::Expiry, expiry.as_ref().map(CardSecret::expose)),
         (Element::AccountLevel, account_level.map(AccountLevel::as_str)),
+        (Element::FaceImage, face_image.as_ref().map(Image::expose)),
+        (Element::IdCardImage, id_card_image.as_ref().map(Image::expose)),
+        (Element::BusinessName, business_name.as_ref().map(Name::expose)),
+        (Element::CreditCode, credit_code.as_ref().map(CreditCode::expose)),
+        (Element::CertificateNumber, certificate_number.as_ref().map(CertificateNumber::expose)),
     ]
     .into_iter()
     .filter_map(|(element, value)| value.map(|value| (element, value)))

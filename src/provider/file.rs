@@ -4,6 +4,7 @@ pub(crate) mod auth;
 pub(crate) mod response;
 
 use crate::domain::element::{Element, ElementSet};
+use crate::domain::kind::Kind;
 use crate::provider::file::auth::AuthFile;
 use crate::provider::file::response::ResponseFile;
 use crate::provider::problem::{Place, Problem, Problems, did_you_mean};
@@ -51,6 +52,8 @@ pub struct Definition {
     pub road: At<String>,
     /// The registry behind its answers: `police`, `bank`, `operator`, `operator:cmcc` …
     pub source: At<String>,
+    /// What it is asked: `elements` where absent, `face`, `liveness`, `id_card`, `business`, `education`, `railway`. Who sells several kinds has a file for each.
+    pub kind: Option<At<String>>,
     /// The kinds of account that it answers for.
     #[serde(default = "cards")]
     pub account_kinds: Vec<At<String>>,
@@ -245,6 +248,13 @@ pub(crate) fn read_words<T>(
         }
     }
     values
+}
+
+/// Reads what a provider is asked.
+pub(crate) fn read_kind(word: Option<&At<String>>, problems: &mut Problems) -> Kind {
+    let words = word.map(std::slice::from_ref).unwrap_or_default();
+    let read = read_words(words, Kind::from_word, &Kind::ALL.map(Kind::as_str), problems);
+    read.into_iter().next().unwrap_or_default()
 }
 
 /// Reads a list of elements as a set.

@@ -1,21 +1,23 @@
 //! The adapter: a definition and a deployment, compiled to something that can be asked over HTTP.
 
 use crate::domain::answer::Answer;
+use crate::domain::business::CreditCode;
 use crate::domain::clock::Timestamp;
-use crate::domain::element::{CardSecret, ElementSet, Elements};
+use crate::domain::element::{CardSecret, ElementSet, Elements, InvalidElement};
 use crate::domain::id::{PaymentId, ProviderName, Road};
-use crate::domain::identity::{IdNumber, IdType};
+use crate::domain::identity::{CertificateNumber, IdNumber, IdType};
+use crate::domain::image::Image;
 use crate::domain::pan::{AccountKind, AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
 use crate::domain::trace::Said;
 use crate::provider::auth::{Auth, Scene, Setting};
 use crate::provider::deployment::Deployment;
 use crate::provider::facts;
-use crate::provider::file::{Definition, read_set, read_words};
+use crate::provider::file::{Definition, read_kind, read_set, read_words};
 use crate::provider::problem::{Problem, Problems};
 use crate::provider::rate::Rate;
 use crate::provider::request::{Draft, Request};
-use crate::provider::response::Response;
+use crate::provider::response::{Asked, Response};
 use crate::provider::server;
 use crate::provider::template::{Templates, Unwritable};
 use crate::provider::trace::{Asking, Attributes};
@@ -82,7 +84,8 @@ impl Definition {
         };
         let auth = Auth::compile(&self.auth, setting);
         let asked = capability.sets.iter().fold(ElementSet::EMPTY, |all, set| all.union(*set));
-        let response = Response::compile(&self.response, self.charset, asked, &mut problems);
+        let of = Asked { elements: asked, kind: capability.kind };
+        let response = Response::compile(&self.response, self.charset, of, &mut problems);
         try_templates(&templates, &vars, &mut problems);
         if let (Some(xml), [_, ..]) = (&self.request.xml, vars.as_slice()) {
             try_xml((&request, &templates), &vars, xml.span(), &mut problems);
@@ -139,15 +142,20 @@ impl Definition {
     /// What it can answer, and the variables of each set.
     fn capability(&self, deployment: &Deployment, problems: &mut Problems) -> (Capability, Vars) {
         let mut vars = Vars::new();
+        let kind = read_kind(self.kind.as_ref(), problems);
         if self.sets.get().is_empty() {
             problems.file(self.sets.span(), "it answers nothing", "list its element sets");
         }
         for file in self.sets.get() {
             let set = read_set(file.elements.get(), problems);
-            let sample = sample().set();
+            let sample = sample().set().intersection(kind.takes());
             if set.is_empty() || !sample.is_superset(set) {
                 let message = format!("{{{set}}} cannot be asked");
                 let hint = format!("a set has one or more of: {sample}");
+                problems.file(file.elements.span(), message, &hint);
+            } else if !set.is_superset(kind.needs()) {
+                let message = format!("{{{set}}} is no question of the kind `{}`", kind.as_str());
+                let hint = format!("such a question has: {}", kind.needs());
                 problems.file(file.elements.span(), message, &hint);
             }
             if vars.iter().any(|(seen, _)| *seen == set) {
@@ -172,6 +180,7 @@ impl Definition {
         let capability = Capability {
             road: Road::new(self.road.get()),
             source: self.source.get().as_str().into(),
+            kind,
             sets: vars.iter().map(|(set, _)| *set).collect(),
             account_kinds: read_words(
                 &self.account_kinds,
@@ -224,7 +233,7 @@ fn try_xml(
     }
 }
 
-/// Elements that belong to nobody; the identity number is the example of GB 11643 itself.
+/// Elements that belong to nobody; the identity number is the example of GB 11643 itself, the credit code that of GB 32100.
 fn sample() -> Elements {
     Elements {
         name: Name::parse("测试").ok(),
@@ -234,6 +243,11 @@ fn sample() -> Elements {
         cvv2: CardSecret::cvv2("000").ok(),
         expiry: CardSecret::expiry("0000").ok(),
         account_level: Some(AccountLevel::One),
+        face_image: Image::parse("/9j/4AAQ", InvalidElement::FaceImage).ok(),
+        id_card_image: Image::parse("/9j/4AAQ", InvalidElement::IdCardImage).ok(),
+        business_name: Name::parse("测试").ok(),
+        credit_code: CreditCode::parse("91350100M000100Y43").ok(),
+        certificate_number: CertificateNumber::parse("000000000000000000").ok(),
     }
 }
 
@@ -271,6 +285,7 @@ impl Provider for HttpProvider {
             billable: reading.billable,
             source: reading.source,
             trouble: reading.trouble,
+            more: reading.more,
         };
         match reading.code {
             Some(code) => reply.with_code(&code, &inquiry.elements),

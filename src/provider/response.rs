@@ -2,6 +2,7 @@
 
 use crate::domain::answer::Answer;
 use crate::domain::element::ElementSet;
+use crate::domain::kind::Kind;
 use crate::message::node::Node;
 use crate::message::path::Path;
 use crate::message::profile::XmlRule;
@@ -13,7 +14,9 @@ use crate::provider::file::response::{
 use crate::provider::file::{At, Charset, read_set};
 use crate::provider::form::{self, Pairs, Values};
 use crate::provider::problem::Problems;
-use crate::provider::{Billable, Trouble};
+use crate::provider::readout::Readout;
+use crate::provider::score::Score;
+use crate::provider::{Billable, More, Trouble};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A checked response definition.
@@ -27,6 +30,16 @@ pub(crate) struct Response {
     layers: Vec<Layer>,
     fee: Option<Fee>,
     source: Option<Source>,
+    score: Option<Score>,
+    readout: Option<Readout>,
+}
+
+/// What is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
+    /// All elements of all sets.
+    pub(crate) elements: ElementSet,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Debug)]
@@ -62,20 +75,21 @@ pub(crate) struct Reading {
     pub(crate) billable: Billable,
     pub(crate) source: Option<Box<str>>,
     pub(crate) trouble: Option<Trouble>,
+    pub(crate) more: More,
 }
 
 /// The text at a place, if there is one and every reader sees the same.
-fn text(body: &Node<'_>, place: &Path) -> Result<Option<String>, Trouble> {
+pub(crate) fn text(body: &Node<'_>, place: &Path) -> Result<Option<String>, Trouble> {
     let found = body.find(place).map_err(|_| Trouble::Unreadable)?;
     Ok(found.text().map(str::to_owned))
 }
 
 impl Response {
-    /// Checks a definition; `asked` are all elements of all its sets.
+    /// Checks a definition.
     pub(crate) fn compile(
         file: &ResponseFile,
         charset: Charset,
-        asked: ElementSet,
+        Asked { elements: asked, kind }: Asked,
         problems: &mut Problems,
     ) -> Self {
         let layers = file.layers.get();
@@ -102,6 +116,8 @@ impl Response {
                 .collect(),
             fee: file.fee.as_ref().and_then(|fee| Fee::compile(fee, places, problems)),
             source: file.source.as_ref().and_then(|it| Source::compile(it, places, problems)),
+            score: file.score.as_ref().and_then(|it| Score::compile(it, kind, places, problems)),
+            readout: Readout::compile(file, kind, places, problems),
         }
     }
 
@@ -139,6 +155,7 @@ impl Response {
                 billable: Billable::No,
                 source: None,
                 trouble: None,
+                more: More::NOTHING,
             },
             None => Reading::trouble(Trouble::Status, Some(code)),
         }
@@ -193,13 +210,21 @@ impl Response {
             Some(_) | None => Billable::Uncertain,
         };
         let source = self.source.as_ref().map(|source| source.said(body)).transpose()?.flatten();
-        Ok(Reading {
+        let mut reading = Reading {
             answer: answer.map_or(Answer::Unavailable, |answer| answer.about(set)),
             billable: said.unwrap_or(by_list),
             source,
             trouble: answer.is_none().then_some(Trouble::Unmapped),
             code: Some(code),
-        })
+            more: More::NOTHING,
+        };
+        if let Some(score) = &self.score {
+            score.weigh(body, &mut reading)?;
+        }
+        if let Some(readout) = &self.readout {
+            readout.take(body, &mut reading)?;
+        }
+        Ok(reading)
     }
 }
 
@@ -235,12 +260,12 @@ impl Source {
 
 /// How places in an answer are written.
 #[derive(Clone, Copy)]
-struct Places {
+pub(crate) struct Places {
     format: Format,
 }
 
 impl Places {
-    fn read(self, place: &At<String>, problems: &mut Problems) -> Option<Path> {
+    pub(crate) fn read(self, place: &At<String>, problems: &mut Problems) -> Option<Path> {
         let text = place.get();
         let (path, hint) = match self.format {
             Format::Form | Format::RawForm => {
@@ -284,8 +309,14 @@ fn xml_rule(file: &ResponseFile, problems: &mut Problems) -> Option<XmlRule> {
 
 impl Reading {
     const fn trouble(trouble: Trouble, code: Option<String>) -> Self {
-        let billable = Billable::Uncertain;
-        Self { answer: Answer::Unavailable, code, billable, source: None, trouble: Some(trouble) }
+        Self {
+            answer: Answer::Unavailable,
+            code,
+            billable: Billable::Uncertain,
+            source: None,
+            trouble: Some(trouble),
+            more: More::NOTHING,
+        }
     }
 }
 

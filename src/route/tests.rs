@@ -16,6 +16,7 @@ fn candidate(road: &str, priority: u32, weight: u32) -> Candidate {
     Candidate {
         road: Road::new(road),
         source: "bank".into(),
+        asks: Kind::Elements,
         sets: vec![four()],
         account_kinds: Vec::new(),
         id_types: Vec::new(),
@@ -28,6 +29,7 @@ fn candidate(road: &str, priority: u32, weight: u32) -> Candidate {
 
 const WANTED: Wanted<'_> = Wanted {
     side: None,
+    asks: Kind::Elements,
     set: ElementSet::EMPTY,
     kind: Some(AccountKind::Debit),
     id_type: Some(IdType::ResidentId),
@@ -47,6 +49,7 @@ fn those_who_can_answer_are_asked() {
         assert_eq!((plan.order.len(), left_out), (usize::from(expected.is_none()), expected));
     };
     check(|_| (), None);
+    check(|it| it.asks = Kind::Face, Some(LeftOut::Kind));
     check(|it| it.sets = vec![three()], Some(LeftOut::Set));
     check(|it| it.sets = vec![three(), four()], None);
     check(|it| it.account_kinds = vec![AccountKind::Credit], Some(LeftOut::AccountKind));

@@ -3,6 +3,7 @@
 
 use crate::domain::element::{ElementSet, Elements};
 use crate::domain::id::{MerchantId, PaymentId};
+use crate::domain::kind::Kind;
 use crate::domain::money::Fen;
 use crate::domain::outcome::{Arrival, Outcome};
 use crate::domain::payment::{Mode, Payment, Scenario};
@@ -85,6 +86,7 @@ impl Service {
             scenario: later.scenario,
             merchant: later.merchant.as_ref(),
             client: None,
+            kind: Kind::Elements,
             elements: &later.elements,
             set: later.set,
             about: later.about.clone(),

@@ -4,7 +4,10 @@ mod asking;
 pub mod batches;
 mod keeping;
 mod keys;
+pub mod kinds;
+pub mod onboarding;
 pub mod quota;
+mod reading;
 pub mod room;
 pub mod statement;
 mod telling;
@@ -12,11 +15,13 @@ mod telling;
 use crate::billing::price::Prices;
 use crate::domain::element::{ElementSet, Elements};
 use crate::domain::id::{ClientName, MerchantId, PaymentId};
+use crate::domain::kind::Kind;
 use crate::domain::payment::Scenario;
 use crate::service::Service;
 use crate::store::journal::StoreLost;
 use crate::store::shelf::Range;
 use crate::store::verification::{State, Verification};
+use kinds::KindTerms;
 use quota::Quota;
 use std::fmt;
 use tokio::sync::Mutex;
@@ -32,6 +37,8 @@ pub struct Terms {
     pub scenario: Scenario,
     /// Which elements it may ask about.
     pub sets: Vec<ElementSet>,
+    /// What else it may ask: each kind once.
+    pub kinds: Vec<KindTerms>,
     /// Whether evidence is shared with the payments of its merchant; else with nobody.
     pub shares: bool,
     /// How much it may have verified.
@@ -56,8 +63,12 @@ impl Terms {
 pub struct Wanted {
     /// The client's name for this request: what comes again under it is the same.
     pub key: String,
+    /// What is asked.
+    pub kind: Kind,
     /// The elements.
     pub elements: Elements,
+    /// What is verified together with what is read, where anything is to be.
+    pub then: Option<Elements>,
     /// Whether it is told later what it came to, and does not wait.
     pub later: bool,
 }
@@ -70,6 +81,19 @@ impl fmt::Debug for Wanted {
 
 /// A verification, and whether it was asked for before under the same key.
 pub type Asked = (Verification, bool);
+
+/// What is told of a verification to who asked for it.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// How it stands.
+    pub verification: Verification,
+    /// Whether it was asked for before under the same key.
+    pub before: bool,
+    /// What was read: told here, once, and kept nowhere.
+    pub read: Option<Box<Elements>>,
+    /// The verification of what was read.
+    pub then: Option<Verification>,
+}
 
 /// Of what there is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use crate::domain::answer::Answer;
 use crate::domain::chance::{Routed, Share};
 use crate::domain::element::ElementSet;
 use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId};
+use crate::domain::kind::Kind;
 use crate::domain::payment::{Mode, Scenario, Standing};
 use crate::message::extract::Part;
 use crate::message::profile::Message;
@@ -145,6 +146,7 @@ impl Service {
             scenario: payment.scenario,
             merchant: known.merchant.as_ref(),
             client: None,
+            kind: Kind::Elements,
             elements: &payment.elements,
             set,
             about: About {

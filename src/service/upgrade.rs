@@ -224,7 +224,7 @@ impl Service {
                 account_level: card.map(|_| AccountLevel::One),
                 ..person.elements.clone()
             };
-            for entry in &self.providers {
+            for entry in self.providers.iter().filter(|entry| entry.candidate.asks.says_who()) {
                 for set in &entry.candidate.sets {
                     let uses_card = set.contains(Element::Pan);
                     if !set.is_superset(WHO) || uses_card != card.is_some() {
@@ -248,7 +248,10 @@ impl Service {
         elements: Elements,
     ) -> Option<Question<'a>> {
         let about = About {
-            tuple: self.keys.current.tuple(&elements, set)?,
+            tuple: self
+                .keys
+                .current
+                .asked(entry.candidate.asks, self.keys.current.tuple(&elements, set)?),
             others: Vec::new(),
             anyone: Vec::new(),
             person: self.keys.current.person(&elements),
@@ -428,6 +431,7 @@ impl Run<'_> {
 /// Whether a provider takes such a question.
 fn takes(entry: &Entry, set: ElementSet, elements: &Elements) -> bool {
     let wanted = Wanted {
+        asks: entry.candidate.asks,
         set,
         kind: elements.pan.as_ref().map(Pan::kind),
         id_type: elements.id_number.as_ref().map(crate::domain::identity::IdNumber::kind),

@@ -1,5 +1,6 @@
 //! Gathering evidence: what is known already, then providers in turn, one inquiry at a time for one question.
 
+mod afresh;
 mod kept;
 
 use crate::domain::answer::Answer;
@@ -8,10 +9,11 @@ use crate::domain::clock::Timestamp;
 use crate::domain::element::{ElementSet, Elements};
 use crate::domain::id::{ClientName, Fingerprint, MerchantId, PaymentId};
 use crate::domain::identity::IdNumber;
+use crate::domain::kind::Kind;
 use crate::domain::pan::Pan;
 use crate::domain::payment::Scenario;
 use crate::metrics::EvidenceUse;
-use crate::provider::{Inquiry, Reply, Trouble, trace};
+use crate::provider::{Inquiry, More, Reply, Trouble, trace};
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::route::combination::Side;
 use crate::route::{self, LeftOut, Next, Plan, Wanted};
@@ -103,6 +105,8 @@ pub struct Question<'a> {
     pub merchant: Option<&'a MerchantId>,
     /// The client that asks; none where a message does.
     pub client: Option<&'a ClientName>,
+    /// What is asked.
+    pub kind: Kind,
     /// Its elements.
     pub elements: &'a Elements,
     /// Which of them are to be verified.
@@ -163,6 +167,7 @@ impl Service {
     fn plan(&self, question: &Question<'_>) -> Plan {
         let elements = question.elements.restricted(question.set);
         let wanted = Wanted {
+            asks: question.kind,
             set: question.set,
             kind: elements.pan.as_ref().map(Pan::kind),
             id_type: elements.id_number.as_ref().map(IdNumber::kind),
@@ -235,9 +240,21 @@ impl Service {
         receiver
     }
 
-    /// Asks providers in turn until one has learned something; the most telling answer counts.
+    /// As [`Self::hear`], where the answer is evidence.
     async fn ask(&self, plan: &Plan, inquiry: &Inquiry, whose: &Whose) -> Gathered {
-        let mut best: Option<Evidence> = None;
+        let told = |evidence| Gathered::Evidence { evidence, asked_now: true, routed: None };
+        let heard = self.consult(plan, inquiry, whose).await;
+        heard.map_or_else(Gathered::from, |(evidence, _)| told(evidence))
+    }
+
+    /// Asks providers in turn until one has learned something; the most telling answer counts.
+    async fn consult(
+        &self,
+        plan: &Plan,
+        inquiry: &Inquiry,
+        whose: &Whose,
+    ) -> Result<(Evidence, More), Short> {
+        let mut best: Option<(Evidence, More)> = None;
         let mut short = Short::NobodyCan;
         // Whether the one before learned nothing, and whose word is known.
         let (mut failed, mut heard) = (false, Vec::<Box<str>>::new());
@@ -287,8 +304,8 @@ impl Service {
                 Next::OtherSource | Next::Nobody => failed = false,
             }
             let telling = reply.answer.telling();
-            if best.as_ref().is_none_or(|best| telling > best.answer.telling()) {
-                best = Some(self.evidence_of(entry, inquiry, &reply, at));
+            if best.as_ref().is_none_or(|(best, _)| telling > best.answer.telling()) {
+                best = Some((self.evidence_of(entry, inquiry, &reply, at), reply.more.clone()));
             }
             match route::next(reply.answer) {
                 Next::Nobody => break,
@@ -299,8 +316,7 @@ impl Service {
                 }
             }
         }
-        let told = |evidence| Gathered::Evidence { evidence, asked_now: true, routed: None };
-        best.map_or_else(|| short.into(), told)
+        best.ok_or(short)
     }
 
     /// Whether a provider may be asked now; `again` where another failed to answer the same.

@@ -28,13 +28,17 @@ use crate::sim::{
 pub(super) mod aliyun;
 pub(super) mod bill99;
 pub(super) mod cpcn;
+pub(super) mod face;
+pub(super) mod id_card;
 pub(super) mod operator;
 pub(super) mod operator_detail;
+pub(super) mod registry;
 pub(super) mod reseller;
 mod script;
 pub(super) mod tencent;
 pub(super) mod unionpay72;
 
+pub use self::face::picture;
 pub use self::script::{Inquired, Said, Script, Twist};
 pub(super) use self::script::{Scripts, serve_others};
 
@@ -50,6 +54,8 @@ pub(super) enum Register {
     Operator,
     /// The police, by identity number.
     Police,
+    /// Nobody: it looks at nothing but the request.
+    Nobody,
 }
 
 /// A request as the protocols see it.
@@ -156,6 +162,7 @@ impl<P: Protocol> Provider<P> {
                 let holder = tuple.id_number.as_deref().and_then(|id| world.id_holder(id));
                 return held_by(holder, tuple);
             }
+            Register::Nobody => return Said::Match,
         };
         let Some(card) = tuple.pan.as_deref().and_then(|pan| world.card(pan)) else {
             return Said::NoRecord;

@@ -5,6 +5,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{ClientName, Fingerprint, PaymentId};
 use crate::domain::keep::PAYMENTS_KEPT;
+use crate::domain::kind::{Band, Kind};
 use crate::store::row::{Aggregate, Row, RowKey};
 use crate::store::shelf::Range;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,20 @@ pub struct Came {
     /// How many more attempts the client has, where it may know and it matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts_left: Option<u32>,
+    /// How alike things are, where that was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub band: Option<Band>,
+    /// Which elements were read and told to the client: once, and not what they were.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub read: ElementSet,
+    /// The verification of what was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<PaymentId>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+const fn is_none(set: &ElementSet) -> bool {
+    set.is_empty()
 }
 
 /// How it stands with a verification.
@@ -49,6 +64,9 @@ pub struct Verification {
     pub client: ClientName,
     /// When it was asked for.
     pub at: Timestamp,
+    /// What was asked.
+    #[serde(default)]
+    pub kind: Kind,
     /// About which elements.
     pub set: ElementSet,
     /// How it stands.

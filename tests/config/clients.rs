@@ -45,6 +45,7 @@ fn what_is_wrong_with_the_verification_service_is_found() {
         ("connections", "", "1", "65536"),
         ("at_once", "", "1", "10000"),
         ("batches", "", "1", "64"),
+        ("pictures", "", "1", "256"),
         ("body_deadline", "s", "1", "300"),
     ] {
         let limit = |limit: &str| {
@@ -92,6 +93,27 @@ fn what_is_wrong_with_clients_is_found() {
     check(&lender.replace("'pan'", "'cvv2'"), &["9 an element that no client can send"]);
     check(&client("lender", &key(ONE), "merchant = ''\n"), &["10 not a merchant"]);
     check(&client("lender", &key(ONE), "per_second = 0\n"), &["10 out of range"]);
+    let kinds = |kinds: &str| client("lender", &key(ONE), &format!("kinds = [{kinds}]\n"));
+    let face = "{ kind = 'face', elements = [['name', 'id_number', 'face_image']] }";
+    check(&kinds(face), &[]);
+    check(&kinds("{ }"), &["10 `elements` is missing", "10 `kind` is missing"]);
+    check(&kinds(&format!("{face}, {face}")), &["10 `face` stands twice"]);
+    check(
+        &kinds(&face.replace("'face',", "'faec',")),
+        &["10 `faec` is not a kind of verification"],
+    );
+    check(
+        &kinds(&face.replace("'face',", "'elements',")),
+        &["10 no other kind", "10 an element that no client can send"],
+    );
+    check(&kinds(&face.replace(", 'face_image'", "")), &["10 no question of the kind `face`"]);
+    check(&kinds(&face.replace("'name'", "'cvv2'")), &["10 an element that no client can send"]);
+    // No level of an account is a client's to say, and no picture is among what is asked without a kind.
+    check(
+        &kinds(&face.replace("'name'", "'account_level'")),
+        &["10 an element that no client can send"],
+    );
+    check(&lender.replace("'pan'", "'face_image'"), &["9 an element that no client can send"]);
     let prices = "price_fen = 1\nprices = [{ fen = '2' }]\n";
     check(&client("lender", &key(ONE), prices), &["11 `prices` beside `price_fen`"]);
 }

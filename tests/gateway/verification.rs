@@ -18,7 +18,7 @@ pub(crate) const LENDER: &str = "hefu_a1_the-key-of-the-lender-is-a-long-one";
 const LENDER_NEXT: &str = "hefu_a2_the-next-key-of-the-lender-is-a-long-one";
 pub(crate) const SHOP: &str = "hefu_b1_the-key-of-the-shop-is-a-long-one-too";
 pub(crate) const PAN: &str = "6200000000000005";
-const PHONE: &str = "13800000000";
+pub(crate) const PHONE: &str = "13800000000";
 
 fn hash(key: &str) -> String {
     hex::encode(Sha256::digest(key.as_bytes()))
@@ -423,7 +423,8 @@ const WORDS: [&str; 16] = [
 ];
 
 /// What is right in fields of elements.
-const RIGHT: [(&str, &str); 6] = [
+const RIGHT: [(&str, &str); 7] = [
+    ("kind", "elements"),
     ("name", "张三"),
     ("id_number", "11010519491231002X"),
     ("id_type", "resident_id"),
@@ -431,6 +432,10 @@ const RIGHT: [(&str, &str); 6] = [
     ("account_kind", "debit"),
     ("phone", PHONE),
 ];
+
+/// Fields of other kinds.
+const OTHERS: [&str; 6] =
+    ["face_image", "id_card_image", "business_name", "credit_code", "certificate_number", "then"];
 
 /// A value after a schema of the description, or beside it one time in many.
 fn made_up(rng: &mut ChaCha8Rng, schema: &Value, all: &Value, depth: usize) -> Value {
@@ -454,7 +459,12 @@ fn made_up(rng: &mut ChaCha8Rng, schema: &Value, all: &Value, depth: usize) -> V
         kinds == kind || kinds.as_array().is_some_and(|kinds| kinds.contains(&json!(kind)))
     };
     if let Some(fields) = schema["properties"].as_object() {
-        let kept: Vec<_> = fields.iter().filter(|_| rng.random_ratio(7, 8)).collect();
+        // Of the fields of other kinds few, so that there are questions of one.
+        let of_others = |name: &str| OTHERS.contains(&name);
+        let kept: Vec<_> = fields
+            .iter()
+            .filter(|(name, _)| rng.random_ratio(if of_others(name) { 1 } else { 7 }, 8))
+            .collect();
         let mut object = serde_json::Map::new();
         for (name, of) in kept {
             let right = RIGHT.iter().find(|(of, _)| of == name).filter(|_| rng.random_ratio(7, 8));

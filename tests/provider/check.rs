@@ -2,6 +2,7 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 
 use crate::common::{OPERATOR3, RESELLER, TENCENT, UNIONPAY, XML, deployment};
+use crate::kinds::FACE;
 use expect_test::{Expect, expect};
 use hefu::provider::{Definition, Deployment, Place, Secret};
 
@@ -63,7 +64,7 @@ fn a_problem_in_the_request_says_where_and_what_to_do() {
         &changes,
         expect![[r##"
             # raod = 
-            11:1 unknown field `raod`, expected one of `road`, `source`, `account_kinds`, `id_types`, `charset`, `sets`, `request`, `auth`, `client_certificate`, `response`
+            11:1 unknown field `raod`, expected one of `road`, `source`, `kind`, `account_kinds`, `id_types`, `charset`, `sets`, `request`, `auth`, `client_certificate`, `response`
             # path = "?a"
             20:8 `?a` is no plain path
                 write it from its first `/`, without query or escapes
@@ -179,7 +180,7 @@ fn a_problem_with_xml_signatures_or_sources_says_where_and_what_to_do() {
             67:7 the answer is no XML
                 leave it out, or set `format`
             # xmlns = { root = "MasMessage", namespace
-            67:1 unknown field `xmlns`, expected one of `format`, `xml`, `statuses`, `http`, `layers`, `fee`, `source`
+            67:1 unknown field `xmlns`, expected one of `format`, `xml`, `statuses`, `http`, `layers`, `fee`, `source`, `score`, `read`
             # 
             66:10 an XML answer has a root
                 add `xml = { root = "…" }`, with its `namespace` if it has one
@@ -331,6 +332,58 @@ fn what_a_deployment_lacks_is_named() {
             the file holds PEM
     "#]],
     );
+}
+
+#[test]
+fn a_problem_with_what_is_asked_says_what_it_needs() {
+    let mut found = String::new();
+    for (from, to) in [
+        ("kind = \"face\"", ""),
+        ("kind = \"face\"", "kind = \"faec\""),
+        (", \"face_image\"]", "]"),
+        ("\"face_image\"]", "\"face_image\", \"cvv2\"]"),
+        ("match_from = 70.0", "match_from = 80.5"),
+        ("match_from = 70.0", "match_from = nan"),
+        ("at = \"/Response/Sim\"", "at = \"Sim\""),
+    ] {
+        assert!(FACE.contains(from), "{from}");
+        let problems = problems(&FACE.replace(from, to), deployment("https://host.example"));
+        found.extend(["# ", to, "\n", &problems]);
+    }
+    expect![[r##"
+        # 
+        16:12 {name id_number face_image} cannot be asked
+            a set has one or more of: name id_number pan phone cvv2 expiry account_level
+        48:1 no answer of the kind `elements` has a score
+            leave it out, or say the `kind`
+        # kind = "faec"
+        12:8 `faec` is not known here
+            did you mean `face`?
+        16:12 {name id_number face_image} cannot be asked
+            a set has one or more of: name id_number pan phone cvv2 expiry account_level
+        48:1 no answer of the kind `elements` has a score
+            leave it out, or say the `kind`
+        # ]
+        16:12 {name id_number} is no question of the kind `face`
+            such a question has: face_image
+        104:43 `face_image` is no element of any set here
+            name only what is asked
+        29:15 the template fails for {name id_number}: undefined value
+            an element that is not in every set needs `{% if … is defined %}`
+        # "face_image", "cvv2"]
+        16:12 {name id_number cvv2 face_image} cannot be asked
+            a set has one or more of: name id_number pan phone account_level face_image
+        # match_from = 80.5
+        48:1 `match_from` is above `high_from`
+            what is more than enough is enough
+        # match_from = nan
+        48:1 `match_from` is above `high_from`
+            what is more than enough is enough
+        # at = "Sim"
+        49:6 `Sim` is no place in such an answer
+            write the keys from the outside in, each after a `/`: `/data/result`
+    "##]]
+    .assert_eq(&found);
 }
 
 #[test]

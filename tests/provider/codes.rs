@@ -7,7 +7,7 @@ use crate::common::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hefu::domain::answer::Answer;
 use hefu::domain::element::{Element, ElementSet};
-use hefu::provider::{Billable, Reply, Trouble};
+use hefu::provider::{Billable, More, Reply, Trouble};
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
@@ -103,7 +103,7 @@ async fn contract(file: &str, cases: &[Case]) {
         let reply = ask(&patient).await;
         let code = Some(case.code.into());
         let (answer, billable, source) = (case.answer, case.billable, reply.source.clone());
-        let expected = Reply { answer, code, billable, source, trouble: None };
+        let expected = Reply { answer, code, billable, source, trouble: None, more: More::NOTHING };
         assert_eq!(reply, expected, "{}", case.body);
         assert_nothing_leaks(&patient, &reply);
     }

@@ -8,15 +8,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use hefu::domain::answer::Answer;
+use hefu::domain::business::CreditCode;
 use hefu::domain::clock::Timestamp;
-use hefu::domain::element::{CardSecret, Element, ElementSet, Elements};
+use hefu::domain::element::{CardSecret, Element, ElementSet, Elements, InvalidElement};
 use hefu::domain::id::{PaymentId, ProviderName};
-use hefu::domain::identity::{IdNumber, IdType};
+use hefu::domain::identity::{CertificateNumber, IdNumber, IdType};
+use hefu::domain::image::Image;
 use hefu::domain::pan::{AccountKind, AccountLevel, Pan};
 use hefu::domain::person::{Mobile, Name};
 use hefu::provider::{
-    Billable, ClientCertificate, Definition, Deployment, HttpProvider, Inquiry, Provider, Reply,
-    Secret, Trouble,
+    Billable, ClientCertificate, Definition, Deployment, HttpProvider, Inquiry, More, Provider,
+    Reply, Secret, Trouble,
 };
 use openssl::asn1::Asn1Time;
 use openssl::hash::MessageDigest;
@@ -171,6 +173,11 @@ pub(crate) fn at(file: &str, address: SocketAddr) -> HttpProvider {
 pub(crate) const ID: &str = "11010519491231002X";
 pub(crate) const PAN: &str = "6200000000000005";
 pub(crate) const PHONE: &str = "13800000000";
+/// The example of GB 32100-2015.
+pub(crate) const CODE: &str = "91350100M000100Y43";
+pub(crate) const GRADUATE: &str = "100011202605000001";
+/// No more of a picture than its beginning.
+pub(crate) const FACE: &str = "/9j/4AAQSkZJRgABAQ==";
 pub(crate) const FOUR: &str = "name id_number pan phone";
 
 pub(crate) fn elements() -> Elements {
@@ -183,6 +190,11 @@ pub(crate) fn elements() -> Elements {
         cvv2: CardSecret::cvv2("005").ok(),
         expiry: CardSecret::expiry("3112").ok(),
         account_level: Some(AccountLevel::One),
+        face_image: Image::parse(FACE, InvalidElement::FaceImage).ok(),
+        id_card_image: Image::parse(FACE, InvalidElement::IdCardImage).ok(),
+        business_name: Name::parse("测试有限公司").ok(),
+        credit_code: CreditCode::parse(CODE).ok(),
+        certificate_number: CertificateNumber::parse(GRADUATE).ok(),
     }
 }
 
@@ -208,12 +220,15 @@ pub(crate) fn unavailable(trouble: Trouble, billable: Billable, code: Option<&st
         billable,
         source: None,
         trouble,
+        more: More::NOTHING,
     }
 }
 
 pub(crate) fn assert_nothing_leaks(provider: &HttpProvider, reply: &Reply) {
     let shown = format!("{provider:?} {reply:?} {:?}", inquiry(elements(), set(FOUR)));
-    for secret in ["张三", ID, PAN, PHONE, "made-up", "0123456789abcdef", "PRIVATE KEY"] {
+    for secret in
+        ["张三", ID, PAN, PHONE, FACE, CODE, GRADUATE, "made-up", "0123456789abcdef", "PRIVATE KEY"]
+    {
         assert!(!shown.contains(secret), "`{secret}` shows in {shown}");
     }
 }

@@ -55,6 +55,8 @@ fn said() -> [Said; 12] {
 
 const TENCENT_SECRETS: &[(&str, &str)] = &[("secret_key", "tencent-secret")];
 const TENCENT_VARS: &[(&str, &str)] = &[("secret_id", "tencent-id")];
+const REGISTRY_SECRETS: &[(&str, &str)] = &[("sign_secret", "registry-secret")];
+const REGISTRY_VARS: &[(&str, &str)] = &[("account", "registry-account")];
 
 #[rustfmt::skip]
 const SHIPPED: &[Shipped] = &[
@@ -116,6 +118,33 @@ const SHIPPED: &[Shipped] = &[
         vars: &[("merchant_id", "99bill-merchant"), ("terminal_id", "T1")], secrets: &[("login_key", "99bill-key")], source: None,
         // It has no word for too many questions but its risk control's.
         answers: ["match", "no_match", "no_match name", "no_match id_number", "no_match phone", "no_match pan", "not_possible", "not_possible", "not_possible", "invalid", "unavailable", "unmapped"],
+    },
+    Shipped {
+        file: "tencent-face", endpoint: "face", vars: TENCENT_VARS, secrets: TENCENT_SECRETS, source: None,
+        // Its limits are our account's, not the person's.
+        answers: ["match", "no_match name id_number", "no_match name id_number", "no_match name id_number", "no_match name id_number", "no_record", "not_possible", "not_possible", "unavailable", "invalid", "unavailable", "unmapped"],
+    },
+    Shipped {
+        file: "liveness-market", endpoint: "liveness",
+        vars: &[], secrets: &[("appcode", "liveness-appcode")], source: None,
+        answers: ["match", "no_match face_image", "no_match face_image", "no_match face_image", "no_match face_image", "not_possible", "not_possible", "not_possible", "limited", "invalid", "unavailable", "unmapped"],
+    },
+    Shipped {
+        file: "idcard-ocr-market", endpoint: "id-card",
+        vars: &[], secrets: &[("appcode", "id-card-appcode")], source: None,
+        answers: ["match", "not_possible", "not_possible", "not_possible", "not_possible", "not_possible", "not_possible", "not_possible", "limited", "invalid", "unavailable", "unmapped"],
+    },
+    Shipped {
+        file: "business-registry", endpoint: "registry", vars: REGISTRY_VARS, secrets: REGISTRY_SECRETS, source: None,
+        answers: ["match", "no_match", "no_match name", "no_match", "no_match", "no_record", "not_possible", "not_possible", "limited", "invalid", "unavailable", "unmapped"],
+    },
+    Shipped {
+        file: "education-registry", endpoint: "registry", vars: REGISTRY_VARS, secrets: REGISTRY_SECRETS, source: None,
+        answers: ["match", "no_match", "no_match name", "no_match", "no_match", "no_record", "not_possible", "not_possible", "limited", "invalid", "unavailable", "unmapped"],
+    },
+    Shipped {
+        file: "railway-registry", endpoint: "registry", vars: REGISTRY_VARS, secrets: REGISTRY_SECRETS, source: None,
+        answers: ["match", "no_match", "no_match name", "no_match", "no_match", "no_record", "not_possible", "not_possible", "limited", "invalid", "unavailable", "unmapped"],
     },
 ];
 
@@ -253,7 +282,16 @@ async fn every_set_is_asked_with_its_elements_and_no_others() {
             };
             let read: ElementSet =
                 asked.elements.iter().map(|(element, _)| word(*element)).collect();
-            let unread = [Element::Cvv2, Element::Expiry, Element::AccountLevel];
+            let unread = [
+                Element::Cvv2,
+                Element::Expiry,
+                Element::AccountLevel,
+                Element::FaceImage,
+                Element::IdCardImage,
+                Element::BusinessName,
+                Element::CreditCode,
+                Element::CertificateNumber,
+            ];
             assert_eq!(read, set.difference(unread.into_iter().collect()), "{}", shipped.file);
             for (element, value) in &asked.elements {
                 let sent = match element {

@@ -8,6 +8,7 @@ use hefu::domain::answer::Answer;
 use hefu::domain::clock::{Clock as _, Timestamp};
 use hefu::domain::element::{Element, ElementSet, Elements};
 use hefu::domain::identity::{IdNumber, IdType};
+use hefu::domain::kind::Kind;
 use hefu::domain::money::Fen;
 use hefu::domain::pan::{AccountKind, Pan};
 use hefu::domain::person::{Mobile, Name};
@@ -61,6 +62,7 @@ impl Desk {
             let template = service.providers.first().unwrap();
             let candidate = hefu::route::Candidate {
                 source: source.into(),
+                asks: if source == "railway" { Kind::Railway } else { Kind::Elements },
                 sets: vec![set],
                 account_kinds: if set == LEVEL { vec![AccountKind::Debit] } else { Vec::new() },
                 ..template.candidate.clone()
@@ -189,6 +191,37 @@ async fn an_upgrade_asks_the_cheapest_sources_first_and_stops_at_the_class() {
         "reached 120: level=match level=match"
     );
     assert_eq!(desk.asked(), [1, 1, 0, 3, 0, 0]);
+}
+
+/// What the railway says is of another kind than what the police does, about the same elements: its word stands behind an account,
+/// and is nobody's evidence of the other.
+#[tokio::test]
+async fn other_kinds_that_say_who_somebody_is_stand_behind_an_account() {
+    let mut desk = Desk::new();
+    let service = Arc::get_mut(&mut desk.world.service).unwrap();
+    for entry in &mut service.providers {
+        entry.candidate.asks = match &*entry.candidate.source {
+            "railway" => Kind::Railway,
+            "police" => Kind::Education,
+            // Neither says who somebody is.
+            "bank" => Kind::Business,
+            _ => Kind::Face,
+        };
+    }
+    let person = person(&[ICBC]);
+    desk.open("a", &person).await.unwrap();
+    assert_eq!(desk.upgrade("a", Class::I, &person).await, "reached 50: id=match");
+    assert_eq!(desk.upgrade("a", Class::II, &person).await, "out_of_reach 1 0:");
+    let shown = desk.service().account(&id("a"), None).await.unwrap();
+    let sources: Vec<_> = shown.classed.counted.keys().map(ToString::to_string).collect();
+    assert_eq!(sources, ["police"]);
+    let upgrade = desk.service().upgrade_of(&id("a")).await.unwrap();
+    let key = &desk.service().keys.current;
+    let plain = key.tuple(&person.elements, WHO).unwrap();
+    let now = desk.world.clock.now();
+    assert!(desk.service().store.uncontradicted(&plain, now).is_none(), "{upgrade:?}");
+    let asked = key.asked(Kind::Education, plain);
+    assert!(desk.service().store.uncontradicted(&asked, now).is_some());
 }
 
 #[tokio::test]

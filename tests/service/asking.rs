@@ -9,8 +9,9 @@ use hefu::domain::chance::Share;
 use hefu::domain::clock::Timestamp;
 use hefu::domain::element::ElementSet;
 use hefu::domain::id::{MerchantId, ProviderName, Road};
+use hefu::domain::kind::Kind;
 use hefu::domain::money::Fen;
-use hefu::provider::{Capability, Inquiry, Provider, Reply, Trouble};
+use hefu::provider::{Capability, Inquiry, More, Provider, Reply, Trouble};
 use hefu::route::Candidate;
 use hefu::route::attempts::{Limits, Most};
 use hefu::route::budget::Budget;
@@ -65,7 +66,14 @@ impl Provider for Asked {
         let says = self.of.says[*self.question.lock().unwrap() % self.of.says.len()];
         self.book.lock().unwrap().push((self.number, says));
         let trouble = (says.0 == Answer::Unavailable).then_some(Trouble::Silence);
-        Reply { answer: says.0, code: None, billable: says.1, source: None, trouble }
+        Reply {
+            answer: says.0,
+            code: None,
+            billable: says.1,
+            source: None,
+            trouble,
+            more: More::NOTHING,
+        }
     }
 }
 
@@ -90,6 +98,7 @@ impl Asking {
                 sets: vec![FOUR],
                 account_kinds: Vec::new(),
                 id_types: Vec::new(),
+                kind: Kind::Elements,
             };
             let name = ProviderName::new(&format!("p{number}"));
             let (of, question, book) = (of.clone(), question.clone(), book.clone());
@@ -100,6 +109,7 @@ impl Asking {
                     sets: vec![FOUR],
                     account_kinds: Vec::new(),
                     id_types: Vec::new(),
+                    asks: Kind::Elements,
                     bins: Vec::new(),
                     scenarios: Vec::new(),
                     priority: u32::try_from(number).unwrap(),

@@ -4,19 +4,25 @@ use crate::{FOUR, World, world, world_over};
 use hefu::billing::month::Month;
 use hefu::billing::price::{Price, Prices, Step};
 use hefu::domain::answer::Answer;
+use hefu::domain::business::CreditCode;
+use hefu::domain::clock::Clock as _;
 use hefu::domain::element::{Element, ElementSet, Elements};
 use hefu::domain::id::{ClientName, MerchantId, PaymentId};
 use hefu::domain::identity::{IdNumber, IdType};
+use hefu::domain::kind::Kind;
 use hefu::domain::pan::{AccountKind, Pan};
 use hefu::domain::payment::Scenario;
 use hefu::domain::person::{Mobile, Name};
 use hefu::service::clients::batches::{LEASE, Lines};
+use hefu::service::clients::kinds::KindTerms;
+use hefu::service::clients::onboarding::Merchant;
 use hefu::service::clients::quota::Quota;
 use hefu::service::clients::room::Room;
 use hefu::service::clients::{AskError, Over, Terms, Wanted};
 use hefu::service::{Binding, Settings};
 use hefu::store::batch::{Batch, Work};
 use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::onboarding::Stand;
 use hefu::store::row::Row;
 use hefu::store::sqlite::Sqlite;
 use hefu::store::verification::{State, Verification};
@@ -34,6 +40,7 @@ pub(crate) fn alone(name: &str) -> Terms {
         name,
         scenario: Scenario::Verify,
         sets: vec![FOUR],
+        kinds: Vec::new(),
         shares: false,
         quota: Quota::default(),
         prices: Prices::flat(45),
@@ -60,7 +67,7 @@ pub(crate) fn wanted(key: &str, phone: u8) -> Wanted {
         phone: Mobile::parse(&format!("1380000000{phone}")).ok(),
         ..Elements::default()
     };
-    Wanted { key: key.to_owned(), elements, later: false }
+    Wanted { key: key.to_owned(), kind: Kind::Elements, elements, then: None, later: false }
 }
 
 pub(crate) async fn ask(world: &World, terms: &Arc<Terms>, key: &str, phone: u8) -> Verification {
@@ -345,4 +352,92 @@ async fn the_lines_of_a_batch_are_found_by_their_keys() {
     let other = Verification::key(&client.name, PaymentId::new(batch.at, 0));
     world.service.store.shelve(Row::new(other, None, &0).unwrap());
     assert_eq!(stand(&world, &batch).await, "match match");
+}
+
+const WHO: ElementSet = ElementSet::EMPTY.with(Element::Name).with(Element::IdNumber);
+const CARD: ElementSet = WHO.with(Element::Pan);
+const BUSINESS: ElementSet =
+    ElementSet::EMPTY.with(Element::Name).with(Element::BusinessName).with(Element::CreditCode);
+
+/// Has the first provider know businesses, and the second persons and cards.
+fn knows_businesses(world: &mut World) {
+    let service = Arc::get_mut(&mut world.service).unwrap();
+    service.providers[0].candidate.asks = Kind::Business;
+    service.providers[0].candidate.sets = vec![BUSINESS];
+    service.providers[1].candidate.sets = vec![WHO, CARD];
+}
+
+/// Who may take merchants on.
+fn onboards(name: &str, quota: Quota) -> Terms {
+    let (kind, sets, prices) = (Kind::Business, vec![BUSINESS], Prices::flat(60));
+    let kinds = vec![KindTerms { kind, sets, prices }];
+    Terms { kinds, quota, sets: vec![WHO, CARD], ..alone(name) }
+}
+
+fn merchant(key: &str) -> Merchant {
+    let elements = Elements {
+        phone: None,
+        business_name: Name::parse("测试有限公司").ok(),
+        credit_code: CreditCode::parse("91350100M000100Y43").ok(),
+        ..wanted("", 0).elements
+    };
+    Merchant { key: key.to_owned(), elements }
+}
+
+/// A merchant is as many questions as it may come to, from the beginning; under one key it is so once.
+#[tokio::test]
+async fn a_merchant_counts_as_all_its_steps() {
+    let mut world = world();
+    knows_businesses(&mut world);
+    let bounded = Arc::new(onboards("bounded", Quota { day: Some(5), month: None }));
+    for _ in 0..2 {
+        world.service.onboard_for(&bounded, merchant("a"), ()).await.unwrap();
+    }
+    let over = world.service.onboard_for(&bounded, merchant("b"), ()).await;
+    assert_eq!(over.unwrap_err(), AskError::Over(Over::Day));
+    assert_eq!((world.first.asked(), world.second.asked()), (1, 2));
+}
+
+/// A crash leaves it between two steps, or within one.
+#[tokio::test]
+async fn an_onboarding_that_was_left_goes_on_where_nobody_began() {
+    let mut world = world();
+    knows_businesses(&mut world);
+    let client = Arc::new(onboards("lender", Quota::default()));
+    let done = world.service.onboard_for(&client, merchant("a"), ()).await.unwrap();
+    let now = world.clock.now();
+    assert_eq!(done.stand(now), Stand::Approved);
+    assert_eq!((world.first.asked(), world.second.asked()), (1, 2));
+    // As a crash leaves it before the last step, while another may still be at it; and after that.
+    let whom = done.id;
+    let mut left = done.clone();
+    left.work = Work::By { whom, until: now.plus(Duration::from_secs(1)) };
+    (left.steps[2].verification, left.steps[2].answer) = (None, None);
+    world.service.store.shelve(left.row().unwrap());
+    let again = world.service.onboard_for(&client, merchant("a"), ()).await.unwrap();
+    assert_eq!(again.stand(now), Stand::Working);
+    world.later(Duration::from_secs(2));
+    let again = world.service.onboard_for(&client, merchant("a"), ()).await.unwrap();
+    assert_eq!(again.stand(world.clock.now()), Stand::Approved);
+    assert_ne!(again.steps[2].verification, done.steps[2].verification);
+    assert_eq!(again.steps[..2], done.steps[..2]);
+    // Within a step: what it came to is read; where nobody knows, it stalls, since it may have been asked.
+    let mut left = again.clone();
+    left.work = Work::By { whom, until: now };
+    left.steps[2].answer = None;
+    world.service.store.shelve(left.row().unwrap());
+    let known = world.service.onboard_for(&client, merchant("a"), ()).await.unwrap();
+    assert_eq!(known, again);
+    let id = again.steps[2].verification.unwrap();
+    let found = world.service.verification_of(&client.name, id).await.unwrap().unwrap();
+    let asking = Verification { state: State::Asking { until: now }, ..found };
+    world.service.store.shelve(asking.row().unwrap());
+    world.service.store.shelve(left.row().unwrap());
+    let stalled = world.service.onboard_for(&client, merchant("a"), ()).await.unwrap();
+    assert_eq!(stalled.stand(world.clock.now()), Stand::Stalled);
+    assert_eq!((world.first.asked(), world.second.asked()), (1, 2));
+    // No contract for one of the steps, and nothing is asked.
+    let few = Arc::new(Terms { kinds: Vec::new(), ..onboards("few", Quota::default()) });
+    let refused = world.service.onboard_for(&few, merchant("a"), ()).await;
+    assert_eq!(refused.unwrap_err(), AskError::Set);
 }

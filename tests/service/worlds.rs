@@ -19,12 +19,13 @@ use hefu::domain::chance::Share;
 use hefu::domain::clock::Timestamp;
 use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::{ChannelName, ProviderName, Road};
+use hefu::domain::kind::Kind;
 use hefu::domain::money::Fen;
 use hefu::domain::outcome::{Outcome, Suspects};
 use hefu::domain::payment::Scenario;
 use hefu::message::extract::Request;
 use hefu::metrics::Metrics;
-use hefu::provider::{Capability, Inquiry, Provider, Reply};
+use hefu::provider::{Capability, Inquiry, More, Provider, Reply};
 use hefu::reconcile::concordance::{Age, Book, Level, Place, Rate, Said, Sample, shows};
 use hefu::reconcile::{Expected, Verified};
 use hefu::route::budget::Budget;
@@ -137,7 +138,14 @@ impl Provider for Registry {
         let payer = *self.payer.lock().unwrap();
         let matches = self.truth.takes_for_right(self.number, payer);
         let answer = if matches { Answer::Match } else { Answer::NoMatch(PHONE) };
-        Reply { answer, code: None, billable: Billable::Yes, source: None, trouble: None }
+        Reply {
+            answer,
+            code: None,
+            billable: Billable::Yes,
+            source: None,
+            trouble: None,
+            more: More::NOTHING,
+        }
     }
 }
 
@@ -188,6 +196,7 @@ impl Tale {
 }
 
 impl World {
+    #[expect(clippy::too_many_lines, reason = "a world is one table of who is in it")]
     fn new(seed: u64, strategy: Strategy) -> Self {
         let truth = Truth::new(seed);
         DRAWS.with_borrow_mut(|rng| *rng = ChaCha8Rng::seed_from_u64(seed ^ 0x5eed));
@@ -201,6 +210,7 @@ impl World {
                     sets: vec![FOUR],
                     account_kinds: Vec::new(),
                     id_types: Vec::new(),
+                    kind: Kind::Elements,
                 };
                 let (name, truth) = (ProviderName::new(&name), truth.clone());
                 let (payer, asked) = (payer.clone(), AtomicU32::default());
@@ -215,6 +225,7 @@ impl World {
                 sets: vec![FOUR],
                 account_kinds: Vec::new(),
                 id_types: Vec::new(),
+                asks: Kind::Elements,
                 bins: Vec::new(),
                 scenarios: Vec::new(),
                 priority: u32::try_from(registry.number).unwrap(),
@@ -329,6 +340,7 @@ impl World {
 
     fn plan(&self, channel: &Channel) -> Plan {
         let wanted = Wanted {
+            asks: Kind::Elements,
             set: FOUR,
             kind: None,
             id_type: None,

@@ -5,6 +5,7 @@ use crate::place::Place;
 use crate::values::{NOW, payment, tuple};
 use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::{ClientName, PaymentId};
+use hefu::domain::kind::Kind;
 use hefu::store::memory::MemoryStore;
 use hefu::store::shelf::{Range, ShelfStore as _, Swap};
 use hefu::store::verification::{Request, State, Use, Verification};
@@ -12,7 +13,8 @@ use hefu::store::verification::{Request, State, Use, Verification};
 fn verification(client: &str, number: u128) -> Verification {
     let (set, state) = (ElementSet::EMPTY.with(Element::Pan), State::Asking { until: NOW });
     let client = ClientName::new(client);
-    Verification { id: payment(number), client, at: NOW, set, state, line: None }
+    let kind = Kind::Elements;
+    Verification { id: payment(number), client, at: NOW, kind, set, state, line: None }
 }
 
 /// Claims a key for a verification, which is kept beside it.

@@ -1,7 +1,7 @@
 //! From `[verification]` and `[[client]]` to the verification service and who may use it.
 
 use super::deployment::{prices, size, time};
-use super::{place, webhook, within};
+use super::{client_kinds, place, webhook, within};
 use crate::config::clients::{Client, ClientKey, Verification};
 use crate::config::file::clients::{ClientFile, KeyFile, VerificationFile};
 use crate::config::file::{HefuFile, ListenFile};
@@ -27,6 +27,13 @@ const ELEMENTS: ElementSet = ElementSet::EMPTY
     .with(Element::IdNumber)
     .with(Element::Pan)
     .with(Element::Phone);
+
+/// And where they ask other things.
+const SENT: ElementSet = ELEMENTS
+    .union(ElementSet::PICTURES)
+    .with(Element::BusinessName)
+    .with(Element::CreditCode)
+    .with(Element::CertificateNumber);
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -77,6 +84,8 @@ pub(crate) fn check(sheet: &mut Sheet, dir: &Path, file: &HefuFile) -> Option<Ve
         at_once,
         batch_body: size(sheet, set.batch_body.as_ref(), 1 << 10..=64 << 20, 4 << 20),
         batches,
+        picture: size(sheet, set.picture.as_ref(), 1 << 10..=8 << 20, 1 << 20),
+        pictures: within(sheet, set.pictures.as_ref(), 1..=256, 8),
         clients,
     })
 }
@@ -151,7 +160,8 @@ fn clients(sheet: &mut Sheet, dir: &Path, files: &[At<ClientFile>]) -> Vec<Clien
             );
             may.value.iter().map(|scope| scope.value.0.0).collect()
         });
-        let sets = elements.map(|sets| read_sets(sheet, sets));
+        let sets = elements.map(|sets| read_sets(sheet, sets, ELEMENTS));
+        let kinds = client_kinds::check(sheet, &file.kinds);
         if let Some(merchant) = file
             .merchant
             .as_ref()
@@ -173,6 +183,7 @@ fn clients(sheet: &mut Sheet, dir: &Path, files: &[At<ClientFile>]) -> Vec<Clien
             keys,
             may,
             sets,
+            kinds,
             merchant: file.merchant.as_ref().map(|it| MerchantId(it.value.as_str().into())),
             scenario: file.scenario.as_ref().map_or(Scenario::Verify, |word| word.0),
             shares: file.shares_evidence,
@@ -235,9 +246,10 @@ fn read_keys(
     read
 }
 
-fn read_sets(
+pub(super) fn read_sets(
     sheet: &mut Sheet,
     sets: &At<Vec<At<Vec<crate::config::text::Text<Element>>>>>,
+    takes: ElementSet,
 ) -> Vec<ElementSet> {
     let hint = "say which, such as `[[\"name\", \"id_number\", \"pan\", \"phone\"]]`";
     empty(sheet, &sets.span, sets.value.is_empty(), hint);
@@ -245,8 +257,9 @@ fn read_sets(
     for at in &sets.value {
         let set: ElementSet = at.value.iter().map(|element| element.0).collect();
         empty(sheet, &at.span, set.is_empty(), hint);
-        if !ELEMENTS.is_superset(set) {
-            let hint = format!("clients send {ELEMENTS} and nothing else");
+        let takes = takes.intersection(SENT);
+        if !takes.is_superset(set) {
+            let hint = format!("clients send {takes} and nothing else");
             sheet.problem(&at.span, "an element that no client can send", hint);
         }
         read.push(set);

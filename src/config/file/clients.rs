@@ -7,6 +7,7 @@ use crate::config::text::{Meaning, Size, Text};
 use crate::domain::client::Scope;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
+use crate::domain::kind::Kind;
 use crate::domain::payment::Scenario;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -32,6 +33,10 @@ pub(in crate::config) struct VerificationFile {
     pub(in crate::config) batch_body: Option<At<Text<Size>>>,
     /// How many batches may go on at once, at most half of them of one client where several may post them; twice as many may be read at once.
     pub(in crate::config) batches: Option<At<usize>>,
+    /// The longest picture, in characters of base64; a body with one may be so much longer than `body`.
+    pub(in crate::config) picture: Option<At<Text<Size>>>,
+    /// How many pictures may be in memory at once; beyond it clients are told to come again.
+    pub(in crate::config) pictures: Option<At<usize>>,
 }
 
 /// `[[client]]`
@@ -50,6 +55,8 @@ pub(in crate::config) struct ClientFile {
     /// The sets of elements that it may ask about.
     #[schemars(required)]
     pub(in crate::config) elements: Option<At<Vec<At<ElementWords>>>>,
+    /// What else it may ask beside whether elements belong together.
+    pub(in crate::config) kinds: Vec<At<KindFile>>,
     /// In whose name it asks: it has no more attempts than that merchant, and its spend is that merchant's. The client itself where absent.
     pub(in crate::config) merchant: Option<At<String>>,
     /// As what it asks, where providers are asked for some scenarios only.
@@ -70,6 +77,22 @@ pub(in crate::config) struct ClientFile {
     pub(in crate::config) signing_key_file: Option<FilePath>,
     /// Where it is told of what was asked while it did not wait.
     pub(in crate::config) webhook: Option<At<WebhookFile>>,
+}
+
+/// One of `kinds`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct KindFile {
+    /// What is asked.
+    #[schemars(required)]
+    pub(in crate::config) kind: Option<At<Text<Kind>>>,
+    /// The sets of elements with which it may be asked.
+    #[schemars(required)]
+    pub(in crate::config) elements: Option<At<Vec<At<ElementWords>>>>,
+    /// What it pays for one that is charged.
+    pub(in crate::config) price_fen: Option<u64>,
+    /// What it pays by elements, and by how many there were within the month; instead of `price_fen`.
+    pub(in crate::config) prices: Option<At<Vec<At<PriceFile>>>>,
 }
 
 /// One of `keys`; `hefu client-key` writes it.

@@ -39,6 +39,11 @@ pub struct ResponseFile {
     pub fee: Option<FeeFile>,
     /// Where the answer names the registry behind it.
     pub source: Option<SourceFile>,
+    /// Where a face or liveness answer says how alike it is, and how much is enough.
+    pub score: Option<At<ScoreFile>>,
+    /// Where the elements are that were read from a document, each by its word. A code that means `match` is one only where all of
+    /// them are there and are what they must be; else nothing was read: `not_possible`.
+    pub read: Option<At<BTreeMap<At<String>, At<String>>>>,
 }
 
 fn only_ok() -> Vec<u16> {
@@ -132,4 +137,17 @@ pub struct SourceFile {
     pub at: At<String>,
     /// The provider's names and what they mean here, as `operator:cmcc`; others leave the definition's own source.
     pub names: BTreeMap<At<String>, At<String>>,
+}
+
+/// Where the answer says how alike things are: a number, of which more is more alike. A code that means `match` is one only where
+/// the score is enough too; without a score it cannot be read.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreFile {
+    /// Where the number is.
+    pub at: At<String>,
+    /// From where on it is enough for a match.
+    pub match_from: f64,
+    /// From where on it is more than enough: the band is `high` then, and `middle` below that.
+    pub high_from: f64,
 }

@@ -1,9 +1,12 @@
 //! Asking for a client: what is known of exactly these elements first, then providers, as for a payment.
 
+use super::keys::Named as _;
 use super::telling::Told;
-use super::{AskError, Asked, Terms, Wanted};
+use super::{AskError, Asked, Terms, Verified, Wanted};
+use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::answer::Answer;
 use crate::domain::element::{ElementSet, Elements};
+use crate::domain::kind::Kind;
 use crate::route::attempts::Asking;
 use crate::service::verify::{About, Gathered, Question};
 use crate::service::{Entry, Service};
@@ -21,8 +24,7 @@ use tokio::time::Instant;
 const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
 
 impl Service {
-    /// Has `wanted` verified for the client on `terms`, unless it did so before under the same key. It goes on if nobody waits any
-    /// more, and `held` for as long: what is paid for is kept.
+    /// As [`Self::verify_whole`]; and what stands under the key.
     ///
     /// # Errors
     /// [`AskError`]: nothing was asked.
@@ -32,15 +34,29 @@ impl Service {
         wanted: Wanted,
         held: impl Send + 'static,
     ) -> Result<Asked, AskError> {
-        let set = wanted.elements.set();
-        if !terms.sets.contains(&set) {
+        let verified = self.verify_whole(terms, wanted, held).await?;
+        Ok((verified.verification, verified.before))
+    }
+
+    /// Has `wanted` verified for the client on `terms`, unless it did so before under the same key. It goes on if nobody waits any
+    /// more, and `held` for as long: what is paid for is kept.
+    ///
+    /// # Errors
+    /// [`AskError`]: nothing was asked.
+    pub async fn verify_whole(
+        self: &Arc<Self>,
+        terms: &Arc<Terms>,
+        wanted: Wanted,
+        held: impl Send + 'static,
+    ) -> Result<Verified, AskError> {
+        if !terms.take(&wanted) {
             return Err(AskError::Set);
         }
         let (service, terms) = (self.clone(), terms.clone());
         let asking = tokio::spawn(async move {
             let (new, before) = service.begin(&terms, &wanted).await?;
             if before {
-                return Ok((new, true));
+                return Ok(service.told_before(&terms, new).await?);
             }
             let (begun, later) = (new.clone(), wanted.later);
             let done = tokio::spawn(async move {
@@ -48,14 +64,14 @@ impl Service {
                     let told = Told::Verification(done);
                     later.then(|| service.telling_client(&terms, done.id, told)).flatten()
                 };
-                let done = service.conclude_for(&terms, &wanted.elements, new, telling).await;
+                let done = service.conclude_wanted(&terms, &wanted, new, telling).await;
                 drop(held);
                 done
             });
             if later {
-                return Ok((begun, false));
+                return Ok(Verified { verification: begun, before: false, read: None, then: None });
             }
-            Ok((done.await.unwrap_or(Err(StoreLost))?, false))
+            Ok(done.await.unwrap_or(Err(StoreLost))?)
         });
         // Only a panic ends it before its time.
         asking.await.unwrap_or(Err(AskError::Store(StoreLost)))
@@ -69,8 +85,9 @@ impl Service {
     ) -> Result<Asked, AskError> {
         let mut known = self.named_before(terms, wanted).await?;
         if known.is_none() {
-            self.count_for(terms, 1).await?;
+            self.count_for(terms, wanted.count()).await?;
             let new = self.new_verification(terms, wanted.elements.set());
+            let new = Verification { kind: wanted.kind, ..new };
             let row = new.row().ok_or(StoreLost)?;
             if self.claim_key(terms, wanted, new.id, row).await? {
                 return Ok((new, false));
@@ -87,7 +104,8 @@ impl Service {
         let at = self.now();
         let until = at.plus(self.waits_for(terms.scenario)).plus(WRITTEN_WITHIN);
         let (id, client) = (self.new_id(at), terms.name.clone());
-        Verification { id, client, at, set, state: State::Asking { until }, line: None }
+        let (kind, state) = (Kind::Elements, State::Asking { until });
+        Verification { id, client, at, kind, set, state, line: None }
     }
 
     /// Asks, and keeps what it came to, durably: the client is told the same whenever it looks. Where the store is lost, that is tried
@@ -100,11 +118,22 @@ impl Service {
         asked: Verification,
         telling: impl FnOnce(&Verification) -> Option<Row>,
     ) -> Result<Verification, StoreLost> {
+        let (came, _) = self.ask_for(terms, elements, (asked.kind, asked.set)).await;
+        self.keep_done(terms, asked, came, |done| telling(done).into_iter().collect()).await
+    }
+
+    /// Keeps what it came to, with what `beside` yields in the same commit.
+    pub(super) async fn keep_done(
+        &self,
+        terms: &Terms,
+        asked: Verification,
+        came: Came,
+        beside: impl FnOnce(&Verification) -> Vec<Row>,
+    ) -> Result<Verification, StoreLost> {
         let State::Asking { until } = asked.state else { return Ok(asked) };
-        let came = self.ask_for(terms, elements, asked.set).await;
         let (was, at) = (asked.row().ok_or(StoreLost)?.value, asked.at);
         let done = Verification { state: State::Done(came), ..asked };
-        let beside = telling(&done).into_iter().collect();
+        let beside = beside(&done);
         let swap = Swap { beside, ..Swap::replace(was, done.row().ok_or(StoreLost)?) };
         if !self.swap_until(swap, until).await? {
             return Err(StoreLost);
@@ -113,15 +142,21 @@ impl Service {
         Ok(done)
     }
 
-    async fn ask_for(
+    /// What it came to, and what was read.
+    pub(super) async fn ask_for(
         self: &Arc<Self>,
         terms: &Terms,
         elements: &Elements,
-        set: ElementSet,
-    ) -> Came {
-        let unknown =
-            |answer, attempts_left| Came { answer, asked: self.now(), told: false, attempts_left };
-        let Some(about) = self.about(terms, elements, set) else {
+        (kind, set): (Kind, ElementSet),
+    ) -> (Came, Option<Box<Elements>>) {
+        let nothing = |answer, told, asked| {
+            let read = ElementSet::EMPTY;
+            Came { answer, asked, told, attempts_left: None, band: None, read, then: None }
+        };
+        let unknown = |answer, attempts_left| {
+            (Came { attempts_left, ..nothing(answer, false, self.now()) }, None)
+        };
+        let Some(about) = self.about(terms, elements, (kind, set)) else {
             return unknown(Answer::NotPossible, None);
         };
         let question = Question {
@@ -129,6 +164,7 @@ impl Service {
             scenario: terms.scenario,
             merchant: Some(&terms.merchant),
             client: Some(&terms.name),
+            kind,
             elements,
             set,
             about,
@@ -137,47 +173,64 @@ impl Service {
             observed: false,
             deadline: Instant::now() + self.waits_for(terms.scenario),
         };
-        let gathered = self.gather(&question).await;
+        let gathered = self.find_out(&question).await;
         let is_limit = match &gathered {
-            Gathered::Evidence { evidence, .. } => evidence.answer == Answer::Limited,
-            Gathered::AttemptsSpent => true,
-            Gathered::NoAnswer
-            | Gathered::SpendCapped
-            | Gathered::NobodyCan
-            | Gathered::NotAsked => false,
+            Ok((evidence, _)) => evidence.answer == Answer::Limited,
+            Err(Gathered::AttemptsSpent) => true,
+            Err(
+                Gathered::NoAnswer
+                | Gathered::SpendCapped
+                | Gathered::NobodyCan
+                | Gathered::NotAsked
+                | Gathered::Evidence { .. },
+            ) => false,
         };
         // What others tried is theirs, whoever says so.
         if is_limit && !self.may_know_of_limit(terms, elements).await {
             return unknown(Answer::Unavailable, None);
         }
         match gathered {
-            Gathered::Evidence { evidence, .. } => Came {
-                answer: evidence.answer,
-                asked: evidence.at,
-                told: true,
-                attempts_left: self.attempts_of(terms, elements, &evidence).await,
-            },
-            // Who may not spend more, and why, is nobody's business outside.
-            Gathered::NoAnswer | Gathered::SpendCapped | Gathered::NotAsked => {
-                unknown(Answer::Unavailable, None)
+            Ok((evidence, more)) => {
+                let came = Came {
+                    attempts_left: self.attempts_of(terms, elements, &evidence).await,
+                    band: more.band,
+                    read: more.read.as_ref().map(|read| read.set()).unwrap_or_default(),
+                    ..nothing(evidence.answer, true, evidence.at)
+                };
+                (came, more.read)
             }
-            Gathered::AttemptsSpent => unknown(Answer::Limited, Some(0)),
-            Gathered::NobodyCan => unknown(Answer::NotPossible, None),
+            // Who may not spend more, and why, is nobody's business outside.
+            Err(
+                Gathered::NoAnswer
+                | Gathered::SpendCapped
+                | Gathered::NotAsked
+                | Gathered::Evidence { .. },
+            ) => unknown(Answer::Unavailable, None),
+            Err(Gathered::AttemptsSpent) => unknown(Answer::Limited, Some(0)),
+            Err(Gathered::NobodyCan) => unknown(Answer::NotPossible, None),
         }
     }
 
     /// What evidence for a client is about. What is its own is in nobody's way: no hold is on it, and it ends none.
-    fn about(&self, terms: &Terms, elements: &Elements, set: ElementSet) -> Option<About> {
+    fn about(
+        &self,
+        terms: &Terms,
+        elements: &Elements,
+        (kind, set): (Kind, ElementSet),
+    ) -> Option<About> {
         let own = Terms::own(&terms.name);
         let scope =
             if terms.shares { self.sharing.scope(Some(&terms.merchant)) } else { Some(&own) };
         let (key, others) = (&self.keys.current, self.keys.read_at(self.now()).collect::<Vec<_>>());
         let all = std::iter::once(key).chain(others.iter().copied());
-        let anyone =
-            all.filter(|_| terms.shares).filter_map(|key| scope.and(key.tuple(elements, set)));
+        let asked = |key: &Fingerprinter, tuple: Option<_>| Some(key.asked(kind, tuple?));
+        let anyone = all
+            .filter(|_| terms.shares)
+            .filter_map(|key| asked(key, scope.and(key.tuple(elements, set))));
+        let tuple = |key: &Fingerprinter| asked(key, key.tuple_of(scope, elements, set));
         Some(About {
-            tuple: key.tuple_of(scope, elements, set)?,
-            others: others.iter().filter_map(|key| key.tuple_of(scope, elements, set)).collect(),
+            tuple: tuple(key)?,
+            others: others.iter().filter_map(|key| tuple(key)).collect(),
             anyone: anyone.collect(),
             person: key.person(elements),
         })
@@ -196,6 +249,10 @@ impl Service {
         };
         let entry = self.providers.iter().find(|entry| entry.provider.name() == name)?;
         let attempts = self.tries_of(terms, elements, entry);
+        // A question about nobody by name takes nobody's tries.
+        if attempts.of.is_empty() {
+            return None;
+        }
         Some(self.store.attempts_left(&attempts).await.ok()?.unwrap_or(0))
     }
 

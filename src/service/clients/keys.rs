@@ -6,6 +6,7 @@ use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::Elements;
 use crate::domain::id::{Fingerprint, PaymentId};
+use crate::domain::kind::Kind;
 use crate::service::Service;
 use crate::store::journal::StoreLost;
 use crate::store::row::{Row, RowKey};
@@ -41,11 +42,28 @@ impl Named for Wanted {
     }
 
     fn content(&self, key: &Fingerprinter) -> Option<Fingerprint> {
-        Some(key.text("asked by a client", &line(key, &self.elements)?))
+        let asked = line(key, &self.elements)?;
+        Some(match self.kind {
+            Kind::Elements => key.text("asked by a client", &asked),
+            // Of a picture there is the keyed hash and nothing else.
+            Kind::Face
+            | Kind::Liveness
+            | Kind::IdCard
+            | Kind::Business
+            | Kind::Education
+            | Kind::Railway => {
+                let mut all = format!("{}\n{asked}", self.kind.as_str());
+                if let Some(then) = &self.then {
+                    all.push_str("then\n");
+                    all.push_str(&line(key, then)?);
+                }
+                key.text("asked by a client, of a kind", &all)
+            }
+        })
     }
 
     fn count(&self) -> u64 {
-        1
+        if self.then.is_some() { 2 } else { 1 }
     }
 }
 
@@ -64,7 +82,7 @@ impl Named for Lines {
     }
 }
 
-fn line(key: &Fingerprinter, elements: &Elements) -> Option<String> {
+pub(super) fn line(key: &Fingerprinter, elements: &Elements) -> Option<String> {
     let tuple = key.tuple(elements, elements.set())?;
     let account = elements.pan.as_ref().map_or("", |pan| pan.kind().as_str());
     Some(format!("{}\n{account}\n{tuple}\n", elements.set()))

@@ -6,6 +6,7 @@ use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::PaymentId;
+use crate::domain::kind::Kind;
 use crate::domain::money::Fen;
 use crate::service::Service;
 use crate::store::journal::StoreLost;
@@ -13,7 +14,7 @@ use crate::store::shelf::{PAGE_MAX, Range};
 use crate::store::verification::{State, Verification};
 use std::collections::BTreeMap;
 
-/// What is counted of one set of elements.
+/// What is counted of one kind and set of elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// What a source told that is charged: whether they belong together.
@@ -27,6 +28,8 @@ pub struct Counts {
 /// A line of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
+    /// What was asked.
+    pub kind: Kind,
     /// About which elements.
     pub set: ElementSet,
     /// How often.
@@ -36,7 +39,7 @@ pub struct Line {
 }
 
 /// Whether an answer is charged: it tells whether they belong together.
-const fn is_charged(answer: Answer) -> bool {
+pub(super) const fn is_charged(answer: Answer) -> bool {
     match answer {
         Answer::Match | Answer::CloseMatch | Answer::NoMatch(_) => true,
         Answer::NoRecord
@@ -48,12 +51,12 @@ const fn is_charged(answer: Answer) -> bool {
 }
 
 impl Service {
-    /// The lines of a client's month, by set.
+    /// The lines of a client's month, by kind and set.
     ///
     /// # Errors
     /// [`StoreLost`].
     pub async fn statement_of(&self, terms: &Terms, month: Month) -> Result<Vec<Line>, StoreLost> {
-        let mut counts = BTreeMap::<ElementSet, Counts>::new();
+        let mut counts = BTreeMap::<(Kind, ElementSet), Counts>::new();
         let name = |at: Timestamp| Verification::key(&terms.name, PaymentId::new(at, 0)).name;
         let (mut from, before) = (name(month.from()), name(month.until()));
         loop {
@@ -63,7 +66,7 @@ impl Service {
                 // One that another Hefu wrote must not be left out of a bill silently.
                 let verification =
                     Verification::read(row).map_err(|error| super::unread(&error))?;
-                let counts = counts.entry(verification.set).or_default();
+                let counts = counts.entry((verification.kind, verification.set)).or_default();
                 let count = match verification.state {
                     State::Asking { .. } => &mut counts.open,
                     State::Done(came) if came.told && is_charged(came.answer) => {
@@ -78,10 +81,11 @@ impl Service {
                 None => break,
             }
         }
-        let line = |(set, counts): (ElementSet, Counts)| Line {
+        let line = |((kind, set), counts): ((Kind, ElementSet), Counts)| Line {
+            kind,
             set,
             counts,
-            cost: terms.prices.cost(set, counts.charged),
+            cost: terms.prices_of(kind).cost(set, counts.charged),
         };
         Ok(counts.into_iter().map(line).collect())
     }

@@ -13,7 +13,15 @@ use crate::sim::{
     Simulation,
     channel::Hub,
     providers::{
-        Provider, bill99::Bill99, cpcn::Cpcn, operator_detail::OperatorDetail, reseller::Reseller,
+        Provider,
+        bill99::Bill99,
+        cpcn::Cpcn,
+        face::{Face, Liveness},
+        id_card::IdCard,
+        operator_detail::OperatorDetail,
+        registry::Registry,
+        reseller::Reseller,
+        tencent::Tencent,
     },
     record::lock,
     world::{CardState, Element},
@@ -154,11 +162,20 @@ pub(in crate::sim) async fn serve_others(
         Reseller { account: secret("reseller-account"), secret: secret("reseller-secret") };
     let cpcn = Cpcn { institution: secret("cpcn-institution"), token: secret("cpcn-token") };
     let bill99 = Bill99 { merchant: secret("99bill-merchant"), key: secret("99bill-key") };
+    let house = Tencent { secret_id: secret("tencent-id"), secret_key: secret("tencent-secret") };
+    let (face, liveness) = (Face { house }, Liveness { appcode: secret("liveness-appcode") });
+    let id_card = IdCard { appcode: secret("id-card-appcode") };
+    let registry =
+        Registry { account: secret("registry-account"), secret: secret("registry-secret") };
     let hub = || Arc::clone(hub);
     Ok(vec![
         ("operator-detail", Provider::serve(detail, hub()).await?),
         ("reseller", Provider::serve(reseller, hub()).await?),
         ("cpcn", Provider::serve(cpcn, hub()).await?),
         ("99bill", Provider::serve(bill99, hub()).await?),
+        ("face", Provider::serve(face, hub()).await?),
+        ("liveness", Provider::serve(liveness, hub()).await?),
+        ("id-card", Provider::serve(id_card, hub()).await?),
+        ("registry", Provider::serve(registry, hub()).await?),
     ])
 }

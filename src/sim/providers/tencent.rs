@@ -16,7 +16,7 @@ pub(in crate::sim) struct Tencent {
 }
 
 impl Tencent {
-    fn is_authentic(&self, request: &Request) -> Option<bool> {
+    pub(super) fn is_authentic(&self, request: &Request) -> Option<bool> {
         let stamp = request.header("x-tc-timestamp");
         let seconds: i64 = stamp.parse().ok()?;
         let parts = request.authorization("TC3-HMAC-SHA256 ")?;
