@@ -387,6 +387,7 @@ impl Run<'_> {
             inquiry: None,
             answer: None,
             cost: Fen::default(),
+            uncertain: false,
             at: service.now(),
         });
         self.keep().await?;
@@ -414,6 +415,7 @@ impl Run<'_> {
                 Billable::Yes | Billable::Uncertain => fen(entry, inquiry.set),
                 Billable::No => Fen::default(),
             };
+            step.uncertain = asked.reply.billable == Billable::Uncertain;
         }
         let learned = route::next(answer) != route::Next::Anybody;
         if learned {

@@ -187,6 +187,9 @@ pub struct Asked {
     pub answer: Option<Answer>,
     /// What it cost.
     pub cost: Fen,
+    /// Whether nobody knows whether that is billed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncertain: bool,
     /// When.
     pub at: Timestamp,
 }
