@@ -19,6 +19,8 @@ mod attributes;
 mod brown_outs;
 #[path = "service/clients.rs"]
 mod clients;
+#[path = "store/cluster.rs"]
+mod cluster;
 #[path = "service/combination.rs"]
 mod combination;
 #[path = "service/concordance.rs"]
