@@ -8,6 +8,7 @@ pub mod annotate;
 pub mod attempts;
 pub mod audit;
 pub mod backtest;
+pub mod balance;
 pub mod batch;
 pub mod clients;
 pub mod closing;

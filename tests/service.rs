@@ -15,6 +15,8 @@ mod asking;
 mod attempts_spent;
 #[path = "service/attributes.rs"]
 mod attributes;
+#[path = "service/balance.rs"]
+mod balance;
 #[path = "service/brown_outs.rs"]
 mod brown_outs;
 #[path = "service/clients.rs"]

@@ -36,6 +36,14 @@ pub fn usage_key(id: &AccountId, usage: &str) -> RowKey {
     key(format!("usage\n{id}\n{usage}"))
 }
 
+/// The row by which it is found that balance funds a payment whose end is not known.
+pub fn funding_key(payment: PaymentId) -> RowKey {
+    key(format!("{FUNDING}{payment}"))
+}
+
+/// What the names of those begin with.
+pub const FUNDING: &str = "funding\n";
+
 /// The row of an account's upgrade.
 pub fn upgrade_key(id: &AccountId) -> RowKey {
     key(format!("upgrade\n{id}"))
@@ -192,4 +200,13 @@ pub struct Asked {
     pub uncertain: bool,
     /// When.
     pub at: Timestamp,
+}
+
+/// That balance funds a payment whose end is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Funding {
+    /// Whose.
+    pub account: AccountId,
+    /// Whether the payment was admitted: else a crash may have come before that.
+    pub admitted: bool,
 }

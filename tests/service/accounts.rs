@@ -83,6 +83,7 @@ impl Desk {
             book: classes.book,
             second: classes.second,
             flagged: classes.flagged,
+            over_limit: classes.over_limit,
             banks: config.rules.banks.clone(),
             ..Tiers::default()
         };
