@@ -24,6 +24,7 @@ pub mod health;
 pub mod hindsight;
 pub mod inquire;
 pub mod judge;
+mod lapse;
 pub mod lists;
 pub mod managed;
 pub mod mismatch;

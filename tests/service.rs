@@ -37,6 +37,8 @@ mod forget;
 mod holds;
 #[path = "service/keys.rs"]
 mod keys;
+#[path = "service/lapse.rs"]
+mod lapse;
 #[path = "service/lasting.rs"]
 mod lasting;
 #[path = "service/notifications.rs"]

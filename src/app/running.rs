@@ -305,6 +305,7 @@ async fn sweep(live: Live) {
         let _ = admin.service.sweep(&admin.promises, &mut swept).await;
         admin.service.learn_spent().await;
         let _ = admin.service.sweep_funded(&mut funded).await;
+        let _ = admin.service.sweep_classes().await;
         let until = admin.promises.calendar.valid_until;
         let now = day_of(admin.service.clock.now());
         let is_outdated = until.zip(now).is_some_and(|(until, now)| until < now);

@@ -160,6 +160,8 @@ impl Service {
             opened: at,
             closed: None,
             flags: [].into(),
+            stands: None,
+            noticed: None,
         };
         // The name is taken first, so that no two persons have it.
         let claim = row(account_key(id), &account)?;
@@ -373,13 +375,16 @@ impl Service {
         Ok(current)
     }
 
-    async fn holder(&self, person: &Fingerprint) -> Result<(Holder, Option<String>), StoreLost> {
+    pub(super) async fn holder(
+        &self,
+        person: &Fingerprint,
+    ) -> Result<(Holder, Option<String>), StoreLost> {
         let kept = self.row_of::<Holder>(&holder_key(person)).await?;
         Ok(kept.map_or_else(Default::default, |(holder, was)| (holder, Some(was))))
     }
 
     /// Puts a holder in the place of what was, with what is kept beside; says whether it was as is told.
-    async fn put_holder(
+    pub(super) async fn put_holder(
         &self,
         person: &Fingerprint,
         holder: &mut Holder,
@@ -456,7 +461,12 @@ impl Service {
 }
 
 /// What sources come to for `account` at `at`; nothing where no class is meant.
-fn classed(edition: &Edition, account: &Account, holder: &Holder, at: Timestamp) -> Classed {
+pub(super) fn classed(
+    edition: &Edition,
+    account: &Account,
+    holder: &Holder,
+    at: Timestamp,
+) -> Classed {
     let met = account.met(at);
     match account.meant(at) {
         Some(meant) => edition.classed(&holder.findings, met, meant, at),
