@@ -380,6 +380,24 @@ pub fn admit(
     }
 }
 
+/// The last word on a message that balance is to fund, where that has `reason` against it. Yields the permit, and why it might have been
+/// withheld.
+///
+/// # Errors
+/// The reason for which the permit is withdrawn: in `enforce`, where `effect` says so; what nobody can count now leaves neither.
+pub fn fund(
+    permit: Permit,
+    mode: Mode,
+    reason: Reason,
+    effect: Effect,
+) -> Result<(Permit, Reason), Reason> {
+    let refuses = effect == Effect::Refuse || reason == Reason::StoreLost;
+    match mode {
+        Mode::Enforce if refuses => Err(reason),
+        Mode::Enforce | Mode::Observe => Ok((permit, reason)),
+    }
+}
+
 /// Whether a holdout may let it leave: what a provider said of the elements is all that is against it, and would be obeyed.
 const fn is_held_out(facts: &Facts) -> bool {
     matches!(facts.mode, Mode::Enforce)

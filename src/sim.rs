@@ -44,13 +44,14 @@ mod record;
 mod sample;
 mod statement;
 mod unionpay;
+mod upgrades;
 mod world;
 mod xml;
 mod yeepay;
 mod yop;
 
 pub use self::{
-    audit::{Audit, ChannelAudit, Count, Tries},
+    audit::{Audit, ChannelAudit, Count, Tries, Upgrades},
     core::Target,
     deployment::Listeners,
     leaks::{Leak, LeakScanner},
@@ -177,6 +178,7 @@ impl Simulation {
             provider_faults: settings.provider_faults,
             scripts: Scripts::default(),
             desk: notices::Desk::default(),
+            clerk: upgrades::Clerk::default(),
         });
         let mut channels = vec![];
         for (name, weight, open) in CHANNELS {
@@ -370,7 +372,9 @@ impl Simulation {
     pub fn told(&self) -> Vec<String> {
         let core = self.hub.log.core();
         let headers = core.iter().flat_map(|at| at.headers.iter().map(|(_, value)| value.clone()));
-        headers.chain(core.iter().filter_map(|at| at.problem.clone())).collect()
+        let problems = core.iter().filter_map(|at| at.problem.clone());
+        let of_accounts = self.hub.clerk.told().into_iter().flat_map(|told| told.texts);
+        headers.chain(problems).chain(of_accounts).collect()
     }
 
     /// The notifications that channels and others told the core.
@@ -411,8 +415,8 @@ impl Simulation {
 
     /// A scanner for the elements of every card that the core used, or of all cards when it used none.
     pub fn leak_scanner(&self) -> Result<LeakScanner, SimError> {
-        let any = self.hub.world.cards.iter().any(world::Card::is_used);
-        Ok(LeakScanner::new(self.hub.world.cards.iter().filter(|card| !any || card.is_used()))?)
+        let any = self.hub.world.all_cards().any(world::Card::is_used);
+        Ok(LeakScanner::new(self.hub.world.all_cards().filter(|card| !any || card.is_used()))?)
     }
 }
 

@@ -34,6 +34,9 @@ async fn what_hefu_found_is_what_is_true() {
         "/mismatches/match_then_no_match/true",
         "/mismatches/missing_outcome/true",
         "/spans",
+        "/upgrades/as_planned",
+        "/upgrades/class_three/told",
+        "/upgrades/uncertain_fen/true",
     ];
     let never = [
         "/signature_failures",
@@ -41,7 +44,12 @@ async fn what_hefu_found_is_what_is_true() {
         "/forwarded_without_permit",
         "/element_leaks",
         "/notifications/changed",
+        "/upgrades/differing",
     ];
+    assert_eq!(json["upgrades"]["asked"], 1_000, "{json:#}");
+    // Some have too few banks, or too many registers that know them otherwise.
+    let reached = json["upgrades"]["class_three"]["true"].as_u64().unwrap();
+    assert!((500..1_000).contains(&reached), "{json:#}");
     check(&json, &happened, &never);
     let channels = json["channels"].as_object().unwrap();
     // Those that a statement settles, and those that are asked.

@@ -32,6 +32,8 @@ mod explained;
 mod forget;
 #[path = "gateway/four_logs.rs"]
 mod four_logs;
+#[path = "gateway/funded.rs"]
+mod funded;
 #[path = "gateway/http2.rs"]
 mod http2;
 #[path = "gateway/kept.rs"]

@@ -15,6 +15,8 @@ mod asking;
 mod attempts_spent;
 #[path = "service/attributes.rs"]
 mod attributes;
+#[path = "service/balance.rs"]
+mod balance;
 #[path = "service/brown_outs.rs"]
 mod brown_outs;
 #[path = "service/clients.rs"]
@@ -23,6 +25,8 @@ mod clients;
 mod clients_lost;
 #[path = "service/clients_tries.rs"]
 mod clients_tries;
+#[path = "store/cluster.rs"]
+mod cluster;
 #[path = "service/combination.rs"]
 mod combination;
 #[path = "service/concordance.rs"]
@@ -37,6 +41,8 @@ mod forget;
 mod holds;
 #[path = "service/keys.rs"]
 mod keys;
+#[path = "service/lapse.rs"]
+mod lapse;
 #[path = "service/lasting.rs"]
 mod lasting;
 #[path = "service/notifications.rs"]

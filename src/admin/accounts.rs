@@ -363,7 +363,7 @@ pub(super) async fn usage(
     let body: UsageBody = read(&body, form)?;
     let act = body.act(admin.service.clock.now())?;
     let used = admin.service.use_balance(&id(&account)?, &body.usage, act).await;
-    let (Usage { amount, given_back, purpose, strength, at, state }, shown) =
+    let (Usage { amount, given_back, purpose, strength, at, state, failed: _ }, shown) =
         used.map_err(refused)?;
     Ok(Json(UsedBody {
         state: state.as_str(),

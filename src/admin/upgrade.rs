@@ -76,6 +76,8 @@ pub(super) struct UpgradedBody {
     missing: u32,
     /// What it cost by now.
     cost_fen: u64,
+    /// So much of that may not be billed: nobody knows.
+    uncertain_fen: u64,
     started_ms: u64,
     steps: Vec<StepBody>,
 }
@@ -102,8 +104,10 @@ impl From<&Upgrade> for UpgradedBody {
             cost_fen: step.cost.get(),
             at_ms: step.at.as_millis(),
         });
-        let cost =
-            upgrade.steps.iter().fold(0_u64, |sum, step| sum.saturating_add(step.cost.get()));
+        let cost = |of: &dyn Fn(&Asked) -> bool| {
+            let steps = upgrade.steps.iter().filter(|step| of(step));
+            steps.fold(0_u64, |sum, step| sum.saturating_add(step.cost.get()))
+        };
         Self {
             target: upgrade.target.as_str(),
             progress: upgrade.progress.as_str(),
@@ -111,7 +115,8 @@ impl From<&Upgrade> for UpgradedBody {
                 Progress::OutOfReach { missing } | Progress::Stalled { missing } => missing,
                 Progress::Running | Progress::Reached => 0,
             },
-            cost_fen: cost,
+            cost_fen: cost(&|_| true),
+            uncertain_fen: cost(&|step| step.uncertain),
             started_ms: upgrade.at.as_millis(),
             steps: steps.collect(),
         }

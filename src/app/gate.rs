@@ -6,6 +6,7 @@ use crate::domain::element::Element;
 use crate::domain::trace::Trace;
 use crate::message::coding::{self, Undecoded};
 use crate::message::extract::Request;
+use crate::message::marked::{self, Marked};
 use crate::message::profile::{self, RouteRule};
 use crate::metrics::{Metrics, Unread};
 use crate::provider::trace;
@@ -35,6 +36,9 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// Where the core tells elements that are sealed to the channel.
 const TOLD: &str = "hefu-elements";
+
+/// Where the core marks a payment as funded by balance.
+const ACCOUNT: &str = "hefu-account";
 
 /// One entry of the routing table.
 #[derive(Debug)]
@@ -117,6 +121,7 @@ impl Gate for ServiceGate {
         if request.headers.get_all(TOLD).iter().count() > 1 {
             return Err(Box::new(Problem::new(Kind::Unreadable)));
         }
+        let marked = marked(request.headers)?;
         let Some(watched) = watched(&channel.profile.headers, request.headers) else {
             let kind = Kind::Framing(Framing::Connection);
             self.refused(request.side, kind);
@@ -133,7 +138,11 @@ impl Gate for ServiceGate {
         };
         // Providers see a span of ours as the parent of their own; the channel sees the core's.
         let ours = self.traces.current(request.trace);
-        let judging = trace::part("judge", self.service.judge(channel, &read), |_| Vec::new());
+        let judging = trace::part(
+            "judge",
+            self.service.judge_marked(channel, &read, marked.as_ref()),
+            |_| Vec::new(),
+        );
         match Box::pin(trace::within(ours, judging)).await {
             Ok((permit, judged)) => {
                 let spent = begun.elapsed().saturating_sub(judged.waited());
@@ -289,6 +298,21 @@ fn watched<'h>(read: &[String], headers: &'h HeaderMap) -> Option<Vec<(&'h str, 
     }
     let named = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     Some(named.filter(|(name, _)| profile::watched(read, name).is_some()).collect())
+}
+
+/// By which balance a message is to be funded, where the core says so.
+fn marked(headers: &HeaderMap) -> Result<Option<Marked>, Box<Problem>> {
+    let mut values = headers.get_all(ACCOUNT).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let unreadable = |detail: String| {
+        let problem = Problem::new(Kind::Unreadable);
+        Box::new(Problem { detail: Some(detail), ..problem })
+    };
+    if values.next().is_some() {
+        return Err(unreadable(format!("{}: told twice", marked::HEADER)));
+    }
+    let read = value.to_str().map_err(|_| unreadable(format!("{}: no text", marked::HEADER)))?;
+    marked::parse(read).map(Some).map_err(|error| unreadable(error.to_string()))
 }
 
 /// An answer's body as its reader has it.

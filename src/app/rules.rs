@@ -27,11 +27,12 @@ pub(super) fn rulebook(config: &Config, counts: &Arc<Counts>) -> Option<Rulebook
 
 /// What accounts are judged by.
 pub(super) fn tiers(config: &Config) -> Tiers {
-    let Classes { book, second, flagged, record_key } = config.classes.clone();
+    let Classes { book, second, flagged, over_limit, record_key } = config.classes.clone();
     Tiers {
         book,
         second,
         flagged,
+        over_limit,
         record_key,
         banks: config.rules.banks.clone(),
         ..Tiers::default()

@@ -311,12 +311,15 @@ async fn watch_clock(clock: Arc<Steady>, metrics: Arc<Metrics>) {
 async fn sweep(live: Live) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     let (mut swept, mut outdated) = (Swept::default(), false);
+    let mut funded = String::new();
     loop {
         every.tick().await;
         let admin = live.current();
         // Where the store is lost, that is said elsewhere, and the rest is found the next time.
         let _ = admin.service.sweep(&admin.promises, &mut swept).await;
         admin.service.learn_spent().await;
+        let _ = admin.service.sweep_funded(&mut funded).await;
+        let _ = admin.service.sweep_classes().await;
         let until = admin.promises.calendar.valid_until;
         let now = day_of(admin.service.clock.now());
         let is_outdated = until.zip(now).is_some_and(|(until, now)| until < now);

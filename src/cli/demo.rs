@@ -112,6 +112,18 @@ impl Demo {
             }
         }
         let seconds = begun.elapsed().as_secs();
+        {
+            let apply = setup::apply(&simulation, &running, &place);
+            tokio::pin!(apply);
+            loop {
+                tokio::select! {
+                    applied = &mut apply => break applied?,
+                    _ = tick.tick() => if !self.json {
+                        report::applied(out, begun.elapsed(), simulation.applied())?;
+                    },
+                }
+            }
+        }
         let mut settled = Settled::new(&place, &simulation, &running, target).await?;
         let api = setup::api_outputs(&running, &place).await;
         running.flush_spans().await;
@@ -158,7 +170,7 @@ impl Demo {
         )?;
         writeln!(
             out,
-            "Four simulated providers verify names, ID numbers, cards and phones; every signature is real.\n"
+            "Seven simulated providers verify names, ID numbers, cards and phones; every signature is real.\n"
         )?;
         writeln!(out, "  core listener   http://{}", running.core)?;
         writeln!(

@@ -8,7 +8,7 @@ use crate::tier::rules::Book;
 use std::collections::BTreeMap;
 
 /// From `classes.toml`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Classes {
     /// The editions of the rules; no account has a class where there are none.
     pub book: Book,
@@ -16,6 +16,20 @@ pub struct Classes {
     pub second: Fen,
     /// What becomes of what the rules have something against.
     pub flagged: BTreeMap<Flag, Effect>,
+    /// What becomes of a payment that balance may not fund.
+    pub over_limit: Effect,
     /// By which records of accounts are signed, where they are.
     pub record_key: Option<RecordKey>,
+}
+
+impl Default for Classes {
+    fn default() -> Self {
+        Self {
+            book: Book::default(),
+            second: Fen::default(),
+            flagged: BTreeMap::new(),
+            over_limit: Effect::Refuse,
+            record_key: None,
+        }
+    }
 }

@@ -61,6 +61,8 @@ const fn is_policys(reason: Reason) -> bool {
         | Reason::Rule
         | Reason::VerificationRequired
         | Reason::BatchRefused
+        | Reason::AccountUnknown
+        | Reason::AccountLimit
         | Reason::AlreadySent
         | Reason::StoreLost => false,
         Reason::Holdout
@@ -104,6 +106,8 @@ const fn of(policy: &Policy, settings: &ScenarioPolicy, reason: Reason) -> Effec
         | Reason::VerificationRequired
         | Reason::Unconfirmed
         | Reason::BatchRefused
+        | Reason::AccountUnknown
+        | Reason::AccountLimit
         | Reason::AlreadySent
         | Reason::StoreLost => Effect::Refuse,
         Reason::Combined

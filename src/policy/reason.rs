@@ -66,6 +66,10 @@ pub enum Reason {
     Lifted,
     /// Another row of the same batch is refused, and policy refuses such a batch whole.
     BatchRefused,
+    /// The account whose balance is to pay is not open, or it cannot be told what it is to pay.
+    AccountUnknown,
+    /// The account's balance may not pay so much, or not for that.
+    AccountLimit,
     /// A money message of the order may have left before.
     AlreadySent,
     /// The store cannot be written, so that nothing would be known of the payment after a crash.
@@ -85,7 +89,7 @@ pub struct Hint {
 
 impl Reason {
     /// Every reason, in order of precedence.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Held,
         Self::Holdout,
         Self::Ambiguous,
@@ -115,6 +119,8 @@ impl Reason {
         Self::Asserted,
         Self::Lifted,
         Self::BatchRefused,
+        Self::AccountUnknown,
+        Self::AccountLimit,
         Self::AlreadySent,
         Self::StoreLost,
     ];
@@ -164,6 +170,8 @@ impl Reason {
             Self::Asserted => "asserted",
             Self::Lifted => "lifted",
             Self::BatchRefused => "batch_refused",
+            Self::AccountUnknown => "account_unknown",
+            Self::AccountLimit => "account_limit",
             Self::AlreadySent => "already_sent",
             Self::StoreLost => "store_lost",
         }
@@ -202,7 +210,9 @@ impl Reason {
             | Self::Combined
             | Self::Asserted
             | Self::Lifted
-            | Self::BatchRefused => 403,
+            | Self::BatchRefused
+            | Self::AccountUnknown
+            | Self::AccountLimit => 403,
         }
     }
 
@@ -237,6 +247,8 @@ impl Reason {
             Self::VerificationRequired => "A rule asks for a verification that matches",
             Self::Lifted => "A rule lifts what policy would refuse it for",
             Self::BatchRefused => "Another row of the batch is refused",
+            Self::AccountUnknown => "The account whose balance is to pay is not open",
+            Self::AccountLimit => "The account's balance may not pay that",
             Self::AlreadySent => "The order may have been sent before: query it",
             Self::StoreLost => "The store cannot be written",
         }
@@ -266,12 +278,14 @@ impl Reason {
             Self::AlreadySent => &["query"],
             Self::Sealed | Self::Asserted => &["tell_elements"],
             Self::BatchRefused => &["send_without_refused_rows"],
+            Self::AccountLimit => &["upgrade", "lower_amount"],
             Self::Ambiguous
             | Self::Unreadable
             | Self::Unlisted
             | Self::ElementsMissing
             | Self::NotPossible
             | Self::Invalid
+            | Self::AccountUnknown
             | Self::NobodyCan => &["correct"],
         }
     }
@@ -326,7 +340,12 @@ impl Reason {
                 "Send the batch again without the refused rows.",
                 "请剔除被拒绝的明细后重新提交批次。",
             ),
-            Self::Ambiguous | Self::Unreadable | Self::Unlisted => {
+            Self::AccountLimit => (
+                "upgrade_account",
+                "The account's limit is reached; verify more to raise its class.",
+                "账户余额付款已达限额，请完善身份信息提升账户类别。",
+            ),
+            Self::Ambiguous | Self::Unreadable | Self::Unlisted | Self::AccountUnknown => {
                 ("correct_message", "The core must correct the message.", "请支付核心更正报文。")
             }
         };

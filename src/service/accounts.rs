@@ -22,7 +22,7 @@ use crate::store::shelf::{Range, Swap};
 use crate::tier::class::Classed;
 use crate::tier::ledger::{Over, Payment};
 use crate::tier::rules::{Book, Edition};
-use crate::tier::usage::{Act, Step, Usage, step};
+use crate::tier::usage::{Act, Refused, Step, Usage, step};
 use dashmap::DashMap;
 pub use error::AccountError;
 use serde::Serialize;
@@ -63,6 +63,8 @@ pub struct Tiers {
     pub banks: BTreeMap<Box<str>, Box<str>>,
     /// What becomes of what the rules have something against.
     pub flagged: BTreeMap<Flag, Effect>,
+    /// What becomes of a payment that balance may not fund.
+    pub over_limit: Effect,
     /// By which records of accounts are signed, where they are.
     pub record_key: Option<RecordKey>,
     /// How often each provider confirmed, of how often it was asked for an upgrade, since the configuration was loaded.
@@ -80,6 +82,7 @@ impl Default for Tiers {
             second: Fen::new(1),
             banks: BTreeMap::new(),
             flagged: BTreeMap::new(),
+            over_limit: Effect::Refuse,
             record_key: None,
             confirmed: DashMap::new(),
             running: Arc::new(Semaphore::new(RUNNING_MAX)),
@@ -157,6 +160,8 @@ impl Service {
             opened: at,
             closed: None,
             flags: [].into(),
+            stands: None,
+            noticed: None,
         };
         // The name is taken first, so that no two persons have it.
         let claim = row(account_key(id), &account)?;
@@ -295,6 +300,17 @@ impl Service {
         if !is_usage_name(name) {
             return Err(AccountError::Usage);
         }
+        self.change_usage(id, name, |known| step(known, act), &[]).await
+    }
+
+    /// Changes a use of balance and what is counted for whose it is, in one commit with what is kept `beside`.
+    pub(super) async fn change_usage(
+        &self,
+        id: &AccountId,
+        name: &str,
+        change: impl Fn(Option<Usage>) -> Result<Step, Refused> + Send + Sync,
+        beside: &[Row],
+    ) -> Result<(Usage, Shown), AccountError> {
         let person = self.account_row(id).await?.person;
         let key = usage_key(id, name);
         let lane = match self.tiers.lane(&person) {
@@ -309,7 +325,7 @@ impl Service {
             let at = self.now();
             let edition = self.tiers.book.at(at).ok_or(AccountError::NoRules)?;
             let classed = classed(edition, &account, &holder, at);
-            let usage = match step(known, act)? {
+            let usage = match change(known)? {
                 Step::Same(usage) => {
                     let edition = edition.clone();
                     return Ok((usage, Shown { account, holder, edition, classed, at }));
@@ -323,15 +339,20 @@ impl Service {
                     taken.map_err(|over| over_by(over, &holder, (edition, &classed), payment))?;
                     usage
                 }
+                Step::Count(usage) => {
+                    holder.ledger.count(usage.payment(usage.amount));
+                    usage
+                }
                 Step::Keep(usage) => usage,
                 Step::GiveBack(usage, fen) => {
                     holder.ledger.give_back(usage.payment(fen));
                     usage
                 }
             };
-            let mut beside = row(key.clone(), &usage)?;
-            beside.until = Some(usage.at.plus(PAYMENTS_KEPT));
-            if self.put_holder(&person, &mut holder, was, vec![beside]).await? {
+            let mut used = row(key.clone(), &usage)?;
+            used.until = Some(usage.at.plus(PAYMENTS_KEPT));
+            let beside = std::iter::once(used).chain(beside.iter().cloned()).collect();
+            if self.put_holder(&person, &mut holder, was, beside).await? {
                 drop(lane);
                 let edition = edition.clone();
                 return Ok((usage, Shown { account, holder, edition, classed, at }));
@@ -354,13 +375,16 @@ impl Service {
         Ok(current)
     }
 
-    async fn holder(&self, person: &Fingerprint) -> Result<(Holder, Option<String>), StoreLost> {
+    pub(super) async fn holder(
+        &self,
+        person: &Fingerprint,
+    ) -> Result<(Holder, Option<String>), StoreLost> {
         let kept = self.row_of::<Holder>(&holder_key(person)).await?;
         Ok(kept.map_or_else(Default::default, |(holder, was)| (holder, Some(was))))
     }
 
     /// Puts a holder in the place of what was, with what is kept beside; says whether it was as is told.
-    async fn put_holder(
+    pub(super) async fn put_holder(
         &self,
         person: &Fingerprint,
         holder: &mut Holder,
@@ -437,7 +461,12 @@ impl Service {
 }
 
 /// What sources come to for `account` at `at`; nothing where no class is meant.
-fn classed(edition: &Edition, account: &Account, holder: &Holder, at: Timestamp) -> Classed {
+pub(super) fn classed(
+    edition: &Edition,
+    account: &Account,
+    holder: &Holder,
+    at: Timestamp,
+) -> Classed {
     let met = account.met(at);
     match account.meant(at) {
         Some(meant) => edition.classed(&holder.findings, met, meant, at),

@@ -6,6 +6,7 @@ use crate::domain::outcome::{Arrival, Outcome};
 use crate::domain::payment::Mode;
 use crate::message::outcome::Reading;
 use crate::policy::Effect;
+use crate::service::balance::Funded;
 use crate::service::judge::Pending;
 use crate::service::refusal::Refusal;
 use crate::service::settle::{Settled, blamed};
@@ -36,7 +37,18 @@ pub(crate) fn judged(pending: &Pending) -> Annotations {
         let both: Vec<_> = both.map(|evidence| verification(evidence, pending)).collect();
         annotations.push(("hefu-verification", both.join(", ")));
     }
+    annotations.extend(pending.funded.as_deref().map(funded));
     annotations
+}
+
+/// What is told of the account whose balance funds a payment.
+fn funded(of: &Funded) -> (&'static str, String) {
+    let mut field = Field(ItemSerializer::new().bare_item(text(of.account.as_str())));
+    field = field.with("class", of.class.and_then(|class| token(class.as_str())));
+    if let Some((left, limit)) = of.left {
+        field = field.with("left", Some(integer(left.get()))).with("limit", token(limit.as_str()));
+    }
+    ("hefu-account", field.with("over", of.over.and_then(|over| token(over.as_str()))).finish())
 }
 
 /// What is told beside a refusal.
@@ -53,6 +65,7 @@ pub fn refused(refusal: &Refusal) -> Annotations {
         ("hefu-payment", quoted(&refusal.payment.to_string())),
         ("hefu-decision", decision.finish()),
     ];
+    annotations.extend(refusal.funded.as_ref().map(funded));
     let rows: Vec<String> = refusal
         .rows
         .iter()
@@ -244,6 +257,11 @@ fn token(word: &str) -> Option<RefBareItem<'_>> {
 
 fn string(text: &str) -> Option<RefBareItem<'_>> {
     StringRef::from_str(text).ok().map(RefBareItem::String)
+}
+
+/// A text; an account's name is one always.
+fn text(text: &str) -> RefBareItem<'_> {
+    string(text).unwrap_or(RefBareItem::Boolean(false))
 }
 
 fn quoted(text: &str) -> String {

@@ -158,6 +158,7 @@ impl Service {
             detail: None,
             rows,
             rule: drafts.iter().find_map(|draft| draft.rules.as_ref()?.refusing()),
+            funded: None,
         }
     }
 }

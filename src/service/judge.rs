@@ -10,11 +10,13 @@ use crate::domain::money::Fen;
 use crate::domain::pan::{AccountKind, Pan};
 use crate::domain::payment::{Mode, Scenario};
 use crate::message::extract::{self, ExtractError, Extracted, Part, Payments, Request};
+use crate::message::marked::{HEADER, Marked};
 use crate::message::node::ReadError;
 use crate::message::profile::Message;
 use crate::policy::{self, Basis, Decision, Effect, Facts, Permit, Reason};
 use crate::service::admission::Withheld;
 use crate::service::afterwards::Later;
+use crate::service::balance::{Balance, Funded};
 use crate::service::batch::Batch;
 use crate::service::facts::{self, Known};
 use crate::service::refusal::Refusal;
@@ -69,6 +71,8 @@ pub struct Pending {
     pub(crate) row: Option<String>,
     /// What is asked once it is over.
     pub(crate) later: Option<Box<Later>>,
+    /// What is told of the account that funds it.
+    pub(crate) funded: Option<Box<Funded>>,
 }
 
 /// What was decided, and why.
@@ -77,14 +81,14 @@ pub(crate) type Decided = (Effect, Vec<Reason>);
 /// A message on its way to a decision.
 pub(crate) struct Draft {
     pub(crate) payment: PaymentId,
-    at: Timestamp,
+    pub(crate) at: Timestamp,
     begun: Instant,
     message: Option<usize>,
     pub(crate) scenario: Scenario,
     pub(crate) mode: Mode,
     basis: Basis,
     pub(crate) known: Known,
-    amount: Option<Fen>,
+    pub(crate) amount: Option<Fen>,
     carried: ElementSet,
     asserted: bool,
     agreement: Option<AgreementId>,
@@ -107,6 +111,8 @@ pub(crate) struct Draft {
     concordance: Option<u16>,
     /// What rules say of it, where there are any.
     pub(crate) rules: Option<Ruling>,
+    /// The balance that is to fund it, where one is.
+    pub(crate) balance: Option<Box<Balance>>,
 }
 
 /// What a part of a message is judged with.
@@ -122,6 +128,8 @@ pub(crate) struct Judging<'a> {
     pub(crate) last: bool,
     /// Of which batch it is a row, and which.
     pub(crate) row_of: Option<(PaymentId, usize)>,
+    /// By which balance it is to be funded, where the core says so.
+    pub(crate) marked: Option<&'a Marked>,
 }
 
 impl Service {
@@ -134,10 +142,23 @@ impl Service {
         channel: &Arc<Channel>,
         request: &Request<'_>,
     ) -> Result<(Permit, Judged), Box<Refusal>> {
+        self.judge_marked(channel, request, None).await
+    }
+
+    /// As [`Self::judge`], of one that the core may have marked as funded by balance.
+    ///
+    /// # Errors
+    /// The refusal, where there is no permit; nothing was sent.
+    pub async fn judge_marked(
+        self: &Arc<Self>,
+        channel: &Arc<Channel>,
+        request: &Request<'_>,
+        marked: Option<&Marked>,
+    ) -> Result<(Permit, Judged), Box<Refusal>> {
         let begun = Instant::now();
         let mut last = false;
         loop {
-            match self.judge_once(channel, request, begun, last).await {
+            match self.judge_once(channel, (request, marked), begun, last).await {
                 Ok(judged) => return Ok(judged),
                 Err(Withheld::Refused(refusal)) => return Err(refusal),
                 Err(Withheld::Overtaken(keys)) => {
@@ -152,7 +173,7 @@ impl Service {
     async fn judge_once(
         self: &Arc<Self>,
         channel: &Arc<Channel>,
-        request: &Request<'_>,
+        (request, marked): (&Request<'_>, Option<&Marked>),
         begun: Instant,
         last: bool,
     ) -> Result<(Permit, Judged), Withheld<Box<Refusal>>> {
@@ -162,10 +183,15 @@ impl Service {
                 let mode = mode(channel.binding, first, request);
                 let scenario = payments.first().map(|part| part.payment.scenario);
                 let deadline = begun + self.waits_for(scenario.unwrap_or(message.scenario));
+                let row_of = None;
                 let judging =
-                    Judging { channel, message, mode, begun, deadline, last, row_of: None };
+                    Judging { channel, message, mode, begun, deadline, last, row_of, marked };
                 match payments {
                     Payments::One(part) => self.appraise(judging, *part).await,
+                    Payments::Rows(_) if marked.is_some() => {
+                        let error = ReadError::unreadable(HEADER, "told beside a batch").into();
+                        self.unread(channel, &error, mode, begun)
+                    }
                     Payments::Rows(rows) => {
                         return self.judge_batch(judging, order, rows).await;
                     }
@@ -181,7 +207,7 @@ impl Service {
     /// A payment that was read, with what the decision rests on.
     pub(crate) async fn appraise(self: &Arc<Self>, judging: Judging<'_>, part: Part) -> Draft {
         let at = self.now();
-        let Judging { channel, message, mode, begun, row_of, .. } = judging;
+        let Judging { channel, message, mode, begun, row_of, marked, .. } = judging;
         let (basis, known) = self.facts(judging, &part).await;
         let payment = &part.payment;
         let id = row_of.map_or_else(|| self.new_id(at), |(batch, number)| batch.row(number));
@@ -211,6 +237,7 @@ impl Service {
             row_of,
             concordance: None,
             rules: None,
+            balance: marked.map(|it| Box::new(self.balance(it, &part.payment.elements))),
         };
         if let Some(book) = self.rules.as_ref().filter(|_| basis.is_ruled()) {
             if book.asks_for_concordance() {
@@ -263,6 +290,7 @@ impl Service {
             kind: None,
             concordance: None,
             rules: None,
+            balance: None,
         }
     }
 
@@ -270,23 +298,35 @@ impl Service {
     async fn conclude(
         &self,
         channel: &Arc<Channel>,
-        draft: Draft,
+        mut draft: Draft,
         last: bool,
     ) -> Result<(Permit, Pending), Withheld<Box<Refusal>>> {
         let decision = self.decide(&draft);
         let decided = (decision.effect(), decision.reasons().to_vec());
-        let admitted = match decision.into_permit() {
+        let permit = match decision.into_permit() {
+            // Rare, and larger than the rest.
+            Ok(permit) if draft.balance.is_some() => {
+                Box::pin(self.fund(permit, &mut draft)).await.map_err(|reason| vec![reason])
+            }
+            permit => permit,
+        };
+        let admitted = match permit {
             Ok(permit) => {
+                let decided = draft.remarked(decided);
                 let (leaving, record) =
                     Self::leaving(channel, &draft, decided, draft.order_key(channel));
                 let admitted =
                     self.admit(permit, (draft.mode, draft.scenario), vec![leaving], last).await;
+                if admitted.is_err() && draft.balance.is_some() {
+                    Box::pin(self.unfund(&mut draft)).await;
+                }
                 admitted.map(|admitted| (admitted, record))
             }
             Err(reasons) => Err(Withheld::Refused(reasons)),
         };
         match admitted {
             Ok(((permit, remark), mut record)) => {
+                self.funded_leaves(&draft);
                 self.left(channel, &draft, &mut record, remark);
                 Ok((permit, Self::pending(channel, draft, record)))
             }
@@ -311,6 +351,7 @@ impl Service {
                     detail,
                     rows: Vec::new(),
                     rule,
+                    funded: draft.balance.and_then(|balance| balance.told),
                 })))
             }
         }
@@ -373,6 +414,7 @@ impl Service {
             undoes: draft.undoes,
             row: draft.row,
             later: draft.later,
+            funded: draft.balance.and_then(|balance| balance.told).map(Box::new),
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::domain::element::ElementSet;
 use crate::domain::id::PaymentId;
 use crate::policy::Reason;
 use crate::policy::rules::RuleId;
+use crate::service::balance::Funded;
 use crate::service::earlier::Earlier;
 
 /// Why a message is not forwarded. Nothing of it was sent, though with 409 an earlier one of its order may have been.
@@ -27,6 +28,8 @@ pub struct Refusal {
     pub rows: Vec<RefusedRow>,
     /// The rule behind it, where one is.
     pub rule: Option<RuleNote>,
+    /// The account that was to fund it, where that is known.
+    pub funded: Option<Funded>,
 }
 
 /// What is told of a rule.

@@ -91,6 +91,7 @@ impl Service {
         let Some(reading) = reading else {
             self.store.not_sent(channel, record.payment);
             self.reopen(record);
+            self.followed(record).await;
             return None;
         };
         if !has_outcome(pending) {
@@ -133,6 +134,14 @@ impl Service {
             | Outcome::Unknown
             | Outcome::Reversed
             | Outcome::Unmapped => (),
+        }
+    }
+
+    /// What is counted for a payment that balance funds follows what is heard of it.
+    pub(crate) async fn followed(&self, record: &Record) {
+        // Rare, and larger than the rest.
+        if record.stakes.account.is_some() {
+            Box::pin(self.follow_funded(record)).await;
         }
     }
 

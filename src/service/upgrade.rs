@@ -127,9 +127,16 @@ impl Service {
         if known.as_ref().is_some_and(|(known, _)| is_running(known)) {
             return Err(UpgradeError::Running);
         }
+        // What lapsed since is asked anew, also of whoever said so before.
+        let is_over = |known: &Upgrade| known.progress == Progress::Reached;
+        let lapsed = match &known {
+            Some((known, _)) if is_over(known) => {
+                self.account(id, None).await?.classed.class < Some(target)
+            }
+            Some(_) | None => false,
+        };
         let (mut upgrade, was) = match known {
-            // One that reached it may have lapsed since.
-            Some((known, was)) if known.target == target => (known, Some(was)),
+            Some((known, was)) if known.target == target && !lapsed => (known, Some(was)),
             // What was asked for another class is over; what it found is the person's.
             known => {
                 let (steps, progress) = (Vec::new(), Progress::Running);
@@ -143,6 +150,7 @@ impl Service {
             run.keep().await?;
             run.on(&person).await?;
             run.keep().await?;
+            service.look_at_class(&id).await?;
             drop(seat);
             Ok(run.upgrade)
         });
@@ -390,6 +398,7 @@ impl Run<'_> {
             inquiry: None,
             answer: None,
             cost: Fen::default(),
+            uncertain: false,
             at: service.now(),
         });
         self.keep().await?;
@@ -418,6 +427,7 @@ impl Run<'_> {
                 Billable::Yes | Billable::Uncertain => fen(entry, inquiry.set),
                 Billable::No => Fen::default(),
             };
+            step.uncertain = asked.reply.billable == Billable::Uncertain;
         }
         let learned = route::next(answer) != route::Next::Anybody;
         if learned {

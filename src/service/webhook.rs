@@ -1,5 +1,6 @@
 //! What is told to whoever listens: put where payments are kept, and taken from there by who delivers it.
 
+use crate::domain::account::{AccountId, Class};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ClientName, PaymentId};
 use crate::domain::mismatch::MismatchKind;
@@ -33,16 +34,49 @@ pub enum Event<'a> {
     HoldMade(&'a Hold),
     /// They wait no more.
     HoldReleased(&'a Hold),
+    /// The class of an account lapses.
+    Class(&'a ClassNews<'a>),
+}
+
+/// What is told of the class of an account.
+#[derive(Clone, Copy, Debug)]
+pub struct ClassNews<'a> {
+    /// Which event.
+    pub event: &'static str,
+    /// Which account.
+    pub account: &'a AccountId,
+    /// When it was opened.
+    pub opened: Timestamp,
+    /// Its class, where it has one.
+    pub class: Option<Class>,
+    /// The class that it had before.
+    pub was: Option<Class>,
+    /// When it will lapse.
+    pub lapses: Option<Timestamp>,
+}
+
+impl ClassNews<'_> {
+    /// By what the words on one account are told in their order.
+    fn about(&self) -> PaymentId {
+        // FNV-1a: spread matters here, secrecy does not.
+        let fnv = |hash: u128, byte: u8| {
+            (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+        };
+        let begin = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+        PaymentId::new(self.opened, self.account.as_str().bytes().fold(begin, fnv))
+    }
 }
 
 /// What is told, as whoever listens reads it.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Body<'a> {
     id: String,
     event: &'static str,
     at_ms: u64,
-    payment: String,
-    channel: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scenario: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +104,15 @@ struct Body<'a> {
     hold: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a str>,
+    /// The class that the account has, which is none where only the one before is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class_before: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lapses_ms: Option<u64>,
 }
 
 /// What became of something that was told.
@@ -113,6 +156,7 @@ impl Service {
             Event::HoldReleased(hold) => {
                 [self.hook(hold.payment, |id, at| of_hold("hold_released", hold, id, at)), None]
             }
+            Event::Class(news) => [self.hook(news.about(), |id, at| of_class(news, id, at)), None],
         };
         rows.into_iter().flatten().collect()
     }
@@ -293,8 +337,8 @@ fn of_mismatch(kept: &KeptMismatch, id: PaymentId, at: Timestamp) -> Body<'_> {
         id: id.to_string(),
         event: if missing { "missing_outcome" } else { "mismatch" },
         at_ms: at.as_millis(),
-        payment: kept.payment.to_string(),
-        channel: kept.channel.as_str(),
+        payment: Some(kept.payment.to_string()),
+        channel: Some(kept.channel.as_str()),
         scenario: Some(kept.scenario.as_str()),
         order: kept.order.as_ref().map(|order| order.0.as_ref()),
         amount_fen: kept.amount.map(crate::domain::money::Fen::get),
@@ -304,10 +348,7 @@ fn of_mismatch(kept: &KeptMismatch, id: PaymentId, at: Timestamp) -> Body<'_> {
         outcome: reported.map(|(outcome, ..)| outcome.as_str()),
         code: reported.and_then(|(_, code, _)| code.as_deref()),
         arrival: reported.map(|(.., arrival)| arrival.as_str()),
-        answer: None,
-        corrected: None,
-        hold: None,
-        until_ms: None,
+        ..Body::default()
     }
 }
 
@@ -316,20 +357,23 @@ fn of_hold<'h>(event: &'static str, hold: &'h Hold, id: PaymentId, at: Timestamp
         id: id.to_string(),
         event,
         at_ms: at.as_millis(),
-        payment: hold.payment.to_string(),
-        channel: hold.channel.as_str(),
-        scenario: None,
-        order: None,
-        amount_fen: None,
-        mismatch: None,
-        elements: None,
-        provider: None,
-        outcome: None,
-        code: None,
-        arrival: None,
-        answer: None,
-        corrected: None,
+        payment: Some(hold.payment.to_string()),
+        channel: Some(hold.channel.as_str()),
         hold: Some(hold.key.to_string()),
         until_ms: Some(hold.until.as_millis()),
+        ..Body::default()
+    }
+}
+
+fn of_class<'n>(news: &'n ClassNews<'_>, id: PaymentId, at: Timestamp) -> Body<'n> {
+    Body {
+        id: id.to_string(),
+        event: news.event,
+        at_ms: at.as_millis(),
+        account: Some(news.account.as_str()),
+        class: news.class.map(Class::as_str),
+        class_before: news.was.map(Class::as_str),
+        lapses_ms: news.lapses.map(Timestamp::as_millis),
+        ..Body::default()
     }
 }

@@ -20,11 +20,14 @@
 //! **Bytes** are compared by hash: what the core sent must be what some channel request was, and the answer that the core got must be
 //! one that the channel gave to exactly these bytes.
 
+mod classes;
 mod end;
 mod tries;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+pub use self::classes::Upgrades;
+pub(super) use self::classes::upgrades;
 pub(super) use self::end::{differing, in_the_end};
 pub(super) use self::tries::LOCKED_AFTER;
 pub use self::tries::Tries;
@@ -94,7 +97,7 @@ pub struct Audit {
     pub uninspected: u64,
     /// Authentic inquiries, by provider and the answer's own code.
     pub inquiries: BTreeMap<(&'static str, String), u64>,
-    /// Those that the provider bills.
+    /// Those that are billed, by the provider's product.
     pub billable: BTreeMap<&'static str, u64>,
     /// Inquiries that a provider turned away: bad authentication, or not readable.
     pub inquiries_turned_away: u64,
@@ -121,7 +124,7 @@ pub(super) fn audit(log: &Log, channels: impl IntoIterator<Item = Channel>) -> A
     };
     for inquiry in at_providers.iter().filter(|e| e.authentic) {
         *audit.inquiries.entry((inquiry.provider, inquiry.answer.clone())).or_default() += 1;
-        *audit.billable.entry(inquiry.provider).or_default() += u64::from(inquiry.billable);
+        *audit.billable.entry(inquiry.product).or_default() += u64::from(inquiry.billable);
     }
     let payments: Vec<_> = at_channels.iter().flat_map(payments).collect();
     let hidden: HashSet<_> = at_core.iter().filter(|e| e.hidden).map(|e| e.sent).collect();
@@ -425,13 +428,13 @@ mod tests {
                 let inquiry = AtProvider {
                     seq,
                     provider: "p",
-                    inquiry: None,
                     authentic: true,
                     tuple,
                     answer: "0".into(),
                     matched: true,
                     tried: Some(true),
                     billable: true,
+                    ..AtProvider::default()
                 };
                 log.providers().push(inquiry);
             }
@@ -467,13 +470,13 @@ mod tests {
             let inquiry = AtProvider {
                 seq: 3,
                 provider: "p",
-                inquiry: None,
                 authentic: true,
                 tuple: tuple("13"),
                 answer: "0".into(),
                 matched: true,
                 tried: Some(true),
                 billable: true,
+                ..AtProvider::default()
             };
             log.providers().push(inquiry);
             let mut batch = at_channel(5, "batch", "", &[]);

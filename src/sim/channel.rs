@@ -25,6 +25,7 @@ use crate::sim::{
     providers::Scripts,
     record::{AtChannel, AtRow, Channel, Log, Part, Verdict, digest},
     statement::Ended,
+    upgrades::Clerk,
     world::{Card, CardState, Element, Tuple, World},
 };
 
@@ -41,6 +42,8 @@ pub(super) struct Hub {
     pub(super) scripts: Scripts,
     /// What channels tell by themselves.
     pub(super) desk: Desk,
+    /// What the core was told of accounts.
+    pub(super) clerk: Clerk,
 }
 
 /// A request as a gateway gets it.

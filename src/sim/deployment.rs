@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::sim::{Audit, Simulation};
+use crate::sim::{Audit, Simulation, world::BANKS};
 
 /// The channels whose payloads are sealed, with the key files of both directions.
 const SEALED: &[(&str, &str, &str)] = &[("baofoo", "baofoo-core.pem", "baofoo-channel.pem")];
@@ -79,11 +79,19 @@ outcome = "succeeded"
     ),
 ];
 
-/// What each of the four providers bills for an inquiry, in fen.
-const PRICES: [(&str, u64); 4] =
-    [("tencent", 60), ("aliyun", 50), ("operator3", 20), ("unionpay72", 80)];
+/// What each product of the providers in use costs, in fen. The last three are for accounts only.
+const PRICES: [(&str, u64); 7] = [
+    ("tencent", 60),
+    ("aliyun", 50),
+    ("operator3", 20),
+    ("unionpay72", 80),
+    ("tencent-identity", 30),
+    ("operator-detail", 35),
+    ("cpcn", 100),
+];
 
-fn price(provider: &str) -> u64 {
+/// What a product costs.
+pub(super) fn price(provider: &str) -> u64 {
     PRICES.iter().find(|(name, _)| *name == provider).map_or(0, |(_, price)| *price)
 }
 
@@ -194,6 +202,58 @@ upstream = "{plain}"
         );
         self.write_channels(&mut text);
         text
+    }
+
+    /// What `hefu.toml` has besides where payment accounts are upgraded: who vouches for people and for the class of a bank account, and an
+    /// operator's word by another road.
+    pub fn deployment_of_accounts(&self) -> String {
+        let url = |name: &str| self.endpoints().get(name).cloned().unwrap_or_default();
+        let file = |name: &str| {
+            self.key_files().get(name).map(|file| file.display().to_string()).unwrap_or_default()
+        };
+        let credential = |name: &str| self.credentials().get(name).cloned().unwrap_or_default();
+        format!(
+            r#"
+[providers.tencent-identity]
+url = "{tencent}"
+priority = 50
+price_fen = {identity_fen}
+vars = {{ secret_id = "{tencent_id}" }}
+credentials = {{ secret_key = "{tencent_secret}" }}
+
+[providers.operator3-detail]
+url = "{detail}"
+priority = 60
+price_fen = {detail_fen}
+credentials = {{ appcode = "{appcode}" }}
+
+[providers.cpcn-account-level]
+url = "{cpcn}"
+priority = 70
+price_fen = {cpcn_fen}
+vars = {{ institution_id = "{institution}" }}
+credentials = {{ token = "{token}" }}
+"#,
+            identity_fen = price("tencent-identity"),
+            detail_fen = price("operator-detail"),
+            cpcn_fen = price("cpcn"),
+            tencent = url("tencent"),
+            detail = url("operator-detail"),
+            cpcn = url("cpcn"),
+            tencent_id = credential("tencent-id"),
+            tencent_secret = file("tencent-secret"),
+            appcode = file("operator-detail-appcode"),
+            institution = credential("cpcn-institution"),
+            token = file("cpcn-token"),
+        )
+    }
+
+    /// The banks of this world, as `rules/*.toml` names them.
+    pub fn banks(&self) -> String {
+        let bank = |(name, bins): &(&str, &[&str])| {
+            format!("[[bank]]\nname = \"{name}\"\nbins = {bins:?}\n")
+        };
+        BANKS.iter().map(bank).collect()
     }
 
     /// What this simulation's deployment adds to the profile of a channel that ships: how it writes its statements.

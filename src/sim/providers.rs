@@ -113,6 +113,14 @@ pub(super) trait Protocol: Send + Sync + 'static {
     fn register(&self, request: &Request) -> Register;
     /// The elements asked, or a refusal when the request is not authentic or not readable.
     fn read(&self, request: &Request) -> Result<Tuple, Reply>;
+    /// Which product it asks for, by what the provider bills it as.
+    fn product(&self, _: &Request) -> &'static str {
+        Self::NAME
+    }
+    /// Whether an answer with this code leaves open whether it is billed.
+    fn leaves_open(&self, _code: &str) -> bool {
+        false
+    }
     /// The buyer's own number of the request, where the protocol has one.
     fn inquiry(&self, _: &Request) -> Option<String> {
         None
@@ -206,7 +214,7 @@ async fn handle<P: Protocol>(
     let read = provider.protocol.read(&request);
     let authentic = read.is_ok();
     let script = provider.hub.scripts.of(P::NAME);
-    let mut of_bank = false;
+    let (mut of_bank, mut failed, mut silent) = (false, false, false);
     let (tuple, said, reply, takes) = match (read, &script) {
         (Err(refusal), _) => (Tuple::default(), None, refusal, Duration::ZERO),
         (Ok(tuple), Some(script)) => {
@@ -218,6 +226,7 @@ async fn handle<P: Protocol>(
             let (fault, kind) = (roll % 1000 < provider.hub.provider_faults, roll / 1000 % 4);
             let latency = Duration::from_millis(3 + roll / 4000 % 30);
             let register = provider.protocol.register(&request);
+            (failed, silent) = (fault, fault && kind < 2);
             of_bank = matches!(register, Register::Bank { .. }) && !fault;
             let said = if fault { Said::Busy } else { provider.look_up(&tuple, register) };
             let reply = if fault && kind == 1 {
@@ -237,9 +246,12 @@ async fn handle<P: Protocol>(
     provider.hub.log.at_provider(AtProvider {
         seq: provider.hub.log.tick(),
         provider: P::NAME,
+        product: provider.protocol.product(&request),
         inquiry: provider.protocol.inquiry(&request),
         authentic,
         tuple,
+        failed,
+        unsaid: silent || provider.protocol.leaves_open(&reply.code),
         answer: reply.code,
         matched: said == Some(Said::Match),
         tried: match &said {

@@ -88,9 +88,12 @@ pub(super) struct AtRow {
 
 /// One inquiry at a provider.
 #[derive(Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct AtProvider {
     pub(super) seq: u64,
     pub(super) provider: &'static str,
+    /// Which of its products was asked, where it bills them apart.
+    pub(super) product: &'static str,
     /// The buyer's own number of it, where the protocol has one.
     pub(super) inquiry: Option<String>,
     pub(super) authentic: bool,
@@ -100,6 +103,10 @@ pub(super) struct AtProvider {
     /// Whether a bank compared it and found it right; absent where none did.
     pub(super) tried: Option<bool>,
     pub(super) billable: bool,
+    /// Whether the provider itself failed: nothing was learned.
+    pub(super) failed: bool,
+    /// Whether the buyer cannot know whether it is billed: no answer came in time, or none that says so.
+    pub(super) unsaid: bool,
 }
 
 /// One message of the core.

@@ -12,6 +12,14 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rand::{Rng, SeedableRng, seq::IndexedRandom, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
+mod applicants;
+mod drift;
+mod stranger;
+
+pub(super) use self::applicants::{APPLICANTS, Applicant, BANKS, bank_of, is_credit};
+pub use self::drift::Drift;
+pub(super) use self::stranger::stranger;
+
 /// An element that a register can compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Element {
@@ -216,27 +224,6 @@ impl Card {
     }
 }
 
-/// How many of a thousand customers differ between registers, by reason.
-#[derive(Clone, Copy, Debug)]
-pub struct Drift {
-    /// Changed the phone at the bank; the core and slow copies still hold the old one.
-    pub stale_phone: u32,
-    /// Changed the phone at the operator and told the core, but not the bank.
-    pub operator_only: u32,
-    /// Changed the name at the bank; the core and slow copies still hold the old one.
-    pub renamed: u32,
-    /// Mistyped an element, so that every register disagrees.
-    pub mistyped: u32,
-    /// Will change the phone (one in eight: the name) at the bank right after a bind or a verification.
-    pub mover: u32,
-}
-
-impl Default for Drift {
-    fn default() -> Self {
-        Self { stale_phone: 60, operator_only: 40, renamed: 10, mistyped: 20, mover: 60 }
-    }
-}
-
 /// All people and cards, drawn from one seed.
 pub(super) struct World {
     pub(super) cards: Vec<Card>,
@@ -246,6 +233,10 @@ pub(super) struct World {
     /// Cards of which providers with old data say what the customer says, and their banks something else; far from the first that
     /// journeys take by themselves.
     stale: Vec<usize>,
+    /// People who apply for an account.
+    pub(super) applicants: Vec<Applicant>,
+    /// Their cards, which are counted on from the others.
+    held: Vec<Card>,
 }
 
 impl World {
@@ -258,6 +249,8 @@ impl World {
             by_phone: HashMap::new(),
             by_id: HashMap::new(),
             stale: vec![],
+            applicants: vec![],
+            held: vec![],
         };
         for _ in 0..people {
             let facts = Facts {
@@ -285,7 +278,19 @@ impl World {
         };
         let far = (from..until).filter(|at| world.cards.get(*at).is_some_and(is_stale));
         world.stale = far.collect();
+        world.draw_applicants(seed);
         world
+    }
+
+    /// The card in that place.
+    fn at(&self, place: usize) -> Option<&Card> {
+        let of_applicant = || self.held.get(place.checked_sub(self.cards.len())?);
+        self.cards.get(place).or_else(of_applicant)
+    }
+
+    /// Every card.
+    pub(super) fn all_cards(&self) -> impl Iterator<Item = &Card> {
+        self.cards.iter().chain(&self.held)
     }
 
     /// The `nth` of those cards, where there are so many.
@@ -295,17 +300,17 @@ impl World {
 
     /// The card with this number.
     pub(super) fn card(&self, pan: &str) -> Option<&Card> {
-        self.cards.get(*self.by_pan.get(pan)?)
+        self.at(*self.by_pan.get(pan)?)
     }
 
     /// A card of the person that the police has on file under this number.
     pub(super) fn id_holder(&self, id_number: &str) -> Option<&Card> {
-        self.cards.get(*self.by_id.get(id_number)?)
+        self.at(*self.by_id.get(id_number)?)
     }
 
     /// The holder that an operator has on file for this phone.
     pub(super) fn phone_holder(&self, phone: &str) -> Option<&Card> {
-        self.cards.get(*self.by_phone.get(phone)?)
+        self.at(*self.by_phone.get(phone)?)
     }
 }
 
@@ -404,33 +409,6 @@ fn name(rng: &mut ChaCha8Rng) -> String {
         12..20 => [char(rng, FAMILY), char(rng, GIVEN)].iter().collect(),
         _ => [char(rng, FAMILY), char(rng, GIVEN), char(rng, GIVEN)].iter().collect(),
     }
-}
-
-/// A person and a card of nobody in the world, as a message may legally carry them: long names, names with `·`, characters outside
-/// GBK, old identity numbers, with and without a phone.
-pub(super) fn stranger(rng: &mut ChaCha8Rng) -> Tuple {
-    const LONG: &[&str] =
-        &["买买提江·吐尔逊阿吉·努尔麦麦提", "阿卜杜热西提·艾山江·木合塔尔·帕孜来提"];
-    let name = match rng.random_range(0..6) {
-        0 => LONG.choose(rng).copied().unwrap_or_default().to_owned(),
-        1 => format!("{}𬀩", name(rng)),
-        _ => name(rng),
-    };
-    let id_number = if rng.random_bool(0.2) { old_id_number(rng) } else { id_number(rng) };
-    let credit = rng.random_bool(0.2);
-    Tuple {
-        name: Some(name),
-        id_number: Some(id_number),
-        pan: Some(pan(rng, credit)),
-        phone: rng.random_bool(0.8).then(|| phone(rng)),
-    }
-}
-
-/// The fifteen digits of numbers issued before 1999: a year of two digits, and no check character.
-fn old_id_number(rng: &mut ChaCha8Rng) -> String {
-    let (year, month, day) =
-        (rng.random_range(30..=80), rng.random_range(1..=12), rng.random_range(1..=28));
-    format!("110101{year}{month:02}{day:02}{:03}", rng.random_range(1..=999))
 }
 
 /// Eighteen digits with the check character of GB 11643 (ISO 7064, mod 11-2).

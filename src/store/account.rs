@@ -36,6 +36,27 @@ pub fn usage_key(id: &AccountId, usage: &str) -> RowKey {
     key(format!("usage\n{id}\n{usage}"))
 }
 
+/// The row by which it is found that balance funds a payment whose end is not known.
+pub fn funding_key(payment: PaymentId) -> RowKey {
+    key(format!("{FUNDING}{payment}"))
+}
+
+/// What the names of those begin with.
+pub const FUNDING: &str = "funding\n";
+
+/// The row by which an account is found whose class is to be looked at then.
+pub fn lapse_key(due: Timestamp, id: &AccountId) -> RowKey {
+    key(format!("{}{id}", lapses_before(due)))
+}
+
+/// Before which the names stand of those that are to be looked at before `due`.
+pub fn lapses_before(due: Timestamp) -> String {
+    format!("{LAPSES}{:015}\n", due.as_millis())
+}
+
+/// What the names of those begin with.
+pub const LAPSES: &str = "lapse\n";
+
 /// The row of an account's upgrade.
 pub fn upgrade_key(id: &AccountId) -> RowKey {
     key(format!("upgrade\n{id}"))
@@ -63,6 +84,12 @@ pub struct Account {
     /// What the rules have against it, where policy let it pass.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub flags: BTreeSet<Flag>,
+    /// What class it had when it was last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands: Option<Class>,
+    /// Of which end of its class somebody was told before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noticed: Option<Timestamp>,
 }
 
 impl Account {
@@ -187,6 +214,18 @@ pub struct Asked {
     pub answer: Option<Answer>,
     /// What it cost.
     pub cost: Fen,
+    /// Whether nobody knows whether that is billed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncertain: bool,
     /// When.
     pub at: Timestamp,
+}
+
+/// That balance funds a payment whose end is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Funding {
+    /// Whose.
+    pub account: AccountId,
+    /// Whether the payment was admitted: else a crash may have come before that.
+    pub admitted: bool,
 }

@@ -1,5 +1,6 @@
 //! The record of a payment: what it was judged by, what became of it, and what its outcomes bear upon.
 
+use crate::domain::account::AccountId;
 use crate::domain::chance::{Routed, Share};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
@@ -84,6 +85,9 @@ pub struct Stakes {
     pub checks: ElementSet,
     /// Which elements the success of such a message proves at most.
     pub proves: ElementSet,
+    /// The account whose balance funds it, where that is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
     /// What the risk team's rules said of it, where there were any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<Arc<Ruled>>,

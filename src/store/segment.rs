@@ -445,6 +445,21 @@ impl<B: Backend> Backend for Segmented<B> {
         let State::Alone(log) = &self.state else {
             return self.database.range(range).map_err(SegmentError::Database);
         };
+        // Nobody looks through all that is in the log for one row.
+        if let Some(key) = range.only() {
+            return match log.look(&key) {
+                Some(change) => {
+                    let row = |(until, value): &(Option<Timestamp>, String)| Row {
+                        key: key.clone(),
+                        until: *until,
+                        value: value.clone(),
+                    };
+                    let rows = range.cut(change.iter().map(row).collect());
+                    Ok(Found { rows, damaged: Vec::new() })
+                }
+                None => self.database.range(range).map_err(SegmentError::Database),
+            };
+        }
         // What is not in the database yet lies over what is, of which it may take as many away.
         let over: BTreeMap<&RowKey, &Change> = log.within(range).collect();
         let wider = Range { most: range.most.saturating_add(over.len()), ..range.clone() };

@@ -63,6 +63,12 @@ impl Range {
         Self { of: key.of, from: key.name.clone(), before, most: 1, last: false, whole: true }
     }
 
+    /// The only key that may be in it, where there is no more than one.
+    pub(super) fn only(&self) -> Option<RowKey> {
+        let is_one = self.before.strip_prefix(&*self.from) == Some("\u{1}");
+        is_one.then(|| RowKey { of: self.of, name: self.from.clone() })
+    }
+
     /// Whether `key` is in it.
     pub(super) fn takes(&self, key: &RowKey) -> bool {
         key.of == self.of && self.from <= key.name && key.name < self.before

@@ -131,6 +131,13 @@ impl Ledger {
         {
             return Err(over);
         }
+        self.count(payment);
+        Ok(())
+    }
+
+    /// Counts `payment`, whatever limit is in its way: it is paid.
+    pub fn count(&mut self, payment: Payment) {
+        let Payment { amount, purpose, strength, at } = payment;
         let year = self.years.entry(year_of(at)).or_default();
         let day = self.days.entry(at.china_day()).or_default().entry(strength).or_default();
         for sums in [&mut self.total, year, day] {
@@ -138,7 +145,6 @@ impl Ledger {
             *sum = Fen::new(sum.get().saturating_add(amount.get()));
         }
         self.forget_before(at);
-        Ok(())
     }
 
     /// Gives back what `payment` took, where that still bounds anything.

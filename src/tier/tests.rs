@@ -5,7 +5,7 @@ use super::class::{Checked, Finding};
 use super::ledger::{Ledger, Over, Payment};
 use super::plan::{Plan, Way, plan};
 use super::rules::{AccountNeeded, Book, Counts, Edition, Family, Terms};
-use super::usage::{Act, Refused, State, Step, Usage, step};
+use super::usage::{Act, Became, Refused, State, Step, Usage, follow, step};
 use crate::domain::account::Purpose::{Consumption, Investment, OwnBankAccount, Transfer};
 use crate::domain::account::Strength::{Certificate, TwoFactors, Weak};
 use crate::domain::account::{Class, Purpose, Source, Strength};
@@ -320,6 +320,7 @@ fn check_usage(acts: &[Act], expected: Result<(State, u64), Refused>) {
             Ok(
                 Step::Same(usage)
                 | Step::Take(usage)
+                | Step::Count(usage)
                 | Step::Keep(usage)
                 | Step::GiveBack(usage, _),
             ) => {
@@ -354,4 +355,47 @@ fn each_word_counts_once() {
     check_usage(&[reserve(1), Act::Commit, release(40), release(30)], Err(Refused::Amount));
     check_usage(&[reserve(1), Act::Commit, release(40), all], Ok((State::Released, 100)));
     check_usage(&[reserve(1), release(101)], Err(Refused::Amount));
+}
+
+/// What words on a payment make of the use of balance that funds it: how far it is, how much is given back, and what counts.
+fn check_following(words: &str, expected: (State, u64, i64)) {
+    let reserved = payment(1, Purpose::Transfer, Strength::Weak, 1);
+    let Ok(Step::Take(mut known)) = step(None, Act::Reserve(reserved)) else { panic!() };
+    let mut counts = 100_i64;
+    for word in words.chars() {
+        let step = match word {
+            'p' => follow(known, Became::Paid),
+            'n' => follow(known, Became::NotPaid),
+            _ => step(Some(known), Act::Release(None)).unwrap(),
+        };
+        known = match step {
+            Step::Same(usage) | Step::Keep(usage) => usage,
+            Step::Count(usage) => {
+                counts += i64::try_from(usage.amount.get()).unwrap();
+                usage
+            }
+            Step::GiveBack(usage, more) => {
+                counts -= i64::try_from(more.get()).unwrap();
+                usage
+            }
+            Step::Take(_) => panic!("{words}"),
+        };
+    }
+    assert_eq!((known.state, known.given_back.get(), counts), expected, "{words}");
+}
+
+#[test]
+fn a_use_of_balance_follows_its_payment() {
+    check_following("", (State::Reserved, 0, 100));
+    check_following("p", (State::Committed, 0, 100));
+    check_following("pp", (State::Committed, 0, 100));
+    check_following("n", (State::Released, 100, 0));
+    check_following("nn", (State::Released, 100, 0));
+    // Reversed after it was paid; failed, and paid all the same.
+    check_following("pn", (State::Released, 100, 0));
+    check_following("np", (State::Committed, 0, 100));
+    check_following("npn", (State::Released, 100, 0));
+    // What the core gave back, for a refund, is not paid once more because somebody says again that it was.
+    check_following("prp", (State::Released, 100, 0));
+    check_following("prn", (State::Released, 100, 0));
 }

@@ -21,6 +21,9 @@ pub struct Usage {
     pub at: Timestamp,
     /// How far it is.
     pub state: State,
+    /// Whether it was given back since the payment that it funds failed, or came back; by the core's own word else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
 }
 
 /// How far a use of balance is.
@@ -64,6 +67,8 @@ pub enum Step {
     Same(Usage),
     /// It becomes this, if the limits allow it.
     Take(Usage),
+    /// It becomes this, whatever the limits say.
+    Count(Usage),
     /// It becomes this.
     Keep(Usage),
     /// It becomes this, and so much counts no more.
@@ -109,8 +114,8 @@ pub fn step(known: Option<Usage>, act: Act) -> Result<Step, Refused> {
             Err(Refused::Nothing)
         }
         (None, Act::Reserve(Payment { amount, purpose, strength, at })) => {
-            let (given_back, state) = (Fen::default(), State::Reserved);
-            Ok(Step::Take(Usage { amount, given_back, purpose, strength, at, state }))
+            let (given_back, state, failed) = (Fen::default(), State::Reserved, false);
+            Ok(Step::Take(Usage { amount, given_back, purpose, strength, at, state, failed }))
         }
         (None, Act::Commit | Act::Release(_)) => Err(Refused::NotReserved),
         (Some(usage), Act::Reserve(Payment { amount, purpose, strength, at: _ })) => {
@@ -133,6 +138,35 @@ pub fn step(known: Option<Usage>, act: Act) -> Result<Step, Refused> {
             }
             let state = if so_far == usage.amount { State::Released } else { usage.state };
             Ok(Step::GiveBack(Usage { given_back: so_far, state, ..usage }, more))
+        }
+    }
+}
+
+/// What became of the payment that a use of balance funds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Became {
+    /// It was paid.
+    Paid,
+    /// It certainly was not, or came back.
+    NotPaid,
+}
+
+/// What becomes of a use of balance when it is heard what became of its payment: the last word counts, as often as it changes. What the
+/// core itself gave back stays given back.
+pub fn follow(known: Usage, became: Became) -> Step {
+    match (became, known.state) {
+        (Became::Paid, State::Reserved) => Step::Keep(Usage { state: State::Committed, ..known }),
+        (Became::Paid, State::Released) if known.failed => {
+            let (given_back, state) = (Fen::default(), State::Committed);
+            Step::Count(Usage { given_back, state, failed: false, ..known })
+        }
+        (Became::Paid, State::Committed | State::Released) | (Became::NotPaid, State::Released) => {
+            Step::Same(known)
+        }
+        (Became::NotPaid, State::Reserved | State::Committed) => {
+            let more = Fen::new(known.amount.get().saturating_sub(known.given_back.get()));
+            let (given_back, state) = (known.amount, State::Released);
+            Step::GiveBack(Usage { given_back, state, failed: true, ..known }, more)
         }
     }
 }

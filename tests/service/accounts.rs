@@ -1,5 +1,6 @@
 //! Payment accounts: whose they are, what bears their class, what is paid from them, and how they come to a higher one.
 
+use crate::cluster::{Cluster, apart};
 use crate::{FOUR, Scripted, World, config_of, key, world, world_over};
 use hefu::billing::price::Prices;
 use hefu::crypto::keys::{Keys, Other};
@@ -19,6 +20,7 @@ use hefu::service::upgrade::Person;
 use hefu::service::{Binding, Entry, Service, Settings};
 use hefu::store::account::{Flag, Progress, Upgrade, upgrade_key};
 use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::postgres::Postgres;
 use hefu::store::row::Row;
 use hefu::store::sqlite::Sqlite;
 use hefu::tier::ledger::{Over, Payment};
@@ -43,13 +45,13 @@ const PROVIDERS: [(&str, &str, ElementSet, u64); 6] = [
     ("rail", "railway", WHO, 300),
 ];
 
-struct Desk {
-    world: World,
+pub(crate) struct Desk {
+    pub(crate) world: World,
     asked: Vec<Arc<Scripted>>,
 }
 
 impl Desk {
-    fn over(mut world: World) -> Self {
+    pub(crate) fn over(mut world: World) -> Self {
         // 2026-11-28, China.
         world.clock.0.store(1_795_795_200_000, std::sync::atomic::Ordering::Relaxed);
         let config = config_of(BANKS);
@@ -83,17 +85,18 @@ impl Desk {
             book: classes.book,
             second: classes.second,
             flagged: classes.flagged,
+            over_limit: classes.over_limit,
             banks: config.rules.banks.clone(),
             ..Tiers::default()
         };
         Self { world, asked }
     }
 
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::over(world())
     }
 
-    fn service(&self) -> &Arc<Service> {
+    pub(crate) fn service(&self) -> &Arc<Service> {
         &self.world.service
     }
 
@@ -102,36 +105,45 @@ impl Desk {
         self.asked.iter().map(|provider| provider.asked()).collect()
     }
 
-    async fn open(&self, account: &str, person: &Person) -> Result<Vec<Flag>, AccountError> {
+    pub(crate) async fn open(
+        &self,
+        account: &str,
+        person: &Person,
+    ) -> Result<Vec<Flag>, AccountError> {
         let opened = self.service().open_account(&id(account), &person.elements, false).await?;
         Ok(opened.account.flags.into_iter().collect())
     }
 
     /// How far an upgrade gets, what it cost, and who was asked.
-    async fn upgrade(&self, account: &str, target: Class, person: &Person) -> String {
+    pub(crate) async fn upgrade(&self, account: &str, target: Class, person: &Person) -> String {
         match self.service().upgrade(&id(account), target, person.clone(), false).await {
             Ok(upgrade) => told(&upgrade),
             Err(error) => error.to_string(),
         }
     }
 
-    async fn class(&self, account: &str) -> Option<Class> {
+    pub(crate) async fn class(&self, account: &str) -> Option<Class> {
         self.service().account(&id(account), None).await.unwrap().classed.class
     }
 
-    async fn act(&self, account: &str, usage: &str, act: Act) -> Result<State, AccountError> {
+    pub(crate) async fn act(
+        &self,
+        account: &str,
+        usage: &str,
+        act: Act,
+    ) -> Result<State, AccountError> {
         let used = self.service().use_balance(&id(account), usage, act).await;
         used.map(|(usage, _)| usage.state)
     }
 
-    fn reserve(&self, yuan: u64, purpose: Purpose) -> Act {
+    pub(crate) fn reserve(&self, yuan: u64, purpose: Purpose) -> Act {
         let (amount, strength, at) =
             (Fen::new(yuan * 100), Strength::Certificate, self.world.clock.now());
         Act::Reserve(Payment { amount, purpose, strength, at })
     }
 }
 
-fn id(text: &str) -> AccountId {
+pub(crate) fn id(text: &str) -> AccountId {
     AccountId::parse(text).unwrap()
 }
 
@@ -149,7 +161,7 @@ fn told(upgrade: &Upgrade) -> String {
 }
 
 /// Somebody made up, with cards of so many banks.
-fn person(cards: &[&str]) -> Person {
+pub(crate) fn person(cards: &[&str]) -> Person {
     let cards = cards.iter().map(|pan| Pan::parse(pan, AccountKind::Debit).unwrap()).collect();
     Person { elements: elements("11010519491231002X", "13800000000"), cards }
 }
@@ -163,8 +175,8 @@ fn elements(id_number: &str, phone: &str) -> Elements {
     }
 }
 
-const OTHER: &str = "440524188001010014";
-const ICBC: &str = "6200000000000005";
+pub(crate) const OTHER: &str = "440524188001010014";
+pub(crate) const ICBC: &str = "6200000000000005";
 const ICBC_TOO: &str = "6200000000000013";
 const ABC: &str = "6200010000000004";
 const CCB: &str = "6200020000000003";
@@ -483,17 +495,43 @@ async fn balance_is_reserved_committed_and_given_back() {
     assert_eq!(desk.act("a", "u9", desk.reserve(1, consumption)).await, Err(AccountError::Closed));
 }
 
-/// Two processes over one file, 64 at once: what is taken is never more than the limit, and all of it is.
+/// Two processes over one file, as during an upgrade.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_limit_is_exceeded_by_64_at_once_on_two_replicas() {
+async fn no_limit_is_exceeded_by_64_at_once_of_two_processes() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("hefu.db");
     let replica = || {
         let store =
             MemoryStore::open(Limits::default(), Sqlite::open(&path).unwrap(), |_| ()).unwrap();
-        Desk::over(world_over(store, Binding::Enforce(100), Settings::default()))
+        Arc::new(Desk::over(world_over(store, Binding::Enforce(100), Settings::default())))
     };
-    let desks = [Arc::new(replica()), Arc::new(replica())];
+    sixty_four_at_once([replica(), replica()]).await;
+}
+
+/// Two replicas over one database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_limit_is_exceeded_by_64_at_once_on_two_replicas() {
+    let cluster = Cluster::start();
+    let replica = || {
+        let store = open(&cluster);
+        Arc::new(Desk::over(world_over(store, Binding::Enforce(100), Settings::default())))
+    };
+    sixty_four_at_once([replica(), replica()]).await;
+}
+
+/// A store over a database that replicas share.
+pub(crate) fn open(cluster: &Cluster) -> MemoryStore {
+    let mut config = tokio_postgres::Config::new();
+    config.host_path(cluster.place()).user("hefu").dbname("postgres");
+    apart(|| {
+        let mut backend = Postgres::open(&config, &[]).unwrap();
+        hefu::store::keys::check(&mut backend, &key(1).into()).unwrap();
+        MemoryStore::open(Limits::default(), backend, |_| ()).unwrap()
+    })
+}
+
+/// 64 reservations at once: what is taken is never more than the limit, and all of it is.
+async fn sixty_four_at_once(desks: [Arc<Desk>; 2]) {
     let person = person(&[]);
     desks[0].open("a", &person).await.unwrap();
     desks[0].upgrade("a", Class::I, &person).await;

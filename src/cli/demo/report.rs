@@ -5,7 +5,7 @@ use super::settled::Settled;
 use crate::app::Running;
 use crate::cli::Failure;
 use crate::metrics::Metrics;
-use crate::sim::{Audit, ChannelAudit, Count, Simulation};
+use crate::sim::{Audit, ChannelAudit, Count, Simulation, Upgrades};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -24,6 +24,7 @@ pub struct Report {
     counted: Counted,
     notifications: Notifications,
     settled: Settled,
+    upgrades: Upgrades,
     element_leaks: usize,
     forwarded_without_permit: u64,
 }
@@ -105,6 +106,7 @@ impl Report {
             counted,
             notifications,
             settled: Settled::default(),
+            upgrades: simulation.upgrades(),
             element_leaks,
             forwarded_without_permit,
         })
@@ -167,6 +169,10 @@ impl Report {
         }
         faults.extend(self.settled.faults());
         faults.extend(self.notifications.faults());
+        if self.upgrades.differing > 0 {
+            let Upgrades { differing, asked, named, .. } = &self.upgrades;
+            faults.push(format!("{differing} of {asked} upgrades differ: {named:?}"));
+        }
         let all = self.audit.sum(|channel| channel.match_then_no_match.truly);
         if all < TRUE_MISMATCHES_MIN && self.seconds >= SECONDS_MIN {
             faults.push(format!("only {all} true mismatches"));
@@ -221,6 +227,17 @@ impl Report {
         )
     }
 
+    /// What came of accounts that were to be upgraded.
+    fn print_upgrades(&self, out: &mut impl Write) -> io::Result<()> {
+        let Upgrades { asked, reached, sources, cost_fen, uncertain_fen, differing, .. } =
+            &self.upgrades;
+        writeln!(
+            out,
+            "  accounts    {} of {asked} reached class III, by {} sources, for {} fen and {} uncertain; the auditor disagrees on {differing}",
+            reached.1, sources.1, cost_fen.1, uncertain_fen.1
+        )
+    }
+
     /// What came by itself, and how payments stand in the end.
     fn print_ends(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(
@@ -267,6 +284,7 @@ impl Report {
         }).collect();
         let [sync, notify, query, statement] = counted.outcomes;
         let tries = &self.audit.tries;
+        let pair = |(truly, told): (u64, u64)| json!({ "true": truly, "told": told });
         json!({
             "seed": self.seed,
             "seconds": self.seconds,
@@ -277,6 +295,11 @@ impl Report {
             "attempts": { "cards_locked": tries.locked, "most_wrong_in_a_row": tries.most_wrong, "denied": counted.denied,
                 "hostile": { "sent": tries.hostile.0, "forwarded": tries.hostile.1 } },
             "combination": { "tried": counted.combined.0, "settled": counted.combined.1, "true": tries.combined, "mismatches": { "true": tries.combined_wrongly, "found": counted.combined_wrongly } },
+            "upgrades": {
+                "asked": self.upgrades.asked, "as_planned": self.upgrades.as_planned, "differing": self.upgrades.differing,
+                "class_three": pair(self.upgrades.reached), "sources": pair(self.upgrades.sources),
+                "cost_fen": pair(self.upgrades.cost_fen), "uncertain_fen": pair(self.upgrades.uncertain_fen),
+            },
             "binds": { "sent": tries.binds.0, "refused": tries.binds.1, "saved": tries.binds.2 },
             "outcomes": { "sync": sync, "notify": notify, "query": query, "statement": statement },
             "notifications": self.notifications.json(),
@@ -342,6 +365,7 @@ impl Report {
             self.audit.billed_fen()
         )?;
         self.print_asking(out)?;
+        self.print_upgrades(out)?;
         writeln!(out, "  in the end  {}", self.settled.line())?;
         let missing = &self.settled.missing;
         writeln!(
@@ -383,6 +407,15 @@ fn kinds(channel: &ChannelAudit) -> [(&'static str, &Count); 2] {
         ("match_then_no_match", &channel.match_then_no_match),
         ("unverified_then_no_match", &channel.unverified_then_no_match),
     ]
+}
+
+/// How many upgrades are over, below the live table.
+pub(super) fn applied(
+    out: &mut impl Write,
+    elapsed: Duration,
+    (done, all): (usize, usize),
+) -> io::Result<()> {
+    writeln!(out, "{:>5} {done} of {all} accounts brought as far as they come", elapsed.as_secs())
 }
 
 /// The head of the live table.

@@ -4,7 +4,7 @@ use crate::app::Running;
 use crate::cli::Failure;
 use crate::config::{self, Config, Rendering};
 use crate::sim::{Listeners, Simulation, Target};
-use include_dir::{Dir, include_dir};
+use include_dir::{Dir, File, include_dir};
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -20,6 +20,12 @@ const TOKEN_FILE: &str = "admin-token";
 
 /// What the demo's requests leave, searched for elements like everything else.
 const ACCESS_LOG: &str = "access.log";
+
+/// The rules of account classes.
+const CLASSES: &str = "classes.toml";
+
+/// How often the demo's core may call the admin API.
+const ADMIN_PER_SECOND: u32 = 10_000;
 
 /// Of which share of the requests spans are kept.
 const TRACED: f64 = 0.05;
@@ -81,7 +87,18 @@ impl Place {
         let trace = collector.map_or_else(String::new, |collector| {
             format!("[trace]\notlp = \"http://{collector}/v1/traces\"\nshare = {TRACED}\n")
         });
-        fs::write(place, format!("{deployment}\n[log]\naccess = \"{ACCESS_LOG}\"\n{trace}"))?;
+        // Accounts are upgraded as fast as they can be.
+        let listens = format!("[listen]\nadmin_per_second = {ADMIN_PER_SECOND}");
+        let deployment = deployment.replacen("[listen]", &listens, 1);
+        let accounts = simulation.deployment_of_accounts();
+        fs::write(
+            place,
+            format!("{deployment}{accounts}\n[log]\naccess = \"{ACCESS_LOG}\"\n{trace}"),
+        )?;
+        fs::create_dir_all(self.dir.join("rules"))?;
+        fs::write(self.dir.join("rules/banks.toml"), simulation.banks())?;
+        let classes = SHIPPED.get_file(CLASSES).map(File::contents).unwrap_or_default();
+        fs::write(self.dir.join(CLASSES), classes)?;
         config::load(&self.dir)
             .map_err(|problems| Failure::Usage(problems.render(Rendering::Plain)))
     }
@@ -131,18 +148,34 @@ pub async fn store_files(running: &Running, place: &Place) -> Vec<Vec<u8>> {
 /// # Errors
 /// Where the listener's address is no URL, which would be a defect.
 pub fn target(simulation: &Simulation, running: &Running) -> Result<Target, Failure> {
-    let url = |address: SocketAddr| {
-        reqwest::Url::parse(&format!("http://{address}/"))
-            .map_err(|error| Failure::Usage(error.to_string()))
-    };
     let notify = running.notify.map(url).transpose()?;
     Ok(Target { notify, ..through(simulation, url(running.core)?) })
+}
+
+fn url(address: SocketAddr) -> Result<reqwest::Url, Failure> {
+    reqwest::Url::parse(&format!("http://{address}/"))
+        .map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// Where a simulated core sends that has everything go through `url`.
 pub fn through(simulation: &Simulation, url: reqwest::Url) -> Target {
     let channels = simulation.channels().into_iter().map(|name| (name, url.clone())).collect();
     Target { channels, plain: url, tells_elements: true, repeats: false, notify: None }
+}
+
+/// Has everybody who applies get an account of class III, by the admin API.
+///
+/// # Errors
+/// Where there is none, or no client for it.
+pub async fn apply(
+    simulation: &Simulation,
+    running: &Running,
+    place: &Place,
+) -> Result<(), Failure> {
+    let Some(admin) = running.admin else { return Ok(()) };
+    let token = fs::read_to_string(place.token_file())?;
+    simulation.apply(url(admin)?, token.trim()).await?;
+    Ok(())
 }
 
 /// Everything that the admin API shows of the run, for the leak scan.

@@ -40,7 +40,8 @@ pub(crate) fn check(sheet: &mut Sheet, file: &ClassesFile) -> Classes {
     }
     let editions = file.edition.iter().filter_map(|at| edition(sheet, at)).collect();
     let second = Fen::new(within(sheet, file.second_fen.as_ref(), 0..=SECOND_MAX, 1));
-    let FlaggedFile { second_account, second_class_three, shared_phone } = &file.flagged;
+    let FlaggedFile { second_account, second_class_three, shared_phone, over_limit } =
+        &file.flagged;
     let flagged = [
         (Flag::SecondAccount, second_account),
         (Flag::SecondClassThree, second_class_three),
@@ -48,7 +49,8 @@ pub(crate) fn check(sheet: &mut Sheet, file: &ClassesFile) -> Classes {
     ];
     let effect = |word: &Option<Text<Effect>>| word.as_ref().map_or(Effect::Refuse, |word| word.0);
     let flagged = flagged.map(|(flag, word)| (flag, effect(word))).into();
-    Classes { book: Book::new(editions), second, flagged, record_key: None }
+    let over_limit = effect(over_limit);
+    Classes { book: Book::new(editions), second, flagged, over_limit, record_key: None }
 }
 
 fn edition(sheet: &mut Sheet, at: &At<EditionFile>) -> Option<Edition> {

@@ -33,6 +33,8 @@ pub(in crate::config) struct FlaggedFile {
     pub(in crate::config) second_class_three: Option<Text<Effect>>,
     /// A phone number is told by more persons than it may be of.
     pub(in crate::config) shared_phone: Option<Text<Effect>>,
+    /// A payment that the core marks as funded by balance is more than that may pay, or for something else, or of no open account.
+    pub(in crate::config) over_limit: Option<Text<Effect>>,
 }
 
 /// `[[edition]]`

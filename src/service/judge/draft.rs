@@ -6,6 +6,7 @@ use crate::domain::element::ElementSet;
 use crate::domain::payment::Standing;
 use crate::policy::{Basis, Effect, Reason, Verification};
 use crate::service::Channel;
+use crate::service::balance::Balance;
 use crate::service::facts;
 use crate::service::rules::{self, Kept, Seen};
 use crate::store::journal::{Need, OrderKey};
@@ -107,6 +108,7 @@ impl Draft {
             agreement: self.agreement.clone(),
             checks: self.checks,
             proves: message.map_or(ElementSet::EMPTY, |message| message.checks),
+            account: self.balance.as_deref().and_then(Balance::counted).cloned(),
             rules: self.rules.as_ref().map(|it| Arc::new(it.kept(&self.seen(channel), &reasons))),
         };
         Record {
@@ -138,6 +140,14 @@ impl Draft {
             row_of: self.row_of,
             stakes,
         }
+    }
+
+    /// What was decided, and why balance might not have funded it.
+    pub(super) fn remarked(&self, (effect, mut reasons): Decided) -> Decided {
+        let remark = self.balance.as_deref().and_then(|balance| balance.remark);
+        let effect = remark.map_or(effect, |_| effect.max(Effect::Annotate));
+        reasons.extend(remark);
+        (effect, reasons)
     }
 
     /// The elements at fault, where they are known.

@@ -68,6 +68,7 @@ impl Service {
         } else {
             act();
         }
+        self.followed(record).await;
         Settled { reading, step, mismatch }
     }
 

@@ -76,15 +76,13 @@ mod tests {
             let tries: Vec<_> = story
                 .bytes()
                 .map(|what| AtProvider {
-                    seq: 0,
                     provider: "p",
-                    inquiry: None,
                     authentic: true,
                     tuple: Tuple { pan: Some("62".into()), ..Tuple::default() },
-                    answer: String::new(),
                     matched: what == b'+',
                     tried: (what != b'?').then_some(what == b'+'),
                     billable: true,
+                    ..AtProvider::default()
                 })
                 .collect();
             let found = super::tries(&tries, &[]);

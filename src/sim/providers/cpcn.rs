@@ -21,6 +21,15 @@ impl Protocol for Cpcn {
         Register::Bank { lag_days: 10, mixed: false }
     }
 
+    fn product(&self, request: &Request) -> &'static str {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        if text(&body, "AccountLevel") == "1" { Self::NAME } else { "cpcn-other-level" }
+    }
+
+    fn leaves_open(&self, code: &str) -> bool {
+        code == "10"
+    }
+
     fn read(&self, request: &Request) -> Result<Tuple, Reply> {
         if request.header("authorization") != format!("Bearer {}", self.token) {
             let body = "Unauthorized".into();

@@ -45,6 +45,8 @@ impl Tencent {
 /// One API: what it asks, whom, and its own numbers.
 struct Action {
     name: &'static str,
+    /// As what it is billed.
+    product: &'static str,
     needs: &'static [Element],
     register: Register,
     /// Match, no match, no record, lost, expired, restricted, not supported, too often, invalid, busy.
@@ -57,6 +59,7 @@ const BANK: Register = Register::Bank { lag_days: 90, mixed: true };
 const ACTIONS: &[Action] = &[
     Action {
         name: "BankCard4EVerification",
+        product: Tencent::NAME,
         needs: &[Element::Name, Element::IdNumber, Element::Pan, Element::Phone],
         register: BANK,
         codes: [0, -6, -9, -13, -14, -15, -17, -19, -3, -18],
@@ -64,6 +67,7 @@ const ACTIONS: &[Action] = &[
     },
     Action {
         name: "BankCardVerification",
+        product: Tencent::NAME,
         needs: &[Element::Name, Element::IdNumber, Element::Pan],
         register: BANK,
         codes: [0, -5, -8, -12, -13, -14, -16, -18, -4, -17],
@@ -71,6 +75,7 @@ const ACTIONS: &[Action] = &[
     },
     Action {
         name: "BankCard2EVerification",
+        product: Tencent::NAME,
         needs: &[Element::Name, Element::Pan],
         register: BANK,
         codes: [0, -4, -7, -11, -12, -13, -15, -17, -3, -16],
@@ -78,6 +83,7 @@ const ACTIONS: &[Action] = &[
     },
     Action {
         name: "PhoneVerification",
+        product: Tencent::NAME,
         needs: &[Element::Name, Element::IdNumber, Element::Phone],
         register: Register::Operator,
         codes: [0, -4, -9, -9, -9, -9, -9, -12, -6, -11],
@@ -85,6 +91,7 @@ const ACTIONS: &[Action] = &[
     },
     Action {
         name: "IdCardVerification",
+        product: "tencent-identity",
         needs: &[Element::Name, Element::IdNumber],
         register: Register::Police,
         codes: [0, -1, -5, -5, -5, -5, -5, -7, -2, -4],
@@ -121,6 +128,10 @@ impl Protocol for Tencent {
 
     fn register(&self, request: &Request) -> Register {
         Action::of(request).map_or(BANK, |action| action.register)
+    }
+
+    fn product(&self, request: &Request) -> &'static str {
+        Action::of(request).map_or(Self::NAME, |action| action.product)
     }
 
     fn read(&self, request: &Request) -> Result<Tuple, Reply> {
