@@ -4,7 +4,7 @@ use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
 };
 use serde_json::{Value, json};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -143,7 +143,7 @@ impl Problems {
         }
         let more = self.0.len().saturating_sub(PROBLEMS_SHOWN);
         if more > 0 {
-            text.push_str(&format!("and {more} more problems: mend these first\n"));
+            let _infallible = writeln!(text, "and {more} more problems: mend these first");
         }
         text
     }

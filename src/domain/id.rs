@@ -85,6 +85,7 @@ impl PaymentId {
     }
 
     /// The id of the row of this number, from 1, of the batch whose id this is: whoever knows one of them finds all.
+    #[must_use]
     pub fn row(self, number: usize) -> Self {
         let random = (1 << 80) - 1;
         let number = u128::try_from(number).unwrap_or_default();

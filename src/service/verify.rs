@@ -211,13 +211,7 @@ impl Service {
             set: question.set,
         };
         let (service, about) = (self.clone(), question.about.clone());
-        let whose = Whose {
-            of: self.asked_about(&inquiry.elements),
-            merchant: question.merchant.map(|merchant| self.sharing.owner(merchant).clone()),
-            client: question.client.cloned(),
-            scenario: question.scenario,
-            observed: question.observed,
-        };
+        let whose = self.whose(question, &inquiry);
         tokio::spawn(trace::carried(async move {
             // No deadline here: each provider has its own, and an answer that is paid for is kept however late it comes.
             let mut gathered = service.ask(&plan, &inquiry, &whose).await;

@@ -329,7 +329,7 @@ impl Record {
             Some((known, _, by))
                 if *known != *outcome && *known != Outcome::Declined(Decline::NotProcessed) =>
             {
-                *by = *arrival
+                *by = *arrival;
             }
             known => *known = Some(reported.clone()),
         }

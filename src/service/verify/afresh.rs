@@ -7,6 +7,17 @@ use crate::store::Evidence;
 use std::sync::Arc;
 
 impl Service {
+    /// Of whom an inquiry asks, and for whom.
+    pub(super) fn whose(&self, question: &Question<'_>, inquiry: &Inquiry) -> Whose {
+        Whose {
+            of: self.asked_about(&inquiry.elements),
+            merchant: question.merchant.map(|merchant| self.sharing.owner(merchant).clone()),
+            client: question.client.cloned(),
+            scenario: question.scenario,
+            observed: question.observed,
+        }
+    }
+
     /// Asks about `question` now, whatever was answered before; what comes of it is kept nowhere but as a charge. Whoever calls this
     /// waits for as long as providers take: what is paid for is told.
     pub(crate) async fn ask_afresh(
@@ -25,13 +36,7 @@ impl Service {
             elements: question.elements.restricted(question.set),
             set: question.set,
         };
-        let whose = Whose {
-            of: self.asked_about(&inquiry.elements),
-            merchant: question.merchant.map(|merchant| self.sharing.owner(merchant).clone()),
-            client: question.client.cloned(),
-            scenario: question.scenario,
-            observed: question.observed,
-        };
+        let whose = self.whose(question, &inquiry);
         trace::carried(self.consult(&plan, &inquiry, &whose)).await.map_err(Gathered::from)
     }
 }
