@@ -10,7 +10,7 @@ const WEIGHTED: usize = 17;
 
 /// The unified social credit code of a business or another organisation.
 ///
-/// INVARIANT: 18 characters of [`ALPHABET`], of which the last is the check character of those before it.
+/// INVARIANT: 18 characters of `ALPHABET`, of which the last is the check character of those before it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CreditCode(String);
 
