@@ -95,8 +95,10 @@ impl Wal {
 
     /// The database is closed. Where nothing in the log is needed any more, that is noted.
     pub(super) fn close(&mut self, connection: &Connection) {
-        if self.committed(connection, false).is_ok() && Self::checkpoint(connection) {
-            self.floor.read();
+        let is_durable = self.committed(connection, false).is_ok();
+        let noted = self.floor.read();
+        // What another process noted meanwhile still says something.
+        if is_durable && Self::checkpoint(connection) && self.floor.read() == noted {
             self.floor.note(&NOTHING);
         }
         self.floor.sync();
