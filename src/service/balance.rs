@@ -129,13 +129,16 @@ impl Service {
             at: draft.at,
         };
         let name = draft.payment.to_string();
+        // In observe it leaves though its admission be lost, and then it is not known whether it was paid.
+        let admitted = draft.mode == Mode::Observe;
         let beside =
-            [funding(draft.payment, account, false).map_err(|lost| unfunded(lost.into()))?];
+            [funding(draft.payment, account, admitted).map_err(|lost| unfunded(lost.into()))?];
         let reserve = |known| step(known, Act::Reserve(payment));
         let told = |shown: &Shown, over| Funded::of(account, shown, payment, over);
-        let over = match self.change_usage(account, &name, reserve, &beside).await {
+        let (over, reason) = match self.change_usage(account, &name, reserve, &beside).await {
             Ok((_, shown)) => return Ok((told(&shown, None), None)),
-            Err(AccountError::Over(over, _)) => over,
+            Err(AccountError::Over(over, _)) => (Some(over), Reason::AccountLimit),
+            Err(AccountError::Closed) => (None, Reason::AccountUnknown),
             Err(error) => return Err(unfunded(error)),
         };
         // What leaves all the same is paid all the same.
@@ -143,10 +146,13 @@ impl Service {
             let anyway = |known| reserve(known).map(whatever_the_limits_say);
             let counted = self.change_usage(account, &name, anyway, &beside).await;
             let (_, shown) = counted.map_err(unfunded)?;
-            return Ok((told(&shown, Some(over)), Some(Reason::AccountLimit)));
+            return Ok((told(&shown, over), Some(reason)));
+        }
+        if over.is_none() {
+            return Err((reason, None));
         }
         let shown = self.account(account, None).await.map_err(unknown)?;
-        Err((Reason::AccountLimit, Some(told(&shown, Some(over)))))
+        Err((reason, Some(told(&shown, over))))
     }
 
     /// The payment is admitted: what is counted is a payment that may have left.
@@ -161,7 +167,10 @@ impl Service {
     pub(crate) async fn unfund(&self, draft: &mut Draft) {
         let Some(balance) = draft.balance.as_deref_mut().filter(|it| it.is_counted) else { return };
         (balance.is_counted, balance.told) = (false, None);
-        let _ = self.funded_became(&balance.marked.account, draft.payment, Became::NotPaid).await;
+        let (account, payment) = (&balance.marked.account, draft.payment);
+        if self.funded_became(account, payment, Became::NotPaid).await.is_ok() {
+            self.store.unshelve(funding_key(payment));
+        }
     }
 
     /// Something is heard of a payment: what is counted for it follows.
@@ -169,6 +178,10 @@ impl Service {
         let Some(account) = &record.stakes.account else { return };
         let known = self.store.record(record.payment);
         let Some(became) = became(known.as_ref().unwrap_or(record)) else { return };
+        // Another replica may count by another word at once, or this be lost: the sweep looks once more, at what all of them heard.
+        if let Ok(row) = funding(record.payment, account, true) {
+            self.store.shelve(row);
+        }
         if let Err(error) = self.funded_became(account, record.payment, became).await {
             tracing::error!(%error, payment.id = %record.payment, "what balance funded is not counted as it ended: it is tried again");
         }
@@ -184,10 +197,7 @@ impl Service {
             |known: Option<_>| known.map(|known| follow(known, became)).ok_or(Refused::NotReserved);
         match self.change_usage(account, &payment.to_string(), change, &[]).await {
             // It is not known any more, and what it took stays counted.
-            Ok(_) | Err(AccountError::Refused(_)) => {
-                self.store.unshelve(funding_key(payment));
-                Ok(())
-            }
+            Ok(_) | Err(AccountError::Refused(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -214,15 +224,18 @@ impl Service {
         }
         let mut found = 0_usize;
         for (payment, Funding { account, admitted }) in payments {
-            let became = match self.store.record(payment) {
+            let came = || match self.store.record(payment) {
                 // One that was refused after it was counted is kept as such.
-                Some(record) if record.stakes.account.is_none() => Some(Became::NotPaid),
+                Some(record) if !record.left() => Some(Became::NotPaid),
                 Some(record) => became(&record),
                 None => Some(Became::NotPaid).filter(|_| !admitted),
             };
-            if let Some(became) = became
+            if let Some(became) = came()
                 && self.funded_became(&account, payment, became).await.is_ok()
+                // What was heard meanwhile is looked at the next time.
+                && came() == Some(became)
             {
+                self.store.unshelve(funding_key(payment));
                 found = found.saturating_add(1);
             }
         }
@@ -291,6 +304,8 @@ fn became(record: &Record) -> Option<Became> {
         | Outcome::Accepted
         | Outcome::Unknown
         | Outcome::Unmapped => None,
+        // How much of it the core had undone, the core tells.
+        Outcome::Reversed if record.is_undone() => None,
         Outcome::NoMatch(_) | Outcome::Declined(_) | Outcome::Reversed => Some(Became::NotPaid),
     }
 }

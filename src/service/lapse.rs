@@ -17,6 +17,8 @@ use crate::tier::class::Classed;
 use crate::tier::rules::Edition;
 use std::time::Duration;
 
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
 /// How often an account is looked at at least, since the rules may have changed.
 const LOOKED_AT_EVERY: Duration = Duration::from_hours(30 * 24);
 
@@ -96,16 +98,20 @@ impl Service {
             let classed = classed(edition, &account, &holder, now);
             let others = self.tiers.book.editions().map(|edition| edition.from);
             let latest = others.filter(|from| *from > now).min();
-            let latest = latest.unwrap_or(now.plus(LOOKED_AT_EVERY)).min(now.plus(LOOKED_AT_EVERY));
+            // On a whole day, so that two who look come to one row.
+            let whole =
+                now.plus(LOOKED_AT_EVERY).as_millis().div_ceil(DAY_MS).saturating_mul(DAY_MS);
+            let every = Timestamp::from_millis(whole);
+            let latest = latest.unwrap_or(every).min(every);
             let looked = look(account.clone(), &classed, edition, (now, latest));
             let Some(Look { account: after, news, next }) = looked else { return Ok(false) };
-            if let Some(next) = next {
-                self.store.shelve(row(lapse_key(next, id), id)?);
-            }
+            let next = next.map(|next| row(lapse_key(next, id), id)).transpose()?;
             if after == account {
+                next.into_iter().for_each(|next| self.store.shelve(next));
                 return Ok(false);
             }
             let mut beside = vec![row(account_key(id), &after)?];
+            beside.extend(next);
             if let Some(news) = news {
                 beside.extend(self.telling(Event::Class(&news.of(id, &after))));
             }
@@ -124,7 +130,10 @@ impl Service {
     /// # Errors
     /// [`StoreLost`]: the rest is found the next time.
     pub async fn sweep_classes(&self) -> Result<usize, StoreLost> {
-        let mut told = 0_usize;
+        let (mut told, mut lost) = (0_usize, None);
+        if self.tiers.book.at(self.now()).is_none() {
+            return Ok(0);
+        }
         for _ in 0..PAGES_MAX {
             let due = self.due_classes().await?;
             for row in &due {
@@ -133,20 +142,22 @@ impl Service {
                     Some(Ok(id)) => self.look_at_class(&id).await,
                     Some(Err(_)) | None => Ok(false),
                 };
-                if let Err(AccountError::Store(lost)) = looked {
-                    return Err(lost);
+                // One that cannot be read is in no other's way.
+                if let Err(AccountError::Store(error)) = looked {
+                    lost = Some(error);
+                    continue;
                 }
                 // Of what cannot be looked at nothing will ever be told.
                 told = told.saturating_add(usize::from(looked.is_ok_and(|is_told| is_told)));
                 self.store.unshelve(row.key.clone());
             }
-            if due.len() < PAGE_MAX {
+            if due.len() < PAGE_MAX || lost.is_some() {
                 break;
             }
             // What was looked at is gone before it would be seen again.
             self.store.flush().await?;
         }
-        Ok(told)
+        lost.map_or(Ok(told), Err)
     }
 
     async fn due_classes(&self) -> Result<Vec<Row>, StoreLost> {

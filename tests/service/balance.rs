@@ -5,8 +5,9 @@ use crate::cluster::Cluster;
 use crate::{World, world_over};
 use hefu::domain::account::{Class, Purpose, Strength};
 use hefu::domain::clock::Clock as _;
-use hefu::domain::id::PaymentId;
+use hefu::domain::id::{OrderId, PaymentId};
 use hefu::domain::money::Fen;
+use hefu::domain::outcome::{Arrival, Outcome, Precedence};
 use hefu::message::extract::Request;
 use hefu::message::marked;
 use hefu::policy::Effect;
@@ -15,6 +16,7 @@ use hefu::service::judge::Judged;
 use hefu::service::refusal::Refusal;
 use hefu::service::settle::Reported;
 use hefu::service::{Binding, Settings};
+use hefu::store::Record;
 use hefu::store::account::{Funding, funding_key};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::row::Row;
@@ -273,9 +275,79 @@ async fn what_never_left_is_given_back_and_what_may_have_left_is_not() {
     assert_eq!(desk.service().sweep_funded(&mut from).await, Ok(0), "they may be on their way");
     assert_eq!(desk.left().await, 60_000);
     desk.world.later(Duration::from_hours(2));
-    assert_eq!(desk.service().sweep_funded(&mut from).await, Ok(1));
+    // What never left, and the two that ended, of which no other word came.
+    assert_eq!(desk.service().sweep_funded(&mut from).await, Ok(3));
     assert_eq!(desk.left().await, 70_000);
     assert_eq!(desk.service().sweep_funded(&mut from).await, Ok(0));
+    assert_eq!(desk.left().await, 70_000);
+}
+
+impl Desk {
+    fn record(&self, order: &str) -> Record {
+        let store = &self.service().store;
+        let of = store.by_order(self.world.channel.name(), &OrderId(order.into()));
+        store.record(of[0]).unwrap()
+    }
+
+    async fn swept(&self) -> usize {
+        self.world.later(Duration::from_hours(2));
+        self.service().sweep_funded(&mut String::new()).await.unwrap()
+    }
+}
+
+/// Another replica heard of the success and counted it, and then this one gave back what it had heard fail: it was paid, and not counted.
+#[tokio::test]
+async fn what_replicas_heard_in_halves_is_counted_as_it_ended() {
+    let desk = Desk::new().of(Class::I).await;
+    desk.pay(BY_A, &mine("debit", "1", 30_000), "failed").await;
+    assert_eq!(desk.left().await, 100_000);
+    let (record, store) = (desk.record("1"), &desk.service().store);
+    let word = (Outcome::Succeeded, None, Arrival::Notify);
+    store.arrive(&record, word, Precedence::default(), record.at);
+    assert_eq!(desk.swept().await, 1);
+    assert_eq!(desk.left().await, 70_000);
+    // Whatever is heard later is followed again.
+    desk.world.query("1", "ok", "back").await;
+    assert_eq!(desk.left().await, 100_000);
+    assert_eq!((desk.swept().await, desk.swept().await), (1, 0));
+}
+
+/// The store was lost while it was counted, and in observe it left all the same: that its record names no account was taken for a refusal.
+#[tokio::test]
+async fn what_left_and_may_be_counted_is_not_given_back() {
+    let desk = Desk::new().of(Class::I).await;
+    desk.pay("", &mine("debit", "1", 10_000), "ok").await;
+    let record = desk.record("1");
+    let (amount, purpose, strength) =
+        (Fen::new(10_000), Purpose::Consumption, Strength::Certificate);
+    let act = Act::Reserve(Payment { amount, purpose, strength, at: record.at });
+    desk.act("a", &record.payment.to_string(), act).await.unwrap();
+    let funding = Funding { account: id("a"), admitted: true };
+    let row = Row::new(funding_key(record.payment), None, &funding).unwrap();
+    desk.service().store.shelve(row);
+    assert_eq!((desk.swept().await, desk.left().await), (1, 90_000));
+}
+
+/// The core had a part of it undone, and said so; that the channel tells of it gives back no more.
+#[tokio::test]
+async fn what_the_core_has_undone_it_gives_back_itself() {
+    let desk = Desk::new().of(Class::I).await;
+    desk.pay(BY_A, &mine("debit", "1", 30_000), "ok").await;
+    desk.world.send(r#""type":"refund","order":"9","original":"1""#, "ok").await;
+    let part = Act::Release(Some(Fen::new(10_000)));
+    desk.act("a", &desk.record("1").payment.to_string(), part).await.unwrap();
+    desk.world.query("1", "ok", "back").await;
+    assert_eq!((desk.swept().await, desk.left().await), (0, 80_000));
+}
+
+/// An account that is closed paid all the same: the limits are the person's.
+#[tokio::test]
+async fn what_a_closed_account_pays_counts() {
+    let mut desk = Desk::new().of(Class::I).await;
+    Arc::get_mut(&mut desk.world.service).unwrap().tiers.over_limit = Effect::Annotate;
+    desk.service().close_account(&id("a")).await.unwrap();
+    let told = desk.pay(BY_A, &mine("debit", "1", 30_000), "ok").await;
+    assert!(told.starts_with("annotate;reason=account_unknown | "), "{told}");
     assert_eq!(desk.left().await, 70_000);
 }
 

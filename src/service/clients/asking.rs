@@ -186,7 +186,7 @@ impl Service {
             ) => false,
         };
         // What others tried is theirs, whoever says so.
-        if is_limit && !self.may_know_of_limit(terms, elements).await {
+        if is_limit && !self.may_know_of_limit(terms, elements, kind).await {
             return unknown(Answer::Unavailable, None);
         }
         match gathered {
@@ -257,12 +257,14 @@ impl Service {
     }
 
     /// Whether a client may be told that a card or a person was asked about too often: it shares what it knows, or did so itself.
-    async fn may_know_of_limit(&self, terms: &Terms, elements: &Elements) -> bool {
+    async fn may_know_of_limit(&self, terms: &Terms, elements: &Elements, kind: Kind) -> bool {
         if terms.shares {
             return true;
         }
         let set = elements.set();
-        for entry in self.providers.iter().filter(|entry| entry.candidate.sets.contains(&set)) {
+        let asked =
+            |entry: &&Entry| entry.candidate.asks == kind && entry.candidate.sets.contains(&set);
+        for entry in self.providers.iter().filter(asked) {
             let attempts = self.tries_of(terms, elements, entry);
             if matches!(self.store.attempts_left(&attempts).await, Ok(Err(_))) {
                 return true;

@@ -9,7 +9,7 @@ use crate::domain::id::{Fingerprint, PaymentId};
 use crate::domain::kind::Kind;
 use crate::service::Service;
 use crate::store::journal::StoreLost;
-use crate::store::row::{Row, RowKey};
+use crate::store::row::Row;
 use crate::store::shelf::{Range, Swap};
 use crate::store::verification::Request;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ const GIVEN_BACK_WITHIN: Duration = Duration::from_mins(10);
 struct Undone {
     /// What its key stands for.
     claim: Row,
-    /// Where is kept what it led to.
-    beside: RowKey,
+    /// What it led to.
+    beside: Row,
 }
 
 /// What comes under a key.
@@ -106,7 +106,7 @@ impl Service {
         let content = what.content(key).ok_or(AskError::Set)?;
         let name = Request::key(&terms.name, &named(key, what.key()));
         let row = Request { id, content }.row(name).ok_or(StoreLost)?;
-        let undone = Undone { claim: row.clone(), beside: beside.key.clone() };
+        let undone = Undone { claim: row.clone(), beside: beside.clone() };
         let (counted, claim) =
             ((what.count(), id.at()), Swap { beside: vec![beside], ..Swap::claim(row) });
         match self.store.swap(claim).await {
@@ -125,11 +125,23 @@ impl Service {
 
     /// Has a key that may have been taken stand for nothing, as soon as the store is there again.
     async fn give_back(&self, terms: &Terms, undone: Undone, counted: (u64, Timestamp)) {
-        let Undone { claim: Row { key, value, .. }, beside } = undone;
-        let swap = Swap { key, was: Some(value), new: None, beside: Vec::new() };
+        let Undone { claim, beside } = undone;
+        let until = self.now().plus(GIVEN_BACK_WITHIN);
+        let at = Range::one(&beside.key);
+        let gone = |Row { key, value, .. }: Row| {
+            let swap = Swap { key, was: Some(value), new: None, beside: Vec::new() };
+            self.swap_until(swap, until)
+        };
+        let is_gone = match gone(beside).await {
+            // It never was, or another process went on with it: then it is asked, and stays as it is.
+            Ok(false) => match self.store.range(at).await {
+                Ok(rows) if !rows.is_empty() => return,
+                looked => looked.map(drop),
+            },
+            made => made.map(drop),
+        };
         // It stands for nothing, or for what another asks: this one is asked by nobody.
-        if self.swap_until(swap, self.now().plus(GIVEN_BACK_WITHIN)).await.is_ok() {
-            self.store.unshelve(beside);
+        if is_gone.is_ok() && gone(claim).await.is_ok() {
             self.uncount_for(terms, counted).await;
         } else {
             tracing::warn!(client = %terms.name, "a client's `Idempotency-Key` may stand for what nobody asks");

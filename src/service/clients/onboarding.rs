@@ -204,10 +204,14 @@ impl Service {
         new: &Onboarding,
         beside: Option<&Verification>,
     ) -> Result<bool, StoreLost> {
+        let until = match (new.work, was.work) {
+            (Work::By { until, .. }, _) | (Work::Ended, Work::By { until, .. }) => until,
+            (Work::Ended, Work::Ended) => self.now(),
+        };
         let (was, new) = (was.row().ok_or(StoreLost)?, new.row().ok_or(StoreLost)?);
         let beside = beside.map(|it| it.row().ok_or(StoreLost)).transpose()?;
         let swap = Swap { beside: beside.into_iter().collect(), ..Swap::replace(was.value, new) };
-        self.store.swap(swap).await
+        self.swap_until(swap, until).await
     }
 
     /// A client's own onboarding.
