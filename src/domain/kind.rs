@@ -74,7 +74,9 @@ impl Kind {
     pub const fn takes(self) -> ElementSet {
         match self {
             Self::Elements => ElementSet::OF_PERSON.union(ElementSet::SECRET),
-            Self::Face | Self::Liveness => ElementSet::OF_PERSON.with(Element::FaceImage),
+            Self::Face => ElementSet::OF_PERSON.with(Element::FaceImage),
+            // Of nobody by name: that somebody lives is no right try of who is named beside.
+            Self::Liveness => ElementSet::EMPTY.with(Element::FaceImage),
             Self::IdCard => ElementSet::EMPTY.with(Element::IdCardImage),
             Self::Business => WHO.with(Element::BusinessName).with(Element::CreditCode),
             Self::Education => WHO.with(Element::CertificateNumber),

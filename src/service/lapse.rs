@@ -107,7 +107,9 @@ impl Service {
             let Some(Look { account: after, news, next }) = looked else { return Ok(false) };
             let next = next.map(|next| row(lapse_key(next, id), id)).transpose()?;
             if after == account {
-                next.into_iter().for_each(|next| self.store.shelve(next));
+                if let Some(next) = next {
+                    self.store.shelve(next);
+                }
                 return Ok(false);
             }
             let mut beside = vec![row(account_key(id), &after)?];
