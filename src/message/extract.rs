@@ -6,7 +6,7 @@ use crate::domain::identity::IdType;
 use crate::domain::money::Fen;
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::Payment;
-use crate::message::node::{Found, Node, ReadError, Scope, is_twin};
+use crate::message::node::{Entries, Found, Node, ReadError, Scope, is_twin};
 use crate::message::path::Path;
 use crate::message::profile::{Coded, Message, Profile, watched};
 use crate::message::{told, unwrap};
@@ -219,7 +219,7 @@ fn check_same(profile: &Profile, node: &Node<'_>) -> Result<(), ReadError> {
 
 /// Adds the headers that are read to the fields of the body, none of which may look like one.
 pub(crate) fn put_headers<'a>(
-    entries: &mut Vec<(Cow<'a, str>, Node<'a>)>,
+    entries: &mut Entries<'a>,
     read: &[String],
     headers: &[(&str, &'a [u8])],
 ) -> Result<(), ReadError> {

@@ -1,7 +1,7 @@
 //! Forms: `application/x-www-form-urlencoded`, and bare `k=v&k=v` pairs.
 
 use crate::message::charset;
-use crate::message::node::{ENTRIES_MAX, Node, ReadError};
+use crate::message::node::{ENTRIES_MAX, Entries, Node, ReadError};
 use encoding_rs::Encoding;
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use std::borrow::Cow;
 /// [`ReadError::Ambiguous`] for what form readers take differently: a broken escape, a bare `;`, a field without `=`;
 /// [`ReadError::Unreadable`] for text outside the charset or too many fields.
 pub fn parse<'a>(body: &'a [u8], encoding: &'static Encoding) -> Result<Node<'a>, ReadError> {
-    let mut entries = Vec::with_capacity(24);
+    let mut entries = Entries::with_capacity(24);
     for field in body.split(|byte| *byte == b'&').filter(|_| !body.is_empty()) {
         if entries.len() >= ENTRIES_MAX {
             return Err(ReadError::unreadable("form", "too many fields"));
@@ -34,7 +34,7 @@ pub fn parse<'a>(body: &'a [u8], encoding: &'static Encoding) -> Result<Node<'a>
 /// # Errors
 /// As [`parse`].
 pub fn parse_pairs(text: &str) -> Result<Node<'_>, ReadError> {
-    let mut entries = Vec::with_capacity(24);
+    let mut entries = Entries::with_capacity(24);
     let mut rest = text;
     while !rest.is_empty() {
         if entries.len() >= ENTRIES_MAX {

@@ -21,13 +21,111 @@ pub enum Node<'a> {
     /// JSON's `null`: read as absent.
     Null,
     /// Entries in the order written; keys may repeat.
-    Map(Vec<(Cow<'a, str>, Node<'a>)>),
+    Map(Entries<'a>),
     /// A list.
     List(Vec<Node<'a>>),
     /// Sealed content that we have no key to.
     Sealed,
     /// What readers take differently, and why; it matters only where the profile looks.
     Unclear(&'static str),
+}
+
+/// A key and what stands under it.
+type Entry<'a> = (Cow<'a, str>, Node<'a>);
+
+/// The entries of a map, and how each key begins: nearly all of those that a look-up passes by differ there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entries<'a> {
+    entries: Vec<Entry<'a>>,
+    firsts: Vec<u8>,
+}
+
+/// How a key begins that may be another's twin however that one begins.
+const ANY: u8 = 0;
+
+/// How a key begins: by a letter in lower case, by a digit, or by what readers may trim or fold.
+fn first(key: &str) -> u8 {
+    let plain = key.as_bytes().first().filter(|first| first.is_ascii_alphanumeric());
+    plain.map_or(ANY, u8::to_ascii_lowercase)
+}
+
+impl<'a> Entries<'a> {
+    /// None, and room for so many.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { entries: Vec::with_capacity(capacity), firsts: Vec::with_capacity(capacity) }
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, (key, node): Entry<'a>) {
+        self.firsts.push(first(&key));
+        self.entries.push((key, node));
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Each, in the order written.
+    pub fn iter(&self) -> std::slice::Iter<'_, Entry<'a>> {
+        self.entries.iter()
+    }
+
+    /// What stands under each key, in the order written.
+    pub fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Node<'a>> {
+        self.entries.iter_mut().map(|(_, node)| node)
+    }
+
+    /// Where `key` stands, if it stands there once and has no twin.
+    fn position(&self, key: &str) -> Result<Option<usize>, &'static str> {
+        let (mut found, begins) = (None, first(key));
+        for (at, first) in self.firsts.iter().enumerate() {
+            // Two that begin with different letters or digits are neither the same nor twins.
+            if *first != begins && *first != ANY && begins != ANY {
+                continue;
+            }
+            let Some((written, _)) = self.entries.get(at) else { continue };
+            if written == key {
+                if found.replace(at).is_some() {
+                    return Err("a repeated key");
+                }
+            } else if is_twin(written, key) {
+                return Err("a key that some readers take for another");
+            }
+        }
+        Ok(found)
+    }
+
+    fn get(&self, key: &str) -> Result<Option<&Node<'a>>, &'static str> {
+        let at = self.position(key)?;
+        Ok(at.and_then(|at| self.entries.get(at)).map(|(_, node)| node))
+    }
+
+    fn get_mut(&mut self, key: &str) -> Result<Option<&mut Node<'a>>, &'static str> {
+        let at = self.position(key)?;
+        Ok(at.and_then(|at| self.entries.get_mut(at)).map(|(_, node)| node))
+    }
+}
+
+impl<'a> FromIterator<Entry<'a>> for Entries<'a> {
+    fn from_iter<I: IntoIterator<Item = Entry<'a>>>(entries: I) -> Self {
+        let entries: Vec<_> = entries.into_iter().collect();
+        Self { firsts: entries.iter().map(|(key, _)| first(key)).collect(), entries }
+    }
+}
+
+impl<'a> IntoIterator for Entries<'a> {
+    type Item = Entry<'a>;
+    type IntoIter = std::vec::IntoIter<Entry<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
 }
 
 /// Why a message cannot be judged as one thing.
@@ -207,7 +305,7 @@ impl<'a> Node<'a> {
         let mut node = self;
         for key in path.keys() {
             node = match node {
-                Node::Map(entries) => match entry(entries, key) {
+                Node::Map(entries) => match entries.get(key) {
                     Ok(Some(found)) => found,
                     Ok(None) => return Ok(Reached::Absent),
                     Err(what) => return Err(ReadError::ambiguous(path, what)),
@@ -239,57 +337,14 @@ impl<'a> Node<'a> {
             let Node::Map(entries) = node else {
                 return Ok(None);
             };
-            let at = match position(entries, key) {
-                Ok(Some(at)) => at,
+            node = match entries.get_mut(key) {
+                Ok(Some(found)) => found,
                 Ok(None) => return Ok(None),
                 Err(what) => return Err(ReadError::ambiguous(path, what)),
             };
-            match entries.get_mut(at) {
-                Some((_, found)) => node = found,
-                None => return Ok(None),
-            }
         }
         Ok(Some(node))
     }
-}
-
-fn entry<'n, 'a>(
-    entries: &'n [(Cow<'a, str>, Node<'a>)],
-    key: &str,
-) -> Result<Option<&'n Node<'a>>, &'static str> {
-    let at = position(entries, key)?;
-    Ok(at.and_then(|at| entries.get(at)).map(|(_, node)| node))
-}
-
-/// Where `key` stands, if it stands there once and has no twin.
-fn position(
-    entries: &[(Cow<'_, str>, Node<'_>)],
-    key: &str,
-) -> Result<Option<usize>, &'static str> {
-    let mut found = None;
-    for (at, (written, _)) in entries.iter().enumerate() {
-        if differ_at_once(written, key) {
-            continue;
-        }
-        if written == key {
-            if found.replace(at).is_some() {
-                return Err("a repeated key");
-            }
-        } else if is_twin(written, key) {
-            return Err("a key that some readers take for another");
-        }
-    }
-    Ok(found)
-}
-
-/// Whether the first letters or digits differ, as they do of nearly all pairs: such keys are neither the same nor twins.
-fn differ_at_once(written: &str, key: &str) -> bool {
-    let first = written.as_bytes().first().zip(key.as_bytes().first());
-    first.is_some_and(|(one, other)| {
-        one.is_ascii_alphanumeric()
-            && other.is_ascii_alphanumeric()
-            && !one.eq_ignore_ascii_case(other)
-    })
 }
 
 /// Whether some reader takes `written` for `key`: letters as [`fold`] has them, spaces around it (PHP, Java), an index in
@@ -341,7 +396,10 @@ mod tests {
     #[test]
     fn names_are_short_and_plain() {
         let check = |name: &str, expected: Result<Option<&str>, &str>| {
-            let node = Node::Map(vec![(Cow::Borrowed("id"), Node::Text(Cow::Borrowed(name)))]);
+            let node = Node::Map(Entries::from_iter([(
+                Cow::Borrowed("id"),
+                Node::Text(Cow::Borrowed(name)),
+            )]));
             let path = Path::parse("id").unwrap();
             let found = Scope::whole(&node).name(&path);
             let found = found.as_ref().map(|found| *found).map_err(|error| match error {

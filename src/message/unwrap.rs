@@ -120,10 +120,10 @@ fn open(
             None => Ok(()),
         },
         (Place::Every, Node::Map(entries)) => entries
-            .iter_mut()
-            .filter(|(_, node)| matches!(node, Node::Text(_)))
+            .nodes_mut()
+            .filter(|node| matches!(node, Node::Text(_)))
             // The key is the message's own: whatever it holds must not be in an error.
-            .try_for_each(|(_, node)| open_one(node, &"*", &wrapped.steps, encoding)),
+            .try_for_each(|node| open_one(node, &"*", &wrapped.steps, encoding)),
         (Place::Every, _) => Ok(()),
     }
 }

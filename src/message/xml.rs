@@ -1,6 +1,6 @@
 //! XML 1.0, read strictly: one root of the name and namespace that the profile gives, no DTD, no prefixes; and the tail after it.
 
-use crate::message::node::{DEPTH_MAX, ENTRIES_MAX, Node, ReadError};
+use crate::message::node::{DEPTH_MAX, ENTRIES_MAX, Entries, Node, ReadError};
 use crate::message::profile::XmlRule;
 use encoding_rs::Encoding;
 use regex::bytes::Regex;
@@ -73,7 +73,7 @@ pub fn parse<'b>(text: &str, rule: &XmlRule) -> Result<Node<'b>, ReadError> {
     let reader = Reader { text: document, namespace: rule.namespace.as_deref() };
     let mut entries = ENTRIES_MAX;
     match reader.value(root, DEPTH_MAX, &mut entries)? {
-        Node::Text(text) if text.is_empty() => Ok(Node::Map(Vec::new())),
+        Node::Text(text) if text.is_empty() => Ok(Node::Map(Entries::default())),
         node @ Node::Map(_) => Ok(node),
         Node::Text(_) | Node::Null | Node::List(_) | Node::Sealed | Node::Unclear(_) => {
             Err(unreadable("text where elements were expected"))
@@ -169,7 +169,7 @@ impl Reader<'_> {
         }
         Ok(match (children.is_empty(), words) {
             (true, _) => leaf(element, source),
-            (false, false) => Node::Map(children),
+            (false, false) => Node::Map(children.into_iter().collect()),
             (false, true) => Node::Unclear("text between elements"),
         })
     }
