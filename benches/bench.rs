@@ -3,7 +3,8 @@
 //! * `micro`: what each stage of an inspected exchange costs, and rules beside CEL's own interpreter.
 //! * `exchange`: exchanges without sockets, for a profiler (`exchange 100000`: so many).
 //! * `store`: the embedded store at size (`store 100000` takes another number of pieces of evidence).
-//! * `side_by_side`: whole exchanges beside a bare Pingora proxy and what others proxy with (`side_by_side 9`: nine rounds).
+//! * `side_by_side`: whole exchanges beside a bare Pingora proxy and what others proxy with (`side_by_side 9`: nine rounds;
+//!   `side_by_side 9 hefu_memory`: of that one and a bare Pingora only).
 //! * `growth`: the same with more of everything (`growth connections rules`: of those only).
 //! * `brown_outs`: payments while a provider fails (`brown_outs 10`: ten seconds each).
 //!
@@ -35,7 +36,8 @@ fn main() -> ExitCode {
         ["micro"] => micro::run(),
         ["exchange", count @ ..] => exchange(number(count).unwrap_or(100_000)),
         ["store", size @ ..] => store::run(number(size)),
-        ["side_by_side", rounds @ ..] => side_by_side::run(number(rounds)),
+        ["side_by_side", rounds, only @ ..] => side_by_side::run(rounds.parse().ok(), only),
+        ["side_by_side"] => side_by_side::run(None, &[]),
         ["growth", axes @ ..] => side_by_side::growth::run(axes),
         ["brown_outs", seconds @ ..] => brown_outs::run(number(seconds)),
         // Processes that a bench starts.

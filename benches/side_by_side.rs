@@ -59,7 +59,7 @@ struct Contender {
 }
 
 #[expect(clippy::too_many_lines, reason = "who is compared, in one order")]
-pub(crate) fn run(rounds: Option<usize>) {
+pub(crate) fn run(rounds: Option<usize>, only: &[&str]) {
     let rounds = rounds.unwrap_or(ROUNDS);
     let cores = std::thread::available_parallelism().unwrap().get();
     let pinned = peers::pin_self();
@@ -91,7 +91,9 @@ pub(crate) fn run(rounds: Option<usize>) {
     ];
     let judge = Peer::start("judge", Some(channel.address), pinned);
     let mut others = Vec::new();
-    for other in proxies::OTHERS {
+    for other in
+        proxies::OTHERS.iter().filter(|other| only.is_empty() || only.contains(&other.name))
+    {
         let Some((peer, dir)) = other.start(channel.address, judge.address, pinned) else {
             println!("left out: {} (not installed)", other.name);
             continue;
@@ -102,6 +104,7 @@ pub(crate) fn run(rounds: Option<usize>) {
         contenders.push(contender);
         others.push((peer, dir));
     }
+    contenders.retain(|it| only.is_empty() || it.name == "bare_pingora" || only.contains(&it.name));
     for hefu in [&hefu, &durable, &traced] {
         runtime.block_on(verify(hefu)).unwrap();
     }

@@ -275,7 +275,7 @@ pub(crate) fn admission(number: u64) -> Admission {
     let scenario = Scenario::Debit;
     let order = OrderId(number.to_string().into());
     let order = Some(OrderKey { channel, merchant: None, scenario, confirms: false, order });
-    let payments = vec![Leaving { record, order, needs, expects: true }];
+    let payments = vec![Leaving { record: record.into(), order, needs, expects: true }];
     Admission { payments, mode: Mode::Enforce, now: NOW }
 }
 
