@@ -12,6 +12,7 @@ pub mod lists;
 mod managed;
 pub mod noted;
 mod reload;
+mod routes;
 pub mod rules;
 mod running;
 mod secured;
@@ -27,16 +28,12 @@ pub use running::{Running, start, start_on};
 
 use crate::admin::Admin;
 use crate::clients::Clients;
-use crate::config::{self, ChannelMode, Config, InDoubt, Storage};
+use crate::config::{self, ChannelMode, Config, Storage};
 use crate::domain::clock::Clock as _;
 use crate::domain::id::ProviderName;
-use crate::message::profile::RouteRule;
 use crate::metrics::{Metrics, MetricsError};
 use crate::provider::{Definition, HttpProvider, Provider};
-use crate::proxy::gate::{Route, Side};
-use crate::proxy::upstream::{
-    Address, Invalid, OnDoubt, ServerName, Settings as UpstreamSettings, TlsSettings, Upstream,
-};
+use crate::proxy::upstream::Invalid;
 use crate::proxy::{Doors, Limits};
 use crate::route::Candidate;
 use crate::route::budget::Budget;
@@ -58,7 +55,7 @@ use crate::store::writer::Event;
 use crate::telemetry::spans::Unusable;
 use access::Access;
 use clock::Steady;
-use gate::{Entry, ServiceGate, by_specificity};
+use gate::ServiceGate;
 use managed::InForce;
 use reload::Fixed;
 use shown::{admin_door, books, callers, door, promises, shown};
@@ -239,7 +236,7 @@ impl Generation {
         };
         let clients = clients::clients(config, &service)?;
         let gate = ServiceGate {
-            routes: routes(config)?,
+            routes: routes::routes(config)?,
             channels: channels
                 .into_iter()
                 .map(|channel| (channel.name().as_str().to_owned(), channel))
@@ -348,106 +345,6 @@ const fn kinds(kinds: &config::Kinds) -> Kinds {
         limited: kinds.limited,
         invalid: kinds.invalid,
     }
-}
-
-fn routes(config: &Config) -> Result<Vec<Entry>, StartError> {
-    let mut routes = Vec::new();
-    for (name, channel) in &config.channels {
-        let upstream =
-            Arc::new(upstream(name.as_str(), &channel.upstreams, channel, channel.http2)?);
-        for rule in &channel.profile.routes {
-            let route = match channel.mode {
-                ChannelMode::Uninspected => Route::Streamed(upstream.clone()),
-                ChannelMode::Observe | ChannelMode::Enforce(_) => {
-                    Route::Inspected(upstream.clone())
-                }
-            };
-            routes.push(Entry { side: Side::Core, rule: rule.clone(), route });
-        }
-        if let (Some(notify), Some(core)) = (&channel.profile.notify, &channel.notify_core) {
-            let core = Arc::new(self::upstream(
-                name.as_str(),
-                std::slice::from_ref(core),
-                channel,
-                false,
-            )?);
-            let rule = RouteRule { host: None, path: notify.path.clone() };
-            let route = match channel.mode {
-                ChannelMode::Uninspected => Route::Streamed(core),
-                ChannelMode::Observe | ChannelMode::Enforce(_) => Route::Inspected(core),
-            };
-            routes.push(Entry { side: Side::Notify, rule, route });
-        }
-    }
-    by_specificity(&mut routes);
-    // What streams through takes only what no channel's route does.
-    let mut through = Vec::new();
-    for passthrough in &config.passthrough {
-        let patience = crate::config::Patience::default();
-        let settings = settings(
-            "passthrough",
-            std::slice::from_ref(&passthrough.upstream),
-            &patience,
-            OnDoubt::Close,
-        )?;
-        let rule = RouteRule { host: passthrough.host.clone(), path: passthrough.path.clone() };
-        through.push(Entry {
-            side: Side::Core,
-            rule,
-            route: Route::Streamed(Arc::new(Upstream::new(settings)?)),
-        });
-    }
-    by_specificity(&mut through);
-    routes.append(&mut through);
-    Ok(routes)
-}
-
-fn upstream(
-    name: &str,
-    addresses: &[crate::config::Upstream],
-    channel: &crate::config::Channel,
-    http2: bool,
-) -> Result<Upstream, Invalid> {
-    let on_doubt = match channel.in_doubt {
-        InDoubt::Close => OnDoubt::Close,
-        InDoubt::Problem => OnDoubt::Problem,
-    };
-    let settings = settings(name, addresses, &channel.patience, on_doubt)?;
-    Upstream::new(UpstreamSettings { http2, ..settings })
-}
-
-fn settings(
-    name: &str,
-    addresses: &[crate::config::Upstream],
-    patience: &crate::config::Patience,
-    on_doubt: OnDoubt,
-) -> Result<UpstreamSettings, Invalid> {
-    Ok(UpstreamSettings {
-        name: name.to_owned(),
-        addresses: addresses.iter().map(address).collect::<Result<_, _>>()?,
-        connect_timeout: patience.connect,
-        answer_timeout: patience.answer,
-        idle_timeout: patience.idle,
-        answer_bytes_max: patience.answer_max,
-        on_doubt,
-        http2: false,
-    })
-}
-
-/// Where an upstream is: `host:port`, with brackets around an IPv6 address, and how its certificate is checked.
-fn address(upstream: &crate::config::Upstream) -> Result<Address, Invalid> {
-    let (host, port) = (&upstream.host, upstream.port);
-    let tls = upstream.tls.as_ref().map(|tls| {
-        Ok(TlsSettings {
-            server_name: ServerName::new(&tls.server_name)
-                .ok_or_else(|| Invalid::NoServerName(host.clone()))?,
-            authorities: tls.authorities.clone(),
-            client: tls.client.as_ref().map(|client| (client.chain.clone(), client.key.clone())),
-        })
-    });
-    let place =
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    Ok(Address { place, tls: tls.transpose()? })
 }
 
 /// A provider, as it is configured.

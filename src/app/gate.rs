@@ -1,13 +1,14 @@
 //! The gate between the edge and the service: which route a request takes, and translations both ways.
 
 use super::access::{Access, listener};
+use super::routes::Routes;
 use super::traces::{self, Traces};
 use crate::domain::element::Element;
 use crate::domain::trace::Trace;
 use crate::message::coding::{self, Undecoded};
 use crate::message::extract::Request;
 use crate::message::marked::{self, Marked};
-use crate::message::profile::{self, RouteRule};
+use crate::message::profile;
 use crate::metrics::{Metrics, Unread};
 use crate::provider::trace;
 use crate::proxy::finished::{Finished, Traced};
@@ -26,7 +27,7 @@ use crate::store::journal::StoreLost;
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -40,23 +41,11 @@ const TOLD: &str = "hefu-elements";
 /// Where the core marks a payment as funded by balance.
 const ACCOUNT: &str = "hefu-account";
 
-/// One entry of the routing table.
-#[derive(Debug)]
-pub(super) struct Entry {
-    /// The listener.
-    pub(super) side: Side,
-    /// What requests it takes.
-    pub(super) rule: RouteRule,
-    /// Where they go.
-    pub(super) route: Route,
-}
-
 /// The gate of one process.
 #[derive(Debug)]
 pub struct ServiceGate {
-    /// In the order in which they take requests: see [`by_specificity`]; what passes through comes last.
-    pub(super) routes: Vec<Entry>,
-    pub(super) channels: BTreeMap<String, Arc<Channel>>,
+    pub(super) routes: Routes,
+    pub(super) channels: HashMap<String, Arc<Channel>>,
     pub(super) service: Arc<Service>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access: Access,
@@ -87,15 +76,15 @@ impl Gate for ServiceGate {
     type Pending = Waiting;
 
     fn route(&self, side: Side, host: &str, path: &str) -> Route {
-        match find(&self.routes, side, host, path) {
-            Some(entry) => {
-                if matches!(entry.route, Route::Streamed(_)) {
+        match self.routes.find(side, host, path) {
+            Some((route, _)) => {
+                if matches!(route, Route::Streamed(_)) {
                     self.metrics.on_uninspected(match side {
                         Side::Core => "core",
                         Side::Notify => "notify",
                     });
                 }
-                entry.route.clone()
+                route.clone()
             }
             None => Route::Unknown,
         }
@@ -138,12 +127,11 @@ impl Gate for ServiceGate {
         };
         // Providers see a span of ours as the parent of their own; the channel sees the core's.
         let ours = self.traces.current(request.trace);
-        let judging = trace::part(
-            "judge",
-            self.service.judge_marked(channel, &read, marked.as_ref()),
-            |_| Vec::new(),
-        );
-        match Box::pin(trace::within(ours, judging)).await {
+        let judging = async {
+            let judging = self.service.judge_marked(channel, &read, marked.as_ref());
+            trace::part("judge", judging, |_| Vec::new()).await
+        };
+        match trace::within(ours, judging).await {
             Ok((permit, judged)) => {
                 let spent = begun.elapsed().saturating_sub(judged.waited());
                 Ok(Permitted {
@@ -157,18 +145,19 @@ impl Gate for ServiceGate {
     }
 
     fn trace(&self, side: Side, host: &str, path: &str, fields: &HeaderMap) -> Option<Traced> {
-        let route = || Some(find(&self.routes, side, host, path)?.rule.path.as_str().into());
+        let route = || Some(self.routes.find(side, host, path)?.1.path.as_str().into());
         self.traces.begin(side, fields, route)
     }
 
-    #[expect(clippy::large_futures, reason = "the trait boxes it whole")]
     async fn settle(
         &self,
         waiting: Waiting,
         reported: Reported<'_>,
     ) -> Result<Annotations, Withheld> {
         let ours = self.traces.current(waiting.trace);
-        let settling = trace::part("settle", self.settle_now(waiting, reported), |_| Vec::new());
+        let settling = async {
+            trace::part("settle", self.settle_now(waiting, reported), |_| Vec::new()).await
+        };
         trace::within(ours, settling).await
     }
 
@@ -191,11 +180,7 @@ impl ServiceGate {
     /// Has whoever takes spans be told of a request.
     fn tell(&self, finished: &Finished) {
         let settings = finished.upstream.as_deref().and_then(|name| {
-            let of = |entry: &&Entry| entry.side == finished.side;
-            let upstreams = self.routes.iter().filter(of).filter_map(|entry| match &entry.route {
-                Route::Inspected(upstream) | Route::Streamed(upstream) => Some(upstream),
-                Route::Unknown => None,
-            });
+            let upstreams = self.routes.upstreams(finished.side);
             upstreams.map(|upstream| upstream.settings()).find(|it| it.name == name)
         });
         // Where none was reached, the first of them is whom it was for.
@@ -282,10 +267,6 @@ impl ServiceGate {
         let pending = Waiting { of, spent, trace: request.trace };
         Ok(Permitted { permit, pending, annotations: Annotations::new() })
     }
-}
-
-fn find<'e>(routes: &'e [Entry], side: Side, host: &str, path: &str) -> Option<&'e Entry> {
-    routes.iter().find(|entry| entry.side == side && entry.rule.takes(host, path))
 }
 
 /// The headers that are read. `None` where `Connection` names one: it would be judged here and dropped on the way.
@@ -380,54 +361,10 @@ fn problem(refusal: &Refusal) -> Problem {
     }
 }
 
-/// Orders routes so that what is inspected comes before what streams, and of each the most specific first: with a host
-/// before without, longer paths before shorter.
-pub(super) fn by_specificity(routes: &mut [Entry]) {
-    routes.sort_by_key(|entry| {
-        let inspected = matches!(entry.route, Route::Inspected(_));
-        std::cmp::Reverse((inspected, entry.rule.host.is_some(), entry.rule.path.len()))
-    });
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Entry, by_specificity, find, watched};
-    use crate::message::profile::RouteRule;
-    use crate::proxy::gate::{Route, Side};
-    use crate::proxy::upstream::{Address, OnDoubt, Settings, Upstream};
+    use super::watched;
     use http::{HeaderMap, HeaderName, HeaderValue};
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    /// A route `host/path`, `*` for any host; inspected where it begins with `!`.
-    fn entry(text: &str) -> Entry {
-        let (host, path) = text.trim_start_matches('!').split_once('/').unwrap();
-        let upstream = Arc::new(
-            Upstream::new(Settings {
-                name: text.to_owned(),
-                addresses: vec![Address { place: "127.0.0.1:1".to_owned(), tls: None }],
-                connect_timeout: Duration::ZERO,
-                answer_timeout: Duration::ZERO,
-                idle_timeout: Duration::ZERO,
-                answer_bytes_max: 0,
-                on_doubt: OnDoubt::Close,
-                http2: false,
-            })
-            .unwrap(),
-        );
-        Entry {
-            side: Side::Core,
-            rule: RouteRule {
-                host: (host != "*").then(|| host.to_owned()),
-                path: format!("/{path}"),
-            },
-            route: if text.starts_with('!') {
-                Route::Inspected(upstream)
-            } else {
-                Route::Streamed(upstream)
-            },
-        }
-    }
 
     /// A message was judged by a header that `Connection` had dropped before the channel saw it, and `msg_tp` was not looked at.
     #[test]
@@ -451,27 +388,5 @@ mod tests {
         check(&["msg-tp"], &[msg_tp, ("connection", "x"), ("connection", "msg-tp")], None);
         check(&["msg-tp"], &[("connection", "msg_tp")], None);
         check(&[], &[msg_tp, ("connection", "msg-tp")], Some(&[]));
-    }
-
-    #[test]
-    fn a_streamed_route_never_shadows_an_inspected_one() {
-        let check = |routes: &[&str], host, path, expected: Option<&str>| {
-            let mut routes: Vec<Entry> = routes.iter().map(|text| entry(text)).collect();
-            by_specificity(&mut routes);
-            let found = find(&routes, Side::Core, host, path).map(|entry| match &entry.route {
-                Route::Inspected(upstream) | Route::Streamed(upstream) => upstream.name(),
-                Route::Unknown => "",
-            });
-            assert_eq!(found, expected, "{host}{path}");
-        };
-        check(&["files/", "!*/pay/"], "files", "/pay/x", Some("!*/pay/"));
-        check(&["files/", "!*/pay/"], "files", "/other", Some("files/"));
-        check(&["files/pay/x/", "!*/pay/"], "files", "/pay/x/y", Some("!*/pay/"));
-        check(&["*/pay/x/", "!bank/pay/"], "bank", "/pay/x/y", Some("!bank/pay/"));
-        check(&["*/pay/x/", "!bank/pay/"], "other", "/pay/x/y", Some("*/pay/x/"));
-        check(&["!*/pay/", "!bank/", "!bank/pay/x"], "bank", "/pay/x", Some("!bank/pay/x"));
-        check(&["!*/pay/", "!bank/", "!bank/pay/x"], "bank", "/pay/z", Some("!bank/"));
-        check(&["*/", "bank/a", "bank/a/b"], "bank", "/a/b", Some("bank/a/b"));
-        check(&["!*/pay/"], "bank", "/other", None);
     }
 }

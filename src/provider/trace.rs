@@ -2,8 +2,8 @@
 //! has to carry it.
 
 use crate::domain::trace::{Role, Said, Span, Spans, Trace};
+use futures::future::Either;
 use http::HeaderValue;
-use std::future::Future;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -23,35 +23,38 @@ pub struct Current {
     pub spans: Option<Arc<dyn Spans>>,
 }
 
-/// Works within a trace, where there is one.
-pub async fn within<F: Future>(current: Option<Current>, work: F) -> F::Output {
+/// Works within a trace, where there is one. Where there is none the work is no larger for it.
+pub fn within<F: Future>(
+    current: Option<Current>,
+    work: F,
+) -> impl Future<Output = F::Output> + use<F> {
     match current {
-        Some(current) => CURRENT.scope(current, work).await,
-        None => work.await,
+        Some(current) => Either::Right(Box::pin(CURRENT.scope(current, work))),
+        None => Either::Left(work),
     }
 }
 
 /// Works within the trace of whoever calls this, also on a task of its own.
-pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> + use<F> {
     within(CURRENT.try_get().ok(), work)
 }
 
-/// Works as a part of the current work; where its spans are taken, so is that of this part, which says what `said` makes of
-/// its result.
-pub async fn part<F: Future>(
+/// Works as a part of the work that is being done where this is called; where its spans are taken, so is that of this part, which says
+/// what `said` makes of its result.
+pub fn part<F: Future, S: FnOnce(&F::Output) -> Attributes>(
     name: &'static str,
     work: F,
-    said: impl FnOnce(&F::Output) -> Attributes,
-) -> F::Output {
+    said: S,
+) -> impl Future<Output = F::Output> + use<F, S> {
     match begin() {
-        Some((current, spans)) => {
+        Some((current, spans)) => Either::Right(Box::pin(async move {
             let (at, begun) = (current.at, Instant::now());
             let done = CURRENT.scope(current, work).await;
             let said = said(&done);
             record(&*spans, at, (Role::Internal, name.to_owned(), false), begun, said);
             done
-        }
-        None => work.await,
+        })),
+        None => Either::Left(work),
     }
 }
 

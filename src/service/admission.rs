@@ -35,7 +35,7 @@ impl Service {
         if !scenario.is_verified() {
             // Nothing waits for a store that policy does not judge.
             for leaving in payments {
-                self.store.put_record(leaving.record);
+                self.store.put_record(*leaving.record);
             }
             return Ok((permit, None));
         }
@@ -65,7 +65,7 @@ impl Service {
         draft: &Draft,
         decided: Decided,
         order: Option<OrderKey>,
-    ) -> (Leaving, Record) {
+    ) -> (Leaving, Box<Record>) {
         let record = draft.record(channel, decided, order.as_ref());
         let leaving = Leaving {
             record: record.clone(),

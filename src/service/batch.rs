@@ -12,7 +12,6 @@ use crate::service::judge::{Draft, Judged, Judging, Pending};
 use crate::service::refusal::{Refusal, RefusedRow};
 use crate::service::settle::{Reported, Settled, told};
 use crate::service::{Channel, Service};
-use crate::store::Record;
 use crate::store::journal::OrderKey;
 use futures::future::join_all;
 use futures::{StreamExt as _, stream};
@@ -44,8 +43,9 @@ impl Service {
         let judging = Judging { deadline: begun + self.settings.batch_deadline, ..judging };
         let id = self.new_id(self.now());
         let drafts: Vec<Draft> = stream::iter((1..).zip(rows))
-            .map(|(number, part)| {
-                self.appraise(Judging { row_of: Some((id, number)), ..judging }, part)
+            .map(async |(number, part)| {
+                let judging = Judging { row_of: Some((id, number)), ..judging };
+                *self.appraise(judging, Box::new(part)).await
             })
             .buffered(ROWS_AT_ONCE)
             .collect()
@@ -62,7 +62,7 @@ impl Service {
                     drafts.iter().zip(&rows).zip(orders).map(|((draft, row), order)| {
                         Self::leaving(channel, draft, row.clone(), order)
                     });
-                let (leaving, records): (_, Vec<Record>) = leaving.unzip();
+                let (leaving, records): (_, Vec<_>) = leaving.unzip();
                 let admitted = self.admit(permit, (mode, message.scenario), leaving, last).await;
                 admitted.map(|admitted| (admitted, records))
             }
@@ -74,7 +74,8 @@ impl Service {
                     self.left(channel, draft, record, remark);
                 }
                 let rows = drafts.into_iter().zip(records);
-                let rows = rows.map(|(draft, record)| Self::pending(channel, draft, record));
+                let rows =
+                    rows.map(|(draft, record)| *Self::pending(channel, Box::new(draft), record));
                 let rows = rows.collect();
                 Ok((permit, Judged::Batch(Batch { channel: channel.clone(), id, rows, waited })))
             }

@@ -33,6 +33,9 @@ pub struct Stream {
     pub window: Duration,
 }
 
+/// What was seen, by the numbers of stream and key.
+type Slots = HashMap<(u64, u64), Seen, foldhash::quality::RandomState>;
+
 /// What was seen of one key.
 #[derive(Debug, Default)]
 struct Seen {
@@ -47,7 +50,7 @@ struct Seen {
 /// The counts of all streams.
 #[derive(Debug)]
 pub struct Counts {
-    shards: [Mutex<HashMap<(u64, u64), Seen>>; SHARDS],
+    shards: [Mutex<Slots>; SHARDS],
     /// What this process is called where it is recorded who counted a payment.
     tag: Arc<str>,
     /// The payments whose mismatch was counted.
@@ -58,7 +61,7 @@ impl Default for Counts {
     fn default() -> Self {
         // Different in every process: keys of hashers are drawn.
         let tag = format!("{:016x}", RandomState::new().hash_one(())).into();
-        let shards = std::array::from_fn(|_| Mutex::new(HashMap::new()));
+        let shards = std::array::from_fn(|_| Mutex::default());
         Self { shards, tag, met: Mutex::default() }
     }
 }
@@ -107,7 +110,7 @@ impl Counts {
         met.len() >= MET_MAX || met.contains(&payment)
     }
 
-    fn shard(&self, key: u64) -> Option<MutexGuard<'_, HashMap<(u64, u64), Seen>>> {
+    fn shard(&self, key: u64) -> Option<MutexGuard<'_, Slots>> {
         let at = usize::try_from(key % 16).unwrap_or_default();
         // What a panic left half done is a count.
         self.shards.get(at).map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
@@ -164,7 +167,7 @@ impl Seen {
 }
 
 /// Drops what is over; where nothing is, what was not seen for longest.
-fn make_room(shard: &mut HashMap<(u64, u64), Seen>, now: u64) {
+fn make_room(shard: &mut Slots, now: u64) {
     shard.retain(|_, seen| seen.until >= now);
     if shard.len() >= KEYS_MAX {
         let oldest = shard.values().map(|seen| seen.until).min().unwrap_or_default();

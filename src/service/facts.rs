@@ -168,7 +168,7 @@ impl Service {
                 known.routed = routed;
                 known.asked_now = asked_now;
                 if let Answer::NoMatch(_) = evidence.answer
-                    && let Some(both) = self.combined(&question, payment, &evidence).await
+                    && let Some(both) = Box::pin(self.combined(&question, payment, &evidence)).await
                 {
                     known.waited = asked.elapsed();
                     known.verified = Some(both);

@@ -60,7 +60,7 @@ pub struct Pending {
     pub(crate) channel: Arc<Channel>,
     /// Which of the profile's messages it is; absent where it could not be read.
     pub(crate) message: Option<usize>,
-    pub(crate) record: Record,
+    pub(crate) record: Box<Record>,
     pub(crate) asserted: bool,
     /// How long providers were waited for.
     pub(crate) waited: Duration,
@@ -187,13 +187,13 @@ impl Service {
                 let judging =
                     Judging { channel, message, mode, begun, deadline, last, row_of, marked };
                 match payments {
-                    Payments::One(part) => self.appraise(judging, *part).await,
+                    Payments::One(part) => self.appraise(judging, part).await,
                     Payments::Rows(_) if marked.is_some() => {
                         let error = ReadError::unreadable(HEADER, "told beside a batch").into();
                         self.unread(channel, &error, mode, begun)
                     }
                     Payments::Rows(rows) => {
-                        return self.judge_batch(judging, order, rows).await;
+                        return Box::pin(self.judge_batch(judging, order, rows)).await;
                     }
                 }
             }
@@ -201,18 +201,22 @@ impl Service {
         };
         let (permit, pending) = self.conclude(channel, draft, last).await?;
         self.undoing(&pending);
-        Ok((permit, Judged::One(Box::new(pending))))
+        Ok((permit, Judged::One(pending)))
     }
 
     /// A payment that was read, with what the decision rests on.
-    pub(crate) async fn appraise(self: &Arc<Self>, judging: Judging<'_>, part: Part) -> Draft {
+    pub(crate) async fn appraise(
+        self: &Arc<Self>,
+        judging: Judging<'_>,
+        part: Box<Part>,
+    ) -> Box<Draft> {
         let at = self.now();
         let Judging { channel, message, mode, begun, row_of, marked, .. } = judging;
         let (basis, known) = self.facts(judging, &part).await;
         let payment = &part.payment;
         let id = row_of.map_or_else(|| self.new_id(at), |(batch, number)| batch.row(number));
         let later = self.sampled(mode, basis, &known, (id, payment));
-        let mut draft = Draft {
+        let mut draft = Box::new(Draft {
             payment: id,
             at,
             begun,
@@ -238,7 +242,7 @@ impl Service {
             concordance: None,
             rules: None,
             balance: marked.map(|it| Box::new(self.balance(it, &part.payment.elements))),
-        };
+        });
         if let Some(book) = self.rules.as_ref().filter(|_| basis.is_ruled()) {
             if book.asks_for_concordance() {
                 let (evidence, bank) = (draft.known.verified.as_ref(), draft.known.bank.as_ref());
@@ -250,7 +254,13 @@ impl Service {
     }
 
     /// A request that yields no payment: refused in enforce, marked in observe.
-    fn unread(&self, channel: &Channel, error: &ExtractError, mode: Mode, begun: Instant) -> Draft {
+    fn unread(
+        &self,
+        channel: &Channel,
+        error: &ExtractError,
+        mode: Mode,
+        begun: Instant,
+    ) -> Box<Draft> {
         let (basis, status) = match error {
             ExtractError::Unlisted => {
                 self.metrics.on_unlisted(channel.name());
@@ -265,7 +275,7 @@ impl Service {
             }
         };
         let at = self.now();
-        Draft {
+        Box::new(Draft {
             payment: self.new_id(at),
             at,
             begun,
@@ -291,16 +301,16 @@ impl Service {
             concordance: None,
             rules: None,
             balance: None,
-        }
+        })
     }
 
     /// Decides, admits what may leave, and records either.
     async fn conclude(
         &self,
         channel: &Arc<Channel>,
-        mut draft: Draft,
+        mut draft: Box<Draft>,
         last: bool,
-    ) -> Result<(Permit, Pending), Withheld<Box<Refusal>>> {
+    ) -> Result<(Permit, Box<Pending>), Withheld<Box<Refusal>>> {
         let decision = self.decide(&draft);
         let decided = (decision.effect(), decision.reasons().to_vec());
         let permit = match decision.into_permit() {
@@ -382,7 +392,7 @@ impl Service {
     pub(crate) fn record(&self, channel: &Channel, draft: &Draft, decided: Decided) {
         self.metrics.on_decision(channel.name(), draft.scenario, decided.0, draft.mode);
         self.tell_rules(channel, draft);
-        self.store.put_record(draft.record(channel, decided, None));
+        self.store.put_record(*draft.record(channel, decided, None));
     }
 
     /// Counts the decision on a message that leaves, and keeps a remark that admission made on it.
@@ -403,8 +413,12 @@ impl Service {
     }
 
     /// What is remembered of a message that leaves, until its answer.
-    pub(crate) fn pending(channel: &Arc<Channel>, draft: Draft, record: Record) -> Pending {
-        Pending {
+    pub(crate) fn pending(
+        channel: &Arc<Channel>,
+        draft: Box<Draft>,
+        record: Box<Record>,
+    ) -> Box<Pending> {
+        Box::new(Pending {
             channel: channel.clone(),
             message: draft.message,
             record,
@@ -415,7 +429,7 @@ impl Service {
             row: draft.row,
             later: draft.later,
             funded: draft.balance.and_then(|balance| balance.told).map(Box::new),
-        }
+        })
     }
 }
 

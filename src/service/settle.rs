@@ -43,15 +43,14 @@ impl Service {
     /// Settles a message and says what the core is told beside the answer.
     pub async fn settle(&self, judged: Judged, reported: Reported<'_>) -> Annotations {
         let (annotations, weighs) = match &judged {
+            // Rarer, and larger.
             Judged::One(pending) if pending.record.scenario == Scenario::Query => {
-                self.settle_query(pending, reported).await
-            }
-            Judged::One(pending) if pending.undoes.is_some() => {
-                self.settle_undoing(pending, reported).await;
-                self.settle_now(judged, reported).await
+                Box::pin(self.settle_query(pending, reported)).await
             }
             Judged::One(pending) => {
-                if pending.record.scenario == Scenario::Bind {
+                if pending.undoes.is_some() {
+                    Box::pin(self.settle_undoing(pending, reported)).await;
+                } else if pending.record.scenario == Scenario::Bind {
                     // It ends a hold that another process may have made.
                     let _ = self.fetch_all(rests_on(&pending.record)).await;
                 }
@@ -69,7 +68,7 @@ impl Service {
     /// The annotations, and whether they rest on an outcome that must not be lost.
     async fn settle_now(&self, judged: Judged, reported: Reported<'_>) -> (Annotations, bool) {
         match judged {
-            Judged::Batch(batch) => self.settle_batch(batch, reported).await,
+            Judged::Batch(batch) => Box::pin(self.settle_batch(batch, reported)).await,
             Judged::One(pending) => {
                 let told = told(&pending.channel.profile, message(&pending), reported);
                 match self.settle_one(&pending, told.map(Told::whole)).await {

@@ -7,8 +7,11 @@ use crate::service::verify::Gathered;
 use crate::store::journal::StoreLost;
 
 /// Waits for the journal, which a trace tells of: `why` is what it waits with.
-pub(crate) async fn journaled<F: Future>(why: &'static str, writing: F) -> F::Output {
-    trace::part("journal", writing, |_| vec![("hefu.journal", Said::Word(why))]).await
+pub(crate) fn journaled<F: Future>(
+    why: &'static str,
+    writing: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    trace::part("journal", writing, move |_| vec![("hefu.journal", Said::Word(why))])
 }
 
 /// What a span says of gathering.

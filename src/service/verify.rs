@@ -132,15 +132,19 @@ impl Service {
     }
 
     async fn gather_now(self: &Arc<Self>, question: &Question<'_>) -> Gathered {
-        let mut kept = self.kept(question);
-        if kept.is_none() {
-            self.fetch(RowKey::evidence(&question.about.tuple)).await;
-            kept = self.kept(question);
+        match self.kept(question) {
+            Some(kept) => kept,
+            // Rarer, and larger.
+            None => Box::pin(self.gather_afresh(question)).await,
         }
-        if kept.is_none() {
-            kept = self.carried(question).await;
+    }
+
+    async fn gather_afresh(self: &Arc<Self>, question: &Question<'_>) -> Gathered {
+        self.fetch(RowKey::evidence(&question.about.tuple)).await;
+        if let Some(kept) = self.kept(question) {
+            return kept;
         }
-        if let Some(kept) = kept {
+        if let Some(kept) = self.carried(question).await {
             return kept;
         }
         if !question.may_ask {

@@ -147,7 +147,7 @@ struct Contradicted {
 #[derive(Clone, Debug)]
 pub struct Leaving {
     /// What is kept of it.
-    pub record: Record,
+    pub record: Box<Record>,
     /// What it is known by, where it moves money and names an order.
     pub order: Option<OrderKey>,
     /// What must be so.

@@ -36,6 +36,7 @@ use audit::Chain;
 use concordance::Counted;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use foldhash::quality::RandomState;
 use person::People;
 use serde::{Deserialize, Serialize};
 use shelf::Shelf;
@@ -97,27 +98,30 @@ impl Default for Limits {
     }
 }
 
+/// Shards by a hash that is seeded anew in every process: several are taken for each payment.
+type Sharded<K, V> = DashMap<K, V, RandomState>;
+
 type CardKey = (ChannelName, Option<MerchantId>, Fingerprint);
 
 /// The store.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     limits: Limits,
-    evidence: DashMap<Fingerprint, Kept>,
-    agreements: DashMap<(ChannelName, AgreementId), Agreement>,
-    by_card: DashMap<CardKey, Vec<AgreementId>>,
-    waiting: DashMap<(ChannelName, String), (Agreement, Timestamp)>,
-    holds: DashMap<HoldKey, Hold>,
-    brakes: DashMap<(ChannelName, Option<Bank>, bool), Brake>,
+    evidence: Sharded<Fingerprint, Kept>,
+    agreements: Sharded<(ChannelName, AgreementId), Agreement>,
+    by_card: Sharded<CardKey, Vec<AgreementId>>,
+    waiting: Sharded<(ChannelName, String), (Agreement, Timestamp)>,
+    holds: Sharded<HoldKey, Hold>,
+    brakes: Sharded<(ChannelName, Option<Bank>, bool), Brake>,
     /// Boxed, since they are large and the map moves what it holds when it grows.
-    records: DashMap<PaymentId, Box<Record>>,
+    records: Sharded<PaymentId, Box<Record>>,
     record_order: Mutex<VecDeque<PaymentId>>,
-    by_order: DashMap<(ChannelName, OrderId), Vec<PaymentId>>,
+    by_order: Sharded<(ChannelName, OrderId), Vec<PaymentId>>,
     /// What is owed, by whom, and since when where that is not since the payment.
-    expected: DashMap<ChannelName, BTreeMap<PaymentId, Option<Timestamp>>>,
+    expected: Sharded<ChannelName, BTreeMap<PaymentId, Option<Timestamp>>>,
     unmapped: Mutex<BTreeMap<(ChannelName, String, String), Unmapped>>,
     orders: Mutex<Orders>,
-    inquiries: DashMap<PaymentId, OpenInquiry>,
+    inquiries: Sharded<PaymentId, OpenInquiry>,
     /// Attempts and spend, where no journal keeps them.
     counted: Mutex<HashMap<RowKey, Row>>,
     /// Who was forgotten, and when, as far as this process knows.
@@ -134,7 +138,7 @@ pub struct MemoryStore {
 /// The orders that are claimed, and in which order they were.
 #[derive(Debug, Default)]
 struct Orders {
-    claimed: HashMap<OrderKey, PaymentId>,
+    claimed: HashMap<OrderKey, PaymentId, RandomState>,
     oldest: VecDeque<OrderKey>,
 }
 
@@ -258,7 +262,7 @@ impl MemoryStore {
 }
 
 /// Whether `key` may be put: it is there already, or there is room.
-fn has_room<K: Eq + Hash, V>(map: &DashMap<K, V>, key: &K, most: usize) -> bool {
+fn has_room<K: Eq + Hash, V>(map: &Sharded<K, V>, key: &K, most: usize) -> bool {
     map.len() < most || map.contains_key(key)
 }
 

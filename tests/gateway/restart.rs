@@ -169,5 +169,5 @@ fn payment(number: u64, at: Timestamp, is_owed: bool) -> Leaving {
     };
     let scenario = Scenario::Debit;
     let order = Some(OrderKey { channel, merchant: None, scenario, confirms: false, order });
-    Leaving { record, order, needs: Vec::new(), expects: is_owed }
+    Leaving { record: record.into(), order, needs: Vec::new(), expects: is_owed }
 }

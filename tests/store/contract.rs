@@ -50,7 +50,7 @@ async fn a_payment_that_left_is_found_among_many_that_did_not() {
         };
         refuse(0..30);
         let record = Record { order: Some(order("a").order), ..record(30) };
-        let leaving = Leaving { record, ..leaving(30, "a") };
+        let leaving = Leaving { record: record.into(), ..leaving(30, "a") };
         assert_eq!(store.admit(admission(vec![leaving])).await, Ok(Admitted::Yes));
         refuse(31..60);
         let found = store.by_order(&channel(), &order("a").order);

@@ -123,7 +123,7 @@ pub(crate) fn order(name: &str) -> OrderKey {
 /// A debit that is about to leave.
 pub(crate) fn leaving(number: u128, name: &str) -> Leaving {
     let needs = vec![Need::NotHeld(HoldKey::Tuple(tuple(1)))];
-    Leaving { record: record(number), order: Some(order(name)), needs, expects: true }
+    Leaving { record: record(number).into(), order: Some(order(name)), needs, expects: true }
 }
 
 pub(crate) fn admission(payments: Vec<Leaving>) -> Admission {

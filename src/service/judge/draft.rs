@@ -89,7 +89,7 @@ impl Draft {
         channel: &Channel,
         (effect, reasons): Decided,
         claim: Option<&OrderKey>,
-    ) -> Record {
+    ) -> Box<Record> {
         let message = self.message.and_then(|at| channel.profile.messages.get(at));
         let known = &self.known;
         let stakes = Stakes {
@@ -111,7 +111,7 @@ impl Draft {
             account: self.balance.as_deref().and_then(Balance::counted).cloned(),
             rules: self.rules.as_ref().map(|it| Arc::new(it.kept(&self.seen(channel), &reasons))),
         };
-        Record {
+        Box::new(Record {
             payment: self.payment,
             at: self.at,
             channel: channel.name().clone(),
@@ -139,7 +139,7 @@ impl Draft {
             undoing: Vec::new(),
             row_of: self.row_of,
             stakes,
-        }
+        })
     }
 
     /// What was decided, and why balance might not have funded it.

@@ -253,14 +253,15 @@ impl MemoryStore {
         }
     }
 
-    pub(super) fn keep_record(&self, record: Record) {
+    pub(super) fn keep_record(&self, record: impl Into<Box<Record>>) {
+        let record = record.into();
         let payment = record.payment;
         self.know_order(
             &record.channel,
             record.order.as_ref().filter(|_| record.scenario.moves_money()),
             (payment, record.left()),
         );
-        if self.records.insert(payment, Box::new(record)).is_some() {
+        if self.records.insert(payment, record).is_some() {
             return;
         }
         let mut order = self.record_order.lock().unwrap_or_else(PoisonError::into_inner);

@@ -41,14 +41,14 @@ impl MemoryStore {
     }
 
     /// What admission finds where no journal stands behind.
-    pub(super) fn claim(&self, admission: &Admission) -> Admitted {
+    pub(super) fn claim<'a>(&self, admission: &'a Admission) -> Admitted {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let claim = |payment: &Leaving| Some((payment.order.clone()?, payment.record.payment));
+        let claim = |payment: &'a Leaving| Some((payment.order.as_ref()?, payment.record.payment));
         let claims: Vec<_> = admission.payments.iter().filter_map(claim).collect();
         // Two rows of one batch may not be one order either.
-        let mut claimed = HashSet::new();
-        let taken = |order| orders.claimed.contains_key(order) || !claimed.insert(order);
-        if claims.iter().map(|(order, _)| order).any(taken) {
+        let mut own = HashSet::new();
+        let is_twice = claims.len() > 1 && !claims.iter().all(|(order, _)| own.insert(*order));
+        if is_twice || claims.iter().any(|(order, _)| orders.claimed.contains_key(*order)) {
             return Admitted::AlreadySent;
         }
         for (order, payment) in claims {
@@ -58,7 +58,7 @@ impl MemoryStore {
                 orders.claimed.remove(&oldest);
             }
             orders.claimed.insert(order.clone(), payment);
-            orders.oldest.push_back(order);
+            orders.oldest.push_back(order.clone());
         }
         Admitted::Yes
     }

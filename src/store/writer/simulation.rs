@@ -120,7 +120,7 @@ fn leaving(payment: PaymentId, name: u8, tuple: u8, at: Timestamp) -> Leaving {
         stakes: Stakes::default(),
     };
     let needs = vec![Need::NotHeld(hold(tuple))];
-    Leaving { record, order: Some(order(name)), needs, expects: true }
+    Leaving { record: record.into(), order: Some(order(name)), needs, expects: true }
 }
 
 /// What tells evidence from other evidence.

@@ -170,7 +170,7 @@ impl Process {
             });
             let left: Vec<Left> = left.collect();
             let leaving = left.iter().map(|left| Leaving {
-                record: record(left, now),
+                record: record(left, now).into(),
                 order: Some(order_key(left)),
                 needs: needs.clone(),
                 expects: true,
