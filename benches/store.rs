@@ -153,7 +153,7 @@ async fn inquire(store: Arc<MemoryStore>, number: u64) {
     let question = question(number);
     assert!(matches!(store.open_inquiry(&question).await, Ok(Reserved::Yes(_))));
     let (inquiry, answer, billable) = (question.inquiry.clone(), Answer::Match, Billable::Yes);
-    let charge = Charge { inquiry, answer, code: None, billable };
+    let charge = Charge { inquiry, answer, code: None, trouble: None, took_ms: None, billable };
     store.close_inquiry(&charge, &question, Heard::Right, NOW);
 }
 
@@ -216,7 +216,15 @@ fn question(number: u64) -> Reservation {
     let id = PaymentId::new(NOW, u128::from(number));
     let account = Account::Provider(provider.clone());
     Reservation {
-        inquiry: OpenInquiry { id, provider, set: elements(), scenario: None, at: NOW },
+        inquiry: OpenInquiry {
+            id,
+            provider,
+            set: elements(),
+            scenario: None,
+            kind: None,
+            bank: None,
+            at: NOW,
+        },
         attempts: Attempts {
             of,
             asking: Asking { source: "bank".into(), merchant: None, client: None, at: NOW },

@@ -17,6 +17,7 @@ mod routes;
 mod rules;
 mod search;
 mod statement;
+pub mod statistics;
 pub mod turn;
 mod upgrade;
 
@@ -28,6 +29,7 @@ use crate::policy::rules::Book;
 use crate::reconcile::hold::HoldKey;
 use crate::service::agreements::Told;
 use crate::service::audit::may_be_kept;
+use crate::service::clients::room::Room;
 use crate::service::explain;
 use crate::service::overdue::Promises;
 use crate::service::{Channel, Service};
@@ -162,6 +164,7 @@ struct Inner {
     turning: mpsc::Sender<Asked>,
     throttle: Throttle,
     jobs: Jobs,
+    counting: Room,
 }
 
 impl Live {
@@ -173,7 +176,8 @@ impl Live {
     ) -> Self {
         let (current, ready) = (ArcSwap::new(current), AtomicBool::new(true));
         let (throttle, jobs) = (Throttle::default(), Jobs::default());
-        Self(Arc::new(Inner { current, ready, asking, turning, throttle, jobs }))
+        let counting = statistics::room();
+        Self(Arc::new(Inner { current, ready, asking, turning, throttle, jobs, counting }))
     }
 
     /// Puts in force what is kept, before whoever changed it is answered.

@@ -5,7 +5,7 @@ pub mod invoice;
 pub mod month;
 pub mod price;
 pub mod statement;
-pub mod usage;
+pub mod statistics;
 
 use crate::domain::answer::Billable;
 use crate::domain::clock::Timestamp;

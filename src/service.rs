@@ -39,6 +39,7 @@ pub mod search;
 pub mod settle;
 mod shadow;
 pub mod statement;
+pub mod statistics;
 mod traced;
 pub mod trial;
 pub mod upgrade;

@@ -32,6 +32,7 @@ use crate::domain::element::ElementSet;
 use crate::domain::id::{
     AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId, PaymentId, ProviderName, Road,
 };
+use crate::domain::kind::Kind;
 use crate::domain::mismatch::Mismatch;
 use crate::domain::outcome::{Arrival, Outcome, Precedence};
 use crate::domain::payment::Scenario;
@@ -46,7 +47,8 @@ use crate::store::reserve::{Attempts, Reservation, Reserved};
 use crate::store::shelf::ShelfStore;
 use async_trait::async_trait;
 pub use record::{Hearsay, Moment, Other, Owed, Owing, Record, Ruled, Stakes};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
 
 /// Who said it: a provider that was asked, or a channel in answer to the core's own message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,8 +280,18 @@ pub struct OpenInquiry {
     /// For what kind of message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenario: Option<Scenario>,
+    /// What is asked; absent where an older Hefu kept it, or a newer one a kind of its own.
+    #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// What the card's number begins with, where there is a card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bank: Option<Bank>,
     /// When.
     pub at: Timestamp,
+}
+
+fn known<'de, D: Deserializer<'de>>(word: D) -> Result<Option<Kind>, D::Error> {
+    Ok(Kind::from_word(&Cow::<str>::deserialize(word)?))
 }
 
 /// What became of an inquiry: one charge, billable or not.
@@ -291,6 +303,12 @@ pub struct Charge {
     pub answer: Answer,
     /// The provider's own code.
     pub code: Option<Box<str>>,
+    /// Why nothing was learned, in a word of ours, where that is not the provider's own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Cow<'static, str>>,
+    /// How many milliseconds the provider took, where it was sent to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u32>,
     /// Whether it is billed.
     pub billable: Billable,
 }

@@ -79,6 +79,8 @@ mod seventh;
 mod skipped;
 #[path = "gateway/statement.rs"]
 mod statement;
+#[path = "gateway/statistics.rs"]
+mod statistics;
 #[path = "gateway/streams.rs"]
 mod streams;
 #[path = "gateway/tls.rs"]

@@ -7,7 +7,7 @@ use super::body::{
 };
 use super::{
     Live, accounts, audit, concordance, explained, forget, hooks, jobs, lists, mismatch, rules,
-    search, statement, turn, upgrade,
+    search, statement, statistics, turn, upgrade,
 };
 use crate::api::table::{self, Need, changes, shows};
 use crate::domain::role::Right;
@@ -92,6 +92,9 @@ fn happenings() -> Vec<Served> {
         shows("/v1/concordance", See, "How often the halves agree", get(concordance::concordance))
             .query::<concordance::Shown>()
             .tells::<Vec<concordance::CellBody>>(),
+        shows("/v1/statistics", See, "What inquiries came to: answers, reasons, cost and latency, by scenario, kind, elements, provider and bank", get(statistics::statistics))
+            .query::<statistics::WantedQuery>()
+            .tells::<statistics::StatisticsBody>(),
         changes("/v1/advice", See, "Where a debit is best sent; changes nothing", post(concordance::advice))
             .asks::<concordance::AdviceQuestion>()
             .tells::<Vec<concordance::AdviceBody>>(),

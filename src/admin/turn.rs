@@ -7,6 +7,7 @@ use super::{Admin, Live};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ChannelName, ProviderName};
 use crate::service::inquire::{InquireError, Inquired, Typed};
+use crate::service::statistics::Tables;
 use crate::store::audit::Action;
 use crate::store::managed::{ChannelTurn, ProviderTurn};
 use axum::Json;
@@ -30,6 +31,8 @@ pub struct Shown {
     pub providers: BTreeMap<ProviderName, [(bool, u32); 2]>,
     /// Where what files say stands: key, file and line.
     pub origins: Vec<(String, String, usize)>,
+    /// By what the rows of inquiries are counted; nothing, where none is kept.
+    pub tables: Option<Arc<Tables>>,
 }
 
 /// How far a channel's decisions bind.

@@ -2,10 +2,11 @@
 
 use super::StartError;
 use super::managed::InForce;
+use super::usage;
 use crate::admin::access::{Callers, Named, Token};
 use crate::admin::turn::{Mode, Shown};
 use crate::admin::{Books as Reads, Mistake};
-use crate::config::{self, Added, ChannelMode, Config, Problems};
+use crate::config::{self, Added, ChannelMode, Config, Problems, Storage};
 use crate::metrics::Metrics;
 use crate::policy::rules::Book;
 use crate::proxy;
@@ -84,6 +85,10 @@ pub(super) fn shown(files: &Config, effective: &Config) -> Shown {
         channels: channels.collect(),
         providers: providers.collect(),
         origins: files.managing.origins.clone(),
+        tables: match effective.store {
+            Storage::Memory => None,
+            Storage::File(_) | Storage::Postgres { .. } => Some(Arc::new(usage::tables(effective))),
+        },
     }
 }
 

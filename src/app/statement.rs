@@ -6,6 +6,7 @@ use crate::billing::statement::Tally;
 use crate::config::{Config, Storage};
 use crate::domain::answer::Billable;
 use crate::domain::id::{PaymentId, ProviderName};
+use crate::service::statistics::TooMany;
 use crate::store::keys::{self, KeysError};
 use crate::store::memory::LoadError;
 use crate::store::postgres::{self, Postgres};
@@ -40,6 +41,9 @@ pub enum Failed {
     /// It cannot be read.
     #[error(transparent)]
     ReadShared(#[from] LoadError<postgres::Error>),
+    /// It is more than anybody reads.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     /// Reading ended by a defect.
     #[error("reading the store ended by a defect")]
     Panicked,
@@ -118,7 +122,7 @@ impl Known {
         mut progress: impl FnMut(),
     ) -> Result<Self, LoadError<B::Error>> {
         let mut asked = |inquiry: OpenInquiry, billable| {
-            let OpenInquiry { id, provider, set, at, scenario: _ } = inquiry;
+            let OpenInquiry { id, provider, set, at, .. } = inquiry;
             let asked = Asked { id, provider, set, at, billable };
             if self.tally.asked(&asked) && one == Some(&asked.provider) {
                 self.asked.insert(id, asked);
@@ -168,11 +172,14 @@ mod tests {
             provider: ProviderName::new("first"),
             set: ElementSet::EMPTY,
             scenario: None,
+            kind: None,
+            bank: None,
             at,
         };
         let row = |number| Row::new(RowKey::inquiry(open(number).id), None, &open(number)).unwrap();
         let (billable, answer) = (Billable::Yes, Answer::Match);
-        let charge = Charge { inquiry: open(1), answer, code: None, billable };
+        let charge =
+            Charge { inquiry: open(1), answer, code: None, trouble: None, took_ms: None, billable };
         let charged = Row::new(RowKey::charge(open(1).id), None, &charge).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let mut file = Sqlite::open(&dir.path().join("hefu.db")).unwrap();

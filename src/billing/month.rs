@@ -10,7 +10,7 @@ use std::str::FromStr;
 const CHINA: Offset = Offset::constant(8);
 
 /// A month: from its first instant to the first of the next one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Month {
     first: Date,
     from: Timestamp,

@@ -1,11 +1,13 @@
-//! `hefu report`: what verification was used for since a while, and what was or would have been refused beside what became of it.
+//! `hefu report`: what verification was used for, how it was answered, what it cost and how long it took; and what was or would have
+//! been refused beside what became of it.
 
 use crate::app::rules::{Fate, Sum};
-use crate::app::usage::{self, Known, Of, Seen};
-use crate::billing::usage::{Counts, Use};
+use crate::app::usage::{self, Known, Line, Of, Seen, StatisticsBody, Wanted};
+use crate::billing::month::Month;
+use crate::billing::statistics::By;
+use crate::cli::statement::progress;
 use crate::cli::{Failure, check};
 use crate::domain::clock::Timestamp;
-use crate::domain::payment::Scenario;
 use clap::{Args, ValueEnum};
 use jiff::{Span, SpanRelativeTo};
 use serde_json::{Map, Value, json};
@@ -14,7 +16,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What enforce refuses or would have, what became of it, and what verification was used for: inquiries, and how many reuse saved
+/// What enforce refuses or would have, what became of it; and inquiries: answers, reasons, cost, latency, and how many reuse saved
 #[derive(Debug, Args)]
 pub struct Report {
     /// The configuration: a directory, or the `hefu.toml` in it
@@ -23,6 +25,15 @@ pub struct Report {
     /// Since how long ago: 12h, 14d
     #[arg(long, default_value = "14d", value_parser = ago)]
     since: Duration,
+    /// Until how long ago
+    #[arg(long, default_value = "0s", value_parser = ago)]
+    until: Duration,
+    /// A month instead, by China's calendar: 2026-11
+    #[arg(long, conflicts_with_all = ["since", "until"])]
+    month: Option<Month>,
+    /// By what inquiries are counted: some of scenario, kind, elements, provider, bank
+    #[arg(long, default_value = "scenario,kind,provider")]
+    by: By,
     /// How it is printed
     #[arg(long, default_value = "table")]
     format: Format,
@@ -49,9 +60,27 @@ const REFUSED: [&str; 11] = [
     "missed",
 ];
 
-/// The columns of what was asked.
-const HEAD: [&str; 8] =
-    ["scenario", "elements", "provider", "asked", "matched", "billed", "uncertain", "reused"];
+/// The columns of how inquiries were answered, behind what they are counted by.
+const ANSWERS: [&str; 11] = [
+    "asked",
+    "match",
+    "close_match",
+    "no_match",
+    "no_record",
+    "not_possible",
+    "limited",
+    "invalid",
+    "unavailable",
+    "open",
+    "match_%",
+];
+
+/// The columns of what they cost, and how long they took.
+const COST: [&str; 8] =
+    ["billed", "cost_fen", "uncertain", "uncertain_fen", "reused", "p50_ms", "p90_ms", "p99_ms"];
+
+/// The columns of why they did not match, or nobody was asked.
+const REASONS: [&str; 2] = ["why", "count"];
 
 impl Report {
     /// Runs the command.
@@ -61,34 +90,108 @@ impl Report {
     pub fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
         let config = check::load(&self.config, out)?;
         let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
-        let since = Timestamp::from_millis(now).minus(self.since);
-        let known = usage::read(&config, since, || ())?;
+        let now = Timestamp::from_millis(now);
+        let (since, until) = match self.month {
+            Some(month) => (month.from(), month.until().min(now)),
+            None => (now.minus(self.since), now.minus(self.until)),
+        };
+        if since > until {
+            let detail = "it ends before it begins: `--since` is longer ago than `--until`, and a `--month` has begun";
+            return Err(Failure::Usage(detail.to_owned()));
+        }
+        let wanted = Wanted { by: self.by.clone(), since, until };
+        let known = usage::read(&config, &wanted, progress())?;
         match self.format {
-            Format::Table => Self::print(out, &known),
-            Format::Json => Ok(writeln!(out, "{:#}", Self::json(&known, since))?),
+            Format::Table => Self::print(out, &wanted, &known),
+            Format::Json => Ok(writeln!(out, "{:#}", Self::json(&wanted, &known)?)?),
         }
     }
 
-    fn print(out: &mut impl Write, Known { usage, hindsight }: &Known) -> Result<(), Failure> {
+    fn print(out: &mut impl Write, wanted: &Wanted, known: &Known) -> Result<(), Failure> {
+        let Known { lines, hindsight } = known;
         let mut rows = vec![REFUSED.map(str::to_owned).to_vec()];
         rows.extend(hindsight.seen().iter().map(refusals));
-        table(out, &rows)?;
+        table(out, 3, &rows)?;
+        let by: Vec<_> = wanted.by.dimensions().collect();
+        let head = |columns: &[&str]| -> Vec<String> {
+            let by = by.iter().map(|dimension| dimension.as_str());
+            by.chain(columns.iter().copied()).map(str::to_owned).collect()
+        };
+        let words = |line: &Line| {
+            let words = by.iter().map(|it| line.of.word(*it).unwrap_or_else(|| "-".to_owned()));
+            words.collect::<Vec<_>>()
+        };
+        let beside = |columns: &[&str], cells: fn(&Line) -> Vec<String>| {
+            let row = |line| words(line).into_iter().chain(cells(line)).collect();
+            std::iter::once(head(columns)).chain(lines.iter().map(row)).collect::<Vec<_>>()
+        };
         writeln!(out)?;
-        let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
-        rows.extend(usage.counts().iter().map(cells));
-        table(out, &rows)?;
-        let reused: u64 = usage.counts().values().map(|counts| counts.reused).sum();
+        table(out, by.len(), &beside(&ANSWERS, answers))?;
+        writeln!(out)?;
+        table(out, by.len(), &beside(&COST, cost))?;
+        writeln!(out)?;
+        let mut rows = vec![head(&REASONS)];
+        for line in lines {
+            for (why, count) in reasons(line) {
+                rows.push(words(line).into_iter().chain([why, count.to_string()]).collect());
+            }
+        }
+        table(out, by.len().saturating_add(1), &rows)?;
+        let reused = saved(lines);
         Ok(writeln!(out, "\n{reused} inquiries were saved: an earlier answer was reused")?)
     }
 
-    fn json(Known { usage, hindsight }: &Known, since: Timestamp) -> Value {
-        let used: Vec<Value> = usage.counts().iter().map(as_json).collect();
+    fn json(wanted: &Wanted, Known { lines, hindsight }: &Known) -> Result<Value, Failure> {
         let refused: Vec<Value> = hindsight.seen().iter().map(refusals_json).collect();
-        let saved: u64 = usage.counts().values().map(|counts| counts.reused).sum();
-        json!({
-            "since_ms": since.as_millis(), "refusals": refused, "usage": used, "inquiries_saved": saved,
-        })
+        let body = serde_json::to_value(StatisticsBody::new(wanted, lines));
+        let mut all = body.map_err(std::io::Error::other)?;
+        if let Some(all) = all.as_object_mut() {
+            all.insert("refusals".to_owned(), refused.into());
+            all.insert("inquiries_saved".to_owned(), saved(lines).into());
+        }
+        Ok(all)
     }
+}
+
+fn saved(lines: &[Line]) -> u64 {
+    lines.iter().fold(0, |sum, line| sum.saturating_add(line.counts.reused))
+}
+
+fn answers(line: &Line) -> Vec<String> {
+    let (counts, of) = (&line.counts, line.counts.answers);
+    let share = counts.match_permille();
+    let share = share.map_or_else(|| "-".to_owned(), |it| format!("{}.{}", it / 10, it % 10));
+    let all = [
+        counts.asked,
+        of.matched,
+        of.close_match,
+        of.no_match,
+        of.no_record,
+        of.not_possible,
+        of.limited,
+        of.invalid,
+        of.unavailable,
+        of.open,
+    ];
+    all.iter().map(ToString::to_string).chain([share]).collect()
+}
+
+fn cost(line: &Line) -> Vec<String> {
+    let Line { counts, cost, uncertain_cost, .. } = line;
+    let (cost, uncertain_cost) = (cost.get(), uncertain_cost.get());
+    let all = [counts.billed, cost, counts.uncertain, uncertain_cost, counts.reused];
+    let took = |percent| {
+        let took = counts.took.percentile(percent);
+        took.map_or_else(|| "-".to_owned(), |ms| ms.to_string())
+    };
+    all.iter().map(ToString::to_string).chain([50, 90, 99].map(took)).collect()
+}
+
+fn reasons(line: &Line) -> impl Iterator<Item = (String, u64)> {
+    let inquiries = line.counts.reasons.iter().map(|(why, count)| (why.clone(), *count));
+    let payments =
+        line.counts.untold.iter().map(|(why, count)| (format!("payments: {why}"), *count));
+    inquiries.chain(payments)
 }
 
 fn payments(of: &BTreeMap<Fate, Sum>, fate: Fate) -> u64 {
@@ -134,25 +237,8 @@ fn ago(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write how long ago as `12h` or `14d`".to_owned())
 }
 
-fn cells((of, counts): (&Use, &Counts)) -> Vec<String> {
-    let Counts { asked, matched, billed, uncertain, reused } = *counts;
-    let [asked, matched, billed, uncertain, reused] =
-        [asked, matched, billed, uncertain, reused].map(|count| count.to_string());
-    let scenario = of.scenario.map_or("-", Scenario::as_str).to_owned();
-    let (set, provider) = (of.set.to_string(), of.provider.to_string());
-    vec![scenario, set, provider, asked, matched, billed, uncertain, reused]
-}
-
-fn as_json((of, counts): (&Use, &Counts)) -> Value {
-    json!({
-        "scenario": of.scenario.map(Scenario::as_str), "elements": of.set.to_string(), "provider": of.provider.as_str(),
-        "asked": counts.asked, "matched": counts.matched, "billed": counts.billed, "uncertain": counts.uncertain,
-        "reused": counts.reused,
-    })
-}
-
-/// Columns side by side: words to the left, numbers to the right.
-fn table(out: &mut impl Write, rows: &[Vec<String>]) -> Result<(), Failure> {
+/// Columns side by side: the first so many are words, to the left; the others numbers, to the right.
+fn table(out: &mut impl Write, words: usize, rows: &[Vec<String>]) -> Result<(), Failure> {
     let mut widths = vec![0; rows.first().map_or(0, Vec::len)];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -161,7 +247,7 @@ fn table(out: &mut impl Write, rows: &[Vec<String>]) -> Result<(), Failure> {
     }
     for row in rows {
         for (at, (cell, width)) in row.iter().zip(widths.iter().copied()).enumerate() {
-            if at < 3 {
+            if at < words {
                 write!(out, "{cell:width$}  ")?;
             } else {
                 write!(out, "{cell:>width$}  ")?;

@@ -101,7 +101,7 @@ impl Statement {
 type Shown = (&'static str, Option<u64>, Option<String>);
 
 /// Shows on the standard error, where somebody looks, that it goes on.
-fn progress() -> impl FnMut() + Send {
+pub(super) fn progress() -> impl FnMut() + Send {
     let (mut rows, looks) = (0_u64, std::io::stderr().is_terminal());
     move || {
         rows = rows.saturating_add(1);

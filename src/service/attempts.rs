@@ -3,10 +3,11 @@
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::Elements;
-use crate::domain::id::ProviderName;
+use crate::domain::id::{Bank, ProviderName};
 use crate::domain::money::Fen;
+use crate::domain::payment::Scenario;
 use crate::policy::Reason;
-use crate::provider::{Reply, Trouble};
+use crate::provider::{Inquiry, Reply, Trouble};
 use crate::route::attempts::{Asking, Heard, Subject};
 use crate::route::spend::{Account, Cap, Spent};
 use crate::service::facts::Known;
@@ -14,10 +15,11 @@ use crate::service::verify::Whose;
 use crate::service::{Entry, Service};
 use crate::store::reserve::{self, Attempts, Of, Reservation};
 use crate::store::shelf::Range;
-use crate::store::{Evidence, OpenInquiry, Witness};
+use crate::store::{Charge, Evidence, OpenInquiry, Witness};
 use rust_decimal::prelude::ToPrimitive as _;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// What may be spent within a day beside what each provider may cost, and what was, as was last heard from where it is kept.
 #[derive(Debug, Default)]
@@ -145,6 +147,38 @@ impl Service {
         };
         let left = self.store.attempts_left(&attempts).await.ok()?;
         Some(left.unwrap_or(0))
+    }
+}
+
+/// A question to `entry`, as it is kept from before it is sent.
+pub(super) fn opened(
+    entry: &Entry,
+    inquiry: &Inquiry,
+    scenario: Scenario,
+    at: Timestamp,
+) -> OpenInquiry {
+    OpenInquiry {
+        id: inquiry.id,
+        provider: entry.provider.name().clone(),
+        set: inquiry.set,
+        scenario: Some(scenario),
+        kind: Some(entry.candidate.asks),
+        bank: inquiry.elements.pan.as_ref().map(|pan| Bank::new(pan.bin())),
+        at,
+    }
+}
+
+/// What became of it.
+pub(super) fn charge(inquiry: OpenInquiry, reply: &Reply, took: Duration) -> Charge {
+    // Of what was not sent there is nothing to tell of the provider.
+    let sent = heard(reply) != Heard::NotSent;
+    Charge {
+        inquiry,
+        answer: reply.answer,
+        code: reply.code.clone(),
+        trouble: reply.trouble.map(|trouble| trouble.as_str().into()),
+        took_ms: sent.then(|| u32::try_from(took.as_millis()).unwrap_or(u32::MAX)),
+        billable: reply.billable,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::store::Record;
 use crate::store::journal::StoreLost;
 use crate::store::row::Aggregate;
 use crate::store::shelf::{PAGE_MAX, Range};
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -66,16 +67,31 @@ impl Service {
         &self,
         since: Timestamp,
         before: Option<Timestamp>,
-        mut each: impl FnMut(Record),
+        each: impl FnMut(Record),
+    ) -> Result<(), StoreLost> {
+        self.each_row(Aggregate::Payments, (since, before), false, each).await
+    }
+
+    /// Hands over the rows of a kind whose names hold the time, from one instant on and before another one, by time; where they
+    /// must be `whole`, a damaged one ends that.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub(super) async fn each_row<T: DeserializeOwned>(
+        &self,
+        of: Aggregate,
+        (since, before): (Timestamp, Option<Timestamp>),
+        whole: bool,
+        mut each: impl FnMut(T),
     ) -> Result<(), StoreLost> {
         let mut from = PaymentId::new(since, 0).to_string();
         let before =
             before.map_or_else(|| END.to_owned(), |before| PaymentId::new(before, 0).to_string());
         loop {
-            let (of, before) = (Aggregate::Payments, before.clone());
+            let before = before.clone();
             let rows = self
                 .store
-                .range(Range { of, from, before, most: PAGE_MAX, last: false, whole: false })
+                .range(Range { of, from, before, most: PAGE_MAX, last: false, whole })
                 .await?;
             let Some(last) = rows.last() else { return Ok(()) };
             from = format!("{}\u{1}", last.key.name);

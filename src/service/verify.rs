@@ -25,7 +25,7 @@ use crate::service::{Channel, Entry, Service};
 use crate::store::journal::StoreLost;
 use crate::store::reserve::{Of, Reserved};
 use crate::store::row::RowKey;
-use crate::store::{Charge, Evidence, OpenInquiry, Witness};
+use crate::store::{Evidence, Witness};
 use dashmap::DashMap;
 use dashmap::mapref::entry;
 use std::sync::Arc;
@@ -339,13 +339,7 @@ impl Service {
         let (sent, at) = (Instant::now(), self.now());
         // Each may be billed, so each is one.
         let inquiry = &Inquiry { id: self.new_id(at), ..inquiry.clone() };
-        let open = OpenInquiry {
-            id: inquiry.id,
-            provider: provider.name().clone(),
-            set: inquiry.set,
-            scenario: Some(whose.scenario),
-            at,
-        };
+        let open = attempts::opened(entry, inquiry, whose.scenario, at);
         let reservation = self.reservation(entry, open.clone(), whose.clone());
         match journaled("inquiry", self.store.open_inquiry(&reservation)).await {
             Ok(Reserved::Yes(accounts)) => self.spent(&reservation, &accounts),
@@ -368,8 +362,8 @@ impl Service {
         let late = asked.elapsed() >= self.waits_for(whose.scenario);
         turn.heard(&reply, late, self.now());
         let heard = attempts::heard(&reply);
-        let Reply { answer, billable, ref code, .. } = reply;
-        let charge = Charge { inquiry: open, answer, code: code.clone(), billable };
+        let Reply { answer, billable, .. } = reply;
+        let charge = attempts::charge(open, &reply, asked.elapsed());
         self.store.close_inquiry(&charge, &reservation, heard, self.now());
         entry.watch.took(sent.elapsed());
         self.metrics.on_answer(provider.name(), inquiry.set, answer, sent.elapsed());

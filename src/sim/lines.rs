@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::sim::record::{AtChannel, AtCore, AtProvider};
+use crate::sim::world::{Element, bank_of};
 
 impl AtChannel {
     /// What came to a channel and what it said.
@@ -16,11 +17,12 @@ impl AtChannel {
 }
 
 impl AtProvider {
-    /// About which elements a provider was asked, what it said, and whether it bills that.
+    /// About which elements a provider was asked, of whose card, what it said, and whether it bills that.
     pub(super) fn line(&self) -> Value {
+        let bank = self.tuple.get(Element::Pan).and_then(bank_of);
         json!({
             "at": "provider", "seq": self.seq, "provider": self.provider, "inquiry": self.inquiry, "authentic": self.authentic,
-            "elements": self.tuple.words(), "answer": self.answer, "matched": self.matched, "billable": self.billable,
+            "elements": self.tuple.words(), "bank": bank, "answer": self.answer, "matched": self.matched, "billable": self.billable,
         })
     }
 }

@@ -44,18 +44,30 @@ pub fn payments_count<B: Backend>(backend: &mut B, since: Timestamp) -> Option<u
 pub fn payments_since<B: Backend>(
     backend: &mut B,
     since: Timestamp,
-    mut each: impl FnMut(Record),
+    each: impl FnMut(Record),
 ) -> Result<(), LoadError<B::Error>> {
-    let of = Aggregate::Payments;
-    // Names hold the time and sort by it.
-    let mut from = PaymentId::new(since, 0).to_string();
+    between(backend, Aggregate::Payments, (since, None), each)
+}
+
+/// Hands over the rows of a kind whose names hold the time, from one instant on and before another one, by time.
+///
+/// # Errors
+/// As [`each`].
+pub fn between<B: Backend, T: DeserializeOwned>(
+    backend: &mut B,
+    of: Aggregate,
+    (since, before): (Timestamp, Option<Timestamp>),
+    mut each: impl FnMut(T),
+) -> Result<(), LoadError<B::Error>> {
+    let name = |at| PaymentId::new(at, 0).to_string();
+    let (mut from, end) = (name(since), before.map_or_else(|| char::MAX.to_string(), name));
     loop {
-        let before = char::MAX.to_string();
+        let before = end.clone();
         let range = Range { of, from, before, most: PAGE, last: false, whole: true };
         let rows = backend.range(&range).map_err(LoadError::Database)?.rows;
         for row in &rows {
-            let record = serde_json::from_str(&row.value);
-            each(record.map_err(|source| LoadError::Row { of: of.as_str(), source })?);
+            let value = serde_json::from_str(&row.value);
+            each(value.map_err(|source| LoadError::Row { of: of.as_str(), source })?);
         }
         match rows.last().filter(|_| rows.len() >= PAGE) {
             Some(last) => from = format!("{}\u{1}", last.key.name),

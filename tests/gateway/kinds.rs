@@ -22,7 +22,7 @@ pub(crate) async fn simulation(dir: &tempfile::TempDir) -> Simulation {
     simulation
 }
 
-fn says(simulation: &Simulation, provider: &str, said: Said) {
+pub(crate) fn says(simulation: &Simulation, provider: &str, said: Said) {
     simulation.script(provider, Some(Script { said, twist: Twist::None }));
 }
 
@@ -47,29 +47,34 @@ fn file(simulation: &Simulation, name: &str) -> String {
 /// A Hefu whose lender may have faces verified.
 async fn faces(simulation: &Simulation, more: &str) -> Place {
     let place = place(&provider(&[]).await, more).await;
+    with_faces(&place, simulation);
+    place
+}
+
+/// The same, of a place that there is.
+pub(crate) fn with_faces(place: &Place, simulation: &Simulation) {
     let id = &simulation.credentials()["tencent-id"];
     let own = format!(
         "price_fen = 80\nvars = {{ secret_id = \"{id}\" }}\ncredentials = {{ secret_key = {} }}",
         file(simulation, "tencent-secret")
     );
-    with_shipped(&place, simulation, "tencent-face", ("face", &own));
+    with_shipped(place, simulation, "tencent-face", ("face", &own));
     let appcode = file(simulation, "liveness-appcode");
     let own = format!("price_fen = 10\ncredentials = {{ appcode = {appcode} }}");
-    with_shipped(&place, simulation, "liveness-market", ("liveness", &own));
+    with_shipped(place, simulation, "liveness-market", ("liveness", &own));
     place.replace(
         "hefu.toml",
         "per_second = 1000\n",
         "per_second = 1000\nkinds = [{ kind = \"face\", elements = [[\"name\", \"id_number\", \"face_image\"]], price_fen = 120 },\n\
          { kind = \"liveness\", elements = [[\"face_image\"]], price_fen = 15 }]\n",
     );
-    place
 }
 
-fn face(picture: &str) -> Value {
+pub(crate) fn face(picture: &str) -> Value {
     json!({ "kind": "face", "elements": { "name": "张三", "id_number": ID, "face_image": picture } })
 }
 
-fn live(picture: &str) -> Value {
+pub(crate) fn live(picture: &str) -> Value {
     json!({ "kind": "liveness", "elements": { "face_image": picture } })
 }
 

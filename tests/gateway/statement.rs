@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Hefu's name of each provider, the simulation's, and what it bills, in fen, by `hefu.toml` of the simulation.
-const PRICES: [(&str, &str, u64); 4] = [
+pub(crate) const PRICES: [(&str, &str, u64); 4] = [
     ("tencent-bankcard4e", "tencent", 60),
     ("aliyun-bankcard4", "aliyun", 50),
     ("operator3-market", "operator3", 20),

@@ -298,7 +298,14 @@ async fn an_inquiry_that_was_cut_off_is_known() {
             store.open_inquiry(&inquiry(number)).await.unwrap();
         }
         let (answer, code, billable) = (Answer::Match, Some("0".into()), Billable::Yes);
-        let charge = Charge { inquiry: inquiry(1).inquiry, answer, code, billable };
+        let charge = Charge {
+            inquiry: inquiry(1).inquiry,
+            answer,
+            code,
+            trouble: None,
+            took_ms: None,
+            billable,
+        };
         store.close_inquiry(&charge, &inquiry(1), Heard::Right, NOW);
         drop(store);
         let store = place.open();

@@ -25,6 +25,8 @@ pub(crate) fn question(number: u128, at: Timestamp) -> Reservation {
             provider: ProviderName::new("first"),
             set: four(),
             scenario: None,
+            kind: None,
+            bank: None,
             at,
         },
         attempts: Attempts {
@@ -48,7 +50,14 @@ pub(crate) fn question(number: u128, at: Timestamp) -> Reservation {
 
 fn close(store: &MemoryStore, of: &Reservation, heard: Heard, billable: Billable) {
     let inquiry = of.inquiry.clone();
-    let charge = Charge { inquiry, answer: Answer::Match, code: None, billable };
+    let charge = Charge {
+        inquiry,
+        answer: Answer::Match,
+        code: None,
+        trouble: None,
+        took_ms: None,
+        billable,
+    };
     store.close_inquiry(&charge, of, heard, of.inquiry.at);
 }
 

@@ -28,6 +28,8 @@ fn question(number: u64, merchant: u64) -> Reservation {
             provider: provider.clone(),
             set: ElementSet::EMPTY,
             scenario: None,
+            kind: None,
+            bank: None,
             at,
         },
         attempts: Attempts {
