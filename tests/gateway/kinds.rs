@@ -268,7 +268,7 @@ async fn pictures_have_places_of_their_own() {
 }
 
 /// A map without a score: its word alone is the answer.
-const HELD: &str = r#"
+pub(crate) const HELD: &str = r#"
 road = "house"
 source = "face"
 kind = "face"
@@ -291,7 +291,7 @@ billable = ["0000"]
 match = ["0000"]
 "#;
 
-async fn begin(to: SocketAddr, key: &str, body: &Value) -> Peer<tokio::net::TcpStream> {
+pub(crate) async fn begin(to: SocketAddr, key: &str, body: &Value) -> Peer<tokio::net::TcpStream> {
     let fields = format!("Content-Type: application/json\r\nIdempotency-Key: {key}\r\n");
     let mut peer = Peer::connect(to).await;
     soon(peer.send(request("POST /v1/verifications", LENDER, &fields, &body.to_string()))).await;

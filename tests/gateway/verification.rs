@@ -46,6 +46,15 @@ pub(crate) async fn place(trial: &Channel, more: &str) -> Place {
     place
 }
 
+/// The header that a request for a verification is signed with.
+pub(crate) fn signature(key: &[u8], named: &str, body: &str) -> String {
+    let (at, digest) = (jiff::Timestamp::now().as_millisecond(), Sha256::digest(body));
+    let text = format!("{at}.POST /v1/verifications\n{named}\n{}", hex::encode(digest));
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(text.as_bytes());
+    format!("Hefu-Signature: t={at},v1={}\r\n", hex::encode(mac.finalize().into_bytes()))
+}
+
 /// What four elements are asked with.
 pub(crate) fn four(phone: &str) -> Value {
     json!({ "elements": { "name": "张三", "id_number": "11010519491231002X", "pan": PAN, "phone": phone } })
@@ -694,16 +703,7 @@ async fn quotas_and_signatures_hold_over_sockets() {
         }
     }
     let body = four(PHONE).to_string();
-    let signed = |key: &[u8], body: &str| {
-        let at = jiff::Timestamp::now().as_millisecond();
-        let text = format!(
-            "{at}.POST /v1/verifications\none\n{}",
-            hex::encode(Sha256::digest(body.as_bytes()))
-        );
-        let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-        mac.update(text.as_bytes());
-        format!("Hefu-Signature: t={at},v1={}\r\n", hex::encode(mac.finalize().into_bytes()))
-    };
+    let signed = |key: &[u8], body: &str| signature(key, "one", body);
     let key = "0123456789abcdef".repeat(4);
     for (signature, status) in [
         (String::new(), 401),

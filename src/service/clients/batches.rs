@@ -7,6 +7,7 @@ use super::{AskError, Terms, unread};
 use crate::domain::client::TOGETHER;
 use crate::domain::element::Elements;
 use crate::domain::id::{ClientName, PaymentId};
+use crate::domain::kind::Kind;
 use crate::service::Service;
 use crate::store::batch::{Batch, Work};
 use crate::store::journal::StoreLost;
@@ -166,7 +167,7 @@ impl Service {
     ) -> Result<(), StoreLost> {
         let new = Verification {
             line: Some((batch.id, line)),
-            ..self.new_verification(terms, elements.set())
+            ..self.new_verification(terms, (Kind::Elements, elements.set()))
         };
         let claim = Row::new(batch.line_key(line), batch.row().and_then(|row| row.until), &new.id);
         let beside = vec![new.row().ok_or(StoreLost)?];

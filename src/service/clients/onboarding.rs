@@ -137,11 +137,7 @@ impl Service {
 
     /// Has it to itself for as long as a step takes.
     fn lease(&self, terms: &Terms) -> Work {
-        let until = match self.new_verification(terms, ElementSet::EMPTY).state {
-            State::Asking { until } => until,
-            State::Done(_) => self.now(),
-        };
-        Work::By { whom: self.new_id(self.now()), until }
+        Work::By { whom: self.new_id(self.now()), until: self.concluded_by(terms, Kind::Elements) }
     }
 
     /// Goes from step to step until one is not confirmed.
@@ -161,8 +157,7 @@ impl Service {
                     self.verification_of(&terms.name, id).await?.ok_or(StoreLost)?
                 }
                 (None, None) => {
-                    let new = self.new_verification(terms, step.set);
-                    let new = Verification { kind: step.kind, ..new };
+                    let new = self.new_verification(terms, (step.kind, step.set));
                     let begun = with(
                         &onboarding,
                         place,
