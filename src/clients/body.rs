@@ -45,9 +45,7 @@ pub(super) struct WantedBody {
 impl WantedBody {
     /// What is asked.
     pub(super) fn kind(&self) -> Result<Kind, Unfit> {
-        let word = self.kind.as_deref().map(Kind::from_word);
-        let unfit = Unfit { field: "kind", why: "not a kind of verification" };
-        word.map_or(Ok(Kind::Elements), |kind| kind.ok_or(unfit))
+        read_kind(self.kind.as_deref())
     }
 
     /// The elements, and those that are verified together with what is read.
@@ -68,6 +66,12 @@ impl WantedBody {
     }
 }
 
+/// What is asked, by its word.
+fn read_kind(word: Option<&str>) -> Result<Kind, Unfit> {
+    let unfit = Unfit { field: "kind", why: "not a kind of verification" };
+    word.map_or(Ok(Kind::Elements), |word| Kind::from_word(word).ok_or(unfit))
+}
+
 /// Whether the answer waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -83,10 +87,21 @@ pub(super) enum Mode {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinesBody {
+    /// What is asked about each line: `elements` where absent, or as your contract says `business`, `education`, `railway`.
+    kind: Option<String>,
     /// The elements of each line: 1 to 10000 of them.
     #[serde(deserialize_with = "few")]
     #[schemars(with = "Vec<ElementsBody>")]
     pub(super) lines: Vec<ElementsBody>,
+}
+
+impl LinesBody {
+    /// What is asked: nothing that takes a picture.
+    pub(super) fn kind(&self) -> Result<Kind, Unfit> {
+        let unfit = Unfit { field: "kind", why: "a batch takes no picture" };
+        let kind = read_kind(self.kind.as_deref())?;
+        if kind.needs().meets(ElementSet::PICTURES) { Err(unfit) } else { Ok(kind) }
+    }
 }
 
 /// Lines, of which no more are read than may be: an empty one takes two bytes to write and a hundred to keep.
@@ -315,13 +330,13 @@ impl VerificationBody {
         Self { then: then.map(Box::new), ..self }
     }
 
-    /// As a line of a result: its id, how it stands, what was answered, what is known of each element, and the tries left.
-    pub(super) fn written(&self) -> String {
-        let shown = [Element::Name, Element::IdNumber, Element::Pan, Element::Phone];
-        let known = shown.map(|it| self.elements.get(it.as_str()).copied().unwrap_or_default());
+    /// As a line of a result: its id, how it stands, what was answered, what is known of each of `columns`, and the tries left.
+    pub(super) fn written(&self, columns: &[&str]) -> String {
+        let known = columns.iter().map(|it| self.elements.get(it).copied().unwrap_or_default());
+        let known = known.collect::<Vec<_>>().join(",");
         let left = self.attempts_left.map(|left| left.to_string()).unwrap_or_default();
         let answer = self.answer.unwrap_or_default();
-        format!("{},{},{answer},{},{left}", self.id, self.status, known.join(","))
+        format!("{},{},{answer},{known},{left}", self.id, self.status)
     }
 
     /// How it stands.
@@ -335,6 +350,12 @@ impl VerificationBody {
     pub(super) fn is_asking(&self) -> bool {
         self.status == ASKING
     }
+}
+
+/// The elements of which the result of a batch tells, in its order: what its lines may have.
+pub(super) fn columns(kind: Kind) -> Vec<&'static str> {
+    let never = ElementSet::SECRET.union(ElementSet::PICTURES).with(Element::AccountLevel);
+    kind.takes().difference(never).iter().map(Element::as_str).collect()
 }
 
 /// What an answer tells of one element.
@@ -372,6 +393,8 @@ pub(super) struct BatchBody {
     /// the same key, and it goes on with those that are `not_asked`.
     pub(super) status: &'static str,
     pub(super) at_ms: u64,
+    /// What is asked about each line.
+    pub(super) kind: &'static str,
     /// How many lines it has.
     pub(super) lines: u32,
     /// How many of them are `done`, `asking`, `uncertain`, `waiting` to be asked, or `not_asked`.

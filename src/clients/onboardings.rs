@@ -3,7 +3,7 @@
 use super::Live;
 use super::access::{Caller, Named};
 use super::body::{ElementsBody, LOST};
-use super::verifications::{read_json, refused, request_key};
+use super::verifications::{read_json, refused, request_key, unfit};
 use crate::api::Problem;
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
@@ -107,9 +107,7 @@ pub(super) async fn post(
     let key = request_key(&headers)?;
     let MerchantBody { elements } = read_json(&headers, &body)?;
     drop(body);
-    let elements = elements.read().map_err(|unfit| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, unfit.why).of_field(unfit.field)
-    })?;
+    let elements = elements.read().map_err(unfit)?;
     let most = NEEDED.union(ElementSet::EMPTY.with(Element::Phone));
     if let Some(missing) = NEEDED.difference(elements.set()).iter().next() {
         let detail = "a merchant cannot be taken on without it";

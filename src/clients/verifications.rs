@@ -45,9 +45,6 @@ pub(super) async fn ask(
     let key = request_key(&headers)?;
     let wanted: WantedBody = read_json(&headers, &body)?;
     drop(body);
-    let unfit = |unfit: Unfit| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, unfit.why).of_field(unfit.field)
-    };
     let kind = wanted.kind().map_err(unfit)?;
     let later = wanted.mode == Mode::Async;
     let (elements, then) = wanted.read(kind).map_err(unfit)?;
@@ -58,6 +55,11 @@ pub(super) async fn ask(
     let verified = asked.map_err(|error| refused(&current, error))?;
     let status = if verified.before { StatusCode::OK } else { StatusCode::CREATED };
     Ok(told(&current, &verified, status))
+}
+
+/// What is told of an element that is none.
+pub(super) fn unfit(Unfit { field, why }: Unfit) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why).of_field(field)
 }
 
 /// What is told where nothing was asked.

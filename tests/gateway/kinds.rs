@@ -120,11 +120,7 @@ async fn a_face_is_compared_each_time_told_by_a_band_and_charged_by_its_own_pric
     assert_eq!(shown("g", "a screen").await, (json!("no_match"), json!("low"), Value::Null));
     // Elements alone are what they were.
     assert_eq!(read(&ask(to, LENDER, "h", &four(PHONE)).await)["kind"], "elements");
-    let month = jiff::Timestamp::now()
-        .to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::Offset::constant(8)))
-        .strftime("%Y-%m")
-        .to_string();
-    let statement = read(&get(to, LENDER, &format!("/v1/statements/{month}")).await);
+    let statement = read(&get(to, LENDER, &this_month()).await);
     let line = |kind: &str| {
         let lines = statement["lines"].as_array().unwrap();
         let line = lines.iter().find(|line| line["kind"] == kind).unwrap();
@@ -419,6 +415,91 @@ async fn registers(simulation: &Simulation) -> Place {
     place
 }
 
+/// A batch is of one kind, which has its own columns and price; it takes no picture.
+#[tokio::test]
+async fn a_batch_is_of_one_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    let simulation = simulation(&dir).await;
+    let place = registers(&simulation).await;
+    let hefu = Hefu::start(place.command()).await;
+    let to = hefu.verification.unwrap();
+    let post = async |key: &str, kind: &str, lines: Value| {
+        let fields = format!("Content-Type: application/json\r\nIdempotency-Key: {key}\r\n");
+        let body = json!({ "kind": kind, "lines": lines }).to_string();
+        send(to, &request("POST /v1/batches", LENDER, &fields, &body)).await
+    };
+    let result = async |begun: &Message| {
+        let path = begun.field("location").unwrap();
+        let over = async {
+            loop {
+                let shown = read(&get(to, LENDER, path).await);
+                if shown["status"] == "ended" {
+                    return shown;
+                }
+            }
+        };
+        let shown = soon(over).await;
+        let result = get(to, LENDER, &format!("{path}/result")).await;
+        let id = |line: &str| line.split(',').nth(1).unwrap().to_owned();
+        let without = |line: &str| line.replace(&id(line), "ID");
+        (shown, result.text().lines().map(without).collect::<Vec<_>>())
+    };
+    let who = json!({ "name": "张三", "id_number": ID });
+    let mut graduate = who.clone();
+    graduate["certificate_number"] = json!("100011202605000001");
+    let begun = post("a", "education", json!([who, graduate])).await;
+    assert_eq!((begun.status(), &read(&begun)["kind"]), (202, &json!("education")), "{begun:?}");
+    let (shown, lines) = result(&begun).await;
+    assert_eq!((&shown["kind"], &shown["counts"]), (&json!("education"), &json!({ "done": 2 })));
+    let expected = [
+        "line,ID,status,answer,name,id_number,certificate_number,attempts_left",
+        "1,ID,done,match,match,match,,",
+        "2,ID,done,match,match,match,match,",
+    ];
+    assert_eq!(lines, expected);
+    // The same lines of another kind are another batch.
+    assert_eq!(post("a", "railway", json!([who, graduate])).await.status(), 422);
+    assert_eq!(post("a", "railway", json!([who, who])).await.status(), 409);
+    assert_eq!(post("a", "education", json!([who, graduate])).await.status(), 202);
+    let begun = post("b", "railway", json!([who])).await;
+    let expected = ["line,ID,status,answer,name,id_number,attempts_left", "1,ID,done,match,match,match,"];
+    assert_eq!(result(&begun).await.1, expected);
+    says(&simulation, "registry", Said::NoMatch(vec![hefu::sim::Element::Name]));
+    let begun = post("c", "business", json!([business("李四")["elements"]])).await;
+    let expected = [
+        "line,ID,status,answer,name,id_number,business_name,credit_code,attempts_left",
+        "1,ID,done,no_match,no_match,,unknown,unknown,",
+    ];
+    assert_eq!(result(&begun).await.1, expected);
+    assert_eq!(simulation.inquiries("registry").len(), 4);
+    for (kind, lines, field) in [
+        ("face", json!([face(&picture(ID, 0))["elements"]]), Some("kind")),
+        ("id_card", json!([]), Some("kind")),
+        ("businesses", json!([]), Some("kind")),
+        ("elements", json!([who]), None),
+        ("business", json!([four(PHONE)["elements"]]), None),
+    ] {
+        let told = post("d", kind, lines).await;
+        let said = read(&told);
+        assert_eq!((told.status(), said.get("field").and_then(Value::as_str)), (422, field), "{kind}: {told:?}");
+    }
+    let statement = read(&get(to, LENDER, &this_month()).await);
+    let of = |kind: &str| fen_of(&statement, kind);
+    assert_eq!(["business", "education", "railway", "elements"].map(of), [60, 100, 40, 0], "{statement}");
+}
+
+/// The statement of this month.
+fn this_month() -> String {
+    let china = jiff::tz::TimeZone::fixed(jiff::tz::Offset::constant(8));
+    jiff::Timestamp::now().to_zoned(china).strftime("/v1/statements/%Y-%m").to_string()
+}
+
+/// What a kind comes to in a statement.
+fn fen_of(statement: &Value, kind: &str) -> u64 {
+    let lines = statement["lines"].as_array().unwrap().iter();
+    lines.filter(|line| line["kind"] == kind).map(|line| line["fen"].as_u64().unwrap()).sum()
+}
+
 /// The example of GB 32100-2015.
 const CODE: &str = "91350100M000100Y43";
 
@@ -473,18 +554,8 @@ async fn registers_are_kinds_of_their_own_whatever_elements_they_share() {
     assert!(
         !refused.text().contains("9135") && !hefu.log.has(CODE) && !hefu.log.has("测试有限公司")
     );
-    let month = jiff::Timestamp::now()
-        .to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::Offset::constant(8)))
-        .strftime("%Y-%m")
-        .to_string();
-    let statement = read(&get(to, LENDER, &format!("/v1/statements/{month}")).await);
-    let of = |kind: &str| {
-        let lines = statement["lines"].as_array().unwrap().iter();
-        lines
-            .filter(|line| line["kind"] == kind)
-            .map(|line| line["fen"].as_u64().unwrap())
-            .sum::<u64>()
-    };
+    let statement = read(&get(to, LENDER, &this_month()).await);
+    let of = |kind: &str| fen_of(&statement, kind);
     assert_eq!(["business", "education", "railway"].map(of), [180, 150, 40], "{statement}");
 }
 

@@ -253,7 +253,7 @@ async fn a_month_comes_to_what_was_told() {
 
 pub(crate) fn lines(key: &str, phones: &[u8]) -> Lines {
     let lines = phones.iter().map(|phone| wanted(key, *phone).elements).collect();
-    Lines { key: key.to_owned(), lines }
+    Lines { key: key.to_owned(), kind: Kind::Elements, lines }
 }
 
 /// How the lines of a batch stand: `?` where nobody began one.

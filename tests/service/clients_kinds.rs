@@ -1,16 +1,22 @@
 //! Other kinds than whether elements belong together: how long one may take, what it counts as, and whose tries it takes.
 
-use crate::clients::{PHONE, alone, answer, ask, wanted};
-use crate::{FOUR, World, world};
+use crate::clients::{PHONE, alone, answer, ask, ended, stand, wanted};
+use crate::{FOUR, World, world, world_over};
 use hefu::billing::price::Prices;
 use hefu::domain::answer::Answer;
 use hefu::domain::element::{Element, ElementSet, Elements, InvalidElement};
 use hefu::domain::image::Image;
 use hefu::domain::kind::Kind;
+use hefu::domain::person::Name;
 use hefu::route::attempts::Limits;
+use hefu::service::clients::batches::{LEASE, Lines};
 use hefu::service::clients::kinds::KindTerms;
 use hefu::service::clients::quota::Quota;
+use hefu::service::clients::room::Room;
 use hefu::service::clients::{AskError, Over, Terms, Wanted};
+use hefu::service::{Binding, Settings};
+use hefu::store::memory::{self, MemoryStore};
+use hefu::store::sqlite::Sqlite;
 use hefu::store::verification::{State, Verification};
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,4 +132,42 @@ async fn tries_of_one_kind_are_those_of_another_only_at_the_same_source() {
         assert_eq!(told.set, FOUR);
         assert_eq!(left(&told), Some(expected), "{is_shared} {faces}");
     }
+}
+
+/// A batch of a kind goes on as one of that kind, where it was left.
+#[tokio::test]
+async fn a_batch_of_a_kind_goes_on_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let backend = Sqlite::open(&dir.path().join("hefu.db")).unwrap();
+        let store = MemoryStore::open(memory::Limits::default(), backend, |_| ()).unwrap();
+        let mut world = world_over(store, Binding::Enforce(100), Settings::default());
+        asks(&mut world, Kind::Railway, WHO);
+        world
+    };
+    let client = Arc::new(may("lender", Kind::Railway, WHO));
+    let of = |nth: usize| {
+        let (name, id_number) = (Name::parse(["张三", "李四", "王五"][nth]).ok(), wanted("", 0).elements.id_number);
+        Elements { name, id_number, ..Elements::default() }
+    };
+    let lines = |kind: Kind| Lines { key: "a".to_owned(), kind, lines: (0..3).map(of).collect() };
+    let before = open();
+    before.first.gate.forget_permits(1000);
+    let begun = before.service.batch_for(&client, lines(Kind::Railway), Room::new(1), ()).await;
+    while before.first.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let after = open();
+    after.later(LEASE + Duration::from_mins(1));
+    assert_eq!(stand(&after, &begun.unwrap()).await, "uncertain ? ?");
+    let other = after.service.batch_for(&client, lines(Kind::Elements), Room::new(1), ()).await;
+    assert_eq!(other.unwrap_err(), AskError::OtherContent);
+    let batch = after.service.batch_for(&client, lines(Kind::Railway), Room::new(1), ()).await;
+    let batch = ended(&after, &batch.unwrap()).await;
+    assert_eq!(stand(&after, &batch).await, "uncertain match match");
+    let begun = after.service.lines_of(&batch).await.unwrap();
+    assert!(begun.values().all(|line| line.kind == Kind::Railway), "{begun:?}");
+    let statement = after.service.statement_of(&client, "2023-11".parse().unwrap()).await.unwrap();
+    let shown = statement.iter().map(|line| (line.kind, line.counts.charged, line.cost.get()));
+    assert_eq!(shown.collect::<Vec<_>>(), [(Kind::Railway, 2, 120)]);
 }

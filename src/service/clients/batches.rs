@@ -31,6 +31,8 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 pub struct Lines {
     /// The client's name for this request.
     pub key: String,
+    /// What is asked about each.
+    pub kind: Kind,
     /// The elements of each; no more than there are numbers for.
     pub lines: Vec<Elements>,
 }
@@ -83,7 +85,8 @@ impl Service {
             let count = u32::try_from(lines.lines.len()).map_err(|_| AskError::Set)?;
             self.count_for(terms, count.into()).await?;
             let (id, client) = (self.new_id(now), terms.name.clone());
-            let new = Batch { id, client, at: now, lines: count, work };
+            let kind = lines.kind;
+            let new = Batch { id, client, at: now, kind, lines: count, work };
             let row = new.row().ok_or(StoreLost)?;
             if self.claim_key(terms, lines, id, row).await? {
                 return Ok((new, true));
@@ -167,7 +170,7 @@ impl Service {
     ) -> Result<(), StoreLost> {
         let new = Verification {
             line: Some((batch.id, line)),
-            ..self.new_verification(terms, (Kind::Elements, elements.set()))
+            ..self.new_verification(terms, (batch.kind, elements.set()))
         };
         let claim = Row::new(batch.line_key(line), batch.row().and_then(|row| row.until), &new.id);
         let beside = vec![new.row().ok_or(StoreLost)?];
