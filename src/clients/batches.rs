@@ -3,7 +3,7 @@
 use super::Live;
 use super::access::{Caller, Client, Held, Named};
 use super::body::{BatchBody, LINES_MAX, LOST, LinesBody, VerificationBody, columns};
-use super::verifications::{read_json, refused, request_key, unfit};
+use super::verifications::{read_json, refused, request_key, tagged, unfit};
 use crate::api::Problem;
 use crate::domain::id::PaymentId;
 use crate::service::clients::batches::Lines;
@@ -78,9 +78,10 @@ pub(super) async fn show(
     State(live): State<Live>,
     Caller(client): Caller,
     Named(id): Named,
-) -> Result<Json<BatchBody>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let (batch, begun) = find(&live, &client, &id).await?;
-    Ok(Json(shown(&live, &batch, &begun)))
+    tagged(&headers, &shown(&live, &batch, &begun))
 }
 
 /// What became of each line, as CSV: every field is a word of ours or a number.

@@ -2,7 +2,7 @@
 
 use super::access::guard;
 use super::body::{BatchBody, LinesBody, VerificationBody, VerificationsBody, WantedBody};
-use super::onboardings::{self, MerchantBody, OnboardingBody};
+use super::onboardings::{self, MerchantBody, OnboardingBody, OnboardingsBody};
 use super::statements::{self, StatementBody};
 use super::verifications::{self, ListQuery};
 use super::{Live, batches};
@@ -68,6 +68,7 @@ pub(super) fn all() -> Vec<Served> {
         .status(202)
         .tells::<BatchBody>(),
         shows("/v1/batches/{id}", Scope::Read, "How far a batch is", get(batches::show))
+            .headers(&[IF_NONE_MATCH])
             .tells::<BatchBody>(),
         shows(
             "/v1/batches/{id}/result",
@@ -86,7 +87,16 @@ pub(super) fn all() -> Vec<Served> {
         .asks::<MerchantBody>()
         .or(&[(202, "It is being asked")])
         .tells::<OnboardingBody>(),
+        shows(
+            "/v1/onboardings",
+            Scope::Read,
+            "Your onboardings, the newest first",
+            get(onboardings::list),
+        )
+        .query::<ListQuery>()
+        .tells::<OnboardingsBody>(),
         shows("/v1/onboardings/{id}", Scope::Read, "How it stands with one", get(onboardings::show))
+            .headers(&[IF_NONE_MATCH])
             .tells::<OnboardingBody>(),
         shows(
             "/v1/statements/{month}",

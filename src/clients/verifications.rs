@@ -15,7 +15,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
@@ -154,7 +154,12 @@ pub(super) async fn show(
     let then = then.map_err(|StoreLost| LOST)?;
     let body = |it| VerificationBody::new(it, current.service.is_uncertain(it));
     let body = body(&found).with_then(then.as_ref().map(body));
-    let text = serde_json::to_string(&body).map_err(|_| LOST)?;
+    tagged(&headers, &body)
+}
+
+/// What is told of something that may be known to who asks, by its tag.
+pub(super) fn tagged(headers: &HeaderMap, body: &impl Serialize) -> Result<Response, Problem> {
+    let text = serde_json::to_string(body).map_err(|_| LOST)?;
     let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
     let etag = format!("\"{}\"", hex::encode(digest.get(..16).unwrap_or(&digest)));
     let known = headers.get_all(header::IF_NONE_MATCH).iter();
@@ -177,23 +182,28 @@ pub(super) struct ListQuery {
     limit: Option<usize>,
 }
 
+/// Before which, and how many.
+pub(super) fn page(
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<(Option<PaymentId>, usize), Problem> {
+    const WRONG: Problem = Problem::new(
+        StatusCode::BAD_REQUEST,
+        "a query is `before`, the `next` of the page before, and `limit`, 1 to 100",
+    );
+    let Query(ListQuery { before, limit }) = query.map_err(|_| WRONG)?;
+    let before = before.map(|id| PaymentId::parse(&id).ok_or(WRONG)).transpose()?;
+    let most = limit.unwrap_or(PAGE_MAX);
+    if (1..=PAGE_MAX).contains(&most) { Ok((before, most)) } else { Err(WRONG) }
+}
+
 /// Shows the caller's verifications.
 pub(super) async fn list(
     State(live): State<Live>,
     Caller(client): Caller,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<VerificationsBody>, Problem> {
-    const WRONG: Problem = Problem::new(
-        StatusCode::BAD_REQUEST,
-        "a query is `before`, the `next` of the page before, and `limit`, 1 to 100",
-    );
     let current = live.current();
-    let Query(ListQuery { before, limit }) = query.map_err(|_| WRONG)?;
-    let before = before.map(|id| PaymentId::parse(&id).ok_or(WRONG)).transpose()?;
-    let most = limit.unwrap_or(PAGE_MAX);
-    if !(1..=PAGE_MAX).contains(&most) {
-        return Err(WRONG);
-    }
+    let (before, most) = page(query)?;
     let service = &current.service;
     let found =
         service.verifications_of(client.name(), before, most).await.map_err(|StoreLost| LOST)?;

@@ -1,7 +1,7 @@
 //! Other kinds of verification over real sockets, by the shipped maps and simulated providers that check who asks.
 
 use crate::assessed::provider;
-use crate::peers::{Message, Peer, soon};
+use crate::peers::{Message, Peer, channel, ok, soon};
 use crate::process::{Hefu, Place};
 use crate::verification::{
     LENDER, PAN, PHONE, SHOP, ask, four, get, place, read, request, send, waiting,
@@ -563,20 +563,90 @@ fn merchant(name: &str) -> Value {
     json!({ "elements": { "business_name": "测试有限公司", "credit_code": CODE, "name": name, "id_number": ID, "pan": PAN } })
 }
 
+/// A Hefu whose lender may take merchants on.
+async fn merchants(simulation: &Simulation) -> Place {
+    let place = registers(simulation).await;
+    let id = &simulation.credentials()["tencent-id"];
+    let own = format!(
+        "vars = {{ secret_id = \"{id}\" }}\ncredentials = {{ secret_key = {} }}",
+        file(simulation, "tencent-secret")
+    );
+    with_shipped(&place, simulation, "tencent-identity", ("tencent", &own));
+    let sets = "\"id_number\", \"pan\"], [\"name\", \"id_number\"]]";
+    place.replace("hefu.toml", "\"id_number\", \"pan\"]]", sets);
+    place
+}
+
+#[tokio::test]
+async fn a_merchant_may_be_taken_on_beside_the_client_who_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let simulation = simulation(&dir).await;
+    says(&simulation, "tencent", Said::Match);
+    let place = merchants(&simulation).await;
+    let listening = channel(|_| ok("")).await;
+    place.write("hook.key", "0123456789abcdef".repeat(4));
+    let hook = format!(
+        "price_fen = 45\nwebhook = {{ url = \"http://{}/hefu\", key_file = \"hook.key\" }}\n",
+        listening.address
+    );
+    place.replace("hefu.toml", "price_fen = 45\n", &hook);
+    let hefu = Hefu::start(place.command()).await;
+    let to = hefu.verification.unwrap();
+    let post = async |key: &str, name: &str, mode: &str| {
+        let mut body = merchant(name);
+        body["mode"] = json!(mode);
+        let fields = format!("Content-Type: application/json\r\nIdempotency-Key: {key}\r\n");
+        send(to, &request("POST /v1/onboardings", LENDER, &fields, &body.to_string())).await
+    };
+    let mut told = Vec::new();
+    for (nth, (name, expected)) in
+        [("张三", "approved"), ("李四", "refused")].into_iter().enumerate()
+    {
+        if expected == "refused" {
+            says(&simulation, "registry", Said::NoMatch(vec![hefu::sim::Element::Name]));
+        }
+        let begun = post(expected, name, "async").await;
+        assert_eq!((begun.status(), begun.field("retry-after")), (202, Some("1")), "{begun:?}");
+        let body = read(&begun);
+        assert_eq!(body["status"], "working", "{body}");
+        while listening.messages().len() <= nth {
+            soon(listening.arrived.notified()).await;
+        }
+        let hook = read(&listening.messages()[nth]);
+        assert_eq!((&hook["event"], &hook["status"]), (&json!("onboarding_done"), &json!(expected)));
+        assert_eq!(hook["onboarding"], body["id"]);
+        // The same again is told how it ended, be it waited for or not, and by no second webhook.
+        let again = post(expected, name, "sync").await;
+        assert_eq!((again.status(), &read(&again)["status"]), (200, &json!(expected)));
+        told.insert(0, read(&again));
+    }
+    // It is known by its tag, and all are listed, the newest first; each client has its own.
+    let path = format!("/v1/onboardings/{}", told[0]["id"].as_str().unwrap());
+    let shown = get(to, LENDER, &path).await;
+    assert_eq!(read(&shown), told[0]);
+    let fields = format!("If-None-Match: {}\r\n", shown.field("etag").unwrap());
+    let same = send(to, &request(&format!("GET {path}"), LENDER, &fields, "")).await;
+    assert_eq!((same.status(), same.body.len()), (304, 0));
+    let first = read(&get(to, LENDER, "/v1/onboardings?limit=1").await);
+    assert_eq!(first["onboardings"], json!([told[0]]));
+    let next = first["next"].as_str().unwrap();
+    let second = format!("/v1/onboardings?limit=2&before={next}");
+    let second = read(&get(to, LENDER, &second).await);
+    assert_eq!(second, json!({ "onboardings": [told[1]], "next": null }));
+    let others = read(&get(to, SHOP, "/v1/onboardings").await);
+    assert_eq!(others, json!({ "onboardings": [], "next": null }));
+    assert_eq!(get(to, LENDER, "/v1/onboardings?limit=101").await.status(), 400);
+    // What waited was told to who waited.
+    assert_eq!(post("waits", "张三", "sync").await.status(), 200);
+    assert_eq!(listening.messages().len(), 2);
+}
+
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one story")]
 async fn a_merchant_is_asked_about_no_further_than_it_can_succeed() {
     let dir = tempfile::tempdir().unwrap();
     let simulation = simulation(&dir).await;
-    let place = registers(&simulation).await;
-    let id = &simulation.credentials()["tencent-id"];
-    let own = format!(
-        "vars = {{ secret_id = \"{id}\" }}\ncredentials = {{ secret_key = {} }}",
-        file(&simulation, "tencent-secret")
-    );
-    with_shipped(&place, &simulation, "tencent-identity", ("tencent", &own));
-    let sets = "\"id_number\", \"pan\"], [\"name\", \"id_number\"]]";
-    place.replace("hefu.toml", "\"id_number\", \"pan\"]]", sets);
+    let place = merchants(&simulation).await;
     let mut hefu = Hefu::start(place.command()).await;
     let to = hefu.verification.unwrap();
     let post = async |who: &str, key: &str, body: &Value| {
