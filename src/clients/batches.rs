@@ -2,8 +2,8 @@
 
 use super::Live;
 use super::access::{Caller, Client, Held, Named};
-use super::body::{BatchBody, LINES_MAX, LOST, LinesBody, VerificationBody, columns};
-use super::verifications::{read_json, refused, request_key, tagged, unfit};
+use super::body::{BatchBody, BatchesBody, LINES_MAX, LOST, LinesBody, VerificationBody, columns};
+use super::verifications::{ListQuery, page, read_json, refused, request_key, tagged, unfit};
 use crate::api::Problem;
 use crate::domain::id::PaymentId;
 use crate::service::clients::batches::Lines;
@@ -12,7 +12,8 @@ use crate::store::journal::StoreLost;
 use crate::store::verification::Verification;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::collections::BTreeMap;
@@ -84,6 +85,20 @@ pub(super) async fn show(
     tagged(&headers, &shown(&live, &batch, &begun))
 }
 
+/// Shows the caller's batches.
+pub(super) async fn list(
+    State(live): State<Live>,
+    Caller(client): Caller,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<BatchesBody>, Problem> {
+    let (current, (before, most)) = (live.current(), page(query)?);
+    let found = current.service.batches_of(client.name(), before, most).await;
+    let found = found.map_err(|StoreLost| LOST)?;
+    let next = found.last().filter(|_| found.len() >= most).map(|last| last.id.to_string());
+    let batches = found.iter().map(|batch| listed(&live, batch)).collect();
+    Ok(Json(BatchesBody { batches, next }))
+}
+
 /// What became of each line, as CSV: every field is a word of ours or a number.
 pub(super) async fn result(
     State(live): State<Live>,
@@ -93,8 +108,7 @@ pub(super) async fn result(
     let (batch, begun) = find(&live, &client, &id).await?;
     let (service, none) = (live.current().service.clone(), not_begun(&live, &batch));
     let columns = columns(batch.kind);
-    let mut text =
-        format!("line,verification,status,answer,{},attempts_left\n", columns.join(","));
+    let mut text = format!("line,verification,status,answer,{},attempts_left\n", columns.join(","));
     let untold = ",".repeat(columns.len().saturating_add(2));
     for line in 1..=batch.lines {
         let written = begun
@@ -129,11 +143,6 @@ fn not_begun(live: &Live, batch: &Batch) -> &'static str {
 
 fn shown(live: &Live, batch: &Batch, begun: &Begun) -> BatchBody {
     let (service, none) = (&live.current().service, not_begun(live, batch));
-    let status = match batch.work {
-        Work::Ended => "ended",
-        Work::By { .. } if batch.is_left(service.clock.now()) => "left",
-        Work::By { .. } => "working",
-    };
     let mut counts = BTreeMap::new();
     for line in 1..=batch.lines {
         let of =
@@ -141,6 +150,16 @@ fn shown(live: &Live, batch: &Batch, begun: &Begun) -> BatchBody {
         let count = counts.entry(of.unwrap_or(none)).or_insert(0_u32);
         *count = count.saturating_add(1);
     }
-    let (id, at_ms) = (batch.id.to_string(), batch.at.as_millis());
-    BatchBody { id, status, at_ms, kind: batch.kind.as_str(), lines: batch.lines, counts }
+    BatchBody { counts, ..listed(live, batch) }
+}
+
+/// A batch as a list has it.
+fn listed(live: &Live, batch: &Batch) -> BatchBody {
+    let status = match batch.work {
+        Work::Ended => "ended",
+        Work::By { .. } if batch.is_left(live.current().service.clock.now()) => "left",
+        Work::By { .. } => "working",
+    };
+    let (id, at_ms, kind) = (batch.id.to_string(), batch.at.as_millis(), batch.kind.as_str());
+    BatchBody { id, status, at_ms, kind, lines: batch.lines, counts: BTreeMap::new() }
 }

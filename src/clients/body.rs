@@ -91,7 +91,7 @@ pub(super) struct LinesBody {
     kind: Option<String>,
     /// The elements of each line: 1 to 10000 of them.
     #[serde(deserialize_with = "few")]
-    #[schemars(with = "Vec<ElementsBody>")]
+    #[schemars(with = "Vec<ElementsBody>", length(min = 1, max = 10000))]
     pub(super) lines: Vec<ElementsBody>,
 }
 
@@ -265,10 +265,10 @@ pub(super) struct VerificationBody {
     band: Option<&'static str>,
     /// What was read from the document: told in the answer to the first request, and kept by nobody. Who asks again is told which
     /// elements they were, in `read_before`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     read: BTreeMap<&'static str, String>,
     /// Which elements were read and told to who asked first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     read_before: Vec<&'static str>,
     /// The verification of what was read.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -397,6 +397,15 @@ pub(super) struct BatchBody {
     pub(super) kind: &'static str,
     /// How many lines it has.
     pub(super) lines: u32,
-    /// How many of them are `done`, `asking`, `uncertain`, `waiting` to be asked, or `not_asked`.
+    /// How many of them are `done`, `asking`, `uncertain`, `waiting` to be asked, or `not_asked`; a list says that of none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) counts: BTreeMap<&'static str, u32>,
+}
+
+/// Some batches.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct BatchesBody {
+    pub(super) batches: Vec<BatchBody>,
+    /// What `before` is for the next page; none where there is none.
+    pub(super) next: Option<String>,
 }

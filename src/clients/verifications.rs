@@ -15,8 +15,8 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 
@@ -166,10 +166,12 @@ pub(super) fn tagged(headers: &HeaderMap, body: &impl Serialize) -> Result<Respo
     let known = known.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let is_known =
         known.map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == etag);
-    let status = if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-    let text = if is_known { String::new() } else { text };
+    let etag = (header::ETAG, etag);
+    if is_known {
+        return Ok((StatusCode::NOT_MODIFIED, [etag]).into_response());
+    }
     let kind = (header::CONTENT_TYPE, "application/json".to_owned());
-    Ok((status, [(header::ETAG, etag), kind], text).into_response())
+    Ok(([etag, kind], text).into_response())
 }
 
 /// Which of them.
@@ -179,6 +181,7 @@ pub(super) struct ListQuery {
     /// Those before this one: the `next` of the page before.
     before: Option<String>,
     /// How many; 100 at most, and where absent.
+    #[schemars(range(min = 1, max = 100))]
     limit: Option<usize>,
 }
 

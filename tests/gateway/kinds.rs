@@ -417,6 +417,7 @@ async fn registers(simulation: &Simulation) -> Place {
 
 /// A batch is of one kind, which has its own columns and price; it takes no picture.
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn a_batch_is_of_one_kind() {
     let dir = tempfile::tempdir().unwrap();
     let simulation = simulation(&dir).await;
@@ -462,7 +463,8 @@ async fn a_batch_is_of_one_kind() {
     assert_eq!(post("a", "railway", json!([who, who])).await.status(), 409);
     assert_eq!(post("a", "education", json!([who, graduate])).await.status(), 202);
     let begun = post("b", "railway", json!([who])).await;
-    let expected = ["line,ID,status,answer,name,id_number,attempts_left", "1,ID,done,match,match,match,"];
+    let expected =
+        ["line,ID,status,answer,name,id_number,attempts_left", "1,ID,done,match,match,match,"];
     assert_eq!(result(&begun).await.1, expected);
     says(&simulation, "registry", Said::NoMatch(vec![hefu::sim::Element::Name]));
     let begun = post("c", "business", json!([business("李四")["elements"]])).await;
@@ -481,11 +483,34 @@ async fn a_batch_is_of_one_kind() {
     ] {
         let told = post("d", kind, lines).await;
         let said = read(&told);
-        assert_eq!((told.status(), said.get("field").and_then(Value::as_str)), (422, field), "{kind}: {told:?}");
+        assert_eq!(
+            (told.status(), said.get("field").and_then(Value::as_str)),
+            (422, field),
+            "{kind}: {told:?}"
+        );
     }
+    // All are listed, the newest first, a page at a time; each client has its own.
+    let (mut listed, mut path) = (Vec::new(), "/v1/batches?limit=2".to_owned());
+    loop {
+        let page = read(&get(to, LENDER, &path).await);
+        listed.extend(page["batches"].as_array().unwrap().iter().cloned());
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/batches?limit=2&before={next}");
+    }
+    let kinds: Vec<_> = listed.iter().map(|batch| batch["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["business", "railway", "education"]);
+    let mut first = shown;
+    first.as_object_mut().unwrap().remove("counts");
+    assert_eq!(listed[2], first);
+    let others = read(&get(to, SHOP, "/v1/batches").await);
+    assert_eq!(others, json!({ "batches": [], "next": null }));
     let statement = read(&get(to, LENDER, &this_month()).await);
     let of = |kind: &str| fen_of(&statement, kind);
-    assert_eq!(["business", "education", "railway", "elements"].map(of), [60, 100, 40, 0], "{statement}");
+    assert_eq!(
+        ["business", "education", "railway", "elements"].map(of),
+        [60, 100, 40, 0],
+        "{statement}"
+    );
 }
 
 /// The statement of this month.
@@ -501,7 +526,7 @@ fn fen_of(statement: &Value, kind: &str) -> u64 {
 }
 
 /// The example of GB 32100-2015.
-const CODE: &str = "91350100M000100Y43";
+pub(crate) const CODE: &str = "91350100M000100Y43";
 
 fn business(name: &str) -> Value {
     json!({ "kind": "business", "elements": { "business_name": "测试有限公司", "credit_code": CODE, "name": name } })
@@ -559,12 +584,12 @@ async fn registers_are_kinds_of_their_own_whatever_elements_they_share() {
     assert_eq!(["business", "education", "railway"].map(of), [180, 150, 40], "{statement}");
 }
 
-fn merchant(name: &str) -> Value {
+pub(crate) fn merchant(name: &str) -> Value {
     json!({ "elements": { "business_name": "测试有限公司", "credit_code": CODE, "name": name, "id_number": ID, "pan": PAN } })
 }
 
 /// A Hefu whose lender may take merchants on.
-async fn merchants(simulation: &Simulation) -> Place {
+pub(crate) async fn merchants(simulation: &Simulation) -> Place {
     let place = registers(simulation).await;
     let id = &simulation.credentials()["tencent-id"];
     let own = format!(
@@ -613,7 +638,10 @@ async fn a_merchant_may_be_taken_on_beside_the_client_who_is_told() {
             soon(listening.arrived.notified()).await;
         }
         let hook = read(&listening.messages()[nth]);
-        assert_eq!((&hook["event"], &hook["status"]), (&json!("onboarding_done"), &json!(expected)));
+        assert_eq!(
+            (&hook["event"], &hook["status"]),
+            (&json!("onboarding_done"), &json!(expected))
+        );
         assert_eq!(hook["onboarding"], body["id"]);
         // The same again is told how it ended, be it waited for or not, and by no second webhook.
         let again = post(expected, name, "sync").await;

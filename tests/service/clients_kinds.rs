@@ -110,9 +110,7 @@ async fn what_follows_a_reading_counts_from_the_beginning() {
 /// is asked there.
 #[tokio::test]
 async fn tries_of_one_kind_are_those_of_another_only_at_the_same_source() {
-    for (is_shared, faces, expected) in
-        [(false, 1, 1), (false, 4, 1), (true, 1, 1), (true, 4, 0)]
-    {
+    for (is_shared, faces, expected) in [(false, 1, 1), (false, 4, 1), (true, 1, 1), (true, 4, 0)] {
         let mut world = world();
         asks(&mut world, Kind::Face, FACE);
         let service = Arc::get_mut(&mut world.service).unwrap();
@@ -147,16 +145,20 @@ async fn a_batch_of_a_kind_goes_on_as_such() {
     };
     let client = Arc::new(may("lender", Kind::Railway, WHO));
     let of = |nth: usize| {
-        let (name, id_number) = (Name::parse(["张三", "李四", "王五"][nth]).ok(), wanted("", 0).elements.id_number);
+        let (name, id_number) =
+            (Name::parse(["张三", "李四", "王五"][nth]).ok(), wanted("", 0).elements.id_number);
         Elements { name, id_number, ..Elements::default() }
     };
     let lines = |kind: Kind| Lines { key: "a".to_owned(), kind, lines: (0..3).map(of).collect() };
     let before = open();
     before.first.gate.forget_permits(1000);
     let begun = before.service.batch_for(&client, lines(Kind::Railway), Room::new(1), ()).await;
-    while before.first.asked() == 0 {
-        tokio::task::yield_now().await;
-    }
+    let asked = async {
+        while before.first.asked() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap();
     let after = open();
     after.later(LEASE + Duration::from_mins(1));
     assert_eq!(stand(&after, &begun.unwrap()).await, "uncertain ? ?");

@@ -185,6 +185,20 @@ impl Service {
         self.store.swap(Swap::replace(was.value, new)).await
     }
 
+    /// The last of a client's batches, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn batches_of(
+        &self,
+        client: &ClientName,
+        before: Option<PaymentId>,
+        most: usize,
+    ) -> Result<Vec<Batch>, StoreLost> {
+        let rows = self.store.range(Batch::last(client, before, most)).await?;
+        Ok(rows.iter().rev().filter_map(|row| Batch::read(row).ok()).collect())
+    }
+
     /// A client's own batch.
     ///
     /// # Errors
