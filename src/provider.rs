@@ -37,6 +37,7 @@ use crate::domain::kind::{Band, Kind};
 use crate::domain::pan::AccountKind;
 use async_trait::async_trait;
 use std::fmt;
+use std::time::Duration;
 
 /// Who answers verification inquiries.
 #[async_trait]
@@ -51,6 +52,9 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn road(&self) -> &Road {
         &self.capability().road
     }
+
+    /// The longest that one question takes.
+    fn timeout(&self) -> Duration;
 
     /// Asks once. A failure is a reply too; the inquiry must be durable before this is called, since it may be billed.
     async fn ask(&self, inquiry: &Inquiry, now: Timestamp) -> Reply;
@@ -188,17 +192,34 @@ impl Reply {
         }
     }
 
-    /// The same reply with the provider's own code, cleaned; a code that repeats an element of the inquiry is dropped.
+    /// The same reply with the provider's own code, cleaned. A code that repeats an element of the inquiry is dropped, and so is one
+    /// of no map that is long enough to be an element, or a part of one.
     fn with_code(mut self, code: &str, elements: &Elements) -> Self {
         const CODE_CHARS_MAX: usize = 32;
+        // As many as a phone number has, the shortest of the numbers.
+        const DIGITS_MAX: usize = 10;
+        // Of a card as many may be shown.
+        const PART_MAX: usize = 6;
+        let plain = |text: &str| {
+            let kept = text.chars().filter(char::is_ascii_alphanumeric);
+            kept.map(|c| c.to_ascii_uppercase()).collect::<String>()
+        };
+        let (shown, is_mapped) = (plain(code), self.trouble != Some(Trouble::Unmapped));
         // So short that codes have them by chance.
         let short = |element| matches!(element, Element::Expiry | Element::AccountLevel);
+        let leaks = facts::values(elements).into_iter().any(|(element, value)| {
+            // What is left of a name that is written otherwise says nothing.
+            let written = if value.is_ascii() { plain(value) } else { String::new() };
+            let is_there = code.contains(value) || !written.is_empty() && shown.contains(&written);
+            let is_part = !is_mapped && shown.len() > PART_MAX && written.contains(&shown);
+            !short(element) && (is_there || is_part)
+        });
+        let digits = shown.bytes().filter(u8::is_ascii_digit).count();
+        let is_number = !is_mapped && digits > DIGITS_MAX;
         let clean: String =
             code.chars().filter(char::is_ascii_graphic).take(CODE_CHARS_MAX).collect();
-        let leaks = facts::values(elements)
-            .into_iter()
-            .any(|(element, value)| !short(element) && code.contains(value));
-        self.code = Some(clean.into_boxed_str()).filter(|clean| !leaks && !clean.is_empty());
+        let clean = Some(clean.into_boxed_str()).filter(|clean| !clean.is_empty());
+        self.code = clean.filter(|_| !leaks && !is_number);
         self
     }
 }

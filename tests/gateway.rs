@@ -101,5 +101,7 @@ mod turned;
 mod verification;
 #[path = "gateway/verification_ends.rs"]
 mod verification_ends;
+#[path = "gateway/verification_hostile.rs"]
+mod verification_hostile;
 #[path = "gateway/verification_room.rs"]
 mod verification_room;

@@ -21,6 +21,8 @@ mod balance;
 mod brown_outs;
 #[path = "service/clients.rs"]
 mod clients;
+#[path = "service/clients_kinds.rs"]
+mod clients_kinds;
 #[path = "service/clients_lost.rs"]
 mod clients_lost;
 #[path = "service/clients_tries.rs"]
@@ -187,6 +189,10 @@ impl Provider for Scripted {
 
     fn capability(&self) -> &Capability {
         &self.capability
+    }
+
+    fn timeout(&self) -> Duration {
+        (*self.takes.lock().unwrap()).max(Duration::from_secs(3))
     }
 
     async fn ask(&self, _: &Inquiry, _: Timestamp) -> Reply {

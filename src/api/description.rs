@@ -81,7 +81,8 @@ fn operation<S, N: Need>(served: &Served<S, N>, generator: &mut SchemaGenerator)
     let mut responses = Map::new();
     for (status, about) in std::iter::once(&(served.status, "It is so")).chain(served.or) {
         let mut answer = json!({ "description": about });
-        if let (Some(tells), Some(answer)) = (served.tells, answer.as_object_mut()) {
+        let tells = served.tells.filter(|_| *status != 304);
+        if let (Some(tells), Some(answer)) = (tells, answer.as_object_mut()) {
             answer.insert("content".into(), content(tells, generator));
         }
         responses.insert(status.to_string(), answer);
@@ -109,8 +110,9 @@ fn in_path(path: &str) -> Vec<Value> {
 }
 
 fn in_header(header: &Header) -> Value {
-    let Header { name, about, required } = header;
-    json!({ "name": name, "in": "header", "required": required, "description": about, "schema": { "type": "string" } })
+    let Header { name, about, required, pattern } = header;
+    let schema = without_nothing(json!({ "type": "string", "pattern": pattern }));
+    json!({ "name": name, "in": "header", "required": required, "description": about, "schema": schema })
 }
 
 /// The fields of what is read from a query, each a parameter.

@@ -34,6 +34,8 @@ pub struct Header {
     pub about: &'static str,
     /// Whether it must be there.
     pub required: bool,
+    /// What it matches, where that is said.
+    pub pattern: Option<&'static str>,
 }
 
 /// One route of an API with the state `S`.

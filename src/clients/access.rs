@@ -8,12 +8,13 @@ use crate::domain::client::Scope;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ClientName;
 use crate::service::clients::Terms;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::sync::Arc;
@@ -120,26 +121,25 @@ async fn admitted_in(
     let is_batch = scope == Scope::Batch;
     let (share, mut most) =
         (current.share(), if is_batch { current.batch_max } else { current.body_max });
+    let (mut parts, body) = request.into_parts();
+    let (now, mut held) = (current.service.clock.now(), None);
+    let is_picture = scope == Scope::Verify && pictures::is_sent(client, &parts.headers, most);
+    // Before it has a place.
+    if let Some(key) = client.signing.as_ref().filter(|_| is_batch || is_picture) {
+        key.vouches_before(&parts, now)?;
+    }
     // Before its body is in memory.
     let reading = is_batch.then(|| live.0.reading.place(client.name(), share).ok_or_else(full));
     let _reading = reading.transpose()?;
-    let mut held = None;
-    if scope == Scope::Verify && pictures::is_sent(client, request.headers(), most) {
+    if is_picture {
         let share = current.picture_share();
         held = Some(live.0.pictures.place(client.name(), share).ok_or_else(full)?);
         most = most.saturating_add(current.picture_max);
     }
-    let (mut parts, body) = request.into_parts();
-    let body = match timeout(current.body_within, to_bytes(body, most)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
-            let detail = format!("the body has more than {most} bytes, or broke off");
-            return Err(Problem::said(StatusCode::PAYLOAD_TOO_LARGE, detail));
-        }
-        Err(_) => return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
-    };
+    let slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long");
+    let body = timeout(current.body_within, whole(body, most)).await.map_err(slow)??;
     if let Some(key) = &client.signing {
-        key.vouches(&parts, &body, current.service.clock.now())?;
+        key.vouches(&parts, Sha256::digest(&body).into(), now)?;
     }
     if is_batch {
         held = Some(live.0.batches.place(client.name(), share).ok_or_else(full)?);
@@ -149,6 +149,22 @@ async fn admitted_in(
     }
     parts.extensions.insert(Caller(client.clone()));
     Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+/// A body of so many bytes at most.
+async fn whole(body: Body, most: usize) -> Result<Vec<u8>, Problem> {
+    const BROKEN: Problem =
+        Problem::new(StatusCode::BAD_REQUEST, "the body broke off, or is not coded as HTTP says");
+    let (mut stream, mut whole) = (body.into_data_stream(), Vec::new());
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| BROKEN)?;
+        if chunk.len() > most.saturating_sub(whole.len()) {
+            let detail = format!("the body has more than {most} bytes");
+            return Err(Problem::said(StatusCode::PAYLOAD_TOO_LARGE, detail));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole)
 }
 
 /// How many requests a second all together may make who have no key.

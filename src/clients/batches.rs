@@ -2,8 +2,8 @@
 
 use super::Live;
 use super::access::{Caller, Client, Held, Named};
-use super::body::{BatchBody, LINES_MAX, LOST, LinesBody, VerificationBody};
-use super::verifications::{read_json, refused, request_key};
+use super::body::{BatchBody, BatchesBody, LINES_MAX, LOST, LinesBody, VerificationBody, columns};
+use super::verifications::{ListQuery, page, read_json, refused, request_key, tagged, unfit};
 use crate::api::Problem;
 use crate::domain::id::PaymentId;
 use crate::service::clients::batches::Lines;
@@ -12,7 +12,8 @@ use crate::store::journal::StoreLost;
 use crate::store::verification::Verification;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::collections::BTreeMap;
@@ -38,8 +39,10 @@ pub(super) async fn post(
 ) -> Result<Response, Problem> {
     let current = live.current();
     let key = request_key(&headers)?;
-    let LinesBody { lines } = read_json(&headers, &body)?;
+    let wanted: LinesBody = read_json(&headers, &body)?;
     drop(body);
+    let kind = wanted.kind().map_err(unfit)?;
+    let LinesBody { lines, .. } = wanted;
     if !(1..=LINES_MAX).contains(&lines.len()) {
         let detail = "a batch has 1 to 10000 lines";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).of_field("lines"));
@@ -47,7 +50,7 @@ pub(super) async fn post(
     let (mut read, mut wrong) = (Vec::with_capacity(lines.len()), Vec::new());
     for (line, elements) in (1_u32..).zip(lines) {
         match elements.read() {
-            Ok(elements) if client.terms.sets.contains(&elements.set()) => read.push(elements),
+            Ok(elements) if client.terms.takes(kind, elements.set()) => read.push(elements),
             Ok(_) => {
                 wrong.push((line, "elements", "you may not ask about these elements together"));
             }
@@ -60,7 +63,7 @@ pub(super) async fn post(
             "some lines cannot be asked about, so none is: `lines` says which, 100 at most";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).of_lines(wrong));
     }
-    let asked = Lines { key, lines: read };
+    let asked = Lines { key, kind, lines: read };
     let begun = current.service.batch_for(&client.terms, asked, live.0.at_once.clone(), held).await;
     let batch = begun.map_err(|error| refused(&current, error))?;
     // It goes on by now: that is told, however long it takes to look.
@@ -76,9 +79,24 @@ pub(super) async fn show(
     State(live): State<Live>,
     Caller(client): Caller,
     Named(id): Named,
-) -> Result<Json<BatchBody>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let (batch, begun) = find(&live, &client, &id).await?;
-    Ok(Json(shown(&live, &batch, &begun)))
+    tagged(&headers, &shown(&live, &batch, &begun))
+}
+
+/// Shows the caller's batches.
+pub(super) async fn list(
+    State(live): State<Live>,
+    Caller(client): Caller,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<BatchesBody>, Problem> {
+    let (current, (before, most)) = (live.current(), page(query)?);
+    let found = current.service.batches_of(client.name(), before, most).await;
+    let found = found.map_err(|StoreLost| LOST)?;
+    let next = found.last().filter(|_| found.len() >= most).map(|last| last.id.to_string());
+    let batches = found.iter().map(|batch| listed(&live, batch)).collect();
+    Ok(Json(BatchesBody { batches, next }))
 }
 
 /// What became of each line, as CSV: every field is a word of ours or a number.
@@ -89,16 +107,17 @@ pub(super) async fn result(
 ) -> Result<Response, Problem> {
     let (batch, begun) = find(&live, &client, &id).await?;
     let (service, none) = (live.current().service.clone(), not_begun(&live, &batch));
-    let mut text =
-        String::from("line,verification,status,answer,name,id_number,pan,phone,attempts_left\n");
+    let columns = columns(batch.kind);
+    let mut text = format!("line,verification,status,answer,{},attempts_left\n", columns.join(","));
+    let untold = ",".repeat(columns.len().saturating_add(2));
     for line in 1..=batch.lines {
         let written = begun
             .get(&line)
-            .map(|it| VerificationBody::new(it, service.is_uncertain(it)).written());
+            .map(|it| VerificationBody::new(it, service.is_uncertain(it)).written(&columns));
         // Writing to a string cannot fail.
         let _ = match written {
             Some(written) => writeln!(text, "{line},{written}"),
-            None => writeln!(text, "{line},,{none},,,,,,"),
+            None => writeln!(text, "{line},,{none}{untold}"),
         };
     }
     let kind = [(header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present")];
@@ -124,11 +143,6 @@ fn not_begun(live: &Live, batch: &Batch) -> &'static str {
 
 fn shown(live: &Live, batch: &Batch, begun: &Begun) -> BatchBody {
     let (service, none) = (&live.current().service, not_begun(live, batch));
-    let status = match batch.work {
-        Work::Ended => "ended",
-        Work::By { .. } if batch.is_left(service.clock.now()) => "left",
-        Work::By { .. } => "working",
-    };
     let mut counts = BTreeMap::new();
     for line in 1..=batch.lines {
         let of =
@@ -136,6 +150,16 @@ fn shown(live: &Live, batch: &Batch, begun: &Begun) -> BatchBody {
         let count = counts.entry(of.unwrap_or(none)).or_insert(0_u32);
         *count = count.saturating_add(1);
     }
-    let (id, at_ms) = (batch.id.to_string(), batch.at.as_millis());
-    BatchBody { id, status, at_ms, lines: batch.lines, counts }
+    BatchBody { counts, ..listed(live, batch) }
+}
+
+/// A batch as a list has it.
+fn listed(live: &Live, batch: &Batch) -> BatchBody {
+    let status = match batch.work {
+        Work::Ended => "ended",
+        Work::By { .. } if batch.is_left(live.current().service.clock.now()) => "left",
+        Work::By { .. } => "working",
+    };
+    let (id, at_ms, kind) = (batch.id.to_string(), batch.at.as_millis(), batch.kind.as_str());
+    BatchBody { id, status, at_ms, kind, lines: batch.lines, counts: BTreeMap::new() }
 }

@@ -45,9 +45,7 @@ pub(super) struct WantedBody {
 impl WantedBody {
     /// What is asked.
     pub(super) fn kind(&self) -> Result<Kind, Unfit> {
-        let word = self.kind.as_deref().map(Kind::from_word);
-        let unfit = Unfit { field: "kind", why: "not a kind of verification" };
-        word.map_or(Ok(Kind::Elements), |kind| kind.ok_or(unfit))
+        read_kind(self.kind.as_deref())
     }
 
     /// The elements, and those that are verified together with what is read.
@@ -68,6 +66,12 @@ impl WantedBody {
     }
 }
 
+/// What is asked, by its word.
+fn read_kind(word: Option<&str>) -> Result<Kind, Unfit> {
+    let unfit = Unfit { field: "kind", why: "not a kind of verification" };
+    word.map_or(Ok(Kind::Elements), |word| Kind::from_word(word).ok_or(unfit))
+}
+
 /// Whether the answer waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -83,10 +87,21 @@ pub(super) enum Mode {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinesBody {
+    /// What is asked about each line: `elements` where absent, or as your contract says `business`, `education`, `railway`.
+    kind: Option<String>,
     /// The elements of each line: 1 to 10000 of them.
     #[serde(deserialize_with = "few")]
-    #[schemars(with = "Vec<ElementsBody>")]
+    #[schemars(with = "Vec<ElementsBody>", length(min = 1, max = 10000))]
     pub(super) lines: Vec<ElementsBody>,
+}
+
+impl LinesBody {
+    /// What is asked: nothing that takes a picture.
+    pub(super) fn kind(&self) -> Result<Kind, Unfit> {
+        let unfit = Unfit { field: "kind", why: "a batch takes no picture" };
+        let kind = read_kind(self.kind.as_deref())?;
+        if kind.needs().meets(ElementSet::PICTURES) { Err(unfit) } else { Ok(kind) }
+    }
 }
 
 /// Lines, of which no more are read than may be: an empty one takes two bytes to write and a hundred to keep.
@@ -250,10 +265,10 @@ pub(super) struct VerificationBody {
     band: Option<&'static str>,
     /// What was read from the document: told in the answer to the first request, and kept by nobody. Who asks again is told which
     /// elements they were, in `read_before`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     read: BTreeMap<&'static str, String>,
     /// Which elements were read and told to who asked first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     read_before: Vec<&'static str>,
     /// The verification of what was read.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -315,13 +330,13 @@ impl VerificationBody {
         Self { then: then.map(Box::new), ..self }
     }
 
-    /// As a line of a result: its id, how it stands, what was answered, what is known of each element, and the tries left.
-    pub(super) fn written(&self) -> String {
-        let shown = [Element::Name, Element::IdNumber, Element::Pan, Element::Phone];
-        let known = shown.map(|it| self.elements.get(it.as_str()).copied().unwrap_or_default());
+    /// As a line of a result: its id, how it stands, what was answered, what is known of each of `columns`, and the tries left.
+    pub(super) fn written(&self, columns: &[&str]) -> String {
+        let known = columns.iter().map(|it| self.elements.get(it).copied().unwrap_or_default());
+        let known = known.collect::<Vec<_>>().join(",");
         let left = self.attempts_left.map(|left| left.to_string()).unwrap_or_default();
         let answer = self.answer.unwrap_or_default();
-        format!("{},{},{answer},{},{left}", self.id, self.status, known.join(","))
+        format!("{},{},{answer},{known},{left}", self.id, self.status)
     }
 
     /// How it stands.
@@ -335,6 +350,12 @@ impl VerificationBody {
     pub(super) fn is_asking(&self) -> bool {
         self.status == ASKING
     }
+}
+
+/// The elements of which the result of a batch tells, in its order: what its lines may have.
+pub(super) fn columns(kind: Kind) -> Vec<&'static str> {
+    let never = ElementSet::SECRET.union(ElementSet::PICTURES).with(Element::AccountLevel);
+    kind.takes().difference(never).iter().map(Element::as_str).collect()
 }
 
 /// What an answer tells of one element.
@@ -372,8 +393,19 @@ pub(super) struct BatchBody {
     /// the same key, and it goes on with those that are `not_asked`.
     pub(super) status: &'static str,
     pub(super) at_ms: u64,
+    /// What is asked about each line.
+    pub(super) kind: &'static str,
     /// How many lines it has.
     pub(super) lines: u32,
-    /// How many of them are `done`, `asking`, `uncertain`, `waiting` to be asked, or `not_asked`.
+    /// How many of them are `done`, `asking`, `uncertain`, `waiting` to be asked, or `not_asked`; a list says that of none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) counts: BTreeMap<&'static str, u32>,
+}
+
+/// Some batches.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct BatchesBody {
+    pub(super) batches: Vec<BatchBody>,
+    /// What `before` is for the next page; none where there is none.
+    pub(super) next: Option<String>,
 }

@@ -2,8 +2,8 @@
 
 use super::Live;
 use super::access::{Caller, Named};
-use super::body::{ElementsBody, LOST};
-use super::verifications::{read_json, refused, request_key};
+use super::body::{ElementsBody, LOST, Mode};
+use super::verifications::{ListQuery, page, read_json, refused, request_key, tagged, unfit};
 use crate::api::Problem;
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
@@ -16,7 +16,8 @@ use crate::store::journal::StoreLost;
 use crate::store::onboarding::{Onboarding, Stand, Step, Worth};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -34,6 +35,9 @@ pub(super) struct MerchantBody {
     /// `business_name`, `credit_code`; `name`, `id_number` of who stands for the business by law; `pan` of their card, and `phone`
     /// where the card is verified with it.
     elements: ElementsBody,
+    /// `sync` where absent: the answer says how it ended. `async`: it says that it is being asked, and you are told by your webhook.
+    #[serde(default)]
+    mode: Mode,
 }
 
 /// How it stands with a merchant.
@@ -63,6 +67,14 @@ struct StepBody {
     answer: Option<&'static str>,
     /// What it cost, in fen.
     cost_fen: u64,
+}
+
+/// Some onboardings.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct OnboardingsBody {
+    onboardings: Vec<OnboardingBody>,
+    /// What `before` is for the next page; none where there is none.
+    next: Option<String>,
 }
 
 fn name(step: &Step) -> &'static str {
@@ -105,11 +117,9 @@ pub(super) async fn post(
 ) -> Result<Response, Problem> {
     let current = live.current();
     let key = request_key(&headers)?;
-    let MerchantBody { elements } = read_json(&headers, &body)?;
+    let MerchantBody { elements, mode } = read_json(&headers, &body)?;
     drop(body);
-    let elements = elements.read().map_err(|unfit| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, unfit.why).of_field(unfit.field)
-    })?;
+    let elements = elements.read().map_err(unfit)?;
     let most = NEEDED.union(ElementSet::EMPTY.with(Element::Phone));
     if let Some(missing) = NEEDED.difference(elements.set()).iter().next() {
         let detail = "a merchant cannot be taken on without it";
@@ -121,7 +131,7 @@ pub(super) async fn post(
         return Err(problem.of_field(other.as_str()));
     }
     let place = live.place()?;
-    let merchant = Merchant { key, elements };
+    let merchant = Merchant { key, elements, later: mode == Mode::Async };
     let onboarding = current.service.onboard_for(&client.terms, merchant, place).await;
     let onboarding = onboarding.map_err(|error| refused(&current, error))?;
     let now = current.service.clock.now();
@@ -143,10 +153,25 @@ pub(super) async fn show(
     State(live): State<Live>,
     Caller(client): Caller,
     Named(id): Named,
-) -> Result<Json<OnboardingBody>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let current = live.current();
     let id = PaymentId::parse(&id).ok_or(NO_SUCH)?;
     let found = current.service.onboarding_of(client.name(), id).await;
     let found = found.map_err(|StoreLost| LOST)?.ok_or(NO_SUCH)?;
-    Ok(Json(OnboardingBody::new(&found, current.service.clock.now())))
+    tagged(&headers, &OnboardingBody::new(&found, current.service.clock.now()))
+}
+
+/// Shows the caller's onboardings.
+pub(super) async fn list(
+    State(live): State<Live>,
+    Caller(client): Caller,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<OnboardingsBody>, Problem> {
+    let (current, (before, most)) = (live.current(), page(query)?);
+    let found = current.service.onboardings_of(client.name(), before, most).await;
+    let (found, now) = (found.map_err(|StoreLost| LOST)?, current.service.clock.now());
+    let next = found.last().filter(|_| found.len() >= most).map(|last| last.id.to_string());
+    let onboardings = found.iter().map(|it| OnboardingBody::new(it, now)).collect();
+    Ok(Json(OnboardingsBody { onboardings, next }))
 }

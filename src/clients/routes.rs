@@ -1,8 +1,10 @@
 //! Every route, once: what it is, who may call it, what it asks and tells. The router and the description are made of this table.
 
 use super::access::guard;
-use super::body::{BatchBody, LinesBody, VerificationBody, VerificationsBody, WantedBody};
-use super::onboardings::{self, MerchantBody, OnboardingBody};
+use super::body::{
+    BatchBody, BatchesBody, LinesBody, VerificationBody, VerificationsBody, WantedBody,
+};
+use super::onboardings::{self, MerchantBody, OnboardingBody, OnboardingsBody};
 use super::statements::{self, StatementBody};
 use super::verifications::{self, ListQuery};
 use super::{Live, batches};
@@ -24,16 +26,25 @@ const KEY: Header = Header {
     name: "Idempotency-Key",
     about: "1 to 64 visible ASCII characters that name this request: sent again with the same content it is told what it came to, and nothing is asked or charged twice",
     required: true,
+    pattern: Some("^[!-~]{1,64}$"),
 };
 
 const IF_NONE_MATCH: Header = Header {
     name: "If-None-Match",
     about: "The `ETag` of what is known: `304` where it is still so",
     required: false,
+    pattern: None,
 };
+
+const STILL_SO: [(u16, &str); 1] = [(304, "It is still so")];
 
 /// The routes.
 pub(super) fn all() -> Vec<Served> {
+    [questions(), others()].into_iter().flatten().collect()
+}
+
+/// What is asked about, one by one and many at once.
+fn questions() -> Vec<Served> {
     vec![
         changes(
             "/v1/verifications",
@@ -56,6 +67,7 @@ pub(super) fn all() -> Vec<Served> {
         .tells::<VerificationsBody>(),
         shows("/v1/verifications/{id}", Scope::Read, "A verification", get(verifications::show))
             .headers(&[IF_NONE_MATCH])
+            .or(&STILL_SO)
             .tells::<VerificationBody>(),
         changes(
             "/v1/batches",
@@ -67,7 +79,12 @@ pub(super) fn all() -> Vec<Served> {
         .asks::<LinesBody>()
         .status(202)
         .tells::<BatchBody>(),
+        shows("/v1/batches", Scope::Read, "Your batches, the newest first", get(batches::list))
+            .query::<ListQuery>()
+            .tells::<BatchesBody>(),
         shows("/v1/batches/{id}", Scope::Read, "How far a batch is", get(batches::show))
+            .headers(&[IF_NONE_MATCH])
+            .or(&STILL_SO)
             .tells::<BatchBody>(),
         shows(
             "/v1/batches/{id}/result",
@@ -76,6 +93,12 @@ pub(super) fn all() -> Vec<Served> {
             get(batches::result),
         )
         .tells_text("text/csv"),
+    ]
+}
+
+/// Merchants, and what a month comes to.
+fn others() -> Vec<Served> {
+    vec![
         changes(
             "/v1/onboardings",
             Scope::Verify,
@@ -86,7 +109,17 @@ pub(super) fn all() -> Vec<Served> {
         .asks::<MerchantBody>()
         .or(&[(202, "It is being asked")])
         .tells::<OnboardingBody>(),
+        shows(
+            "/v1/onboardings",
+            Scope::Read,
+            "Your onboardings, the newest first",
+            get(onboardings::list),
+        )
+        .query::<ListQuery>()
+        .tells::<OnboardingsBody>(),
         shows("/v1/onboardings/{id}", Scope::Read, "How it stands with one", get(onboardings::show))
+            .headers(&[IF_NONE_MATCH])
+            .or(&STILL_SO)
             .tells::<OnboardingBody>(),
         shows(
             "/v1/statements/{month}",

@@ -4,8 +4,10 @@ use crate::api::Problem;
 use crate::domain::clock::Timestamp;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 use std::fmt;
 use std::time::Duration;
 
@@ -31,24 +33,32 @@ impl SigningKey {
         Self(key.into())
     }
 
-    /// Whether `parts` and `body` are signed, at about `now`. The name of the request is signed with it, so that whoever sends it
-    /// again has the same request again.
+    /// Whether the head says what the body's hash is, and that is signed, at about `now`: it is known before the body is read.
+    pub(super) fn vouches_before(&self, parts: &Parts, now: Timestamp) -> Result<(), Problem> {
+        const UNTOLD: Problem = Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "a batch or a picture needs `Content-Digest: sha-256=:BASE64:` of the body, so that it is known to be yours before it is read",
+        );
+        let told = one(parts, "Content-Digest").and_then(|value| value.to_str().ok());
+        let told = told.and_then(|text| text.strip_prefix("sha-256=:")?.strip_suffix(':'));
+        let told = told.and_then(|text| STANDARD.decode(text).ok()?.try_into().ok());
+        self.vouches(parts, told.ok_or(UNTOLD)?, now)
+    }
+
+    /// Whether `parts` and a body with this SHA-256 are signed, at about `now`. The name of the request is signed with it, so that
+    /// whoever sends it again has the same request again.
     pub(super) fn vouches(
         &self,
         parts: &Parts,
-        body: &[u8],
+        body: [u8; 32],
         now: Timestamp,
     ) -> Result<(), Problem> {
         const UNSIGNED: Problem = Problem::new(
             StatusCode::UNAUTHORIZED,
             "the request is not signed as yours are: `Hefu-Signature: t=MILLISECONDS,v1=HEX` over what was sent, not long ago",
         );
-        let one = |name| {
-            let mut values = parts.headers.get_all(name).iter();
-            values.next().filter(|_| values.next().is_none())
-        };
-        let signature =
-            one(HEADER).and_then(|value: &HeaderValue| value.to_str().ok()).ok_or(UNSIGNED)?;
+        let one = |name| one(parts, name);
+        let signature = one(HEADER).and_then(|value| value.to_str().ok()).ok_or(UNSIGNED)?;
         let (at, digest) = signature.split_once(',').ok_or(UNSIGNED)?;
         let at = at.strip_prefix("t=").ok_or(UNSIGNED)?;
         let sent = Timestamp::from_millis(at.parse().map_err(|_| UNSIGNED)?);
@@ -59,23 +69,31 @@ impl SigningKey {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).map_err(|_| UNSIGNED)?;
         mac.update(format!("{at}.{} {place}\n", parts.method).as_bytes());
         mac.update(key);
-        mac.update(format!("\n{}", hex::encode(Sha256::digest(body))).as_bytes());
+        mac.update(format!("\n{}", hex::encode(body)).as_bytes());
         let is_ours = mac.verify_slice(&digest).is_ok();
         let is_now = now.since(sent).max(sent.since(now)) <= WINDOW;
         if is_ours && is_now { Ok(()) } else { Err(UNSIGNED) }
     }
 }
 
+/// A header that is there once.
+fn one<'p>(parts: &'p Parts, name: &str) -> Option<&'p HeaderValue> {
+    let mut values = parts.headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::http::Request;
+    use sha2::Digest as _;
 
     /// `printf '1700000000000.POST /v1/verifications\none\n%s' "$(printf '{}' | sha256sum | cut -c1-64)" | openssl dgst -sha256 -hmac KEY`
     const SIGNED: &str =
         "t=1700000000000,v1=d32e2ac390c54fa12bdae86bf1b7f29c371b481eaaff61182e40854a755305cc";
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn a_signature_is_over_all_that_was_sent_and_good_for_minutes() {
         let key = SigningKey::new(b"KEY");
         let check = |line: (&str, &str),
@@ -91,7 +109,7 @@ mod tests {
             let now =
                 Timestamp::from_millis(1_700_000_000_000_u64.checked_add_signed(later).unwrap());
             assert_eq!(
-                key.vouches(&parts, body.as_bytes(), now).is_ok(),
+                key.vouches(&parts, Sha256::digest(body).into(), now).is_ok(),
                 expected,
                 "{line:?} {headers:?} {body} {later}"
             );
@@ -121,6 +139,30 @@ mod tests {
         ] {
             check(line, &[(HEADER, wrong), named], "{}", 0, false);
         }
+        // What the head says of the body is what is signed, or it is not read.
+        let before = |told: &[&str]| {
+            let mut request = Request::builder().method("POST").uri(line.1);
+            for (name, value) in [signed, named] {
+                request = request.header(name, value);
+            }
+            for told in told {
+                request = request.header("Content-Digest", *told);
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            key.vouches_before(&parts, Timestamp::from_millis(1_700_000_000_000)).is_ok()
+        };
+        // `printf '{}' | openssl dgst -sha256 -binary | base64`
+        let told = "sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:";
+        assert!(before(&[told]));
+        for wrong in [
+            &[][..],
+            &[told, told],
+            &["sha-256=RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o="],
+            &["sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq:"],
+            &["sha-256=:SBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:"],
+        ] {
+            assert!(!before(wrong), "{wrong:?}");
+        }
         let other = SigningKey::new(b"KEx");
         let (parts, ()) = Request::builder()
             .method("POST")
@@ -130,6 +172,7 @@ mod tests {
             .body(())
             .unwrap()
             .into_parts();
-        assert!(other.vouches(&parts, b"{}", Timestamp::from_millis(1_700_000_000_000)).is_err());
+        let body = Sha256::digest("{}").into();
+        assert!(other.vouches(&parts, body, Timestamp::from_millis(1_700_000_000_000)).is_err());
     }
 }

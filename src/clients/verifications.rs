@@ -15,8 +15,8 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 
@@ -45,9 +45,6 @@ pub(super) async fn ask(
     let key = request_key(&headers)?;
     let wanted: WantedBody = read_json(&headers, &body)?;
     drop(body);
-    let unfit = |unfit: Unfit| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, unfit.why).of_field(unfit.field)
-    };
     let kind = wanted.kind().map_err(unfit)?;
     let later = wanted.mode == Mode::Async;
     let (elements, then) = wanted.read(kind).map_err(unfit)?;
@@ -58,6 +55,11 @@ pub(super) async fn ask(
     let verified = asked.map_err(|error| refused(&current, error))?;
     let status = if verified.before { StatusCode::OK } else { StatusCode::CREATED };
     Ok(told(&current, &verified, status))
+}
+
+/// What is told of an element that is none.
+pub(super) fn unfit(Unfit { field, why }: Unfit) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why).of_field(field)
 }
 
 /// What is told where nothing was asked.
@@ -152,17 +154,24 @@ pub(super) async fn show(
     let then = then.map_err(|StoreLost| LOST)?;
     let body = |it| VerificationBody::new(it, current.service.is_uncertain(it));
     let body = body(&found).with_then(then.as_ref().map(body));
-    let text = serde_json::to_string(&body).map_err(|_| LOST)?;
+    tagged(&headers, &body)
+}
+
+/// What is told of something that may be known to who asks, by its tag.
+pub(super) fn tagged(headers: &HeaderMap, body: &impl Serialize) -> Result<Response, Problem> {
+    let text = serde_json::to_string(body).map_err(|_| LOST)?;
     let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
     let etag = format!("\"{}\"", hex::encode(digest.get(..16).unwrap_or(&digest)));
     let known = headers.get_all(header::IF_NONE_MATCH).iter();
     let known = known.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let is_known =
         known.map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == etag);
-    let status = if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-    let text = if is_known { String::new() } else { text };
+    let etag = (header::ETAG, etag);
+    if is_known {
+        return Ok((StatusCode::NOT_MODIFIED, [etag]).into_response());
+    }
     let kind = (header::CONTENT_TYPE, "application/json".to_owned());
-    Ok((status, [(header::ETAG, etag), kind], text).into_response())
+    Ok(([etag, kind], text).into_response())
 }
 
 /// Which of them.
@@ -172,7 +181,22 @@ pub(super) struct ListQuery {
     /// Those before this one: the `next` of the page before.
     before: Option<String>,
     /// How many; 100 at most, and where absent.
+    #[schemars(range(min = 1, max = 100))]
     limit: Option<usize>,
+}
+
+/// Before which, and how many.
+pub(super) fn page(
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<(Option<PaymentId>, usize), Problem> {
+    const WRONG: Problem = Problem::new(
+        StatusCode::BAD_REQUEST,
+        "a query is `before`, the `next` of the page before, and `limit`, 1 to 100",
+    );
+    let Query(ListQuery { before, limit }) = query.map_err(|_| WRONG)?;
+    let before = before.map(|id| PaymentId::parse(&id).ok_or(WRONG)).transpose()?;
+    let most = limit.unwrap_or(PAGE_MAX);
+    if (1..=PAGE_MAX).contains(&most) { Ok((before, most)) } else { Err(WRONG) }
 }
 
 /// Shows the caller's verifications.
@@ -181,17 +205,8 @@ pub(super) async fn list(
     Caller(client): Caller,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<VerificationsBody>, Problem> {
-    const WRONG: Problem = Problem::new(
-        StatusCode::BAD_REQUEST,
-        "a query is `before`, the `next` of the page before, and `limit`, 1 to 100",
-    );
     let current = live.current();
-    let Query(ListQuery { before, limit }) = query.map_err(|_| WRONG)?;
-    let before = before.map(|id| PaymentId::parse(&id).ok_or(WRONG)).transpose()?;
-    let most = limit.unwrap_or(PAGE_MAX);
-    if !(1..=PAGE_MAX).contains(&most) {
-        return Err(WRONG);
-    }
+    let (before, most) = page(query)?;
     let service = &current.service;
     let found =
         service.verifications_of(client.name(), before, most).await.map_err(|StoreLost| LOST)?;

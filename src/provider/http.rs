@@ -27,6 +27,7 @@ use http::{HeaderValue, Method, header};
 use reqwest::{RequestBuilder, Url};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 /// What templates see as `var`, by element set.
 type Vars = Vec<(ElementSet, BTreeMap<String, String>)>;
@@ -259,6 +260,10 @@ impl Provider for HttpProvider {
 
     fn capability(&self) -> &Capability {
         &self.capability
+    }
+
+    fn timeout(&self) -> Duration {
+        self.deployment.timeout
     }
 
     async fn ask(&self, inquiry: &Inquiry, now: Timestamp) -> Reply {

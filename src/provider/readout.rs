@@ -13,6 +13,9 @@ use crate::provider::file::{At, read_words};
 use crate::provider::problem::Problems;
 use crate::provider::response::{Places, Reading, text};
 
+/// How long a code of no map may be: of a number as much may be shown.
+const CODE_MAX: usize = 6;
+
 /// Checked places of what is read.
 #[derive(Debug)]
 pub(crate) struct Readout {
@@ -70,14 +73,17 @@ impl Readout {
 
     /// Takes what was read where that is all of it; a number that fails its check digit was misread.
     pub(crate) fn take(&self, body: &Node<'_>, reading: &mut Reading) -> Result<(), Trouble> {
+        // A code is kept. One of no map may be anything that was read, however written, but for so few digits.
+        if reading.trouble == Some(Trouble::Unmapped) {
+            let is_digits = |code: &str| code.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+            let is_short = |code: &String| code.len() <= CODE_MAX && is_digits(code);
+            reading.code = reading.code.take().filter(is_short);
+        }
         let at = |place: &Option<Path>| match place {
             Some(place) => text(body, place),
             None => Ok(None),
         };
         let (name, number) = (at(&self.name)?, at(&self.id_number)?);
-        let values = || name.iter().chain(&number).filter(|value| !value.is_empty());
-        // A code is kept, and so has nothing in it of what is not.
-        reading.code = reading.code.take().filter(|code| !values().any(|it| code.contains(it)));
         if !matches!(reading.answer, Answer::Match | Answer::CloseMatch) {
             return Ok(());
         }

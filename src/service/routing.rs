@@ -4,6 +4,7 @@
 use crate::domain::chance::{Routed, Share};
 use crate::domain::element::ElementSet;
 use crate::domain::id::{Bank, ProviderName};
+use crate::domain::kind::Kind;
 use crate::domain::pan::Pan;
 use crate::domain::payment::Scenario;
 use crate::reconcile::concordance::{ENOUGH, Level, Rate, Said};
@@ -28,6 +29,13 @@ impl Service {
     pub(super) fn waits_for(&self, scenario: Scenario) -> Duration {
         let own = self.policy.scenarios.get(&scenario).and_then(|settings| settings.deadline);
         own.unwrap_or(self.settings.inquiry_deadline)
+    }
+
+    /// How long after it was asked may be answered: who is asked of the moment is waited for, however late they were asked.
+    pub(super) fn answered_within(&self, scenario: Scenario, kind: Kind) -> Duration {
+        let asked = |entry: &&Entry| kind.is_of_the_moment() && entry.candidate.asks == kind;
+        let all = self.providers.iter().filter(asked).map(|entry| entry.provider.timeout());
+        self.waits_for(scenario).saturating_add(all.max().unwrap_or_default())
     }
 
     /// The plan as it stands after what is known of each, and how it came about where that was not by priority alone.

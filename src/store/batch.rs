@@ -3,6 +3,7 @@
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ClientName, PaymentId};
 use crate::domain::keep::PAYMENTS_KEPT;
+use crate::domain::kind::Kind;
 use crate::store::row::{Aggregate, Row, RowKey};
 use crate::store::shelf::{PAGE_MAX, Range};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ pub struct Batch {
     pub client: ClientName,
     /// When it came.
     pub at: Timestamp,
+    /// What is asked about its lines.
+    #[serde(default)]
+    pub kind: Kind,
     /// How many lines it has.
     pub lines: u32,
     /// How it stands.
@@ -59,6 +63,14 @@ impl Batch {
         );
         let before = format!("line\n{client}\n{id}\u{b}");
         Range { of, from, before, most, last: false, whole: true }
+    }
+
+    /// The last `most` of a client, before one of them.
+    pub fn last(client: &ClientName, before: Option<PaymentId>, most: usize) -> Range {
+        let all = format!("batch\n{client}");
+        let before = before.map_or_else(|| format!("{all}\u{b}"), |id| Self::key(client, id).name);
+        let (of, from) = (Aggregate::ClientUse, format!("{all}\n"));
+        Range { of, from, before, most, last: true, whole: false }
     }
 
     /// As it is kept.

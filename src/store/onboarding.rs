@@ -9,6 +9,7 @@ use crate::domain::kind::Kind;
 use crate::domain::money::Fen;
 use crate::store::batch::Work;
 use crate::store::row::{Aggregate, Row, RowKey};
+use crate::store::shelf::Range;
 use serde::{Deserialize, Serialize};
 
 /// One of its questions.
@@ -98,6 +99,14 @@ impl Onboarding {
     /// Under which it is kept.
     pub fn key(client: &ClientName, id: PaymentId) -> RowKey {
         RowKey { of: Aggregate::ClientUse, name: format!("onboarding\n{client}\n{id}") }
+    }
+
+    /// The last `most` of a client, before one of them.
+    pub fn last(client: &ClientName, before: Option<PaymentId>, most: usize) -> Range {
+        let all = format!("onboarding\n{client}");
+        let before = before.map_or_else(|| format!("{all}\u{b}"), |id| Self::key(client, id).name);
+        let (of, from) = (Aggregate::ClientUse, format!("{all}\n"));
+        Range { of, from, before, most, last: true, whole: false }
     }
 
     /// As it is kept.

@@ -12,7 +12,7 @@ use tokio::process::Command;
 /// Printed with what fails, and used again by `HEFU_SEED`.
 const SEED: &str = "7";
 /// How many calls of each operation are made up, beside those that every schema suggests.
-const EXAMPLES: &str = "15";
+const EXAMPLES: u32 = 15;
 /// Longer than it takes: some minutes on a machine that is busy.
 const WITHIN: Duration = Duration::from_mins(15);
 
@@ -75,7 +75,7 @@ async fn no_call_that_is_described_is_a_server_error() {
     }
     let proposal = json!({ "rules": "", "note": "nothing" }).to_string();
     assert_eq!(hefu.admin("POST /v1/rules/versions", &proposal).await.status(), 201);
-    fuzz(&place, &format!("http://{}", hefu.admin), TOKEN).await;
+    fuzz(&place, &format!("http://{}", hefu.admin), TOKEN, EXAMPLES).await;
     // It did call, and it was served: nobody wrote of a panic.
     let metrics = soon(hefu.admin("GET /metrics", "")).await;
     assert_eq!(metrics.status(), 200);
@@ -84,7 +84,7 @@ async fn no_call_that_is_described_is_a_server_error() {
 
 /// Calls whatever `openapi.json` in `place` describes at `url`: none is a server's error.
 #[expect(clippy::disallowed_methods, reason = "a seed of one's own is tried by hand")]
-pub(crate) async fn fuzz(place: &Place, url: &str, token: &str) {
+pub(crate) async fn fuzz(place: &Place, url: &str, token: &str, examples: u32) {
     let Some(schemathesis) = tool("schemathesis") else { return };
     let seed = std::env::var("HEFU_SEED").unwrap_or_else(|_| SEED.to_owned());
     let mut command = Command::new(schemathesis);
@@ -92,7 +92,8 @@ pub(crate) async fn fuzz(place: &Place, url: &str, token: &str) {
     command.args(["--no-color", "run", "openapi.json", "--url", url]);
     command.args(["--header", &format!("Authorization: Bearer {token}"), "--seed", &seed]);
     command.args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"]);
-    command.args(["--phases", "coverage,fuzzing", "--max-examples", EXAMPLES, "--warnings", "off"]);
+    command.args(["--max-examples", &examples.to_string(), "--phases", "coverage,fuzzing"]);
+    command.args(["--warnings", "off"]);
     command.args([
         "--generation-database",
         "none",
@@ -112,4 +113,11 @@ pub(crate) async fn fuzz(place: &Place, url: &str, token: &str) {
         printed.lines().filter(|line| line.contains("test cases") || line.contains("passed"));
     let summary: Vec<_> = summary.collect();
     assert!(!summary.is_empty(), "{printed}");
+    // Of what is described nothing is left out.
+    let described = std::fs::read_to_string(place.path().join("openapi.json")).unwrap();
+    let described: Value = serde_json::from_str(&described).unwrap();
+    let paths = described["paths"].as_object().unwrap().values();
+    let operations: usize = paths.map(|methods| methods.as_object().unwrap().len()).sum();
+    let tested = format!("Tested: {operations}");
+    assert!(printed.lines().any(|line| line.trim() == tested), "no `{tested}`: {printed}");
 }

@@ -1,7 +1,7 @@
 //! Other kinds of verification over real sockets, by the shipped maps and simulated providers that check who asks.
 
 use crate::assessed::provider;
-use crate::peers::{Message, Peer, soon};
+use crate::peers::{Message, Peer, channel, ok, soon};
 use crate::process::{Hefu, Place};
 use crate::verification::{
     LENDER, PAN, PHONE, SHOP, ask, four, get, place, read, request, send, waiting,
@@ -125,11 +125,7 @@ async fn a_face_is_compared_each_time_told_by_a_band_and_charged_by_its_own_pric
     assert_eq!(shown("g", "a screen").await, (json!("no_match"), json!("low"), Value::Null));
     // Elements alone are what they were.
     assert_eq!(read(&ask(to, LENDER, "h", &four(PHONE)).await)["kind"], "elements");
-    let month = jiff::Timestamp::now()
-        .to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::Offset::constant(8)))
-        .strftime("%Y-%m")
-        .to_string();
-    let statement = read(&get(to, LENDER, &format!("/v1/statements/{month}")).await);
+    let statement = read(&get(to, LENDER, &this_month()).await);
     let line = |kind: &str| {
         let lines = statement["lines"].as_array().unwrap();
         let line = lines.iter().find(|line| line["kind"] == kind).unwrap();
@@ -273,7 +269,7 @@ async fn pictures_have_places_of_their_own() {
 }
 
 /// A map without a score: its word alone is the answer.
-const HELD: &str = r#"
+pub(crate) const HELD: &str = r#"
 road = "house"
 source = "face"
 kind = "face"
@@ -296,7 +292,7 @@ billable = ["0000"]
 match = ["0000"]
 "#;
 
-async fn begin(to: SocketAddr, key: &str, body: &Value) -> Peer<tokio::net::TcpStream> {
+pub(crate) async fn begin(to: SocketAddr, key: &str, body: &Value) -> Peer<tokio::net::TcpStream> {
     let fields = format!("Content-Type: application/json\r\nIdempotency-Key: {key}\r\n");
     let mut peer = Peer::connect(to).await;
     soon(peer.send(request("POST /v1/verifications", LENDER, &fields, &body.to_string()))).await;
@@ -424,8 +420,118 @@ async fn registers(simulation: &Simulation) -> Place {
     place
 }
 
+/// A batch is of one kind, which has its own columns and price; it takes no picture.
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story")]
+async fn a_batch_is_of_one_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    let simulation = simulation(&dir).await;
+    let place = registers(&simulation).await;
+    let hefu = Hefu::start(place.command()).await;
+    let to = hefu.verification.unwrap();
+    let post = async |key: &str, kind: &str, lines: Value| {
+        let fields = format!("Content-Type: application/json\r\nIdempotency-Key: {key}\r\n");
+        let body = json!({ "kind": kind, "lines": lines }).to_string();
+        send(to, &request("POST /v1/batches", LENDER, &fields, &body)).await
+    };
+    let result = async |begun: &Message| {
+        let path = begun.field("location").unwrap();
+        let over = async {
+            loop {
+                let shown = read(&get(to, LENDER, path).await);
+                if shown["status"] == "ended" {
+                    return shown;
+                }
+            }
+        };
+        let shown = soon(over).await;
+        let result = get(to, LENDER, &format!("{path}/result")).await;
+        let id = |line: &str| line.split(',').nth(1).unwrap().to_owned();
+        let without = |line: &str| line.replace(&id(line), "ID");
+        (shown, result.text().lines().map(without).collect::<Vec<_>>())
+    };
+    let who = json!({ "name": "张三", "id_number": ID });
+    let mut graduate = who.clone();
+    graduate["certificate_number"] = json!("100011202605000001");
+    let begun = post("a", "education", json!([who, graduate])).await;
+    assert_eq!((begun.status(), &read(&begun)["kind"]), (202, &json!("education")), "{begun:?}");
+    let (shown, lines) = result(&begun).await;
+    assert_eq!((&shown["kind"], &shown["counts"]), (&json!("education"), &json!({ "done": 2 })));
+    let expected = [
+        "line,ID,status,answer,name,id_number,certificate_number,attempts_left",
+        "1,ID,done,match,match,match,,",
+        "2,ID,done,match,match,match,match,",
+    ];
+    assert_eq!(lines, expected);
+    // The same lines of another kind are another batch.
+    assert_eq!(post("a", "railway", json!([who, graduate])).await.status(), 422);
+    assert_eq!(post("a", "railway", json!([who, who])).await.status(), 409);
+    assert_eq!(post("a", "education", json!([who, graduate])).await.status(), 202);
+    let begun = post("b", "railway", json!([who])).await;
+    let expected =
+        ["line,ID,status,answer,name,id_number,attempts_left", "1,ID,done,match,match,match,"];
+    assert_eq!(result(&begun).await.1, expected);
+    says(&simulation, "registry", Said::NoMatch(vec![hefu::sim::Element::Name]));
+    let begun = post("c", "business", json!([business("李四")["elements"]])).await;
+    let expected = [
+        "line,ID,status,answer,name,id_number,business_name,credit_code,attempts_left",
+        "1,ID,done,no_match,no_match,,unknown,unknown,",
+    ];
+    assert_eq!(result(&begun).await.1, expected);
+    assert_eq!(simulation.inquiries("registry").len(), 4);
+    for (kind, lines, field) in [
+        ("face", json!([face(&picture(ID, 0))["elements"]]), Some("kind")),
+        ("id_card", json!([]), Some("kind")),
+        ("businesses", json!([]), Some("kind")),
+        ("elements", json!([who]), None),
+        ("business", json!([four(PHONE)["elements"]]), None),
+    ] {
+        let told = post("d", kind, lines).await;
+        let said = read(&told);
+        assert_eq!(
+            (told.status(), said.get("field").and_then(Value::as_str)),
+            (422, field),
+            "{kind}: {told:?}"
+        );
+    }
+    // All are listed, the newest first, a page at a time; each client has its own.
+    let (mut listed, mut path) = (Vec::new(), "/v1/batches?limit=2".to_owned());
+    loop {
+        let page = read(&get(to, LENDER, &path).await);
+        listed.extend(page["batches"].as_array().unwrap().iter().cloned());
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/batches?limit=2&before={next}");
+    }
+    let kinds: Vec<_> = listed.iter().map(|batch| batch["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["business", "railway", "education"]);
+    let mut first = shown;
+    first.as_object_mut().unwrap().remove("counts");
+    assert_eq!(listed[2], first);
+    let others = read(&get(to, SHOP, "/v1/batches").await);
+    assert_eq!(others, json!({ "batches": [], "next": null }));
+    let statement = read(&get(to, LENDER, &this_month()).await);
+    let of = |kind: &str| fen_of(&statement, kind);
+    assert_eq!(
+        ["business", "education", "railway", "elements"].map(of),
+        [60, 100, 40, 0],
+        "{statement}"
+    );
+}
+
+/// The statement of this month.
+fn this_month() -> String {
+    let china = jiff::tz::TimeZone::fixed(jiff::tz::Offset::constant(8));
+    jiff::Timestamp::now().to_zoned(china).strftime("/v1/statements/%Y-%m").to_string()
+}
+
+/// What a kind comes to in a statement.
+fn fen_of(statement: &Value, kind: &str) -> u64 {
+    let lines = statement["lines"].as_array().unwrap().iter();
+    lines.filter(|line| line["kind"] == kind).map(|line| line["fen"].as_u64().unwrap()).sum()
+}
+
 /// The example of GB 32100-2015.
-const CODE: &str = "91350100M000100Y43";
+pub(crate) const CODE: &str = "91350100M000100Y43";
 
 fn business(name: &str) -> Value {
     json!({ "kind": "business", "elements": { "business_name": "测试有限公司", "credit_code": CODE, "name": name } })
@@ -478,23 +584,94 @@ async fn registers_are_kinds_of_their_own_whatever_elements_they_share() {
     assert!(
         !refused.text().contains("9135") && !hefu.log.has(CODE) && !hefu.log.has("测试有限公司")
     );
-    let month = jiff::Timestamp::now()
-        .to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::Offset::constant(8)))
-        .strftime("%Y-%m")
-        .to_string();
-    let statement = read(&get(to, LENDER, &format!("/v1/statements/{month}")).await);
-    let of = |kind: &str| {
-        let lines = statement["lines"].as_array().unwrap().iter();
-        lines
-            .filter(|line| line["kind"] == kind)
-            .map(|line| line["fen"].as_u64().unwrap())
-            .sum::<u64>()
-    };
+    let statement = read(&get(to, LENDER, &this_month()).await);
+    let of = |kind: &str| fen_of(&statement, kind);
     assert_eq!(["business", "education", "railway"].map(of), [180, 150, 40], "{statement}");
 }
 
-fn merchant(name: &str) -> Value {
+pub(crate) fn merchant(name: &str) -> Value {
     json!({ "elements": { "business_name": "测试有限公司", "credit_code": CODE, "name": name, "id_number": ID, "pan": PAN } })
+}
+
+/// A Hefu whose lender may take merchants on.
+pub(crate) async fn merchants(simulation: &Simulation) -> Place {
+    let place = registers(simulation).await;
+    let id = &simulation.credentials()["tencent-id"];
+    let own = format!(
+        "vars = {{ secret_id = \"{id}\" }}\ncredentials = {{ secret_key = {} }}",
+        file(simulation, "tencent-secret")
+    );
+    with_shipped(&place, simulation, "tencent-identity", ("tencent", &own));
+    let sets = "\"id_number\", \"pan\"], [\"name\", \"id_number\"]]";
+    place.replace("hefu.toml", "\"id_number\", \"pan\"]]", sets);
+    place
+}
+
+#[tokio::test]
+async fn a_merchant_may_be_taken_on_beside_the_client_who_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let simulation = simulation(&dir).await;
+    says(&simulation, "tencent", Said::Match);
+    let place = merchants(&simulation).await;
+    let listening = channel(|_| ok("")).await;
+    place.write("hook.key", "0123456789abcdef".repeat(4));
+    let hook = format!(
+        "price_fen = 45\nwebhook = {{ url = \"http://{}/hefu\", key_file = \"hook.key\" }}\n",
+        listening.address
+    );
+    place.replace("hefu.toml", "price_fen = 45\n", &hook);
+    let hefu = Hefu::start(place.command()).await;
+    let to = hefu.verification.unwrap();
+    let post = async |key: &str, name: &str, mode: &str| {
+        let mut body = merchant(name);
+        body["mode"] = json!(mode);
+        let fields = format!("Content-Type: application/json\r\nIdempotency-Key: {key}\r\n");
+        send(to, &request("POST /v1/onboardings", LENDER, &fields, &body.to_string())).await
+    };
+    let mut told = Vec::new();
+    for (nth, (name, expected)) in
+        [("张三", "approved"), ("李四", "refused")].into_iter().enumerate()
+    {
+        if expected == "refused" {
+            says(&simulation, "registry", Said::NoMatch(vec![hefu::sim::Element::Name]));
+        }
+        let begun = post(expected, name, "async").await;
+        assert_eq!((begun.status(), begun.field("retry-after")), (202, Some("1")), "{begun:?}");
+        let body = read(&begun);
+        assert_eq!(body["status"], "working", "{body}");
+        while listening.messages().len() <= nth {
+            soon(listening.arrived.notified()).await;
+        }
+        let hook = read(&listening.messages()[nth]);
+        assert_eq!(
+            (&hook["event"], &hook["status"]),
+            (&json!("onboarding_done"), &json!(expected))
+        );
+        assert_eq!(hook["onboarding"], body["id"]);
+        // The same again is told how it ended, be it waited for or not, and by no second webhook.
+        let again = post(expected, name, "sync").await;
+        assert_eq!((again.status(), &read(&again)["status"]), (200, &json!(expected)));
+        told.insert(0, read(&again));
+    }
+    // It is known by its tag, and all are listed, the newest first; each client has its own.
+    let path = format!("/v1/onboardings/{}", told[0]["id"].as_str().unwrap());
+    let shown = get(to, LENDER, &path).await;
+    assert_eq!(read(&shown), told[0]);
+    let fields = format!("If-None-Match: {}\r\n", shown.field("etag").unwrap());
+    let same = send(to, &request(&format!("GET {path}"), LENDER, &fields, "")).await;
+    assert_eq!((same.status(), same.body.len()), (304, 0));
+    let first = read(&get(to, LENDER, "/v1/onboardings?limit=1").await);
+    assert_eq!(first["onboardings"], json!([told[0]]));
+    let next = first["next"].as_str().unwrap();
+    let second = format!("/v1/onboardings?limit=2&before={next}");
+    let second = read(&get(to, LENDER, &second).await);
+    assert_eq!(second, json!({ "onboardings": [told[1]], "next": null }));
+    let others = read(&get(to, SHOP, "/v1/onboardings").await);
+    assert_eq!(others, json!({ "onboardings": [], "next": null }));
+    assert_eq!(get(to, LENDER, "/v1/onboardings?limit=101").await.status(), 400);
+    // What waited was told to who waited.
+    assert_eq!(post("waits", "张三", "sync").await.status(), 200);
+    assert_eq!(listening.messages().len(), 2);
 }
 
 #[tokio::test]
@@ -502,15 +679,7 @@ fn merchant(name: &str) -> Value {
 async fn a_merchant_is_asked_about_no_further_than_it_can_succeed() {
     let dir = tempfile::tempdir().unwrap();
     let simulation = simulation(&dir).await;
-    let place = registers(&simulation).await;
-    let id = &simulation.credentials()["tencent-id"];
-    let own = format!(
-        "vars = {{ secret_id = \"{id}\" }}\ncredentials = {{ secret_key = {} }}",
-        file(&simulation, "tencent-secret")
-    );
-    with_shipped(&place, &simulation, "tencent-identity", ("tencent", &own));
-    let sets = "\"id_number\", \"pan\"], [\"name\", \"id_number\"]]";
-    place.replace("hefu.toml", "\"id_number\", \"pan\"]]", sets);
+    let place = merchants(&simulation).await;
     let mut hefu = Hefu::start(place.command()).await;
     let to = hefu.verification.unwrap();
     let post = async |who: &str, key: &str, body: &Value| {

@@ -1,8 +1,10 @@
 //! The verification service over real sockets: what clients are told, and what those are told who are nobody's client, or hostile.
 
 use crate::assessed::{provider, with_provider};
+use crate::kinds::{CODE, merchant, merchants, simulation};
 use crate::peers::{Channel, Message, Peer, Reply, channel, ok, soon};
 use crate::process::{Hefu, Place};
+use crate::verification_ends::often;
 use expect_test::expect_file;
 use hefu::clients::openapi;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -44,6 +46,15 @@ pub(crate) async fn place(trial: &Channel, more: &str) -> Place {
     );
     place.write("hefu.toml", clients);
     place
+}
+
+/// The header that a request for a verification is signed with.
+pub(crate) fn signature(key: &[u8], named: &str, body: &str) -> String {
+    let (at, digest) = (jiff::Timestamp::now().as_millisecond(), Sha256::digest(body));
+    let text = format!("{at}.POST /v1/verifications\n{named}\n{}", hex::encode(digest));
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(text.as_bytes());
+    format!("Hefu-Signature: t={at},v1={}\r\n", hex::encode(mac.finalize().into_bytes()))
 }
 
 /// What four elements are asked with.
@@ -575,14 +586,96 @@ async fn whatever_is_made_up_after_the_description_has_an_answer_of_ours() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_of_a_client_that_is_described_is_a_server_error() {
-    let trial = provider(&[]).await;
-    let place = place(&trial, "").await;
+    let dir = tempfile::tempdir().unwrap();
+    let simulation = simulation(&dir).await;
+    let place = merchants(&simulation).await;
+    // Whatever is made up here is of one person.
+    often(&place);
     place.replace("hefu.toml", "per_second = 1000", "per_second = 10000");
-    place.write("openapi.json", openapi().to_string());
+    place.replace("hefu.toml", "[store]", "[verification]\nat_once = 64\nbatches = 4\n[store]");
     let hefu = Hefu::start(place.command()).await;
-    let to = format!("http://{}", hefu.verification.unwrap());
-    crate::described::fuzz(&place, &to, LENDER).await;
+    let to = hefu.verification.unwrap();
+    let post = async |path: &str, body: &Value| {
+        let fields = "Content-Type: application/json\r\nIdempotency-Key: ".to_owned() + path;
+        let line = format!("POST /v1/{path}");
+        let whole = request(&line, LENDER, &format!("{fields}\r\n"), &body.to_string());
+        read(&send(to, &whole).await)["id"].as_str().unwrap().to_owned()
+    };
+    let ids = [
+        post("verifications", &four(PHONE)).await,
+        post("batches", &json!({ "lines": [four(PHONE)["elements"]] })).await,
+        post("onboardings", &merchant("张三")).await,
+    ];
+    place.write("openapi.json", described(&ids).to_string());
+    crate::described::fuzz(&place, &format!("http://{to}"), LENDER, 150).await;
     assert!(!hefu.log.has("panicked"), "{}", hefu.log.text());
+    // It got somewhere: of each there are more than were there, of several kinds, and there was much to refuse.
+    let listed = async |path: &str| read(&get(to, LENDER, path).await).to_string();
+    let verifications = listed("/v1/verifications").await;
+    for word in ["\"elements\"", "\"business\"", "\"batch\"", "\"match\""] {
+        assert!(verifications.contains(word), "no {word} in {verifications}");
+    }
+    assert!(verifications.matches("\"done\"").count() > 20, "{verifications}");
+    assert!(listed("/v1/onboardings").await.matches("approved").count() > 1);
+    let metrics = hefu.admin("GET /metrics", "").await;
+    for status in [200, 201, 202, 400, 404, 422] {
+        let line = format!("hefu_client_requests_total{{client=\"lender\",status=\"{status}\"}}");
+        assert!(metrics.text().contains(&line), "no {status} in {}", metrics.text());
+    }
+}
+
+/// The description, with elements, kinds and ids that lead somewhere here: who makes them up alone is told of each that it is none.
+fn described(ids: &[String]) -> Value {
+    let mut described = openapi();
+    let words = json!({
+        "name": ["张三", "李四", ""], "id_number": ["11010519491231002X"], "pan": [PAN], "phone": [PHONE, "1380"],
+        "business_name": ["测试有限公司"], "credit_code": [CODE], "id_type": ["resident_id"], "account_kind": ["debit"],
+        "certificate_number": ["100011202605000001", "x"],
+    });
+    let all = described["components"]["schemas"].as_object_mut().unwrap();
+    let kinds = json!({ "enum": ["elements", "business", "education", "railway", "x"] });
+    for body in ["WantedBody", "LinesBody"] {
+        all[body]["properties"]["kind"] = kinds.clone();
+    }
+    // Nothing is read here, so that nothing can follow from it.
+    all["WantedBody"]["properties"]["then"] = json!({ "enum": [null] });
+    let some = |names: &str| {
+        let of = |name: &str| (name.to_owned(), json!({ "enum": words[name] }));
+        let properties: serde_json::Map<_, _> = names.split(' ').map(of).collect();
+        let required: Vec<&str> = names.split(' ').collect();
+        json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required })
+    };
+    let sets = [
+        "name id_number pan phone",
+        "name id_number pan",
+        "name id_number",
+        "name business_name credit_code",
+        "name id_number pan business_name credit_code",
+        "name id_number id_type certificate_number",
+    ];
+    // None of them takes in the others: who makes values up would keep to it.
+    all["ElementsBody"] = json!({ "anyOf": sets.map(some) });
+    let month = jiff::Timestamp::now().strftime("%Y-%m").to_string();
+    for methods in described["paths"].as_object_mut().unwrap().values_mut() {
+        for operation in methods.as_object_mut().unwrap().values_mut() {
+            let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+            for parameter in parameters.into_iter().flatten() {
+                let name = parameter["name"].as_str().unwrap();
+                if name == "Idempotency-Key" {
+                    parameter["schema"] = json!({ "type": "string", "pattern": "^[a-z0-9]{12}$" });
+                    continue;
+                }
+                let known = match name {
+                    "id" => json!([ids[0], ids[1], ids[2], "x"]),
+                    "month" => json!([month, "2026-13"]),
+                    "before" => json!([ids[0], ids[2], "x"]),
+                    _ => continue,
+                };
+                parameter["schema"] = json!({ "type": "string", "enum": known });
+            }
+        }
+    }
+    described
 }
 
 /// A client that posts a batch, is told when it is over, and reads what became of each line; its statement has them.
@@ -694,16 +787,7 @@ async fn quotas_and_signatures_hold_over_sockets() {
         }
     }
     let body = four(PHONE).to_string();
-    let signed = |key: &[u8], body: &str| {
-        let at = jiff::Timestamp::now().as_millisecond();
-        let text = format!(
-            "{at}.POST /v1/verifications\none\n{}",
-            hex::encode(Sha256::digest(body.as_bytes()))
-        );
-        let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-        mac.update(text.as_bytes());
-        format!("Hefu-Signature: t={at},v1={}\r\n", hex::encode(mac.finalize().into_bytes()))
-    };
+    let signed = |key: &[u8], body: &str| signature(key, "one", body);
     let key = "0123456789abcdef".repeat(4);
     for (signature, status) in [
         (String::new(), 401),

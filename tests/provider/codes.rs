@@ -213,6 +213,17 @@ async fn an_unknown_code_is_unavailable_and_perhaps_billed() {
     let unflagged = r#"{"code":"200","data":{"result":"9"}}"#.to_owned();
     check_unmapped(OPERATOR3, unflagged, Some("9")).await;
     check_unmapped(UNIONPAY, unionpay("A9"), Some("A9")).await;
+    // What may be an element, or a part of one, is no code; however it is written, and whosever it is.
+    for code in [
+        "138 0000 0000",
+        "phone-13900000001",
+        "11010519491231002x",
+        "1949-12-31",
+        "6217 0000 1234 5678 901",
+    ] {
+        check_unmapped(TENCENT, tencent_error(code), None).await;
+    }
+    check_unmapped(TENCENT, tencent_error("Limit.2026-11-2"), Some("Limit.2026-11-2")).await;
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What a provider says, and how it bills that.
 type Says = (Answer, Billable);
@@ -60,6 +61,10 @@ impl Provider for Asked {
 
     fn capability(&self) -> &Capability {
         &self.capability
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(3)
     }
 
     async fn ask(&self, _: &Inquiry, _: Timestamp) -> Reply {

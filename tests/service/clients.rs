@@ -253,7 +253,7 @@ async fn a_month_comes_to_what_was_told() {
 
 pub(crate) fn lines(key: &str, phones: &[u8]) -> Lines {
     let lines = phones.iter().map(|phone| wanted(key, *phone).elements).collect();
-    Lines { key: key.to_owned(), lines }
+    Lines { key: key.to_owned(), kind: Kind::Elements, lines }
 }
 
 /// How the lines of a batch stand: `?` where nobody began one.
@@ -360,7 +360,7 @@ const BUSINESS: ElementSet =
     ElementSet::EMPTY.with(Element::Name).with(Element::BusinessName).with(Element::CreditCode);
 
 /// Has the first provider know businesses, and the second persons and cards.
-fn knows_businesses(world: &mut World) {
+pub(crate) fn knows_businesses(world: &mut World) {
     let service = Arc::get_mut(&mut world.service).unwrap();
     service.providers[0].candidate.asks = Kind::Business;
     service.providers[0].candidate.sets = vec![BUSINESS];
@@ -368,20 +368,20 @@ fn knows_businesses(world: &mut World) {
 }
 
 /// Who may take merchants on.
-fn onboards(name: &str, quota: Quota) -> Terms {
+pub(crate) fn onboards(name: &str, quota: Quota) -> Terms {
     let (kind, sets, prices) = (Kind::Business, vec![BUSINESS], Prices::flat(60));
     let kinds = vec![KindTerms { kind, sets, prices }];
     Terms { kinds, quota, sets: vec![WHO, CARD], ..alone(name) }
 }
 
-fn merchant(key: &str) -> Merchant {
+pub(crate) fn merchant(key: &str) -> Merchant {
     let elements = Elements {
         phone: None,
         business_name: Name::parse("测试有限公司").ok(),
         credit_code: CreditCode::parse("91350100M000100Y43").ok(),
         ..wanted("", 0).elements
     };
-    Merchant { key: key.to_owned(), elements }
+    Merchant { key: key.to_owned(), elements, later: false }
 }
 
 /// A merchant is as many questions as it may come to, from the beginning; under one key it is so once.

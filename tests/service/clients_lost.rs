@@ -1,16 +1,21 @@
 //! The verification service over a store that is lost for a moment: what is paid for is kept, and what is not kept is not claimed.
 
-use crate::clients::{alone, answer, ask, ended, lines, stand, terms, wanted};
+use crate::clients::{
+    alone, answer, ask, ended, knows_businesses, lines, merchant, onboards, stand, terms, wanted,
+};
 use crate::{World, world_over};
 use hefu::domain::answer::Answer;
-use hefu::domain::clock::Timestamp;
+use hefu::domain::clock::{Clock as _, Timestamp};
+use hefu::service::clients::onboarding::Merchant;
 use hefu::service::clients::quota::Quota;
 use hefu::service::clients::room::Room;
 use hefu::service::clients::{AskError, Over, Terms, Wanted};
 use hefu::service::webhook::Delivery;
 use hefu::service::{Binding, Settings};
+use hefu::store::batch::Work;
 use hefu::store::journal::StoreLost;
 use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::onboarding::Stand;
 use hefu::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use hefu::store::shelf::{Found, Range};
 use hefu::store::sqlite::{self, Sqlite};
@@ -291,6 +296,36 @@ async fn what_a_client_is_told_of_is_kept_with_what_it_is_told() {
     let bodies = told().await;
     assert_eq!(bodies.len(), 1, "{bodies:?}");
     assert!(bodies[0].contains("batch_done") && bodies[0].contains(&batch.id.to_string()));
+}
+
+/// As is an onboarding, where nobody waits for it.
+#[tokio::test]
+async fn an_onboarding_is_kept_with_what_is_told_of_it() {
+    let dir = TempDir::new().unwrap();
+    let (mut world, fault) = failing(dir.path());
+    knows_businesses(Arc::get_mut(&mut world).unwrap());
+    let client = Arc::new(Terms { is_told: true, ..onboards("told", Quota::default()) });
+    let there = beside(dir.path());
+    fault.strike("onboarding_done", How::Fails, 3);
+    let later = Merchant { later: true, ..merchant("a") };
+    let begun = world.service.onboard_for(&client, later, ()).await.unwrap();
+    assert_eq!(begun.stand(world.clock.now()), Stand::Working);
+    let over = async {
+        loop {
+            let found = there.service.onboarding_of(&client.name, begun.id).await.unwrap().unwrap();
+            if found.work == Work::Ended {
+                return found;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let over = tokio::time::timeout(Duration::from_secs(20), over).await.unwrap();
+    assert_eq!((over.stand(world.clock.now()), fault.left()), (Stand::Approved, 0));
+    let hooks = there.service.to_tell_whom(Some(&client.name), 10).await.unwrap();
+    assert_eq!(hooks.len(), 1, "{hooks:?}");
+    let body: serde_json::Value = serde_json::from_str(&hooks[0].body).unwrap();
+    assert_eq!((&body["event"], &body["status"]), (&"onboarding_done".into(), &"approved".into()));
+    assert_eq!(body["onboarding"], begun.id.to_string());
 }
 
 /// As operations' are: all of them, or those that are named.

@@ -46,6 +46,7 @@ use std::cell::RefCell;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const PROVIDERS: usize = 3;
 const CHANNELS: usize = 6;
@@ -131,6 +132,10 @@ impl Provider for Registry {
 
     fn capability(&self) -> &Capability {
         &self.capability
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(3)
     }
 
     async fn ask(&self, _: &Inquiry, _: Timestamp) -> Reply {

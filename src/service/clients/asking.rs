@@ -5,6 +5,7 @@ use super::telling::Told;
 use super::{AskError, Asked, Terms, Verified, Wanted};
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::answer::Answer;
+use crate::domain::clock::Timestamp;
 use crate::domain::element::{ElementSet, Elements};
 use crate::domain::kind::Kind;
 use crate::route::attempts::Asking;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long after the deadline of the providers may be written what it came to.
+/// How long after the last that may be answered may be written what it came to.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
 
 impl Service {
@@ -86,8 +87,7 @@ impl Service {
         let mut known = self.named_before(terms, wanted).await?;
         if known.is_none() {
             self.count_for(terms, wanted.count()).await?;
-            let new = self.new_verification(terms, wanted.elements.set());
-            let new = Verification { kind: wanted.kind, ..new };
+            let new = self.new_verification(terms, (wanted.kind, wanted.elements.set()));
             let row = new.row().ok_or(StoreLost)?;
             if self.claim_key(terms, wanted, new.id, row).await? {
                 return Ok((new, false));
@@ -100,12 +100,20 @@ impl Service {
     }
 
     /// One that is going to be asked now.
-    pub(super) fn new_verification(&self, terms: &Terms, set: ElementSet) -> Verification {
-        let at = self.now();
-        let until = at.plus(self.waits_for(terms.scenario)).plus(WRITTEN_WITHIN);
+    pub(super) fn new_verification(
+        &self,
+        terms: &Terms,
+        (kind, set): (Kind, ElementSet),
+    ) -> Verification {
+        let (at, state) = (self.now(), State::Asking { until: self.concluded_by(terms, kind) });
         let (id, client) = (self.new_id(at), terms.name.clone());
-        let (kind, state) = (Kind::Elements, State::Asking { until });
         Verification { id, client, at, kind, set, state, line: None }
+    }
+
+    /// When is written what something comes to that is asked now: after that nobody is there any more who asks.
+    pub(super) fn concluded_by(&self, terms: &Terms, kind: Kind) -> Timestamp {
+        let answered = self.now().plus(self.answered_within(terms.scenario, kind));
+        answered.plus(WRITTEN_WITHIN)
     }
 
     /// Asks, and keeps what it came to, durably: the client is told the same whenever it looks. Where the store is lost, that is tried

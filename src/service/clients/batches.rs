@@ -7,6 +7,7 @@ use super::{AskError, Terms, unread};
 use crate::domain::client::TOGETHER;
 use crate::domain::element::Elements;
 use crate::domain::id::{ClientName, PaymentId};
+use crate::domain::kind::Kind;
 use crate::service::Service;
 use crate::store::batch::{Batch, Work};
 use crate::store::journal::StoreLost;
@@ -30,6 +31,8 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 pub struct Lines {
     /// The client's name for this request.
     pub key: String,
+    /// What is asked about each.
+    pub kind: Kind,
     /// The elements of each; no more than there are numbers for.
     pub lines: Vec<Elements>,
 }
@@ -82,7 +85,8 @@ impl Service {
             let count = u32::try_from(lines.lines.len()).map_err(|_| AskError::Set)?;
             self.count_for(terms, count.into()).await?;
             let (id, client) = (self.new_id(now), terms.name.clone());
-            let new = Batch { id, client, at: now, lines: count, work };
+            let kind = lines.kind;
+            let new = Batch { id, client, at: now, kind, lines: count, work };
             let row = new.row().ok_or(StoreLost)?;
             if self.claim_key(terms, lines, id, row).await? {
                 return Ok((new, true));
@@ -166,7 +170,7 @@ impl Service {
     ) -> Result<(), StoreLost> {
         let new = Verification {
             line: Some((batch.id, line)),
-            ..self.new_verification(terms, elements.set())
+            ..self.new_verification(terms, (batch.kind, elements.set()))
         };
         let claim = Row::new(batch.line_key(line), batch.row().and_then(|row| row.until), &new.id);
         let beside = vec![new.row().ok_or(StoreLost)?];
@@ -179,6 +183,20 @@ impl Service {
     async fn swap_batch(&self, was: &Batch, new: &Batch) -> Result<bool, StoreLost> {
         let (was, new) = (was.row().ok_or(StoreLost)?, new.row().ok_or(StoreLost)?);
         self.store.swap(Swap::replace(was.value, new)).await
+    }
+
+    /// The last of a client's batches, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn batches_of(
+        &self,
+        client: &ClientName,
+        before: Option<PaymentId>,
+        most: usize,
+    ) -> Result<Vec<Batch>, StoreLost> {
+        let rows = self.store.range(Batch::last(client, before, most)).await?;
+        Ok(rows.iter().rev().filter_map(|row| Batch::read(row).ok()).collect())
     }
 
     /// A client's own batch.

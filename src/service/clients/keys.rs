@@ -74,7 +74,11 @@ impl Named for Lines {
 
     fn content(&self, key: &Fingerprinter) -> Option<Fingerprint> {
         let lines: Option<Vec<_>> = self.lines.iter().map(|elements| line(key, elements)).collect();
-        Some(key.text("a client's batch", &lines?.concat()))
+        let lines = lines?.concat();
+        if self.kind == Kind::Elements {
+            return Some(key.text("a client's batch", &lines));
+        }
+        Some(key.text("a client's batch, of a kind", &format!("{}\n{lines}", self.kind.as_str())))
     }
 
     fn count(&self) -> u64 {

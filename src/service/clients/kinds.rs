@@ -23,7 +23,7 @@ pub struct KindTerms {
 
 impl Terms {
     /// Whether the client may ask this.
-    pub(super) fn takes(&self, kind: Kind, set: ElementSet) -> bool {
+    pub fn takes(&self, kind: Kind, set: ElementSet) -> bool {
         match kind {
             Kind::Elements => self.sets.contains(&set),
             Kind::Face

@@ -2,6 +2,7 @@
 
 use super::keys::{Named, line};
 use super::statement::is_charged;
+use super::telling::Told;
 use super::{AskError, Terms, unread};
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::element::{Element, ElementSet, Elements};
@@ -12,8 +13,9 @@ use crate::service::Service;
 use crate::store::batch::Work;
 use crate::store::journal::StoreLost;
 use crate::store::onboarding::{Onboarding, Step, Worth};
+use crate::store::row::Row;
 use crate::store::shelf::{Range, Swap};
-use crate::store::verification::{State, Verification};
+use crate::store::verification::State;
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,6 +34,8 @@ pub struct Merchant {
     pub key: String,
     /// The elements: [`NEEDED`], and the phone where the card is verified with it.
     pub elements: Elements,
+    /// Whether the client is told later how it ended, and does not wait.
+    pub later: bool,
 }
 
 impl fmt::Debug for Merchant {
@@ -96,9 +100,16 @@ impl Service {
             if !mine {
                 return Ok(onboarding);
             }
-            let done = service.walk(&terms, &merchant.elements, onboarding).await;
-            drop(held);
-            Ok(done?)
+            let (begun, later) = (onboarding.clone(), merchant.later);
+            let walking = tokio::spawn(async move {
+                let done = service.walk(&terms, &merchant, onboarding).await;
+                drop(held);
+                done
+            });
+            if later {
+                return Ok(begun);
+            }
+            Ok(walking.await.unwrap_or(Err(StoreLost))?)
         });
         // Only a panic ends it before its time.
         working.await.unwrap_or(Err(AskError::Store(StoreLost)))
@@ -137,18 +148,14 @@ impl Service {
 
     /// Has it to itself for as long as a step takes.
     fn lease(&self, terms: &Terms) -> Work {
-        let until = match self.new_verification(terms, ElementSet::EMPTY).state {
-            State::Asking { until } => until,
-            State::Done(_) => self.now(),
-        };
-        Work::By { whom: self.new_id(self.now()), until }
+        Work::By { whom: self.new_id(self.now()), until: self.concluded_by(terms, Kind::Elements) }
     }
 
     /// Goes from step to step until one is not confirmed.
     async fn walk(
         self: &Arc<Self>,
         terms: &Terms,
-        elements: &Elements,
+        merchant: &Merchant,
         mut onboarding: Onboarding,
     ) -> Result<Onboarding, StoreLost> {
         for place in 0..onboarding.steps.len() {
@@ -161,22 +168,20 @@ impl Service {
                     self.verification_of(&terms.name, id).await?.ok_or(StoreLost)?
                 }
                 (None, None) => {
-                    let new = self.new_verification(terms, step.set);
-                    let new = Verification { kind: step.kind, ..new };
+                    let new = self.new_verification(terms, (step.kind, step.set));
                     let begun = with(
                         &onboarding,
                         place,
                         Step { verification: Some(new.id), ..step.clone() },
                     );
                     let begun = Onboarding { work: self.lease(terms), ..begun };
-                    if !self.swap_onboarding(&onboarding, &begun, Some(&new)).await? {
+                    let beside = new.row().ok_or(StoreLost)?;
+                    if !self.swap_onboarding(&onboarding, &begun, Some(beside)).await? {
                         return Err(StoreLost);
                     }
                     onboarding = begun;
-                    {
-                        let elements = elements.restricted(step.set);
-                        self.conclude_for(terms, &elements, new, |_| None).await?
-                    }
+                    let elements = merchant.elements.restricted(step.set);
+                    self.conclude_for(terms, &elements, new, |_| None).await?
                 }
             };
             let State::Done(came) = done.state else { break };
@@ -194,7 +199,9 @@ impl Service {
             }
         }
         let ended = Onboarding { work: Work::Ended, ..onboarding.clone() };
-        let kept = self.swap_onboarding(&onboarding, &ended, None).await?;
+        let told = Told::Onboarding(ended.stand(self.now()));
+        let telling = merchant.later.then(|| self.telling_client(terms, ended.id, told)).flatten();
+        let kept = self.swap_onboarding(&onboarding, &ended, telling).await?;
         if kept { Ok(ended) } else { Err(StoreLost) }
     }
 
@@ -202,16 +209,29 @@ impl Service {
         &self,
         was: &Onboarding,
         new: &Onboarding,
-        beside: Option<&Verification>,
+        beside: Option<Row>,
     ) -> Result<bool, StoreLost> {
         let until = match (new.work, was.work) {
             (Work::By { until, .. }, _) | (Work::Ended, Work::By { until, .. }) => until,
             (Work::Ended, Work::Ended) => self.now(),
         };
         let (was, new) = (was.row().ok_or(StoreLost)?, new.row().ok_or(StoreLost)?);
-        let beside = beside.map(|it| it.row().ok_or(StoreLost)).transpose()?;
         let swap = Swap { beside: beside.into_iter().collect(), ..Swap::replace(was.value, new) };
         self.swap_until(swap, until).await
+    }
+
+    /// The last of a client's onboardings, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn onboardings_of(
+        &self,
+        client: &ClientName,
+        before: Option<PaymentId>,
+        most: usize,
+    ) -> Result<Vec<Onboarding>, StoreLost> {
+        let rows = self.store.range(Onboarding::last(client, before, most)).await?;
+        Ok(rows.iter().rev().filter_map(|row| Onboarding::read(row).ok()).collect())
     }
 
     /// A client's own onboarding.

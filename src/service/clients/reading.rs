@@ -2,6 +2,7 @@
 
 use super::{Terms, Verified, Wanted};
 use crate::domain::element::Elements;
+use crate::domain::kind::Kind;
 use crate::service::Service;
 use crate::store::journal::StoreLost;
 use crate::store::row::Row;
@@ -38,7 +39,7 @@ impl Service {
         let follows = wanted.then.as_ref().zip(read.as_deref());
         let follows = follows.map(|(told, read)| {
             let elements = together(read, told);
-            (self.new_verification(terms, elements.set()), elements)
+            (self.new_verification(terms, (Kind::Elements, elements.set())), elements)
         });
         let came = Came { then: follows.as_ref().map(|(next, _)| next.id), ..came };
         let next = follows.as_ref().map(|(next, _)| next.row().ok_or(StoreLost)).transpose()?;

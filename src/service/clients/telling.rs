@@ -4,6 +4,7 @@ use super::Terms;
 use crate::domain::id::PaymentId;
 use crate::service::Service;
 use crate::store::hook::{Hook, Shelf};
+use crate::store::onboarding::Stand;
 use crate::store::row::Row;
 use crate::store::verification::{State, Verification};
 use serde::Serialize;
@@ -15,6 +16,8 @@ pub(super) enum Told<'v> {
     Verification(&'v Verification),
     /// Every line of a batch was asked about.
     Batch,
+    /// An onboarding is over, and stands so.
+    Onboarding(Stand),
 }
 
 /// What is told, as the client reads it. No element is in it.
@@ -29,6 +32,10 @@ struct Body<'b> {
     answer: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<&'b str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    onboarding: Option<&'b str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
 }
 
 impl Service {
@@ -51,6 +58,8 @@ impl Service {
             verification: None,
             answer: None,
             batch: None,
+            onboarding: None,
+            status: None,
         };
         let body = match told {
             Told::Verification(verification) => {
@@ -61,6 +70,10 @@ impl Service {
                 Body { verification: Some(&of), answer, ..body }
             }
             Told::Batch => Body { event: "batch_done", batch: Some(&of), ..body },
+            Told::Onboarding(stand) => {
+                let (onboarding, status) = (Some(of.as_str()), Some(stand.as_str()));
+                Body { event: "onboarding_done", onboarding, status, ..body }
+            }
         };
         let body = serde_json::to_string(&body).ok()?;
         let to = Some(terms.name.clone());
