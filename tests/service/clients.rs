@@ -360,7 +360,7 @@ const BUSINESS: ElementSet =
     ElementSet::EMPTY.with(Element::Name).with(Element::BusinessName).with(Element::CreditCode);
 
 /// Has the first provider know businesses, and the second persons and cards.
-fn knows_businesses(world: &mut World) {
+pub(crate) fn knows_businesses(world: &mut World) {
     let service = Arc::get_mut(&mut world.service).unwrap();
     service.providers[0].candidate.asks = Kind::Business;
     service.providers[0].candidate.sets = vec![BUSINESS];
@@ -368,13 +368,13 @@ fn knows_businesses(world: &mut World) {
 }
 
 /// Who may take merchants on.
-fn onboards(name: &str, quota: Quota) -> Terms {
+pub(crate) fn onboards(name: &str, quota: Quota) -> Terms {
     let (kind, sets, prices) = (Kind::Business, vec![BUSINESS], Prices::flat(60));
     let kinds = vec![KindTerms { kind, sets, prices }];
     Terms { kinds, quota, sets: vec![WHO, CARD], ..alone(name) }
 }
 
-fn merchant(key: &str) -> Merchant {
+pub(crate) fn merchant(key: &str) -> Merchant {
     let elements = Elements {
         phone: None,
         business_name: Name::parse("测试有限公司").ok(),
