@@ -257,6 +257,7 @@ impl Service {
             at: record.at,
             until: record.at.plus(self.settings.match_valid_for),
             beside: None,
+            origin: None,
         });
         let verified = matched.or(checked);
         let bind = Agreement {
@@ -311,6 +312,7 @@ impl Service {
                 at: record.at,
                 until: record.at.plus(valid_for),
                 beside: None,
+                origin: None,
             },
             true,
         );
