@@ -66,7 +66,7 @@ async fn shown(hefu: &Hefu) -> String {
     assert_eq!(told["running_until_ms"].is_u64(), is_running, "{told}");
     let of = |list: &str, field: &str| -> String {
         let all = told[list].as_array().unwrap().iter();
-        all.map(|one| format!(" {}", one[field].as_str().unwrap())).collect()
+        all.flat_map(|one| [" ", one[field].as_str().unwrap()]).collect()
     };
     let text = |field: &str| told[field].to_string();
     format!(

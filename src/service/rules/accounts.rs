@@ -143,10 +143,9 @@ pub(super) fn funder(record: &Record) -> Kept<&Funder> {
     let ruled = record.stakes.rules.as_deref();
     match ruled.and_then(|ruled| ruled.funder.as_ref()) {
         Some(Found::This(funder)) => Kept::Known(Some(funder)),
-        Some(Found::Nothing) => Kept::Known(None),
         // Nobody asked for it then.
         None if may_be_marked(record) => Kept::Forgotten,
-        None => Kept::Known(None),
+        Some(Found::Nothing) | None => Kept::Known(None),
     }
 }
 
@@ -164,8 +163,7 @@ pub(super) fn of_person(record: &Record) -> Kept<u32> {
     let ruled = record.stakes.rules.as_deref();
     match ruled.and_then(|ruled| ruled.accounts) {
         Some(Found::This(open)) => Kept::Known(Some(open)),
-        Some(Found::Nothing) => Kept::Known(None),
         None if record.carried.contains(Element::IdNumber) => Kept::Forgotten,
-        None => Kept::Known(None),
+        Some(Found::Nothing) | None => Kept::Known(None),
     }
 }

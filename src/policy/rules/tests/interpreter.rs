@@ -63,6 +63,7 @@ fn context(given: &Given<'_>, set: &Rules) -> Context<'static, 'static> {
 }
 
 /// A condition made of parts, guarded as it must be.
+#[expect(clippy::too_many_lines, reason = "a line for each attribute")]
 fn conditions() -> impl Strategy<Value = String> {
     let numbers = prop::sample::select(vec![
         "payment.hour",
