@@ -188,7 +188,6 @@ impl<G: Gate> Edge<G> {
             }
             Err(problem) => return self.answer_problem(finished, wire, head, *problem).await,
         };
-        behind_others().await;
         if wire.is_gone() {
             let _ = self.gate.settle(pending, Reported::NotSent).await;
             return None;
@@ -214,7 +213,6 @@ impl<G: Gate> Edge<G> {
             return self.unanswered(finished, wire, head, Unanswered::NotKept).await;
         };
         let annotations = to_core(side == Side::Core, annotations);
-        behind_others().await;
         self.pass_on(finished, wire, (upstream, head), (exchanged, annotations)).await
     }
 
@@ -429,12 +427,6 @@ fn check(side: Side, raw: &[u8]) -> Result<Head, Framing> {
         return Err(Framing::Reserved);
     }
     Ok(head)
-}
-
-/// Lets everything else that has come be judged or settled first, so that what leaves then leaves together: whoever is sent
-/// something while there is nothing else to do must be woken each time, which costs more than judging does.
-async fn behind_others() {
-    tokio::task::yield_now().await;
 }
 
 fn has_body(head: &Head) -> bool {

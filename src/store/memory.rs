@@ -41,7 +41,7 @@ use person::People;
 use serde::{Deserialize, Serialize};
 use shelf::Shelf;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,8 +98,8 @@ impl Default for Limits {
     }
 }
 
-/// Shards by a hash that is seeded anew in every process: several are taken for each payment.
-type Sharded<K, V> = DashMap<K, V, RandomState>;
+/// By keys that nobody outside chooses: a quicker hash will do. All others are hashed as the standard library does.
+type Drawn<K, V> = DashMap<K, V, RandomState>;
 
 type CardKey = (ChannelName, Option<MerchantId>, Fingerprint);
 
@@ -107,21 +107,21 @@ type CardKey = (ChannelName, Option<MerchantId>, Fingerprint);
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     limits: Limits,
-    evidence: Sharded<Fingerprint, Kept>,
-    agreements: Sharded<(ChannelName, AgreementId), Agreement>,
-    by_card: Sharded<CardKey, Vec<AgreementId>>,
-    waiting: Sharded<(ChannelName, String), (Agreement, Timestamp)>,
-    holds: Sharded<HoldKey, Hold>,
-    brakes: Sharded<(ChannelName, Option<Bank>, bool), Brake>,
+    evidence: Drawn<Fingerprint, Kept>,
+    agreements: DashMap<(ChannelName, AgreementId), Agreement>,
+    by_card: DashMap<CardKey, Vec<AgreementId>>,
+    waiting: DashMap<(ChannelName, String), (Agreement, Timestamp)>,
+    holds: DashMap<HoldKey, Hold>,
+    brakes: DashMap<(ChannelName, Option<Bank>, bool), Brake>,
     /// Boxed, since they are large and the map moves what it holds when it grows.
-    records: Sharded<PaymentId, Box<Record>>,
+    records: Drawn<PaymentId, Box<Record>>,
     record_order: Mutex<VecDeque<PaymentId>>,
-    by_order: Sharded<(ChannelName, OrderId), Vec<PaymentId>>,
+    by_order: DashMap<(ChannelName, OrderId), Vec<PaymentId>>,
     /// What is owed, by whom, and since when where that is not since the payment.
-    expected: Sharded<ChannelName, BTreeMap<PaymentId, Option<Timestamp>>>,
+    expected: DashMap<ChannelName, BTreeMap<PaymentId, Option<Timestamp>>>,
     unmapped: Mutex<BTreeMap<(ChannelName, String, String), Unmapped>>,
     orders: Mutex<Orders>,
-    inquiries: Sharded<PaymentId, OpenInquiry>,
+    inquiries: Drawn<PaymentId, OpenInquiry>,
     /// Attempts and spend, where no journal keeps them.
     counted: Mutex<HashMap<RowKey, Row>>,
     /// Who was forgotten, and when, as far as this process knows.
@@ -138,7 +138,7 @@ pub struct MemoryStore {
 /// The orders that are claimed, and in which order they were.
 #[derive(Debug, Default)]
 struct Orders {
-    claimed: HashMap<OrderKey, PaymentId, RandomState>,
+    claimed: HashMap<OrderKey, PaymentId>,
     oldest: VecDeque<OrderKey>,
 }
 
@@ -262,7 +262,11 @@ impl MemoryStore {
 }
 
 /// Whether `key` may be put: it is there already, or there is room.
-fn has_room<K: Eq + Hash, V>(map: &Sharded<K, V>, key: &K, most: usize) -> bool {
+fn has_room<K: Eq + Hash, V, S: BuildHasher + Clone>(
+    map: &DashMap<K, V, S>,
+    key: &K,
+    most: usize,
+) -> bool {
     map.len() < most || map.contains_key(key)
 }
 
