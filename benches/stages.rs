@@ -80,6 +80,7 @@ fn judging(pure: &Pure) -> Vec<(&'static str, f64)> {
         at: NOW,
         until: NOW.plus(Duration::from_hours(1)),
         beside: None,
+        origin: None,
     };
     store.put_evidence(tuple, None, evidence);
     assert!(store.evidence(&tuple, channel, road, NOW).is_some());

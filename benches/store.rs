@@ -60,6 +60,7 @@ fn evidence() -> Evidence {
         at: NOW,
         until: NOW.plus(Duration::from_hours(90 * 24)),
         beside: None,
+        origin: None,
     }
 }
 

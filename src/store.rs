@@ -26,6 +26,7 @@ pub mod sqlite;
 pub mod verification;
 pub mod writer;
 
+use crate::domain::account::Source;
 use crate::domain::answer::{Answer, Billable};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
@@ -45,8 +46,9 @@ use crate::store::journal::{Journal, StoreLost};
 use crate::store::person::PersonStore;
 use crate::store::reserve::{Attempts, Reservation, Reserved};
 use crate::store::shelf::ShelfStore;
+use crate::tier::class::Checked;
 use async_trait::async_trait;
-pub use record::{Hearsay, Moment, Other, Owed, Owing, Record, Ruled, Stakes};
+pub use record::{Found, Hearsay, Moment, Other, Owed, Owing, Record, Ruled, Stakes};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
 
@@ -88,6 +90,21 @@ pub struct Evidence {
     /// What another source vouches for beside it, where a payment was settled by combination. Never kept as evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<Box<Evidence>>,
+    /// From where it comes, where it confirms who somebody is, and accounts are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
+}
+
+/// From where evidence comes that may count towards the class of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// By the answer to which inquiry.
+    pub inquiry: PaymentId,
+    /// Which source, however it was reached.
+    pub source: Source,
+    /// What bank account was checked, where one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Checked>,
 }
 
 /// Evidence by tuple.

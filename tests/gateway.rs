@@ -96,6 +96,8 @@ mod tools;
 mod traces;
 #[path = "gateway/turned.rs"]
 mod turned;
+#[path = "gateway/upgraded.rs"]
+mod upgraded;
 #[path = "gateway/verification.rs"]
 #[expect(clippy::panic, reason = "a test may panic")]
 mod verification;

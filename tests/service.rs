@@ -63,10 +63,14 @@ mod reversals;
 mod routing;
 #[path = "service/rules.rs"]
 mod rules;
+#[path = "service/seen.rs"]
+mod seen;
 #[path = "service/statement.rs"]
 mod statement;
 #[path = "service/told.rs"]
 mod told;
+#[path = "service/traffic.rs"]
+mod traffic;
 #[path = "service/worlds.rs"]
 mod worlds;
 
@@ -83,6 +87,7 @@ use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::{KeyId, PaymentId, ProviderName, Road};
 use hefu::domain::kind::Kind;
 use hefu::message::extract::Request;
+use hefu::message::marked;
 use hefu::metrics::Metrics;
 use hefu::provider::{Billable, Capability, Inquiry, More, Provider, Reply, Trouble};
 use hefu::route::Candidate;
@@ -366,12 +371,24 @@ impl World {
 
     /// Judges a message. Its elements are told beside it where it has an `envelope`.
     async fn judge(&self, channel: &Arc<Channel>, message: &str) -> Result<Judged, Box<Refusal>> {
+        self.judge_marked(channel, message, None).await
+    }
+
+    /// As [`Self::judge`], of one that may be marked as funded by balance.
+    async fn judge_marked(
+        &self,
+        channel: &Arc<Channel>,
+        message: &str,
+        mark: Option<&str>,
+    ) -> Result<Judged, Box<Refusal>> {
         let body = format!("{{{message}}}");
         let request = Request {
             told: message.contains("envelope").then_some(TOLD),
             ..Request::post("/acme/", "application/json", body.as_bytes())
         };
-        self.service.judge(channel, &request).await.map(|(_permit, judged)| judged)
+        let marked = mark.map(|mark| marked::parse(mark).unwrap());
+        let judged = self.service.judge_marked(channel, &request, marked.as_ref()).await;
+        judged.map(|(_permit, judged)| judged)
     }
 
     /// Settles what was judged, with `code`.

@@ -120,6 +120,7 @@ fn record(number: u64) -> Record {
             at: AT,
             until: at,
             beside: None,
+            origin: None,
         }),
         asked_now: false,
         routed: None,

@@ -39,6 +39,7 @@ pub(crate) fn evidence(number: u64) -> (Fingerprint, Evidence) {
         at,
         until: at.plus(Duration::from_hours(24 * 3650)),
         beside: None,
+        origin: None,
     };
     (Fingerprint { key: KeyId(1), digest }, evidence)
 }

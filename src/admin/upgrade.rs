@@ -4,7 +4,7 @@ use super::Admin;
 use super::accounts::{id, number, parsed, read, refused, wrong};
 use super::body::Problem;
 use crate::domain::account::Class;
-use crate::domain::answer::Answer;
+use crate::domain::clock::Timestamp;
 use crate::domain::element::Elements;
 use crate::domain::pan::{AccountKind, Pan};
 use crate::domain::person::{Mobile, Name};
@@ -70,7 +70,7 @@ impl CardBody {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct UpgradedBody {
     target: &'static str,
-    /// `running`, `reached`, `out_of_reach` (with these elements) or `stalled` (who could tell cannot be asked now: say it again later).
+    /// `running`, `interrupted` (whoever ran it is gone: tell the elements again, and it goes on), `reached`, `out_of_reach` (with these elements) or `stalled` (who could tell cannot be asked now: say it again later).
     progress: &'static str,
     /// How many sources are missing.
     missing: u32,
@@ -79,7 +79,20 @@ pub(super) struct UpgradedBody {
     /// So much of that may not be billed: nobody knows.
     uncertain_fen: u64,
     started_ms: u64,
+    /// While it is `running`: until when whoever runs it has it to itself. Unless it goes on before, it is `interrupted` then.
+    running_until_ms: Option<u64>,
+    /// The questions that were put, in order.
     steps: Vec<StepBody>,
+    /// Those that are to be put after them, as far as is known by now: after each answer the plan is made anew.
+    planned: Vec<PlannedBody>,
+}
+
+/// A question that is to be put.
+#[derive(Debug, Serialize, JsonSchema)]
+struct PlannedBody {
+    provider: String,
+    source: String,
+    cost_fen: u64,
 }
 
 /// A question that was put.
@@ -88,21 +101,33 @@ struct StepBody {
     provider: String,
     source: String,
     inquiry: Option<String>,
-    /// What was answered; `uncertain` where nobody knows: it may have been billed.
+    /// What was answered; `asking` where that is waited for; `uncertain` where nobody knows: it may have been billed.
     answer: &'static str,
+    /// What it cost; while it is `asking` or `uncertain`, what it may.
     cost_fen: u64,
     at_ms: u64,
 }
 
-impl From<&Upgrade> for UpgradedBody {
-    fn from(upgrade: &Upgrade) -> Self {
-        let steps = upgrade.steps.iter().map(|step: &Asked| StepBody {
+impl UpgradedBody {
+    /// How far `upgrade` is at `now`.
+    fn of(upgrade: &Upgrade, now: Timestamp) -> Self {
+        let asking = upgrade.is_run(now).then(|| upgrade.steps.len().saturating_sub(1));
+        let steps = (0..).zip(&upgrade.steps).map(|(nth, step): (usize, &Asked)| StepBody {
             provider: step.provider.to_string(),
             source: step.source.to_string(),
             inquiry: step.inquiry.map(|inquiry| inquiry.to_string()),
-            answer: step.answer.map_or("uncertain", Answer::as_str),
+            answer: match step.answer {
+                Some(answer) => answer.as_str(),
+                None if asking == Some(nth) => "asking",
+                None => "uncertain",
+            },
             cost_fen: step.cost.get(),
             at_ms: step.at.as_millis(),
+        });
+        let planned = upgrade.planned.iter().map(|planned| PlannedBody {
+            provider: planned.provider.to_string(),
+            source: planned.source.to_string(),
+            cost_fen: planned.cost.get(),
         });
         let cost = |of: &dyn Fn(&Asked) -> bool| {
             let steps = upgrade.steps.iter().filter(|step| of(step));
@@ -110,7 +135,10 @@ impl From<&Upgrade> for UpgradedBody {
         };
         Self {
             target: upgrade.target.as_str(),
-            progress: upgrade.progress.as_str(),
+            progress: match upgrade.progress {
+                Progress::Running if upgrade.is_cut_off(now) => "interrupted",
+                progress => progress.as_str(),
+            },
             missing: match upgrade.progress {
                 Progress::OutOfReach { missing } | Progress::Stalled { missing } => missing,
                 Progress::Running | Progress::Reached => 0,
@@ -118,7 +146,9 @@ impl From<&Upgrade> for UpgradedBody {
             cost_fen: cost(&|_| true),
             uncertain_fen: cost(&|step| step.uncertain),
             started_ms: upgrade.at.as_millis(),
+            running_until_ms: asking.map(|_| upgrade.lease.as_millis()),
             steps: steps.collect(),
+            planned: planned.collect(),
         }
     }
 }
@@ -144,7 +174,7 @@ pub(super) async fn upgrade(
     let cards = body.cards.iter().map(CardBody::pan).collect::<Result<_, _>>()?;
     let person = Person { elements, cards };
     let done = admin.service.upgrade(&id(&account)?, target, person, body.face_to_face).await;
-    Ok(Json(UpgradedBody::from(&done.map_err(not_upgraded)?)))
+    Ok(Json(UpgradedBody::of(&done.map_err(not_upgraded)?, admin.service.clock.now())))
 }
 
 /// Shows how far an upgrade is.
@@ -153,5 +183,5 @@ pub(super) async fn upgraded(
     Path(account): Path<String>,
 ) -> Result<Json<UpgradedBody>, Problem> {
     let upgrade = admin.service.upgrade_of(&id(&account)?).await.map_err(not_upgraded)?;
-    Ok(Json(UpgradedBody::from(&upgrade)))
+    Ok(Json(UpgradedBody::of(&upgrade, admin.service.clock.now())))
 }

@@ -1,13 +1,13 @@
 //! Payment accounts: opened, closed, shown, and paid from. Whose they are decides: limits are of the person, over all their accounts.
 
 mod error;
+mod tiers;
 
 use crate::crypto::fingerprint::Fingerprinter;
-use crate::crypto::record::RecordKey;
 use crate::domain::account::{AccountId, Class, Purpose, Strength};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::Elements;
-use crate::domain::id::{Fingerprint, ProviderName};
+use crate::domain::id::Fingerprint;
 use crate::domain::keep::PAYMENTS_KEPT;
 use crate::domain::money::Fen;
 use crate::policy::Effect;
@@ -21,27 +21,15 @@ use crate::store::row::{Row, RowKey};
 use crate::store::shelf::{Range, Swap};
 use crate::tier::class::Classed;
 use crate::tier::ledger::{Over, Payment};
-use crate::tier::rules::{Book, Edition};
+use crate::tier::rules::Edition;
 use crate::tier::usage::{Act, Refused, Step, Usage, step};
-use dashmap::DashMap;
 pub use error::AccountError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use tokio::sync::{Mutex, Semaphore};
+pub use tiers::Tiers;
 
 /// How often a change is tried that other replicas overtake; this one's own wait for each other.
 const TRIES: usize = 100;
-
-/// How many questions confirm, of how many, to a provider of which nothing is known.
-const CONFIRMED: (u32, u32) = (9, 10);
-
-/// How many persons' changes are made at once at most, within this process.
-const LANES: usize = 64;
-
-/// How many upgrades run at once: each keeps a person's elements in memory.
-const RUNNING_MAX: usize = 64;
 
 /// The longest name of a use of balance.
 const USAGE_NAME_MAX: usize = 64;
@@ -51,66 +39,6 @@ const ACCOUNTS_MAX: usize = 100;
 
 /// The most persons that are noted for one phone number.
 const PERSONS_MAX: usize = 1_000;
-
-/// What accounts are judged by.
-#[derive(Debug)]
-pub struct Tiers {
-    /// The rules, by day.
-    pub book: Book,
-    /// What a second of a person's waiting costs.
-    pub second: Fen,
-    /// The banks' names, by what their cards begin with.
-    pub banks: BTreeMap<Box<str>, Box<str>>,
-    /// What becomes of what the rules have something against.
-    pub flagged: BTreeMap<Flag, Effect>,
-    /// What becomes of a payment that balance may not fund.
-    pub over_limit: Effect,
-    /// By which records of accounts are signed, where they are.
-    pub record_key: Option<RecordKey>,
-    /// How often each provider confirmed, of how often it was asked for an upgrade, since the configuration was loaded.
-    pub confirmed: DashMap<ProviderName, (u32, u32)>,
-    /// How many more upgrades may run at once.
-    pub running: Arc<Semaphore>,
-    /// Where changes of one person's accounts wait for each other, within this process.
-    pub lanes: Vec<Mutex<()>>,
-}
-
-impl Default for Tiers {
-    fn default() -> Self {
-        Self {
-            book: Book::default(),
-            second: Fen::new(1),
-            banks: BTreeMap::new(),
-            flagged: BTreeMap::new(),
-            over_limit: Effect::Refuse,
-            record_key: None,
-            confirmed: DashMap::new(),
-            running: Arc::new(Semaphore::new(RUNNING_MAX)),
-            lanes: (0..LANES).map(|_| Mutex::default()).collect(),
-        }
-    }
-}
-
-impl Tiers {
-    /// Notes whether a provider confirmed what it was asked for an upgrade.
-    pub(super) fn count(&self, provider: &ProviderName, confirmed: bool) {
-        let mut tally = self.confirmed.entry(provider.clone()).or_insert(CONFIRMED);
-        *tally = (tally.0.saturating_add(u32::from(confirmed)), tally.1.saturating_add(1));
-    }
-
-    /// Of a thousand questions to a provider, how many it confirms.
-    pub(super) fn confirmed(&self, provider: &ProviderName) -> u16 {
-        let (yes, all) = self.confirmed.get(provider).map_or(CONFIRMED, |tally| *tally);
-        let share = u64::from(yes).saturating_mul(1000).checked_div(u64::from(all));
-        share.and_then(|share| u16::try_from(share).ok()).unwrap_or(1000)
-    }
-
-    /// Where changes of what is of `person` wait for each other, within this process.
-    fn lane(&self, person: &Fingerprint) -> Option<&Mutex<()>> {
-        let [.., last] = person.digest;
-        self.lanes.get(usize::from(last) % LANES)
-    }
-}
 
 /// An account as it is at some time.
 #[derive(Clone, Debug)]
@@ -134,6 +62,11 @@ impl Shown {
     /// Why nothing may be.
     pub fn left(&self, purpose: Purpose, strength: Strength) -> Result<Option<(Fen, Over)>, Over> {
         self.holder.ledger.left(&self.edition, self.classed.class, (purpose, strength), self.at)
+    }
+
+    /// As [`Self::left`]; nothing is left where nothing may be paid so.
+    pub(super) fn least(&self, purpose: Purpose, strength: Strength) -> Option<(Fen, Over)> {
+        self.left(purpose, strength).unwrap_or_else(|over| Some((Fen::default(), over)))
     }
 }
 
@@ -363,16 +296,22 @@ impl Service {
 
     /// By what is found what is kept of whoever has the identity number: under whichever key it is.
     pub(super) async fn holder_of(&self, elements: &Elements) -> Result<Fingerprint, AccountError> {
-        let of =
-            |key: &Fingerprinter| elements.id_number.as_ref().and_then(|_| key.person(elements));
-        let current = of(&self.keys.current).ok_or(AccountError::Nobody)?;
-        let others = self.keys.read_at(self.now()).filter_map(of);
-        for person in std::iter::once(current).chain(others) {
+        let persons = self.persons(elements);
+        let current = *persons.first().ok_or(AccountError::Nobody)?;
+        for person in persons {
             if self.row_of::<Holder>(&holder_key(&person)).await?.is_some() {
                 return Ok(person);
             }
         }
         Ok(current)
+    }
+
+    /// By what whoever has the identity number is known, under every key, the current one first; nobody where there is none.
+    pub(super) fn persons(&self, elements: &Elements) -> Vec<Fingerprint> {
+        let of =
+            |key: &Fingerprinter| elements.id_number.as_ref().and_then(|_| key.person(elements));
+        let others = self.keys.read_at(self.now()).filter_map(of);
+        of(&self.keys.current).into_iter().chain(others).collect()
     }
 
     pub(super) async fn holder(

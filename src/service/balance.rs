@@ -4,22 +4,22 @@
 //! It is counted before it is admitted, under the payment's id, and what is counted is found by a row of its own. So a crash in between
 //! leaves something that counts and never left, which a sweep gives back; it never leaves a payment that left and does not count.
 
-use crate::crypto::fingerprint::Fingerprinter;
-use crate::domain::account::{AccountId, Class};
+use crate::domain::account::{AccountId, Class, Purpose};
 use crate::domain::element::Elements;
 use crate::domain::id::{Fingerprint, PaymentId};
 use crate::domain::keep::PAYMENTS_KEPT;
 use crate::domain::money::Fen;
 use crate::domain::outcome::{Decline, Outcome};
-use crate::domain::payment::Mode;
+use crate::domain::payment::{Mode, Scenario};
 use crate::message::marked::Marked;
 use crate::policy::{self, Effect, Permit, Reason};
 use crate::service::Service;
 use crate::service::accounts::{AccountError, Shown, row};
 use crate::service::judge::Draft;
 use crate::service::managed::read;
+use crate::service::rules::Kept;
 use crate::store::Record;
-use crate::store::account::{FUNDING, Funding, funding_key};
+use crate::store::account::{FUNDING, Funder, Funding, funding_key};
 use crate::store::journal::StoreLost;
 use crate::store::row::{Aggregate, Row, RowKey};
 use crate::store::shelf::{PAGE_MAX, Range};
@@ -45,8 +45,7 @@ pub struct Funded {
 
 impl Funded {
     fn of(account: &AccountId, shown: &Shown, payment: Payment, over: Option<Over>) -> Self {
-        let left = shown.left(payment.purpose, payment.strength);
-        let left = left.unwrap_or_else(|over| Some((Fen::default(), over)));
+        let left = shown.least(payment.purpose, payment.strength);
         Self { account: account.clone(), class: shown.classed.class, left, over }
     }
 }
@@ -57,6 +56,8 @@ pub(crate) struct Balance {
     marked: Marked,
     /// Whose bank account it goes to, under every key; nobody where it does not say.
     payees: Vec<Fingerprint>,
+    /// What rules may see of it, where they ask.
+    pub(crate) seen: Kept<Box<Funder>>,
     /// What is told of it.
     pub(crate) told: Option<Funded>,
     /// Why it might have been withheld.
@@ -66,6 +67,12 @@ pub(crate) struct Balance {
 }
 
 impl Balance {
+    /// What it is for, where the account is `holder`'s.
+    fn purpose(&self, scenario: Scenario, holder: &Fingerprint) -> Purpose {
+        let is_other = !self.payees.is_empty() && !self.payees.contains(holder);
+        self.marked.purpose(scenario, is_other)
+    }
+
     /// The account, where the payment is counted.
     pub(crate) fn counted(&self) -> Option<&AccountId> {
         Some(&self.marked.account).filter(|_| self.is_counted)
@@ -78,12 +85,22 @@ type Unfunded = (Reason, Option<Funded>);
 impl Service {
     /// What is to fund a payment with these elements.
     pub(crate) fn balance(&self, marked: &Marked, elements: &Elements) -> Balance {
-        let person =
-            |key: &Fingerprinter| elements.id_number.as_ref().and_then(|_| key.person(elements));
-        let others = self.keys.read_at(self.now()).filter_map(person);
-        let payees = person(&self.keys.current).into_iter().chain(others).collect();
-        let (marked, told, remark) = (marked.clone(), None, None);
-        Balance { marked, payees, told, remark, is_counted: false }
+        let (marked, payees) = (marked.clone(), self.persons(elements));
+        let seen = Kept::Known(None);
+        Balance { marked, payees, seen, told: None, remark: None, is_counted: false }
+    }
+
+    /// What rules may see of the account that is to fund a message: nothing where no such account is open.
+    pub(crate) async fn funder(&self, balance: &Balance, scenario: Scenario) -> Kept<Box<Funder>> {
+        let shown = match self.account(&balance.marked.account, None).await {
+            Ok(shown) if shown.account.closed.is_none() => shown,
+            Err(AccountError::Store(_)) => return Kept::Forgotten,
+            Ok(_) | Err(_) => return Kept::Known(None),
+        };
+        let purpose = balance.purpose(scenario, &shown.account.person);
+        let left = shown.least(purpose, balance.marked.strength);
+        let (class, flags) = (shown.classed.class, shown.account.flags);
+        Kept::Known(Some(Box::new(Funder { class, left, flags })))
     }
 
     /// Counts a message that may leave against what its account may pay, where balance is to fund it.
@@ -121,10 +138,9 @@ impl Service {
         let account = &balance.marked.account;
         let amount = draft.amount.ok_or((Reason::AccountUnknown, None))?;
         let holder = self.account_row(account).await.map_err(unfunded)?.person;
-        let is_other = !balance.payees.is_empty() && !balance.payees.contains(&holder);
         let payment = Payment {
             amount,
-            purpose: balance.marked.purpose(draft.scenario, is_other),
+            purpose: balance.purpose(draft.scenario, &holder),
             strength: balance.marked.strength,
             at: draft.at,
         };

@@ -12,6 +12,7 @@ use crate::message::profile::Message;
 use crate::policy::{self, Basis, Verification, Wants};
 use crate::reconcile::hold::HoldKey;
 use crate::service::judge::Judging;
+use crate::service::rules::Kept;
 use crate::service::verify::{About, Gathered, Question};
 use crate::service::{Channel, Service};
 use crate::store::journal::StoreLost;
@@ -49,6 +50,8 @@ pub(crate) struct Known {
     pub(crate) asked_now: bool,
     pub(crate) routed: Option<Box<Routed>>,
     pub(crate) held: bool,
+    /// How many accounts the person has open, where rules ask for it.
+    pub(crate) accounts: Kept<u32>,
     /// How long providers were waited for.
     pub(crate) waited: Duration,
 }

@@ -248,6 +248,10 @@ impl Service {
                 let (evidence, bank) = (draft.known.verified.as_ref(), draft.known.bank.as_ref());
                 draft.concordance = self.borne_out(channel.name(), bank, evidence, at);
             }
+            if book.asks_for_accounts() {
+                // Rare, and larger than the rest.
+                Box::pin(self.see_accounts(book, &mut draft, &part.payment.elements)).await;
+            }
             draft.rules = Some(book.judge(&draft.seen(channel), draft.draw()));
         }
         draft

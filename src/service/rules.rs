@@ -1,5 +1,6 @@
 //! Rules: what is given to them is gathered before the decision, and what they said is kept with it.
 
+mod accounts;
 mod explained;
 
 pub use explained::{Explained, Explanation};
@@ -17,6 +18,7 @@ use crate::policy::rules::{Action, Attribute, Book, Given, Input, Value, Verdict
 use crate::policy::{Basis, Reason, Verification};
 use crate::service::counts::{Counts, Stream, hashed};
 use crate::service::refusal::RuleNote;
+use crate::store::account::Funder;
 use crate::store::{Evidence, Record, Ruled, Stakes};
 use std::sync::Arc;
 
@@ -47,6 +49,12 @@ impl<T> Kept<T> {
     }
 }
 
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self::Known(None)
+    }
+}
+
 /// What rules may see of a payment: gathered now, or read from its record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'a> {
@@ -70,6 +78,10 @@ pub(crate) struct Seen<'a> {
     pub(crate) row: bool,
     /// Of a thousand such answers, how many this channel and bank bear out.
     pub(crate) concordance: Kept<u16>,
+    /// The account whose balance is to fund it.
+    pub(crate) funder: Kept<&'a Funder>,
+    /// How many accounts the person has open.
+    pub(crate) accounts: Kept<u32>,
 }
 
 /// The answer that a basis rests on, and the standing that it is.
@@ -158,6 +170,8 @@ impl<'a> Seen<'a> {
                 None => Kept::Forgotten,
                 known => Kept::Known(known),
             },
+            funder: accounts::funder(record),
+            accounts: accounts::of_person(record),
         }
     }
 
@@ -218,6 +232,7 @@ impl<'a> Seen<'a> {
         ] {
             given.set(attribute, value);
         }
+        self.give_accounts(&mut given);
         given
     }
 
@@ -403,6 +418,8 @@ impl Ruling {
             inputs: self.inputs.clone(),
             kind: seen.kind.known().map(|kind| kind.as_str().into()),
             concordance: seen.concordance.known(),
+            funder: self.by.keep_funder(seen),
+            accounts: self.by.keep_accounts(seen),
         }
     }
 

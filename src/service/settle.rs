@@ -256,6 +256,7 @@ impl Service {
             at: record.at,
             until: record.at.plus(self.settings.match_valid_for),
             beside: None,
+            origin: None,
         });
         let verified = matched.or(checked);
         let bind = Agreement {
@@ -310,6 +311,7 @@ impl Service {
                 at: record.at,
                 until: record.at.plus(valid_for),
                 beside: None,
+                origin: None,
             },
             true,
         );

@@ -3,6 +3,8 @@
 //! Elements live in memory for as long as it runs. What was asked and what it cost is kept before and after each question, so that whoever
 //! tells the elements again goes on where it stopped, on any replica.
 
+mod known;
+
 use crate::domain::account::{AccountId, Class, Source};
 use crate::domain::answer::{Answer, Billable};
 use crate::domain::clock::Timestamp;
@@ -17,7 +19,7 @@ use crate::service::accounts::{AccountError, row};
 use crate::service::verify::{self, About, Put, Whose};
 use crate::service::{Entry, Service};
 use crate::store::account::{
-    Account, Asked, Flag, Holder, Progress, Upgrade, holder_key, upgrade_key,
+    Account, Asked, Flag, Holder, Planned, Progress, Upgrade, holder_key, upgrade_key,
 };
 use crate::store::journal::StoreLost;
 use crate::store::shelf::Swap;
@@ -68,7 +70,7 @@ pub enum UpgradeError {
     #[error("as many upgrades run as may: say it again in a while")]
     Busy,
     /// It is under way.
-    #[error("an upgrade of the account is under way")]
+    #[error("an upgrade of the account is under way: `GET` of this address tells how far it is")]
     Running,
     /// There is none.
     #[error("no upgrade of the account was begun")]
@@ -123,8 +125,7 @@ impl Service {
             self.change_account(id, noting).await?;
         }
         let known = self.row_of::<Upgrade>(&upgrade_key(id)).await?;
-        let is_running = |known: &Upgrade| known.progress == Progress::Running && known.lease > at;
-        if known.as_ref().is_some_and(|(known, _)| is_running(known)) {
+        if known.as_ref().is_some_and(|(known, _)| known.is_run(at)) {
             return Err(UpgradeError::Running);
         }
         // What lapsed since is asked anew, also of whoever said so before.
@@ -139,8 +140,10 @@ impl Service {
             Some((known, was)) if known.target == target && !lapsed => (known, Some(was)),
             // What was asked for another class is over; what it found is the person's.
             known => {
-                let (steps, progress) = (Vec::new(), Progress::Running);
-                (Upgrade { target, progress, steps, at, lease: at }, known.map(|(_, was)| was))
+                let (steps, planned) = (Vec::new(), Vec::new());
+                let progress = Progress::Running;
+                let begun = Upgrade { target, progress, steps, planned, at, lease: at };
+                (begun, known.map(|(_, was)| was))
             }
         };
         upgrade.progress = Progress::Running;
@@ -149,6 +152,7 @@ impl Service {
             let mut run = Run { service: &service, id: &id, of: account.person, upgrade, was };
             run.keep().await?;
             run.on(&person).await?;
+            run.upgrade.planned.clear();
             run.keep().await?;
             service.look_at_class(&id).await?;
             drop(seat);
@@ -203,22 +207,11 @@ impl Service {
         asked: &verify::Asked,
     ) -> Result<(), UpgradeError> {
         let Question { entry, inquiry, about } = question;
-        let verify::Asked { id, ref reply, at } = *asked;
-        let provider = entry.provider.name();
-        self.learn(about, self.evidence_of(entry, inquiry, reply, at), false);
-        let confirmed = reply.answer == Answer::Match;
-        self.tiers.count(provider, confirmed);
-        if !confirmed {
-            return Ok(());
-        }
-        let finding = Finding {
-            source: self.source(entry, inquiry, reply.source.as_deref()),
-            provider: provider.clone(),
-            inquiry: id,
-            elements: inquiry.set,
-            account: checked(inquiry),
-            at,
-        };
+        let evidence = self.evidence_of(entry, inquiry, asked);
+        self.tiers.count(entry.provider.name(), evidence.answer == Answer::Match);
+        let finding = known::finding(&evidence);
+        self.learn(about, evidence, false);
+        let Some(finding) = finding else { return Ok(()) };
         Ok(self.change_holder(person, |holder| holder.findings.push(finding.clone())).await?)
     }
 
@@ -286,6 +279,12 @@ impl Service {
         }
     }
 
+    /// What is kept of a question before its turn.
+    fn planned(&self, Question { entry, inquiry, .. }: &Question<'_>) -> Planned {
+        let (provider, cost) = (entry.provider.name().clone(), fen(entry, inquiry.set));
+        Planned { provider, source: self.source(entry, inquiry, None), cost }
+    }
+
     /// The source behind an answer: of a bank the card's issuer, else what the answer says, else what the provider's file does.
     fn source(&self, entry: &Entry, inquiry: &Inquiry, said: Option<&str>) -> Source {
         let source = Source::new(said.unwrap_or(&entry.candidate.source));
@@ -324,6 +323,7 @@ impl Run<'_> {
     async fn on(&mut self, person: &Person) -> Result<(), UpgradeError> {
         let service = self.service;
         let questions = service.questions(person);
+        service.adopt(&self.of, &questions).await?;
         // Who could not be asked now, or did not answer, is not asked again in this run.
         let mut withheld: Vec<usize> = Vec::new();
         let target = self.upgrade.target;
@@ -356,9 +356,13 @@ impl Run<'_> {
                     if self.upgrade.steps.len() < STEPS_MAX
                         && holder.findings.len() < FINDINGS_MAX =>
                 {
-                    let place = order.first().and_then(|first| places.get(*first)).copied();
-                    let question = place.and_then(|place| Some((place, questions.get(place)?)));
-                    let Some((place, question)) = question else { return Err(StoreLost.into()) };
+                    let mut plan = order.into_iter().filter_map(|at| {
+                        let place = *places.get(at)?;
+                        Some((place, questions.get(place)?))
+                    });
+                    let Some((place, question)) = plan.next() else { return Err(StoreLost.into()) };
+                    self.upgrade.planned =
+                        plan.map(|(_, question)| service.planned(question)).collect();
                     if !self.ask(question).await? {
                         withheld.push(place);
                     }
@@ -397,8 +401,9 @@ impl Run<'_> {
             tuple: about.tuple,
             inquiry: None,
             answer: None,
-            cost: Fen::default(),
-            uncertain: false,
+            // It may be billed as soon as it may have been put.
+            cost: fen(entry, inquiry.set),
+            uncertain: true,
             at: service.now(),
         });
         self.keep().await?;

@@ -274,7 +274,7 @@ impl Service {
                     continue;
                 }
             };
-            let Asked { reply, at, id: _ } = match self.put(entry, turn, inquiry, whose).await {
+            let asked = match self.put(entry, turn, inquiry, whose).await {
                 Put::Asked(asked) => asked,
                 Put::Short(why) => {
                     short = short.max(why);
@@ -285,6 +285,7 @@ impl Service {
                     break;
                 }
             };
+            let reply = &asked.reply;
             if matches!(reply.trouble, Some(Trouble::NotAsked | Trouble::Unwritable)) {
                 continue;
             }
@@ -303,14 +304,14 @@ impl Service {
             }
             let telling = reply.answer.telling();
             if best.as_ref().is_none_or(|(best, _)| telling > best.answer.telling()) {
-                best = Some((self.evidence_of(entry, inquiry, &reply, at), reply.more.clone()));
+                best = Some((self.evidence_of(entry, inquiry, &asked), reply.more.clone()));
             }
             match route::next(reply.answer) {
                 Next::Nobody => break,
                 Next::OtherSource | Next::Anybody => {
                     // By either name: an answer may name the registry more closely than the provider's file does.
                     heard.push(entry.candidate.source.clone());
-                    heard.extend(reply.source);
+                    heard.extend(asked.reply.source);
                 }
             }
         }
@@ -372,13 +373,8 @@ impl Service {
     }
 
     /// What a reply is worth.
-    pub(super) fn evidence_of(
-        &self,
-        entry: &Entry,
-        inquiry: &Inquiry,
-        reply: &Reply,
-        at: Timestamp,
-    ) -> Evidence {
+    pub(super) fn evidence_of(&self, entry: &Entry, inquiry: &Inquiry, asked: &Asked) -> Evidence {
+        let Asked { ref reply, at, .. } = *asked;
         let valid_for = match reply.answer {
             Answer::Match => self.settings.match_valid_for,
             Answer::CloseMatch
@@ -399,6 +395,7 @@ impl Service {
             at,
             until: at.plus(valid_for),
             beside: None,
+            origin: self.origin(entry, inquiry, asked),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::domain::id::{Fingerprint, PaymentId, ProviderName};
 use crate::domain::money::Fen;
 use crate::store::row::{Aggregate, RowKey};
 use crate::tier::class::Finding;
-use crate::tier::ledger::Ledger;
+use crate::tier::ledger::{Ledger, Over};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -159,10 +159,25 @@ pub struct Upgrade {
     pub progress: Progress,
     /// Who was asked, in order.
     pub steps: Vec<Asked>,
+    /// Who is to be asked after the last of them, in order, as far as is known by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub planned: Vec<Planned>,
     /// When it began.
     pub at: Timestamp,
     /// Until when whoever runs it has it to themselves.
     pub lease: Timestamp,
+}
+
+impl Upgrade {
+    /// Whether somebody runs it at `now`.
+    pub fn is_run(&self, now: Timestamp) -> bool {
+        self.progress == Progress::Running && self.lease > now
+    }
+
+    /// Whether whoever ran it is gone, and it goes on once the elements are told again.
+    pub fn is_cut_off(&self, now: Timestamp) -> bool {
+        self.progress == Progress::Running && !self.is_run(now)
+    }
 }
 
 /// How far an upgrade is.
@@ -197,6 +212,17 @@ impl Progress {
     }
 }
 
+/// A question that an upgrade is to put.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// To whom.
+    pub provider: ProviderName,
+    /// For which source.
+    pub source: Source,
+    /// What it costs.
+    pub cost: Fen,
+}
+
 /// A question that an upgrade put.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
@@ -212,13 +238,27 @@ pub struct Asked {
     /// What was answered; nobody knows where absent, and it may have been billed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
-    /// What it cost.
+    /// What it cost; what it may cost, where nobody knows whether that is billed.
     pub cost: Fen,
     /// Whether nobody knows whether that is billed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncertain: bool,
     /// When.
     pub at: Timestamp,
+}
+
+/// What rules saw of the account whose balance was to fund a payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Funder {
+    /// Its class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
+    /// What might still be paid for the like, and which limit that is; no limit bounds it where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<(Fen, Over)>,
+    /// What the rules had against it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub flags: BTreeSet<Flag>,
 }
 
 /// That balance funds a payment whose end is not known.

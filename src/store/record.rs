@@ -13,6 +13,7 @@ use crate::domain::outcome::{Arrival, Belief, Decline, Outcome, Precedence};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{Effect, Reason};
 use crate::store::Evidence;
+use crate::store::account::Funder;
 use crate::store::journal::OrderKey;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -143,6 +144,22 @@ pub struct Ruled {
     /// Of a thousand such answers, how many were borne out then, where rules asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concordance: Option<u16>,
+    /// What was seen of the account whose balance was to fund it, where rules asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub funder: Option<Found<Box<Funder>>>,
+    /// How many accounts the person had open, where rules asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<Found<u32>>,
+}
+
+/// What was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found<T> {
+    /// There was none.
+    Nothing,
+    /// It was this.
+    This(T),
 }
 
 /// What a notification said that is not believed until it is confirmed.

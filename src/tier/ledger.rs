@@ -26,17 +26,22 @@ pub struct Ledger {
 }
 
 /// Which limit is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Over {
     /// The account has no class.
+    #[serde(rename = "no_class")]
     NoClass,
     /// Balance of the class may not be used for that.
+    #[serde(rename = "purpose")]
     Purpose,
     /// That of the time since the first account was opened.
+    #[serde(rename = "lifetime_limit")]
     Lifetime,
     /// That of the year.
+    #[serde(rename = "yearly_limit")]
     Yearly,
     /// That of the day.
+    #[serde(rename = "daily_limit")]
     Daily,
 }
 

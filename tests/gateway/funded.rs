@@ -43,6 +43,11 @@ async fn what_balance_funds_is_bound_by_its_limit_and_counted_over_a_crash() {
     place.enforce();
     let classes = concat!(env!("CARGO_MANIFEST_DIR"), "/config/classes.toml");
     std::fs::copy(classes, place.path().join("classes.toml")).unwrap();
+    // The risk team marks whatever takes more than half of what the day leaves.
+    std::fs::create_dir(place.path().join("rules")).unwrap();
+    let when = r#"has(account.limit) && account.limit == "daily_limit" && has(account.class) && account.class == "II" && has(account.left) && has(payment.amount) && payment.amount * 2 > account.left"#;
+    let head = "id = 'most-of-it'\naction = 'annotate'\nstate = 'live'\nowner = 'risk'\nreason = 'most_of_it'";
+    place.write("rules/risk.toml", format!("[[rule]]\n{head}\nwhen = '''{when}'''\n"));
     let hefu = Hefu::start(place.command()).await;
     let person = json!({ "id_number": ID });
     assert_eq!(call(&hefu, "core", "POST /v1/accounts/A-1", person).await.0, 201);
@@ -54,6 +59,8 @@ async fn what_balance_funds_is_bound_by_its_limit_and_counted_over_a_crash() {
     let paid = debit(&hefu, 1, 60_000, mark).await;
     let expected = r#""A-1";class=II;left=40000;limit=daily_limit"#;
     assert_eq!((paid.status(), paid.field("hefu-account")), (200, Some(expected)), "{}", paid.head);
+    let said = paid.field("hefu-decision").unwrap();
+    assert!(said.contains("rule=\"most-of-it\""), "{said}");
     let refused = debit(&hefu, 2, 50_000, mark).await;
     let expected = r#""A-1";class=II;left=40000;limit=daily_limit;over=daily_limit"#;
     assert_eq!((refused.status(), refused.field("hefu-account")), (403, Some(expected)));
@@ -80,7 +87,11 @@ async fn what_balance_funds_is_bound_by_its_limit_and_counted_over_a_crash() {
     // It closes, as the channel did.
     assert!(core.message(true).await.is_none());
     assert_eq!(left(&hefu).await, 10_000);
-    assert_eq!(debit(&hefu, 6, 90_000, "").await.status(), 200);
+    // Unmarked it is no account's, and the rule says nothing.
+    let unmarked = debit(&hefu, 6, 90_000, "").await;
+    assert_eq!(unmarked.status(), 200);
+    let said = unmarked.field("hefu-decision").unwrap();
+    assert!(!said.contains("most-of-it"), "{said}");
     for message in bank.messages() {
         assert!(!message.head.to_ascii_lowercase().contains("hefu"), "{}", message.head);
     }

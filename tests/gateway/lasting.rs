@@ -208,6 +208,7 @@ async fn nothing_starts_days_before_what_is_in_its_store() {
         at,
         until: at.plus(day),
         beside: None,
+        origin: None,
     };
     store.put_evidence(tuple, None, evidence);
     store.flush().await.unwrap();

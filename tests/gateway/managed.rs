@@ -24,7 +24,7 @@ const PEOPLE: [(&str, &[Role]); 8] = [
     ("both", &[Role::RiskEditor, Role::RiskApprover]),
 ];
 
-fn token(name: &str) -> String {
+pub(crate) fn token(name: &str) -> String {
     format!("hefu_a-token-of-{name}-for-tests")
 }
 

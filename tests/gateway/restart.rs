@@ -133,6 +133,7 @@ fn evidence(at: Timestamp) -> Evidence {
         at,
         until: at.plus(Duration::from_hours(90 * 24)),
         beside: None,
+        origin: None,
     }
 }
 

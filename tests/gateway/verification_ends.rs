@@ -27,7 +27,7 @@ async fn post(to: SocketAddr) -> Message {
 }
 
 /// Waits until so many questions have come.
-async fn come(trial: &Channel, count: usize) {
+pub(crate) async fn come(trial: &Channel, count: usize) {
     let waiting = async {
         while trial.messages().len() < count {
             trial.arrived.notified().await;
@@ -37,7 +37,7 @@ async fn come(trial: &Channel, count: usize) {
 }
 
 /// Has whatever waits be answered, until `what` is over.
-async fn answered<T>(told: &Notify, what: impl Future<Output = T>) -> T {
+pub(crate) async fn answered<T>(told: &Notify, what: impl Future<Output = T>) -> T {
     let answering = async {
         loop {
             told.notify_waiters();

@@ -100,6 +100,13 @@ impl Desk {
         &self.world.service
     }
 
+    /// What each says next.
+    pub(crate) fn say(&self, answer: Answer) {
+        for provider in &self.asked {
+            provider.will(&[answer]);
+        }
+    }
+
     /// How often each was asked.
     fn asked(&self) -> Vec<u64> {
         self.asked.iter().map(|provider| provider.asked()).collect()
@@ -177,9 +184,11 @@ fn elements(id_number: &str, phone: &str) -> Elements {
 
 pub(crate) const OTHER: &str = "440524188001010014";
 pub(crate) const ICBC: &str = "6200000000000005";
+const UNDER_WAY: &str =
+    "an upgrade of the account is under way: `GET` of this address tells how far it is";
 const ICBC_TOO: &str = "6200000000000013";
 const ABC: &str = "6200010000000004";
-const CCB: &str = "6200020000000003";
+pub(crate) const CCB: &str = "6200020000000003";
 
 #[tokio::test]
 async fn an_upgrade_asks_the_cheapest_sources_first_and_stops_at_the_class() {
@@ -310,14 +319,8 @@ async fn an_upgrade_that_was_cut_off_goes_on_after_its_lease() {
     let step = cut.steps.first_mut().unwrap();
     (step.answer, step.inquiry, step.cost) = (None, None, Fen::default());
     desk.service().store.shelve(Row::new(upgrade_key(&id("a")), None, &cut).unwrap());
-    assert_eq!(
-        desk.upgrade("a", Class::II, &person).await,
-        "an upgrade of the account is under way"
-    );
-    assert_eq!(
-        desk.upgrade("a", Class::I, &person).await,
-        "an upgrade of the account is under way"
-    );
+    assert_eq!(desk.upgrade("a", Class::II, &person).await, UNDER_WAY);
+    assert_eq!(desk.upgrade("a", Class::I, &person).await, UNDER_WAY);
     desk.world.later(Duration::from_secs(61));
     assert_eq!(
         desk.upgrade("a", Class::II, &person).await,

@@ -2,8 +2,9 @@
 //! judged as it comes, and explained from its record afterwards, and both must say the same.
 
 use crate::worlds::id_number;
-use crate::{FOUR, World, batch, key, world_ruled};
+use crate::{FOUR, World, batch, config_of, key, world_ruled};
 use hefu::crypto::fingerprint::Fingerprinter;
+use hefu::domain::account::{AccountId, Class};
 use hefu::domain::answer::Answer;
 use hefu::domain::clock::Timestamp;
 use hefu::domain::element::{Element, ElementSet, Elements};
@@ -12,22 +13,26 @@ use hefu::domain::identity::{IdNumber, IdType};
 use hefu::domain::money::Fen;
 use hefu::domain::pan::{AccountKind, Pan};
 use hefu::domain::payment::Scenario;
-use hefu::domain::person::Mobile;
-use hefu::policy::Combination;
+use hefu::domain::person::{Mobile, Name};
 use hefu::policy::rules::list::Member;
 use hefu::policy::rules::{Attribute, Holds};
+use hefu::policy::{Combination, Effect};
+use hefu::service::accounts::Tiers;
 use hefu::service::afterwards::Sample;
 use hefu::service::settle::Reported;
-use hefu::service::{Binding, Settings};
+use hefu::service::upgrade::Person;
+use hefu::service::{Binding, Service, Settings};
 use hefu::store::Record;
+use hefu::store::account::{Flag, Progress};
 use hefu::store::memory::{Limits, MemoryStore};
+use hefu::tier::rules::Book;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What happens before the last message.
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
     /// A message, and the channel's code.
     Sends(String, &'static str),
     /// So many seconds.
@@ -40,12 +45,19 @@ enum Step {
     Observes,
     /// The first provider is a bank's, the second an operator's, and merchant `m` may combine them.
     Combines,
+    /// An account of whoever has that document and phone is opened face to face, and brought to a class, whatever the rules have against it.
+    Opens(&'static str, [&'static str; 2], Option<Class>),
+    /// An account is closed.
+    Closes(&'static str),
+    /// A message that balance is to fund by that mark, and that the channel takes.
+    Funded(&'static str, String),
 }
 
 const WHO: ElementSet = ElementSet::EMPTY.with(Element::Name).with(Element::IdNumber);
 const CARD: &str = "6200000000000005";
-const ID: &str = "11010519491231002X";
-const PHONE: &str = "13800000000";
+pub(crate) const ID: &str = "11010519491231002X";
+pub(crate) const PHONE: &str = "13800000000";
+const OTHER: &str = "440524188001010014";
 
 /// A message of merchant `m` with elements.
 fn message(kind: &str, order: &str, [id, card, phone]: [&str; 3]) -> String {
@@ -55,19 +67,24 @@ fn message(kind: &str, order: &str, [id, card, phone]: [&str; 3]) -> String {
 }
 
 /// A debit of the usual person.
-fn debit(order: &str) -> String {
+pub(crate) fn debit(order: &str) -> String {
     message("debit", order, [ID, CARD, PHONE])
 }
 
-fn bind(order: &str) -> String {
+pub(crate) fn bind(order: &str) -> String {
     message("bind", order, [ID, CARD, PHONE])
 }
 
 /// A debit by the agreement that a bind yields.
-fn quoted(order: &str) -> String {
+pub(crate) fn quoted(order: &str) -> String {
     format!(
         r#""type":"by_agreement","order":"{order}","merchant":"m","amount":"100","agreement":"A-ok""#
     )
+}
+
+/// An account of the usual person.
+const fn opens(account: &'static str, class: Class) -> Step {
+    Step::Opens(account, [ID, PHONE], Some(class))
 }
 
 fn sends(message: String) -> Step {
@@ -108,12 +125,22 @@ fn listed(holds: Holds) -> Member {
 }
 
 fn world(steps: &[Step], when: &str) -> World {
+    world_at(MemoryStore::new(Limits::default()), steps, when)
+}
+
+/// Over that store.
+pub(crate) fn world_at(store: MemoryStore, steps: &[Step], when: &str) -> World {
     let observes = steps.iter().any(|step| matches!(step, Step::Observes));
     let binding = if observes { Binding::Observe } else { Binding::Enforce(100) };
     let settings = Settings { holds_per_hour: 1_000, ..Settings::default() };
-    let store = MemoryStore::new(Limits::default());
     let mut world = world_ruled(store, binding, settings, key(1).into(), &rules(when));
     let service = Arc::get_mut(&mut world.service).unwrap();
+    let flagged = Flag::ALL.map(|flag| (flag, Effect::Annotate)).into();
+    // Whoever is met has any class here.
+    let mut editions: Vec<_> = config_of("").classes.book.editions().cloned().collect();
+    let terms = editions.iter_mut().flat_map(|edition| edition.classes.values_mut());
+    terms.for_each(|terms| terms.face_to_face = true);
+    service.tiers = Tiers { book: Book::new(editions), flagged, ..Tiers::default() };
     service.observe = Sample { percent: 100, cap: Fen::new(1_000) };
     let book = service.rules.as_mut().unwrap();
     for list in Arc::make_mut(&mut book.book).lists.values_mut() {
@@ -131,11 +158,37 @@ fn world(steps: &[Step], when: &str) -> World {
     world
 }
 
+pub(crate) async fn open(
+    service: &Arc<Service>,
+    account: &str,
+    [id, phone]: [&str; 2],
+    class: Option<Class>,
+) {
+    let account = AccountId::parse(account).unwrap();
+    let elements = Elements {
+        name: Name::parse("张三").ok(),
+        id_number: IdNumber::parse(id, IdType::ResidentId).ok(),
+        phone: Mobile::parse(phone).ok(),
+        ..Elements::default()
+    };
+    service.open_account(&account, &elements, true).await.unwrap();
+    if let Some(class) = class {
+        let person = Person { elements, cards: Vec::new() };
+        let came = service.upgrade(&account, class, person, true).await.unwrap();
+        assert_eq!(came.progress, Progress::Reached);
+    }
+}
+
 /// Sends a message, and yields what is kept of it, or of the last row of a batch.
-async fn recorded(world: &World, message: &str, code: &str) -> Record {
+pub(crate) async fn recorded(
+    world: &World,
+    message: &str,
+    mark: Option<&str>,
+    code: &str,
+) -> Record {
     let answer = format!(r#"{{"code":"{code}","agreement":"A-{code}"}}"#);
     let reported = Reported::Answer { status: 200, content_type: None, body: answer.as_bytes() };
-    let payment = match world.judge(&world.channel, message).await {
+    let payment = match world.judge_marked(&world.channel, message, mark).await {
         Err(refusal) => refusal.payment,
         Ok(mut judged) => {
             let asked_later = judged.later();
@@ -160,7 +213,17 @@ async fn check(steps: &[Step], when: &str) {
     let mut last = None;
     for step in steps {
         match step {
-            Step::Sends(message, code) => last = Some(recorded(&world, message, code).await),
+            Step::Sends(message, code) => last = Some(recorded(&world, message, None, code).await),
+            Step::Funded(mark, message) => {
+                last = Some(recorded(&world, message, Some(mark), "ok").await);
+            }
+            Step::Opens(account, document, class) => {
+                open(&world.service, account, *document, *class).await;
+            }
+            Step::Closes(account) => {
+                let account = AccountId::parse(account).unwrap();
+                world.service.close_account(&account).await.unwrap();
+            }
             Step::Later(secs) => world.later(Duration::from_secs(*secs)),
             Step::Say(answer) => {
                 world.first.will(&[*answer]);
@@ -288,10 +351,79 @@ async fn a_rule_sees_every_attribute_as_it_is() {
     let half = format!("{borne} > 400 && verification.concordance < 600");
     check(&after(&many(30), debit("1")), &half).await;
     check(&one(debit("1")), "!has(verification.concordance)").await;
+    see_accounts().await;
 
     let seen = SEEN.lock().unwrap();
     let unseen: Vec<_> = Attribute::ALL.into_iter().filter(|it| !seen.contains(it)).collect();
     assert!(unseen.is_empty(), "no line is about {unseen:?}");
+}
+
+/// What a rule sees of the account that funds a payment, and of how many a person has.
+async fn see_accounts() {
+    let funded = |mark: &'static str, before: &[Step], message: String| {
+        [before, &[Step::Funded(mark, message)]].concat()
+    };
+    let by_a = |before: &[Step], message: String| funded("a;strength=certificate", before, message);
+    let a = |class| [opens("a", class)];
+    for (class, word) in [(Class::I, "I"), (Class::II, "II"), (Class::III, "III")] {
+        let is = format!(r#"has(account.class) && account.class == "{word}""#);
+        check(&by_a(&a(class), debit("1")), &is).await;
+    }
+    // What is left before this one, and by which limit.
+    let left = |fen: u64, limit: &str| {
+        format!(
+            r#"has(account.left) && account.left == {fen} && has(account.limit) && account.limit == "{limit}""#
+        )
+    };
+    check(&by_a(&a(Class::I), debit("1")), &left(100_000, "lifetime_limit")).await;
+    check(&by_a(&a(Class::II), debit("1")), &left(10_000_000, "yearly_limit")).await;
+    let paid = by_a(&a(Class::II), debit("1"));
+    check(&by_a(&paid, debit("2")), &left(9_999_900, "yearly_limit")).await;
+    check(&funded("a", &a(Class::II), debit("1")), &left(100_000, "daily_limit")).await;
+    let dear = debit("1").replace(r#""amount":"100""#, r#""amount":"100001""#);
+    check(&funded("a", &a(Class::II), dear), &left(100_000, "daily_limit")).await;
+    let investing = "a;strength=certificate;purpose=investment";
+    check(&funded(investing, &a(Class::II), debit("1")), &left(0, "purpose")).await;
+    let classless = [Step::Opens("a", [ID, PHONE], None)];
+    check(&by_a(&classless, debit("1")), &left(0, "no_class")).await;
+    check(&by_a(&classless, debit("1")), "!has(account.class) && has(account.shared_phone)").await;
+    // Nothing bounds a withdrawal to an account of the same name; another's is a transfer.
+    let own = || message("withdraw", "1", [ID, CARD, PHONE]);
+    let unbound = "!has(account.left) && !has(account.limit) && has(account.class)";
+    check(&by_a(&a(Class::II), own()), unbound).await;
+    let others = message("withdraw", "1", [OTHER, CARD, PHONE]);
+    check(&by_a(&a(Class::II), others), &left(10_000_000, "yearly_limit")).await;
+    // What the rules have against an account is seen of that one.
+    let flag = |name: &str| format!("has(account.{name}) && account.{name}");
+    let not = |name: &str| format!("has(account.{name}) && !account.{name}");
+    let two = [opens("b", Class::III), opens("a", Class::III)];
+    let shared = [Step::Opens("b", [OTHER, PHONE], Some(Class::I)), opens("a", Class::I)];
+    for (before, name) in
+        [(&two, "second_account"), (&two, "second_class_three"), (&shared, "shared_phone")]
+    {
+        check(&by_a(before, debit("1")), &flag(name)).await;
+        check(&funded("b", before, debit("1")), &not(name)).await;
+    }
+    // Where nothing funds it: unmarked, of an account that is not open, and what moves no money.
+    let nothing = format!(
+        "!has({})",
+        ["class", "left", "limit", "second_account", "second_class_three", "shared_phone"]
+            .map(|name| format!("account.{name}"))
+            .join(") && !has(")
+    );
+    check(&[opens("a", Class::II), sends(debit("1"))], &nothing).await;
+    check(&funded("nobody", &a(Class::II), debit("1")), &nothing).await;
+    let closed = [opens("a", Class::II), Step::Closes("a")];
+    check(&by_a(&closed, debit("1")), &nothing).await;
+    check(&by_a(&a(Class::II), bind("1")), &nothing).await;
+    // How many accounts whoever has the document has open, whatever funds the payment.
+    let has = |open: usize| format!("has(person.accounts) && person.accounts == {open}");
+    check(&[sends(debit("1"))], &has(0)).await;
+    check(&[opens("a", Class::I), sends(debit("1"))], &has(1)).await;
+    check(&[two.as_slice(), &[sends(bind("1"))]].concat(), &has(2)).await;
+    check(&[two.as_slice(), &[Step::Closes("a"), sends(debit("1"))]].concat(), &has(1)).await;
+    check(&[shared.as_slice(), &[sends(debit("1"))]].concat(), &has(1)).await;
+    check(&[opens("a", Class::I), sends(quoted("1"))], "!has(person.accounts)").await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::clients::{
 use crate::{World, world_over};
 use hefu::domain::answer::Answer;
 use hefu::domain::clock::{Clock as _, Timestamp};
+use hefu::service::clients::batches::LEASE;
 use hefu::service::clients::onboarding::Merchant;
 use hefu::service::clients::quota::Quota;
 use hefu::service::clients::room::Room;
@@ -22,6 +23,7 @@ use hefu::store::sqlite::{self, Sqlite};
 use hefu::store::verification::{State, Verification};
 use hefu::store::writer::{Backend, By};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -34,36 +36,96 @@ enum How {
     Lies,
 }
 
-/// Which commits fail: those that put a row with a word in its name or value, so many of them.
+/// Which commits fail: those that put a row with a word in its name or value, or remove one with it in its name, so many of them.
 #[derive(Clone, Debug, Default)]
-struct Fault(Arc<Mutex<(&'static str, Option<How>, usize)>>);
+pub(crate) struct Fault(Arc<Mutex<Vec<Strike>>>, Arc<Looks>);
+
+/// Looks at ranges of rows: of which kind, and from where. Those at accounts may fail.
+#[derive(Debug, Default)]
+struct Looks {
+    all: Mutex<Vec<(Aggregate, String)>>,
+    fail: AtomicBool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Strike {
+    word: &'static str,
+    removes: bool,
+    how: How,
+    /// How many are still to fail.
+    left: usize,
+    /// How many met it, failed or not.
+    met: usize,
+}
 
 impl Fault {
+    /// Commits that put such a row, and no others.
     fn strike(&self, word: &'static str, how: How, times: usize) {
-        *self.0.lock().unwrap() = (word, Some(how), times);
+        let removes = false;
+        *self.0.lock().unwrap() = vec![Strike { word, removes, how, left: times, met: 0 }];
     }
 
-    /// How many are still to fail.
+    /// Commits that remove such a row as well.
+    fn strike_removal(&self, word: &'static str, times: usize) {
+        let (removes, how) = (true, How::Fails);
+        self.0.lock().unwrap().push(Strike { word, removes, how, left: times, met: 0 });
+    }
+
+    /// No commit fails any more.
+    fn heal(&self) {
+        self.0.lock().unwrap().iter_mut().for_each(|strike| strike.left = 0);
+    }
+
+    /// How often somebody looked at rows of a kind whose names begin so.
+    pub(crate) fn looks(&self, of: Aggregate, begin: &str) -> usize {
+        let all = self.1.all.lock().unwrap();
+        all.iter().filter(|(kind, from)| *kind == of && from.starts_with(begin)).count()
+    }
+
+    /// Whether looks at accounts fail from now on.
+    pub(crate) fn hide(&self, fail: bool) {
+        self.1.fail.store(fail, Ordering::Relaxed);
+    }
+
+    /// How many are still to fail, of the first kind.
     fn left(&self) -> usize {
-        self.0.lock().unwrap().2
+        self.0.lock().unwrap()[0].left
     }
 
-    fn meets(&self, row: &Row) -> bool {
-        let (word, ..) = *self.0.lock().unwrap();
-        row.key.name.contains(word) || row.value.contains(word)
+    /// How many commits were of the last kind.
+    fn met(&self) -> usize {
+        self.0.lock().unwrap().last().unwrap().met
     }
 
-    fn next(&self) -> Option<How> {
-        let (_, how, left) = &mut *self.0.lock().unwrap();
-        *left = left.checked_sub(1)?;
-        *how
+    /// Which strikes a commit meets that puts or removes this.
+    fn meets(&self, removes: bool, texts: [&str; 2]) -> Vec<usize> {
+        let strikes = self.0.lock().unwrap();
+        let meets = |strike: &Strike| {
+            strike.removes == removes && texts.iter().any(|text| text.contains(strike.word))
+        };
+        strikes.iter().enumerate().filter(|(_, it)| meets(it)).map(|(at, _)| at).collect()
+    }
+
+    /// How a commit fails that meets these.
+    fn next(&self, met: &[usize]) -> Option<How> {
+        let mut strikes = self.0.lock().unwrap();
+        let mut how = None;
+        for at in met {
+            let Some(strike) = strikes.get_mut(*at) else { continue };
+            strike.met += 1;
+            if how.is_none() && strike.left > 0 {
+                strike.left -= 1;
+                how = Some(strike.how);
+            }
+        }
+        how
     }
 }
 
 struct Faulty {
     inner: Sqlite,
     fault: Fault,
-    met: bool,
+    met: Vec<usize>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -87,11 +149,16 @@ impl Backend for Faulty {
     }
 
     fn range(&mut self, range: &Range) -> Result<Found, Failed> {
+        let Looks { all, fail } = &*self.fault.1;
+        all.lock().unwrap().push((range.of, range.from.clone()));
+        if range.of == Aggregate::Accounts && fail.load(Ordering::Relaxed) {
+            return Err(Failed::Injected);
+        }
         Ok(self.inner.range(range)?)
     }
 
     fn begin(&mut self) -> Result<(), Failed> {
-        self.met = false;
+        self.met.clear();
         Ok(self.inner.begin()?)
     }
 
@@ -104,7 +171,9 @@ impl Backend for Faulty {
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Failed> {
-        self.met |= rows.iter().any(|row| self.fault.meets(row));
+        for row in rows {
+            self.met.extend(self.fault.meets(false, [&row.key.name, &row.value]));
+        }
         Ok(self.inner.put(rows)?)
     }
 
@@ -113,6 +182,9 @@ impl Backend for Faulty {
     }
 
     fn remove(&mut self, rows: &[&Removal]) -> Result<(), Failed> {
+        for row in rows {
+            self.met.extend(self.fault.meets(true, [&row.key.name, ""]));
+        }
         Ok(self.inner.remove(rows)?)
     }
 
@@ -126,7 +198,9 @@ impl Backend for Faulty {
     }
 
     fn commit(&mut self) -> Result<(), Failed> {
-        match if self.met { self.fault.next() } else { None } {
+        self.met.sort_unstable();
+        self.met.dedup();
+        match self.fault.next(&self.met) {
             None => Ok(self.inner.commit()?),
             Some(How::Fails) => Err(Failed::Injected),
             Some(How::Lies) => self.inner.commit().map_err(Failed::from).and(Err(Failed::Injected)),
@@ -140,12 +214,17 @@ impl Backend for Faulty {
 
 /// A world whose store fails as is told.
 fn failing(dir: &Path) -> (Arc<World>, Fault) {
+    let (store, fault) = failing_store(dir);
+    (Arc::new(world_over(store, Binding::Enforce(100), Settings::default())), fault)
+}
+
+/// A store that fails as is told.
+pub(crate) fn failing_store(dir: &Path) -> (MemoryStore, Fault) {
     let fault = Fault::default();
     fault.strike("", How::Fails, 0);
     let inner = Sqlite::open(&dir.join("hefu.db")).unwrap();
-    let backend = Faulty { inner, fault: fault.clone(), met: false };
-    let store = MemoryStore::open(Limits::default(), backend, |_| ()).unwrap();
-    (Arc::new(world_over(store, Binding::Enforce(100), Settings::default())), fault)
+    let backend = Faulty { inner, fault: fault.clone(), met: Vec::new() };
+    (MemoryStore::open(Limits::default(), backend, |_| ()).unwrap(), fault)
 }
 
 /// Another one over the same file.
@@ -259,6 +338,70 @@ async fn a_key_that_may_have_been_taken_is_there_for_the_same_again() {
         assert_eq!(stand(&world, &batch).await, "match match match", "{how:?}");
         let more = world.service.verify_for(&client, wanted("c", 0), ()).await;
         assert_eq!(more.unwrap_err(), AskError::Over(Over::Day));
+    }
+}
+
+/// Where another process went on with what a key led to, the key stays with it, and what was counted stays counted.
+#[tokio::test]
+async fn a_key_is_not_given_back_where_another_went_on_with_what_it_led_to() {
+    let dir = TempDir::new().unwrap();
+    let (world, fault) = failing(dir.path());
+    let quota = Quota { day: Some(3), month: None };
+    let client = Arc::new(Terms { quota, ..alone("alone") });
+    let post = async |world: &World| {
+        let room = Room::new(8);
+        world.service.batch_for(&client, lines("b", &[0, 1, 2]), room, ()).await
+    };
+    // It is kept, and it is not known that it is; nor can it be taken back for a while.
+    fault.strike("key\n", How::Lies, 1);
+    fault.strike_removal("batch\n", usize::MAX);
+    assert_eq!(post(&world).await.unwrap_err(), AskError::Store(StoreLost));
+    while fault.met() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Another process finds it left, and goes on with it.
+    let other = beside(dir.path());
+    other.later(LEASE + Duration::from_secs(1));
+    let looks = || fault.looks(Aggregate::ClientUse, "batch\n");
+    let before = looks();
+    let batch = post(&other).await.unwrap();
+    let batch = ended(&other, &batch).await;
+    assert_eq!(stand(&other, &batch).await, "match match match");
+    let asked = other.first.asked();
+    fault.heal();
+    let tried = async {
+        // It is found that the row is another's.
+        while looks() == before {
+            tokio::task::yield_now().await;
+        }
+        // Whatever follows that at once is over when this is kept.
+        for _ in 0..3 {
+            world.service.store.flush().await.unwrap();
+            world.service.batch_of(&client.name, batch.id).await.unwrap().unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), tried).await.unwrap();
+    let again = post(&other).await.unwrap();
+    assert_eq!((again.id, other.first.asked()), (batch.id, asked), "its key stands for it");
+    let more = other.service.verify_for(&client, wanted("c", 0), ()).await;
+    assert_eq!(more.unwrap_err(), AskError::Over(Over::Day), "it stays counted");
+}
+
+/// A step that was kept late is known as one's own, whether or not the commit that failed had happened.
+#[tokio::test]
+async fn an_onboarding_goes_on_though_the_store_was_lost_at_a_step() {
+    for how in [How::Fails, How::Lies] {
+        let dir = TempDir::new().unwrap();
+        let (mut world, fault) = failing(dir.path());
+        knows_businesses(Arc::get_mut(&mut world).unwrap());
+        let client = Arc::new(onboards("lender", Quota::default()));
+        // Each of its rows but the first tells of a verification.
+        fault.strike("\"verification\":", how, 3);
+        let done = world.service.onboard_for(&client, merchant("a"), ()).await.unwrap();
+        assert_eq!((done.stand(world.clock.now()), fault.left()), (Stand::Approved, 0), "{how:?}");
+        let kept = world.service.onboarding_of(&client.name, done.id).await.unwrap();
+        assert_eq!(kept, Some(done), "{how:?}");
+        assert_eq!((world.first.asked(), world.second.asked()), (1, 2), "{how:?}");
     }
 }
 

@@ -5,7 +5,10 @@ use crate::cluster::Cluster;
 use crate::{World, world_over};
 use hefu::domain::account::Class;
 use hefu::service::{Binding, Settings};
+use hefu::store::account::LAPSES;
 use hefu::store::hook::{Hook, Shelf};
+use hefu::store::row::Aggregate;
+use hefu::store::shelf::Range;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -81,4 +84,34 @@ async fn a_class_that_lapses_is_told_before_and_then_once_each() {
         sweep().await;
     }
     assert_eq!(told(&two.world).await, [notice, lapsed, notice]);
+}
+
+/// Two replicas whose clocks differ by a little come to one row by which an account is looked at next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_share_the_row_by_which_an_account_is_looked_at_next() {
+    let cluster = Cluster::start();
+    let replica =
+        || Desk::over(world_over(open(&cluster), Binding::Enforce(100), Settings::default()));
+    let desks = [replica(), replica()];
+    let someone = person(&[]);
+    desks[0].open("a", &someone).await.unwrap();
+    desks[0].upgrade("a", Class::I, &someone).await;
+    desks[1].world.later(Duration::from_secs(7));
+    for month in 0..6 {
+        for desk in &desks {
+            desk.world.later(DAY * 31);
+        }
+        // Both find it due, and neither knows yet that the other looks.
+        let (first, second) =
+            tokio::join!(desks[0].service().sweep_classes(), desks[1].service().sweep_classes());
+        assert_eq!((first, second), (Ok(0), Ok(0)));
+        for desk in &desks {
+            desk.service().store.flush().await.unwrap();
+        }
+        let (of, from, before) = (Aggregate::Accounts, LAPSES.to_owned(), format!("{LAPSES}~"));
+        let range = Range { of, from, before, most: 9, last: false, whole: true };
+        let rows = desks[0].service().store.range(range).await.unwrap();
+        let names: Vec<_> = rows.iter().map(|row| &row.key.name).collect();
+        assert_eq!(names.len(), 1, "after {month} months: {names:?}");
+    }
 }

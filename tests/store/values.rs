@@ -41,6 +41,7 @@ pub(crate) fn evidence(answer: Answer) -> Evidence {
         at: NOW,
         until: NOW.plus(Duration::from_hours(1)),
         beside: None,
+        origin: None,
     }
 }
 

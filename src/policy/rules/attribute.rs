@@ -134,6 +134,20 @@ pub enum Attribute {
     Concordance,
     /// The bank, as the risk team names it.
     BankName,
+    /// The class of the account whose balance is to fund it.
+    AccountClass,
+    /// What may still be paid so from that account.
+    AccountLeft,
+    /// Which limit that is.
+    AccountLimit,
+    /// Whether that account was one too many of its holder.
+    SecondAccount,
+    /// Whether it was one too many of class III.
+    SecondClassThree,
+    /// Whether its phone number was other persons' too.
+    SharedPhone,
+    /// How many accounts the person has open.
+    PersonAccounts,
 }
 
 /// The scenarios that policy, and so a rule, judges.
@@ -152,12 +166,14 @@ const ANSWERS: &[&str] = &[
     "invalid",
     "unavailable",
 ];
+const CLASSES: &[&str] = &["I", "II", "III"];
+const LIMITS: &[&str] = &["no_class", "purpose", "lifetime_limit", "yearly_limit", "daily_limit"];
 const ANY: Kind = Kind::Text(&[]);
 const AMOUNTS: Kind = Kind::Number(0, i64::MAX);
 
 impl Attribute {
     /// How many there are.
-    pub const COUNT: usize = 24;
+    pub const COUNT: usize = 31;
     /// Every attribute, in the order of the catalogue.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Scenario,
@@ -184,6 +200,13 @@ impl Attribute {
         Self::Combined,
         Self::Concordance,
         Self::BankName,
+        Self::AccountClass,
+        Self::AccountLeft,
+        Self::AccountLimit,
+        Self::SecondAccount,
+        Self::SecondClassThree,
+        Self::SharedPhone,
+        Self::PersonAccounts,
     ];
 
     /// The table.
@@ -214,6 +237,13 @@ impl Attribute {
             Self::Combined => known("verification.combined", Kind::Flag, "two sources vouch together", "组合认证"),
             Self::Concordance => costing(20, maybe("verification.concordance", Kind::Number(0, 1000), "of a thousand such answers, how many this channel and bank bear out", "一致率（千分比）")),
             Self::BankName => maybe("card.bank", ANY, "bank, by `[[bank]]` in rules", "发卡行"),
+            Self::AccountClass => costing(20, maybe("account.class", Kind::Text(CLASSES), "class of the account that funds it", "账户分类")),
+            Self::AccountLeft => costing(20, maybe("account.left", AMOUNTS, "what may still be paid so from the account, in fen", "账户剩余限额（分）")),
+            Self::AccountLimit => costing(20, maybe("account.limit", Kind::Text(LIMITS), "limit that leaves the least", "账户限额种类")),
+            Self::SecondAccount => costing(20, maybe("account.second_account", Kind::Flag, "the account was one too many of its holder", "同一人多开账户")),
+            Self::SecondClassThree => costing(20, maybe("account.second_class_three", Kind::Flag, "the account was one too many of class III", "同一人多个Ⅲ类账户")),
+            Self::SharedPhone => costing(20, maybe("account.shared_phone", Kind::Flag, "the account's phone number was other persons' too", "账户手机号多人共用")),
+            Self::PersonAccounts => costing(20, maybe("person.accounts", Kind::Number(0, 100), "how many accounts the person has open", "本人账户数")),
         }
     }
 
@@ -265,6 +295,7 @@ const fn listed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::account::Class;
     use crate::domain::answer::Answer;
     use crate::domain::pan::AccountKind;
 
@@ -278,6 +309,7 @@ mod tests {
         let judged = Scenario::ALL.into_iter().filter(|scenario| scenario.is_verified());
         assert_eq!(judged.count(), JUDGED.len());
         assert_eq!(AccountKind::ALL.map(AccountKind::as_str), KINDS);
+        assert_eq!(Class::ALL.map(Class::as_str), CLASSES);
         assert!(ANSWERS.iter().all(|word| Answer::from_word(word).is_some()));
     }
 }

@@ -38,6 +38,8 @@ impl Draft {
             held: Kept::Known(Some(known.held)),
             row: self.row.is_some(),
             concordance: Kept::Known(self.concordance),
+            funder: self.balance.as_deref().map_or(Kept::Known(None), |it| it.seen.as_deref()),
+            accounts: known.accounts,
         }
     }
 

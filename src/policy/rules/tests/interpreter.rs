@@ -63,6 +63,7 @@ fn context(given: &Given<'_>, set: &Rules) -> Context<'static, 'static> {
 }
 
 /// A condition made of parts, guarded as it must be.
+#[expect(clippy::too_many_lines, reason = "a line for each attribute")]
 fn conditions() -> impl Strategy<Value = String> {
     let numbers = prop::sample::select(vec![
         "payment.hour",
@@ -80,6 +81,7 @@ fn conditions() -> impl Strategy<Value = String> {
         "persons(\"phone\", \"1d\")",
         "(has(verification.age) ? verification.age : 9)",
         "(has(verification.concordance) ? verification.concordance : -1)",
+        "(has(account.left) ? account.left - payment.hour : 7)",
     ]);
     let order = prop::sample::select(vec!["<", "<=", ">", ">=", "==", "!="]);
     let number = (numbers, order, -5_i64..30)
@@ -118,6 +120,12 @@ fn conditions() -> impl Strategy<Value = String> {
         "has(verification.age) && verification.age >= 86400",
         "has(verification.concordance) && verification.concordance < 500",
         "has(payment.merchant) && payment.merchant in list(\"partners\")",
+        "has(account.class) && account.class in [\"I\", \"II\"]",
+        "has(account.limit) && account.limit != \"daily_limit\"",
+        "has(account.second_account) && account.second_account",
+        "has(account.shared_phone) ? account.shared_phone : payment.held",
+        "!has(account.second_class_three) || !account.second_class_three",
+        "has(person.accounts) && person.accounts > 1",
     ]);
     let leaf = prop_oneof![number, text.prop_map(str::to_owned)];
     leaf.prop_recursive(4, 16, 3, |inner| {
@@ -147,7 +155,7 @@ proptest! {
         card: bool, held: bool, asserted: bool, member in 0_i64..2, count in 0_i64..9,
         minute in 0_u64..10_080,
         answer in prop::option::of(prop::sample::select(vec!["match", "no_record"])),
-        more: u32,
+        more: u64,
     ) {
         // What is never or always so is refused; what remains must agree.
         let Ok(set) = compiled(&source) else { return Ok(()) };
@@ -168,9 +176,10 @@ proptest! {
         given.set(Attribute::Answer, text(answer));
         // Of every other attribute one of its values, or none where it may be lacking, by three bits each.
         let (flag, print) = (|on| Value::Flag(on), |on| if on { Value::Present } else { Value::Absent });
-        let bits = |at: u32| usize::try_from(more >> (3 * at) & 7).unwrap();
+        let bits = |at: u64| usize::try_from(more >> (3 * at) & 7).unwrap();
         let word = |at, words: &'static [&'static str]| text(words.get(bits(at)).copied());
         let number = |at, numbers: &[i64]| numbers.get(bits(at)).map_or(Value::Absent, |it| Value::Number(*it));
+        let maybe = |at| [false, true].get(bits(at)).map_or(Value::Absent, |it| Value::Flag(*it));
         for (attribute, value) in [
             (Attribute::Batch, flag(more & 1 == 1)),
             (Attribute::Combined, flag(more & 2 == 2)),
@@ -184,6 +193,13 @@ proptest! {
             (Attribute::Road, word(6, &["cup", "up", "house"])),
             (Attribute::Age, number(7, &[0, 7, 86_399, 86_400, i64::MAX])),
             (Attribute::Concordance, number(8, &[0, 499, 500, 1_000])),
+            (Attribute::AccountClass, word(9, &["I", "II", "III"])),
+            (Attribute::AccountLimit, word(10, &["no_class", "daily_limit"])),
+            (Attribute::AccountLeft, number(11, &[0, 5, i64::MAX])),
+            (Attribute::SecondAccount, maybe(12)),
+            (Attribute::SharedPhone, maybe(13)),
+            (Attribute::SecondClassThree, maybe(14)),
+            (Attribute::PersonAccounts, number(15, &[0, 1, 2, 100])),
         ] {
             given.set(attribute, value);
         }

@@ -96,6 +96,7 @@ pub(super) fn evidence(since: u64) -> Evidence {
         at: at(since),
         until: at(since + MATCH_VALID_FOR),
         beside: None,
+        origin: None,
     }
 }
 
