@@ -111,7 +111,9 @@ struct StepBody {
 impl UpgradedBody {
     /// How far `upgrade` is at `now`.
     fn of(upgrade: &Upgrade, now: Timestamp) -> Self {
-        let asking = upgrade.is_run(now).then(|| upgrade.steps.len().saturating_sub(1));
+        let is_run = upgrade.is_run(now);
+        let last = upgrade.steps.len().saturating_sub(1);
+        let asking = Some(last).filter(|_| is_run && upgrade.asking);
         let steps = (0..).zip(&upgrade.steps).map(|(nth, step): (usize, &Asked)| StepBody {
             provider: step.provider.to_string(),
             source: step.source.to_string(),
@@ -146,7 +148,7 @@ impl UpgradedBody {
             cost_fen: cost(&|_| true),
             uncertain_fen: cost(&|step| step.uncertain),
             started_ms: upgrade.at.as_millis(),
-            running_until_ms: asking.map(|_| upgrade.lease.as_millis()),
+            running_until_ms: is_run.then(|| upgrade.lease.as_millis()),
             steps: steps.collect(),
             planned: planned.collect(),
         }

@@ -94,8 +94,9 @@ impl Service {
     pub(crate) async fn funder(&self, balance: &Balance, scenario: Scenario) -> Kept<Box<Funder>> {
         let shown = match self.account(&balance.marked.account, None).await {
             Ok(shown) if shown.account.closed.is_none() => shown,
-            Err(AccountError::Store(_)) => return Kept::Forgotten,
-            Ok(_) | Err(_) => return Kept::Known(None),
+            Ok(_) | Err(AccountError::Unknown | AccountError::Closed) => return Kept::Known(None),
+            // Whether there is one is not known.
+            Err(_) => return Kept::Forgotten,
         };
         let purpose = balance.purpose(scenario, &shown.account.person);
         let left = shown.least(purpose, balance.marked.strength);

@@ -63,7 +63,12 @@ impl Service {
         {
             // By whichever clock it was asked for, that was before.
             let asked = record.verified.as_ref().map_or(now, |evidence| evidence.at);
-            self.store.contradict(&tuple, channel, road, now.max(asked));
+            let others = known.others.iter().map(|other| other.tuple);
+            // What is everybody's as well, which this one's evidence is not.
+            let anyones = known.anyones().filter(|_| !suspects.meets(ElementSet::SECRET));
+            for tuple in std::iter::once(tuple).chain(others).chain(anyones) {
+                self.store.contradict(&tuple, channel, road, now.max(asked));
+            }
         }
     }
 }

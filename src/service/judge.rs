@@ -250,7 +250,8 @@ impl Service {
             }
             if book.asks_for_accounts() {
                 // Rare, and larger than the rest.
-                Box::pin(self.see_accounts(book, &mut draft, &part.payment.elements)).await;
+                let told = (&part.payment.elements, judging.deadline);
+                Box::pin(self.see_accounts(book, &mut draft, told)).await;
             }
             draft.rules = Some(book.judge(&draft.seen(channel), draft.draw()));
         }

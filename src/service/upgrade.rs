@@ -5,8 +5,9 @@
 
 mod known;
 
+use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::account::{AccountId, Class, Source};
-use crate::domain::answer::{Answer, Billable};
+use crate::domain::answer::Billable;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{Element, ElementSet, Elements};
 use crate::domain::id::{Fingerprint, PaymentId};
@@ -16,7 +17,7 @@ use crate::domain::payment::Scenario;
 use crate::provider::Inquiry;
 use crate::route::{self, Wanted};
 use crate::service::accounts::{AccountError, row};
-use crate::service::verify::{self, About, Put, Whose};
+use crate::service::verify::{About, Put, Whose};
 use crate::service::{Entry, Service};
 use crate::store::account::{
     Account, Asked, Flag, Holder, Planned, Progress, Upgrade, holder_key, upgrade_key,
@@ -142,18 +143,19 @@ impl Service {
             known => {
                 let (steps, planned) = (Vec::new(), Vec::new());
                 let progress = Progress::Running;
-                let begun = Upgrade { target, progress, steps, planned, at, lease: at };
+                let asking = false;
+                let begun = Upgrade { target, progress, steps, asking, planned, at, lease: at };
                 (begun, known.map(|(_, was)| was))
             }
         };
-        upgrade.progress = Progress::Running;
+        (upgrade.progress, upgrade.asking) = (Progress::Running, false);
         let (service, id) = (self.clone(), id.clone());
         let run = tokio::spawn(async move {
             let mut run = Run { service: &service, id: &id, of: account.person, upgrade, was };
-            run.keep().await?;
-            run.on(&person).await?;
-            run.upgrade.planned.clear();
-            run.keep().await?;
+            if let Err(error) = run.through(&person).await {
+                run.give_up().await;
+                return Err(error);
+            }
             service.look_at_class(&id).await?;
             drop(seat);
             Ok(run.upgrade)
@@ -199,22 +201,6 @@ impl Service {
         Ok(self.change_account(id, meaning).await?)
     }
 
-    /// Keeps what an answer is worth: evidence, and where it confirms who `person` is, a finding.
-    async fn found(
-        &self,
-        person: &Fingerprint,
-        question: &Question<'_>,
-        asked: &verify::Asked,
-    ) -> Result<(), UpgradeError> {
-        let Question { entry, inquiry, about } = question;
-        let evidence = self.evidence_of(entry, inquiry, asked);
-        self.tiers.count(entry.provider.name(), evidence.answer == Answer::Match);
-        let finding = known::finding(&evidence);
-        self.learn(about, evidence, false);
-        let Some(finding) = finding else { return Ok(()) };
-        Ok(self.change_holder(person, |holder| holder.findings.push(finding.clone())).await?)
-    }
-
     /// Everything that could be asked of `person`: each provider, each set that it answers, each card.
     fn questions<'a>(&'a self, person: &Person) -> Vec<Question<'a>> {
         let mut questions = Vec::new();
@@ -248,12 +234,11 @@ impl Service {
         set: ElementSet,
         elements: Elements,
     ) -> Option<Question<'a>> {
+        let asked =
+            |key: &Fingerprinter| Some(key.asked(entry.candidate.asks, key.tuple(&elements, set)?));
         let about = About {
-            tuple: self
-                .keys
-                .current
-                .asked(entry.candidate.asks, self.keys.current.tuple(&elements, set)?),
-            others: Vec::new(),
+            tuple: asked(&self.keys.current)?,
+            others: self.keys.read_at(self.now()).filter_map(asked).collect(),
             anyone: Vec::new(),
             person: self.keys.current.person(&elements),
         };
@@ -308,15 +293,34 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// From beginning to end.
+    async fn through(&mut self, person: &Person) -> Result<(), UpgradeError> {
+        self.keep(LEASE).await?;
+        self.on(person).await?;
+        self.upgrade.planned.clear();
+        self.keep(LEASE).await
+    }
+
     /// Keeps how far it is, and has it for another while.
-    async fn keep(&mut self) -> Result<(), UpgradeError> {
-        self.upgrade.lease = self.service.now().plus(LEASE);
+    async fn keep(&mut self, lease: Duration) -> Result<(), UpgradeError> {
+        self.upgrade.lease = self.service.now().plus(lease);
         let row = row(upgrade_key(self.id), &self.upgrade)?;
-        let now = Some(row.value.clone());
-        let was = std::mem::replace(&mut self.was, now);
-        let swap = Swap { key: row.key.clone(), was, new: Some(row), beside: Vec::new() };
+        let (key, was, now) = (row.key.clone(), self.was.clone(), Some(row.value.clone()));
+        let swap = Swap { key, was, new: Some(row), beside: Vec::new() };
         // Else another process took it over.
-        if self.service.store.swap(swap).await? { Ok(()) } else { Err(UpgradeError::Running) }
+        if !self.service.store.swap(swap).await? {
+            return Err(UpgradeError::Running);
+        }
+        self.was = now;
+        Ok(())
+    }
+
+    /// Nobody runs it any more, as far as that can be kept now; else it is known once the lease is over.
+    async fn give_up(&mut self) {
+        self.upgrade.asking = false;
+        if let Err(error @ UpgradeError::Account(_)) = self.keep(Duration::ZERO).await {
+            tracing::warn!(%error, account = %self.id, "an upgrade ended, and that is not kept");
+        }
     }
 
     /// Asks until the class is reached or cannot be.
@@ -406,7 +410,8 @@ impl Run<'_> {
             uncertain: true,
             at: service.now(),
         });
-        self.keep().await?;
+        self.upgrade.asking = true;
+        self.keep(LEASE).await?;
         let whose = Whose {
             of: service.asked_about(&inquiry.elements),
             merchant: None,
@@ -414,16 +419,26 @@ impl Run<'_> {
             scenario: Scenario::Verify,
             observed: false,
         };
-        let asked = match service.put(entry, turn, inquiry, &whose).await {
+        let put = service.put(entry, turn, inquiry, &whose).await;
+        self.upgrade.asking = false;
+        let asked = match put {
             Put::Asked(asked) => asked,
             Put::Short(_) => {
                 self.upgrade.steps.truncate(place);
-                self.keep().await?;
+                self.keep(LEASE).await?;
                 return Ok(false);
             }
-            Put::Lost => return Err(StoreLost.into()),
+            Put::Lost => {
+                self.upgrade.steps.truncate(place);
+                return Err(StoreLost.into());
+            }
         };
         let answer = asked.reply.answer;
+        let learned = route::next(answer) != route::Next::Anybody;
+        // Before the step says so: what is lost of it is asked again.
+        if learned {
+            service.found(&self.of, question, &asked).await?;
+        }
         if let Some(step) = self.upgrade.steps.get_mut(place) {
             step.inquiry = Some(asked.id);
             step.answer = Some(answer);
@@ -434,11 +449,7 @@ impl Run<'_> {
             };
             step.uncertain = asked.reply.billable == Billable::Uncertain;
         }
-        let learned = route::next(answer) != route::Next::Anybody;
-        if learned {
-            service.found(&self.of, question, &asked).await?;
-        }
-        self.keep().await?;
+        self.keep(LEASE).await?;
         Ok(learned)
     }
 }

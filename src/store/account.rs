@@ -159,6 +159,9 @@ pub struct Upgrade {
     pub progress: Progress,
     /// Who was asked, in order.
     pub steps: Vec<Asked>,
+    /// Whether the last of them is being asked now, by whoever runs it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asking: bool,
     /// Who is to be asked after the last of them, in order, as far as is known by now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub planned: Vec<Planned>,

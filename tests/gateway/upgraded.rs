@@ -79,15 +79,14 @@ async fn shown(hefu: &Hefu) -> String {
     )
 }
 
-/// As if the time were over for which whoever ran it had it to itself.
-async fn lease_ends(place: &Place) {
+/// With what is kept of it otherwise.
+async fn kept(place: &Place, otherwise: impl FnOnce(&mut Upgrade)) {
     let backend = sqlite::open(&place.path().join("hefu.db")).unwrap();
     let store = MemoryStore::open(Limits::default(), backend, |_| ()).unwrap();
     let key = upgrade_key(&AccountId::parse("A-1").unwrap());
     let rows = store.range(Range::one(&key)).await.unwrap();
     let mut upgrade: Upgrade = serde_json::from_str(&rows[0].value).unwrap();
-    assert!(upgrade.lease > upgrade.at);
-    upgrade.lease = Timestamp::from_millis(0);
+    otherwise(&mut upgrade);
     store.shelve(Row::new(key, None, &upgrade).unwrap());
     store.flush().await.unwrap();
 }
@@ -120,10 +119,26 @@ async fn whoever_lost_the_answer_of_an_upgrade_learns_how_far_it_is() {
     assert_eq!(shown(&hefu).await, "running 60/30: match asking | bank:CCB");
     assert_eq!(call(&hefu, "core", &format!("POST {PATH}"), wanted()).await.0, 409);
     drop(hefu);
-    lease_ends(&place).await;
+    // As if the time were over for which whoever ran it had it to itself.
+    kept(&place, |upgrade| {
+        assert!(upgrade.lease > upgrade.at);
+        upgrade.lease = Timestamp::from_millis(0);
+    })
+    .await;
     let hefu = Hefu::start(place.command()).await;
     assert_eq!(shown(&hefu).await, "interrupted 60/30: match uncertain | bank:CCB");
     assert_eq!(trial.messages().len(), 2, "nobody was asked by that");
+    drop(hefu);
+    // As while another process has gone on with it, and has not asked again what is in doubt.
+    kept(&place, |upgrade| {
+        (upgrade.lease, upgrade.asking) = (Timestamp::from_millis(u64::MAX >> 12), false);
+    })
+    .await;
+    let hefu = Hefu::start(place.command()).await;
+    assert_eq!(shown(&hefu).await, "running 60/30: match uncertain | bank:CCB");
+    drop(hefu);
+    kept(&place, |upgrade| upgrade.lease = Timestamp::from_millis(0)).await;
+    let hefu = Hefu::start(place.command()).await;
     // The elements are told again: what was found is not asked again, what is in doubt is.
     let mut again = asking(&hefu).await;
     let answer = soon(answered(&told, again.answer())).await;

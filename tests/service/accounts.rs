@@ -1,5 +1,6 @@
 //! Payment accounts: whose they are, what bears their class, what is paid from them, and how they come to a higher one.
 
+use crate::clients_lost::{How, failing_store};
 use crate::cluster::{Cluster, apart};
 use crate::{FOUR, Scripted, World, config_of, key, world, world_over};
 use hefu::billing::price::Prices;
@@ -19,6 +20,7 @@ use hefu::service::accounts::{AccountError, Tiers};
 use hefu::service::upgrade::Person;
 use hefu::service::{Binding, Entry, Service, Settings};
 use hefu::store::account::{Flag, Progress, Upgrade, upgrade_key};
+use hefu::store::journal::StoreLost;
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::postgres::Postgres;
 use hefu::store::row::Row;
@@ -326,6 +328,37 @@ async fn an_upgrade_that_was_cut_off_goes_on_after_its_lease() {
         desk.upgrade("a", Class::II, &person).await,
         "reached 350: phones=? id=match rail=match"
     );
+}
+
+/// One that ends since the store was lost to it is run by nobody, and nothing is being asked; nor is anything of what one before asked.
+#[tokio::test]
+async fn an_upgrade_that_cannot_be_kept_asks_nobody_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, fault) = failing_store(dir.path());
+    let desk = Desk::over(world_over(store, Binding::Enforce(100), Settings::default()));
+    let person = person(&[]);
+    desk.open("a", &person).await.unwrap();
+    let lost = StoreLost.to_string();
+    let kept = async || {
+        let kept = desk.service().upgrade_of(&id("a")).await.unwrap();
+        (kept.is_run(desk.world.clock.now()), kept.asking, told(&kept))
+    };
+    // It was answered, and what that found is not kept.
+    fault.strike("holder\n", How::Fails, 1);
+    assert_eq!(desk.upgrade("a", Class::I, &person).await, lost);
+    assert_eq!(kept().await, (false, false, "running 20: phones=?".to_owned()));
+    // As a crash leaves it. Whoever goes on with it loses the store before anybody is asked.
+    let mut cut = desk.service().upgrade_of(&id("a")).await.unwrap();
+    cut.asking = true;
+    desk.service().store.shelve(Row::new(upgrade_key(&id("a")), None, &cut).unwrap());
+    desk.service().store.flush().await.unwrap();
+    fault.strike("upgrade\n", How::Lies, 1);
+    assert_eq!(desk.upgrade("a", Class::I, &person).await, lost);
+    assert_eq!(kept().await, (true, false, "running 20: phones=?".to_owned()));
+    desk.world.later(Duration::from_mins(3));
+    // What was answered is evidence, and nobody is asked again.
+    assert_eq!(desk.upgrade("a", Class::I, &person).await, "reached 20: phones=?");
+    assert_eq!(desk.asked(), [0, 1, 0, 0, 0, 0]);
 }
 
 #[tokio::test]

@@ -24,13 +24,13 @@ use hefu::store::verification::{State, Verification};
 use hefu::store::writer::{Backend, By};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
 
 /// How a commit fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
+pub(crate) enum How {
     Fails,
     /// It happens, and says that it did not: a connection that is lost at the wrong moment.
     Lies,
@@ -40,11 +40,12 @@ enum How {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fault(Arc<Mutex<Vec<Strike>>>, Arc<Looks>);
 
-/// Looks at ranges of rows: of which kind, and from where. Those at accounts may fail.
+/// Looks at ranges of rows: of which kind, and from where. Those at accounts may fail, and the next may wait.
 #[derive(Debug, Default)]
 struct Looks {
     all: Mutex<Vec<(Aggregate, String)>>,
     fail: AtomicBool,
+    wait: Mutex<Option<mpsc::Receiver<()>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +61,7 @@ struct Strike {
 
 impl Fault {
     /// Commits that put such a row, and no others.
-    fn strike(&self, word: &'static str, how: How, times: usize) {
+    pub(crate) fn strike(&self, word: &'static str, how: How, times: usize) {
         let removes = false;
         *self.0.lock().unwrap() = vec![Strike { word, removes, how, left: times, met: 0 }];
     }
@@ -85,6 +86,13 @@ impl Fault {
     /// Whether looks at accounts fail from now on.
     pub(crate) fn hide(&self, fail: bool) {
         self.1.fail.store(fail, Ordering::Relaxed);
+    }
+
+    /// The next look at accounts waits, and all after it, until what this yields is gone.
+    pub(crate) fn wait(&self) -> mpsc::Sender<()> {
+        let (sender, receiver) = mpsc::channel();
+        *self.1.wait.lock().unwrap() = Some(receiver);
+        sender
     }
 
     /// How many are still to fail, of the first kind.
@@ -149,10 +157,16 @@ impl Backend for Faulty {
     }
 
     fn range(&mut self, range: &Range) -> Result<Found, Failed> {
-        let Looks { all, fail } = &*self.fault.1;
+        let Looks { all, fail, wait } = &*self.fault.1;
         all.lock().unwrap().push((range.of, range.from.clone()));
-        if range.of == Aggregate::Accounts && fail.load(Ordering::Relaxed) {
-            return Err(Failed::Injected);
+        if range.of == Aggregate::Accounts {
+            if fail.load(Ordering::Relaxed) {
+                return Err(Failed::Injected);
+            }
+            let gone = wait.lock().unwrap().take();
+            if let Some(gone) = gone {
+                let _ = gone.recv();
+            }
         }
         Ok(self.inner.range(range)?)
     }

@@ -2,13 +2,16 @@
 
 use crate::attributes::{ID, PHONE, bind, debit, open, quoted, recorded, world_at};
 use crate::clients_lost::failing_store;
-use crate::{World, config_of};
-use hefu::domain::account::Class;
+use crate::{World, batch, config_of};
+use hefu::domain::account::{AccountId, Class};
 use hefu::domain::clock::Timestamp;
 use hefu::service::backtest::Backtest;
 use hefu::store::Record;
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::row::Aggregate;
+use hefu::tier::rules::Book;
+use std::sync::Arc;
+use std::time::Duration;
 
 const CLASS: &str = "has(account.class)";
 const OPEN: &str = "has(person.accounts)";
@@ -73,6 +76,66 @@ async fn what_cannot_be_read_of_accounts_is_unknown() {
             (explained.as_decided, &*explained.not_kept),
             (true, &[attribute.to_owned()][..])
         );
+    }
+}
+
+/// An account that is not open is not there. Of one that the rules in force do not tell of, nobody knows what it is like.
+#[tokio::test]
+async fn what_no_rules_tell_of_an_account_is_unknown() {
+    let check = async |mark: &str, rules: bool, expected: [&[&str]; 2]| {
+        let mut world = world_at(MemoryStore::new(Limits::default()), &[], CLASS);
+        with_account(&world).await;
+        open(&world.service, "closed", [ID, PHONE], Some(Class::II)).await;
+        world.service.close_account(&AccountId::parse("closed").unwrap()).await.unwrap();
+        if !rules {
+            Arc::get_mut(&mut world.service).unwrap().tiers.book = Book::new(Vec::new());
+        }
+        let record = recorded(&world, &debit("1"), Some(mark), "ok").await;
+        let ruled = record.stakes.rules.as_deref().unwrap();
+        assert_eq!([&*ruled.shadows, &*ruled.faults], expected, "{mark} {rules}");
+    };
+    check("a", true, [&["yes"], &[]]).await;
+    check("closed", true, [&["no"], &[]]).await;
+    check("nobody", true, [&["no"], &[]]).await;
+    check("a", false, [&[], &["yes", "no"]]).await;
+    check("nobody", false, [&["no"], &[]]).await;
+}
+
+/// A payment waits for accounts no longer than for providers, by itself or as the row of a batch.
+#[tokio::test]
+async fn what_does_not_come_in_time_is_unknown() {
+    let lines: [(&str, Option<&str>, fn(&str) -> String); 3] = [
+        (CLASS, Some("a"), debit),
+        (OPEN, None, debit),
+        (OPEN, None, |order| batch(order, &[0, 0])),
+    ];
+    for (when, mark, message) in lines {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, fault) = failing_store(dir.path());
+        let mut world = world_at(store, &[], when);
+        with_account(&world).await;
+        // What is verified by now takes no time.
+        recorded(&world, &message("1"), mark, "ok").await;
+        let settings = &mut Arc::get_mut(&mut world.service).unwrap().settings;
+        (settings.inquiry_deadline, settings.batch_deadline) = (Duration::ZERO, Duration::ZERO);
+        let (before, waits) = (fault.looks(Aggregate::Accounts, ""), fault.wait());
+        tokio::time::pause();
+        let late = async {
+            while fault.looks(Aggregate::Accounts, "") == before {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::advance(Duration::from_millis(1)).await;
+            // Whoever waited has heard of it.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::resume();
+            drop(waits);
+        };
+        let order = message("2");
+        let (record, ()) = tokio::join!(recorded(&world, &order, mark, "ok"), late);
+        let ruled = record.stakes.rules.as_deref().unwrap();
+        assert_eq!(&*ruled.faults, ["yes", "no"], "{when} {order}");
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::accounts::{CCB, Desk, ICBC, OTHER, id, person};
 use crate::clients::alone;
 use crate::{FOUR, key};
+use hefu::crypto::keys::{Keys, Other};
 use hefu::domain::account::Class;
 use hefu::domain::answer::Answer;
 use hefu::domain::clock::Clock as _;
@@ -11,7 +12,9 @@ use hefu::domain::id::MerchantId;
 use hefu::domain::identity::{IdNumber, IdType};
 use hefu::domain::kind::Kind;
 use hefu::domain::pan::{AccountKind, Pan};
+use hefu::domain::payment::Scenario;
 use hefu::domain::person::Mobile;
+use hefu::service::Service;
 use hefu::service::accounts::Shown;
 use hefu::service::clients::{Terms, Wanted};
 use hefu::service::upgrade::Person;
@@ -36,6 +39,12 @@ enum Step {
     AsksPhone(ElementSet),
     /// The same of another person.
     AsksOther(ElementSet),
+    /// The same with the card told as of that kind.
+    AsksAs(AccountKind, ElementSet),
+    /// From now on that provider is asked for debits alone, or for anything.
+    ForDebits(usize, bool),
+    /// From now on another key is written with.
+    Rotates,
     /// What providers say next.
     Says(Answer),
     /// So many days.
@@ -83,6 +92,19 @@ impl Desk {
                     let elements = Elements { id_number: id_number.clone(), ..elements.clone() };
                     self.asks(&name, true, set, elements).await;
                 }
+                Step::AsksAs(kind, set) => {
+                    let elements =
+                        Elements { pan: Pan::parse(ICBC, kind).ok(), ..elements.clone() };
+                    self.asks(&name, true, set, elements).await;
+                }
+                Step::ForDebits(nth, only) => {
+                    let scenarios = Some(Scenario::Debit).filter(|_| only).into_iter().collect();
+                    self.setting().providers[nth].candidate.scenarios = scenarios;
+                }
+                Step::Rotates => {
+                    let other = Other { id: key(1).id(), key: Some(key(1)), until: None };
+                    self.setting().keys = Keys { others: vec![other], ..key(2).into() };
+                }
                 Step::Keeps => self.shares(false),
                 Step::Says(answer) => self.say(answer),
                 Step::Later(days) => self.world.later(DAY * days),
@@ -96,7 +118,11 @@ impl Desk {
 
     /// Whether evidence of one merchant is everybody's.
     fn shares(&mut self, all: bool) {
-        Arc::get_mut(&mut self.world.service).unwrap().sharing.all = all;
+        self.setting().sharing.all = all;
+    }
+
+    fn setting(&mut self) -> &mut Service {
+        Arc::get_mut(&mut self.world.service).unwrap()
     }
 
     /// What bears the class: the sources with who told them, and whether each has the inquiry by which it was kept as evidence.
@@ -158,6 +184,30 @@ async fn what_was_verified_before_is_not_asked_again() {
     check(&[Asks(BY_PHONE), Later(400)], (Debit, Class::I), asked).await;
     let again = ("reached 10: card=match", "bank:ICBC=card");
     check(&[Asks(FOUR), Differs], (Credit, Class::I), again).await;
+}
+
+/// By who would be asked now, of an account of the kind that is told now, under whichever key.
+#[tokio::test]
+async fn what_counts_is_what_would_be_asked_now() {
+    use AccountKind::{Credit, Debit};
+    use Step::{Asks, AsksAs, Differs, ForDebits, Keeps, Later, Rotates};
+    let asked = ("reached 20: phones=match", "operator=phones");
+    let again = ("reached 10: card=match", "bank:ICBC=card");
+    // A card that was called a credit card there is none here.
+    check(&[AsksAs(Credit, FOUR)], (Credit, Class::I), ("reached 0:", "bank:ICBC=card")).await;
+    check(&[AsksAs(Credit, FOUR)], (Debit, Class::I), asked).await;
+    check(&[AsksAs(Debit, FOUR)], (Credit, Class::I), again).await;
+    // What another road to the police told, which is asked for debits alone now, counts once it may be asked again.
+    let told = [ForDebits(2, true), Asks(WHO), ForDebits(2, false)];
+    check(&told, (Debit, Class::I), ("reached 0:", "police=id")).await;
+    check(&[&told[..], &[ForDebits(0, true)]].concat(), (Debit, Class::I), asked).await;
+    // What a channel contradicted in the payment of a merchant whose evidence is its own, also after its hold.
+    check(&[Asks(FOUR), Keeps, Differs], (Credit, Class::I), again).await;
+    check(&[Asks(FOUR), Keeps, Differs, Later(8)], (Credit, Class::I), again).await;
+    // What the key before found, and what was contradicted under this one.
+    check(&[Asks(BY_PHONE), Rotates], (Debit, Class::I), ("reached 0:", "operator=phones")).await;
+    check(&[Asks(FOUR), Rotates, Differs, Later(8)], (Credit, Class::I), again).await;
+    check(&[Asks(FOUR), Rotates, Keeps, Differs, Later(8)], (Credit, Class::I), again).await;
 }
 
 /// A payment is traffic too; what its channel checked itself is of no source that is known.

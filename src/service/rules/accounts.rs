@@ -12,6 +12,7 @@ use crate::service::judge::Draft;
 use crate::store::account::{Flag, Funder, Holder, holder_key};
 use crate::store::journal::StoreLost;
 use crate::store::{Found, Record};
+use tokio::time::{Instant, timeout_at};
 
 /// What is read of the account that funds a payment.
 const FUNDER: [Attribute; 6] = [
@@ -74,20 +75,22 @@ impl<T> Kept<Box<T>> {
 }
 
 impl Service {
-    /// Looks up what rules ask for of accounts.
+    /// Looks up what rules ask for of accounts; what is not there by `deadline` is not known.
     pub(crate) async fn see_accounts(
         &self,
         book: &Rulebook,
         draft: &mut Draft,
-        elements: &Elements,
+        (elements, deadline): (&Elements, Instant),
     ) {
         let funded = draft.scenario.moves_money() && book.asks_for_funder();
         if let Some(balance) = draft.balance.as_deref_mut().filter(|_| funded) {
-            balance.seen = self.funder(balance, draft.scenario).await;
+            let seen = timeout_at(deadline, self.funder(balance, draft.scenario)).await;
+            balance.seen = seen.unwrap_or(Kept::Forgotten);
         }
         if book.asks_for_person() {
-            let accounts = self.accounts_open(elements).await;
-            draft.known.accounts = accounts.map_or(Kept::Forgotten, Kept::Known);
+            let accounts = timeout_at(deadline, self.accounts_open(elements)).await;
+            draft.known.accounts =
+                accounts.unwrap_or(Err(StoreLost)).map_or(Kept::Forgotten, Kept::Known);
         }
     }
 

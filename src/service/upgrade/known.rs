@@ -31,19 +31,44 @@ impl Service {
         }))
     }
 
-    /// Takes what is known by now of what could be asked for findings on `person`.
+    /// Keeps what an answer is worth: evidence, and where it confirms who `person` is, a finding.
+    pub(super) async fn found(
+        &self,
+        person: &Fingerprint,
+        question: &Question<'_>,
+        asked: &Asked,
+    ) -> Result<(), UpgradeError> {
+        let Question { entry, inquiry, about } = question;
+        let evidence = self.evidence_of(entry, inquiry, asked);
+        self.tiers.count(entry.provider.name(), evidence.answer == Answer::Match);
+        let finding = finding(&evidence);
+        self.learn(about, evidence, false);
+        let Some(finding) = finding else { return Ok(()) };
+        Ok(self.change_holder(person, |holder| holder.findings.push(finding.clone())).await?)
+    }
+
+    /// Takes what is known by now for findings on `person`: of each question only what whoever would be asked it now has said, of the
+    /// kind of account that it would be asked about.
     pub(super) async fn adopt(
         &self,
         person: &Fingerprint,
         questions: &[Question<'_>],
     ) -> Result<(), UpgradeError> {
-        let mut tuples: Vec<_> = questions.iter().map(|question| question.about.tuple).collect();
-        tuples.sort_unstable();
-        tuples.dedup();
-        self.fetch_all(tuples.iter().map(RowKey::evidence).collect()).await?;
+        let mut rows: Vec<_> = questions.iter().flat_map(tuples).map(RowKey::evidence).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        self.fetch_all(rows).await?;
         let now = self.now();
-        let evidence = tuples.iter().filter_map(|tuple| self.store.uncontradicted(tuple, now));
-        let found: Vec<Finding> = evidence.filter_map(|evidence| finding(&evidence)).collect();
+        let answers = |Question { entry, inquiry, .. }: &Question<'_>, finding: &Finding| {
+            finding.provider == *entry.provider.name() && finding.account == checked(inquiry)
+        };
+        let mut found: Vec<Finding> = Vec::new();
+        for question in questions {
+            let evidence =
+                tuples(question).filter_map(|tuple| self.store.uncontradicted(tuple, now));
+            let told = evidence.filter_map(|evidence| finding(&evidence));
+            found.extend(told.filter(|finding| answers(question, finding)));
+        }
         let is_new = |holder: &Holder, finding: &Finding| {
             holder.findings.iter().all(|known| known.inquiry != finding.inquiry)
         };
@@ -62,8 +87,13 @@ impl Service {
     }
 }
 
+/// Under what there may be evidence on a question.
+fn tuples<'a>(question: &'a Question<'_>) -> impl Iterator<Item = &'a Fingerprint> {
+    std::iter::once(&question.about.tuple).chain(&question.about.others)
+}
+
 /// That a source confirmed who a person is, where evidence says so.
-pub(super) fn finding(evidence: &Evidence) -> Option<Finding> {
+fn finding(evidence: &Evidence) -> Option<Finding> {
     let (Witness::Provider(provider), Some(origin)) = (&evidence.witness, &evidence.origin) else {
         return None;
     };
