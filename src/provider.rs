@@ -30,7 +30,7 @@ pub use crate::domain::answer::Billable;
 
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
-use crate::domain::element::{Element, ElementSet, Elements};
+use crate::domain::element::{ElementSet, Elements};
 use crate::domain::id::{PaymentId, ProviderName, Road};
 use crate::domain::identity::IdType;
 use crate::domain::kind::{Band, Kind};
@@ -99,12 +99,15 @@ pub struct Inquiry {
     pub set: ElementSet,
 }
 
+/// What is kept in the place of a code that no map knows, where that may not be kept.
+pub const WITHHELD: &str = "withheld";
+
 /// What came of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// What was said, normalised; [`Answer::Unavailable`] for every technical failure.
     pub answer: Answer,
-    /// The provider's own code: at most 32 graphic ASCII characters, never an element.
+    /// The provider's own code: at most 32 graphic ASCII characters; one that no map knows may be [`WITHHELD`].
     pub code: Option<Box<str>>,
     /// Whether the provider charges for it.
     pub billable: Billable,
@@ -192,34 +195,97 @@ impl Reply {
         }
     }
 
-    /// The same reply with the provider's own code, cleaned. A code that repeats an element of the inquiry is dropped, and so is one
-    /// of no map that is long enough to be an element, or a part of one.
+    /// The same reply with the provider's own code, cleaned: one of a map is a word of that file; one of no map is kept where
+    /// [`may_be_kept`], and is [`WITHHELD`] else.
     fn with_code(mut self, code: &str, elements: &Elements) -> Self {
         const CODE_CHARS_MAX: usize = 32;
-        // As many as a phone number has, the shortest of the numbers.
-        const DIGITS_MAX: usize = 10;
-        // Of a card as many may be shown.
-        const PART_MAX: usize = 6;
-        let plain = |text: &str| {
-            let kept = text.chars().filter(char::is_ascii_alphanumeric);
-            kept.map(|c| c.to_ascii_uppercase()).collect::<String>()
-        };
-        let (shown, is_mapped) = (plain(code), self.trouble != Some(Trouble::Unmapped));
-        // So short that codes have them by chance.
-        let short = |element| matches!(element, Element::Expiry | Element::AccountLevel);
-        let leaks = facts::values(elements).into_iter().any(|(element, value)| {
-            // What is left of a name that is written otherwise says nothing.
-            let written = if value.is_ascii() { plain(value) } else { String::new() };
-            let is_there = code.contains(value) || !written.is_empty() && shown.contains(&written);
-            let is_part = !is_mapped && shown.len() > PART_MAX && written.contains(&shown);
-            !short(element) && (is_there || is_part)
-        });
-        let digits = shown.bytes().filter(u8::is_ascii_digit).count();
-        let is_number = !is_mapped && digits > DIGITS_MAX;
+        let is_kept = self.trouble != Some(Trouble::Unmapped) || may_be_kept(code, elements);
+        let code = if is_kept { code } else { WITHHELD };
         let clean: String =
             code.chars().filter(char::is_ascii_graphic).take(CODE_CHARS_MAX).collect();
-        let clean = Some(clean.into_boxed_str()).filter(|clean| !clean.is_empty());
-        self.code = clean.filter(|_| !leaks && !is_number);
+        self.code = Some(clean.into_boxed_str()).filter(|clean| !clean.is_empty());
         self
+    }
+}
+
+/// Whether a code of no map has nothing but ASCII letters, digits, `.`, `_`, `-` and the `/` between its parts, at most six digits in
+/// all, and no four letters and digits in a row, without regard to case and to what is between them, that an element of the question
+/// has too. Pictures are not looked at.
+fn may_be_kept(code: &str, elements: &Elements) -> bool {
+    // Of a card as many may be shown.
+    const DIGITS_MAX: usize = 6;
+    const RUN: usize = 4;
+    let plain = |text: &str| {
+        let kept = text.bytes().filter(u8::is_ascii_alphanumeric);
+        kept.map(|byte| byte.to_ascii_uppercase()).collect::<Vec<u8>>()
+    };
+    let is_of_codes = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+    let digits = code.bytes().filter(u8::is_ascii_digit).count();
+    if !code.bytes().all(is_of_codes) || digits > DIGITS_MAX {
+        return false;
+    }
+    let shown = plain(code);
+    let mut values = facts::values(elements)
+        .into_iter()
+        .filter(|(element, _)| !ElementSet::PICTURES.contains(*element))
+        .map(|(_, value)| plain(value));
+    !values.any(|value| value.windows(RUN).any(|run| shown.windows(RUN).any(|it| it == run)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::element::InvalidElement;
+    use crate::domain::identity::IdNumber;
+    use crate::domain::image::Image;
+    use crate::domain::pan::Pan;
+    use crate::domain::person::Name;
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+
+    /// A code of no map is kept only with ASCII letters, digits, `.`, `_`, `-`, `/`, at most six digits in all, and no four letters and
+    /// digits in a row that stand in an element; else a fixed word is. Pictures are not looked at, and one of a map is kept as it is.
+    #[test]
+    fn a_code_of_no_map_is_kept_by_its_characters_or_not_at_all() {
+        let picture = BASE64_STANDARD.encode(b"\xff\xd8\xff\xe0 and so on");
+        let elements = Elements {
+            name: Name::parse("John Smith").ok(),
+            id_number: IdNumber::parse("11010519491231002X", IdType::ResidentId).ok(),
+            pan: Pan::parse("6222021234567894", AccountKind::Debit).ok(),
+            face_image: Image::parse(&picture, InvalidElement::FaceImage).ok(),
+            ..Elements::default()
+        };
+        assert_eq!(elements.set().iter().count(), 4);
+        let kept = |code: &str, trouble: Option<Trouble>| {
+            let reply = Reply { trouble, ..Reply::unavailable(Trouble::Unmapped) };
+            reply.with_code(code, &elements).code
+        };
+        let check = |code: &str, expected: bool| {
+            let expected = if expected { code } else { WITHHELD };
+            assert_eq!(kept(code, Some(Trouble::Unmapped)).as_deref(), Some(expected), "{code}");
+            assert_eq!(kept(code, None).as_deref(), Some(code), "{code}");
+        };
+        check("-99", true);
+        check("2/299", true);
+        check("Brand_New.Code", true);
+        check("E987301", true);
+        check("E987-3017", false);
+        check("E123456", false);
+        check("DOB19491231", false);
+        check("dob=1949-12-31", false);
+        check("born-19.49", false);
+        check("born-494", true);
+        check("002x", false);
+        check("E6222021234", false);
+        check("E.62/22", false);
+        check("E622", true);
+        check("NAME-%E5%BC%A0", false);
+        check("E:9", false);
+        check("Nobody.smi-th", false);
+        check("johns", false);
+        check("Joh", true);
+        // As the picture begins.
+        assert!(picture.starts_with("/9j/4C"));
+        check("/9j/4C", true);
     }
 }

@@ -94,8 +94,8 @@ pub(super) async fn list(
     let (current, (before, most)) = (live.current(), page(query)?);
     let found = current.service.batches_of(client.name(), before, most).await;
     let found = found.map_err(|StoreLost| LOST)?;
-    let next = found.last().filter(|_| found.len() >= most).map(|last| last.id.to_string());
-    let batches = found.iter().map(|batch| listed(&live, batch)).collect();
+    let next = found.next.map(|id| id.to_string());
+    let batches = found.found.iter().map(|batch| listed(&live, batch)).collect();
     Ok(Json(BatchesBody { batches, next }))
 }
 

@@ -171,7 +171,7 @@ pub(super) async fn list(
     let (current, (before, most)) = (live.current(), page(query)?);
     let found = current.service.onboardings_of(client.name(), before, most).await;
     let (found, now) = (found.map_err(|StoreLost| LOST)?, current.service.clock.now());
-    let next = found.last().filter(|_| found.len() >= most).map(|last| last.id.to_string());
-    let onboardings = found.iter().map(|it| OnboardingBody::new(it, now)).collect();
+    let next = found.next.map(|id| id.to_string());
+    let onboardings = found.found.iter().map(|it| OnboardingBody::new(it, now)).collect();
     Ok(Json(OnboardingsBody { onboardings, next }))
 }

@@ -4,9 +4,8 @@ use crate::api::Problem;
 use crate::domain::clock::Timestamp;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD as STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 use sha2::Sha256;
 use std::fmt;
 use std::time::Duration;
@@ -40,8 +39,13 @@ impl SigningKey {
             "a batch or a picture needs `Content-Digest: sha-256=:BASE64:` of the body, so that it is known to be yours before it is read",
         );
         let told = one(parts, "Content-Digest").and_then(|value| value.to_str().ok());
-        let told = told.and_then(|text| text.strip_prefix("sha-256=:")?.strip_suffix(':'));
-        let told = told.and_then(|text| STANDARD.decode(text).ok()?.try_into().ok());
+        let told = told.and_then(|text| Parser::new(text).parse::<Dictionary>().ok());
+        let told = told.and_then(|mut told| match told.swap_remove("sha-256")? {
+            ListEntry::Item(Item { bare_item: BareItem::ByteSequence(hash), .. }) => {
+                hash.try_into().ok()
+            }
+            ListEntry::Item(_) | ListEntry::InnerList(_) => None,
+        });
         self.vouches(parts, told.ok_or(UNTOLD)?, now)
     }
 
@@ -154,9 +158,23 @@ mod tests {
         // `printf '{}' | openssl dgst -sha256 -binary | base64`
         let told = "sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:";
         assert!(before(&[told]));
+        // A dictionary may have other members, and parameters: `openssl dgst -sha512` made the other one.
+        let longer = "sha-512=:J8dGcK23UHX60FjVzq97IMTneGyDuuijL2Jvl4KvNMmjPCBG72D9Knh403jin+yFGAa72aZ4ePOp8c2kgwdj/Q==:";
+        for legal in [
+            format!("{longer}, {told}"),
+            format!("{told},\t{longer};x=?0"),
+            format!("unixsum=30637, {told};weight=1"),
+        ] {
+            assert!(before(&[&legal]), "{legal}");
+        }
         for wrong in [
             &[][..],
             &[told, told],
+            &[longer],
+            &["sha-256=(:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:)"],
+            &["sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:,"],
+            &["sha-256=\"RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=\""],
+            &["sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:, sha-256=1"],
             &["sha-256=RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o="],
             &["sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq:"],
             &["sha-256=:SBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:"],

@@ -210,7 +210,7 @@ pub(super) async fn list(
     let service = &current.service;
     let found =
         service.verifications_of(client.name(), before, most).await.map_err(|StoreLost| LOST)?;
-    let next = found.last().filter(|_| found.len() >= most).map(|last| last.id.to_string());
+    let next = found.next.map(|id| id.to_string());
     let show = |it: &Verification| VerificationBody::new(it, service.is_uncertain(it));
-    Ok(Json(VerificationsBody { verifications: found.iter().map(show).collect(), next }))
+    Ok(Json(VerificationsBody { verifications: found.found.iter().map(show).collect(), next }))
 }

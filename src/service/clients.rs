@@ -19,6 +19,7 @@ use crate::domain::kind::Kind;
 use crate::domain::payment::Scenario;
 use crate::service::Service;
 use crate::store::journal::StoreLost;
+use crate::store::row::Row;
 use crate::store::shelf::Range;
 use crate::store::verification::{State, Verification};
 use kinds::KindTerms;
@@ -95,6 +96,24 @@ pub struct Verified {
     pub then: Option<Verification>,
 }
 
+/// Some of what a client has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// Those that can be read, the newest first.
+    pub found: Vec<T>,
+    /// Before which the next ones are, where there may be some.
+    pub next: Option<PaymentId>,
+}
+
+impl<T> Page<T> {
+    /// What `rows` have, which are `most` at most, by time. There are more where they are as many, be they read or not.
+    fn of(rows: &[Row], most: usize, read: fn(&Row) -> Result<T, serde_json::Error>) -> Self {
+        let oldest = rows.first().filter(|_| rows.len() >= most);
+        let next = oldest.and_then(|row| PaymentId::parse(row.key.name.rsplit('\n').next()?));
+        Self { found: rows.iter().rev().filter_map(|row| read(row).ok()).collect(), next }
+    }
+}
+
 /// Of what there is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
@@ -146,9 +165,9 @@ impl Service {
         client: &ClientName,
         before: Option<PaymentId>,
         most: usize,
-    ) -> Result<Vec<Verification>, StoreLost> {
+    ) -> Result<Page<Verification>, StoreLost> {
         let rows = self.store.range(Verification::last(client, before, most)).await?;
-        Ok(rows.iter().rev().filter_map(|row| Verification::read(row).ok()).collect())
+        Ok(Page::of(&rows, most, Verification::read))
     }
 
     /// Whether nobody is left who could say what a verification came to: it may have been asked, and billed.

@@ -93,6 +93,9 @@ pub struct Onboarding {
     pub steps: Vec<Step>,
     /// Whether somebody works at it.
     pub work: Work,
+    /// Whether the client is told how it ends: it does not wait, or came again and does not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub later: bool,
 }
 
 impl Onboarding {
@@ -163,6 +166,7 @@ mod tests {
                 at: now,
                 steps: answers.iter().map(step).collect(),
                 work: Work::Ended,
+                later: false,
             };
             assert_eq!(onboarding.stand(now), expected, "{answers:?}");
         };

@@ -74,6 +74,9 @@ pub struct Verification {
     /// Of which batch it is which line, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<(PaymentId, u32)>,
+    /// Whether the client is told what it comes to: it does not wait, or came again and does not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub later: bool,
 }
 
 impl Verification {

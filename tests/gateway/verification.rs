@@ -614,11 +614,13 @@ async fn no_call_of_a_client_that_is_described_is_a_server_error() {
     // It got somewhere: of each there are more than were there, of several kinds, and there was much to refuse.
     let listed = async |path: &str| read(&get(to, LENDER, path).await).to_string();
     let verifications = listed("/v1/verifications").await;
-    for word in ["\"elements\"", "\"business\"", "\"batch\"", "\"match\""] {
+    for word in ["\"elements\"", "\"business\"", "\"match\""] {
         assert!(verifications.contains(word), "no {word} in {verifications}");
     }
     // Five were there before.
     assert!(verifications.matches("\"done\"").count() > 5, "{verifications}");
+    let batches = listed("/v1/batches").await;
+    assert!(batches.matches("\"ended\"").count() > 1, "{batches}");
     let onboardings = listed("/v1/onboardings").await;
     assert!(onboardings.matches("approved").count() > 1, "{onboardings}");
     let metrics = hefu.admin("GET /metrics", "").await;

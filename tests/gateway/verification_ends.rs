@@ -1,8 +1,8 @@
 //! The verification service in a process that ends: what it asks it finishes, and what it has not begun it leaves to whoever posts it again.
 
-use crate::peers::{Channel, Message, soon};
+use crate::peers::{Channel, Message, Peer, channel, ok, soon};
 use crate::process::{Hefu, Place};
-use crate::verification::{LENDER, ask, four, get, place, read, request, send, waiting};
+use crate::verification::{LENDER, PHONE, ask, four, get, place, read, request, send, waiting};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::process::ExitStatus;
@@ -115,4 +115,35 @@ async fn an_upgrade_leaves_the_lines_that_were_not_begun_to_the_successor() {
     let counts = json!({ "done": 8, "not_asked": 4 });
     assert_eq!((&shown["status"], &shown["counts"]), (&json!("left"), &counts), "{shown}");
     assert_eq!(trial.messages().len(), 8);
+}
+
+/// Who waited, hung up and comes again without waiting has `202`, and is told by webhook.
+#[tokio::test]
+async fn who_hung_up_and_waits_no_more_is_told() {
+    let (told, trial) = waiting().await;
+    let place = place(&trial, "").await;
+    let listening = channel(|_| ok("")).await;
+    place.write("hook.key", "0123456789abcdef".repeat(4));
+    let hook = format!(
+        "price_fen = 45\nwebhook = {{ url = \"http://{}/hefu\", key_file = \"hook.key\" }}\n",
+        listening.address
+    );
+    place.replace("hefu.toml", "price_fen = 45\n", &hook);
+    let hefu = Hefu::start(place.command()).await;
+    let to = hefu.verification.unwrap();
+    let fields = "Content-Type: application/json\r\nIdempotency-Key: one\r\n";
+    let mut peer = Peer::connect(to).await;
+    peer.send(request("POST /v1/verifications", LENDER, fields, &four(PHONE).to_string())).await;
+    come(&trial, 1).await;
+    drop(peer);
+    let mut body = four(PHONE);
+    body["mode"] = json!("async");
+    let again = ask(to, LENDER, "one", &body).await;
+    assert_eq!((again.status(), &read(&again)["status"]), (202, &json!("asking")));
+    told.notify_one();
+    soon(listening.arrived.notified()).await;
+    let hook = read(&listening.messages()[0]);
+    assert_eq!((&hook["event"], &hook["answer"]), (&json!("verification_done"), &json!("match")));
+    assert_eq!(hook["verification"], read(&again)["id"]);
+    assert_eq!(trial.messages().len(), 1);
 }

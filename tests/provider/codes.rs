@@ -7,7 +7,7 @@ use crate::common::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hefu::domain::answer::Answer;
 use hefu::domain::element::{Element, ElementSet};
-use hefu::provider::{Billable, More, Reply, Trouble};
+use hefu::provider::{Billable, More, Reply, Trouble, WITHHELD};
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
@@ -213,25 +213,31 @@ async fn an_unknown_code_is_unavailable_and_perhaps_billed() {
     let unflagged = r#"{"code":"200","data":{"result":"9"}}"#.to_owned();
     check_unmapped(OPERATOR3, unflagged, Some("9")).await;
     check_unmapped(UNIONPAY, unionpay("A9"), Some("A9")).await;
-    // What may be an element, or a part of one, is no code; however it is written, and whosever it is.
+    // Other characters than letters, digits, `.`, `_`, `-`, `/`; more than six digits; four in a row as in an element of the question.
     for code in [
         "138 0000 0000",
         "phone-13900000001",
         "11010519491231002x",
         "1949-12-31",
         "6217 0000 1234 5678 901",
+        "DOB19491231",
+        "dob-1949",
+        "E6222021234",
+        "NAME-%E5%BC%A0",
+        "Limit.2026-11-2",
     ] {
-        check_unmapped(TENCENT, tencent_error(code), None).await;
+        check_unmapped(TENCENT, tencent_error(code), Some(WITHHELD)).await;
     }
-    check_unmapped(TENCENT, tencent_error("Limit.2026-11-2"), Some("Limit.2026-11-2")).await;
+    check_unmapped(TENCENT, tencent_error("Limit.2026-11"), Some("Limit.2026-11")).await;
 }
 
 #[tokio::test]
-async fn a_code_is_short_and_clean_and_never_an_element() {
+async fn a_code_of_no_map_is_short_or_withheld() {
+    check_unmapped(TENCENT, tencent(&"x".repeat(99)), Some(&"x".repeat(32))).await;
     let long = tencent(&format!("è \\n{}", "x".repeat(99)));
-    check_unmapped(TENCENT, long, Some(&"x".repeat(32))).await;
-    check_unmapped(TENCENT, tencent(&format!("bad card {PAN}")), None).await;
-    check_unmapped(TENCENT, tencent("张三"), None).await;
+    for body in [long, tencent(&format!("bad card {PAN}")), tencent("张三")] {
+        check_unmapped(TENCENT, body, Some(WITHHELD)).await;
+    }
 }
 
 #[tokio::test]

@@ -22,8 +22,8 @@ use hefu::service::clients::{AskError, Over, Terms, Wanted};
 use hefu::service::{Binding, Settings};
 use hefu::store::batch::{Batch, Work};
 use hefu::store::memory::{Limits, MemoryStore};
-use hefu::store::onboarding::Stand;
-use hefu::store::row::Row;
+use hefu::store::onboarding::{Onboarding, Stand};
+use hefu::store::row::{Row, RowKey};
 use hefu::store::sqlite::Sqlite;
 use hefu::store::verification::{State, Verification};
 use std::sync::Arc;
@@ -200,7 +200,7 @@ async fn no_more_is_verified_than_the_contract_allows() {
     let refused = came.iter().filter(|came| matches!(came, Err(AskError::Over(Over::Day)))).count();
     assert_eq!((came.iter().filter(|came| came.is_ok()).count(), refused), (5, 15));
     let (known, _) = came.into_iter().flatten().next().unwrap();
-    let page = world.service.verifications_of(&few.name, None, 100).await.unwrap();
+    let page = world.service.verifications_of(&few.name, None, 100).await.unwrap().found;
     assert_eq!(page.len(), 5);
     assert!(page.contains(&known));
     world.later(Duration::from_hours(24));
@@ -440,4 +440,136 @@ async fn an_onboarding_that_was_left_goes_on_where_nobody_began() {
     let few = Arc::new(Terms { kinds: Vec::new(), ..onboards("few", Quota::default()) });
     let refused = world.service.onboard_for(&few, merchant("a"), ()).await;
     assert_eq!(refused.unwrap_err(), AskError::Set);
+}
+
+/// What the client is to be told by its webhook.
+async fn told(world: &World, client: &Terms) -> Vec<String> {
+    let hooks = world.service.to_tell_whom(Some(&client.name), 10).await.unwrap();
+    hooks.into_iter().map(|hook| hook.body).collect()
+}
+
+/// Whatever came first: who was told `202` and that it is being asked is told what it came to.
+#[tokio::test]
+async fn who_comes_again_and_does_not_wait_is_told() {
+    for (later, expected) in [(false, 0), (true, 1)] {
+        let world = Arc::new(world());
+        let client = Arc::new(Terms { is_told: true, ..alone("told") });
+        let shut = world.first.gate.acquire_many(1000).await.unwrap();
+        let waits = tokio::spawn({
+            let (world, client) = (world.clone(), client.clone());
+            async move { ask(&world, &client, "a", 0).await }
+        });
+        while world.first.asked() == 0 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..2 {
+            let again = Wanted { later, ..wanted("a", 0) };
+            let (known, before) = world.service.verify_for(&client, again, ()).await.unwrap();
+            assert_eq!((answer(&known), before), (None, true));
+        }
+        drop(shut);
+        let done = waits.await.unwrap();
+        assert_eq!((answer(&done), world.first.asked()), (Some(Answer::Match), 1));
+        let kept = world.service.verification_of(&client.name, done.id).await.unwrap();
+        assert_eq!(kept.as_ref(), Some(&done));
+        // Who comes when it is done is told at once.
+        let again = Wanted { later: true, ..wanted("a", 0) };
+        let (known, _) = world.service.verify_for(&client, again, ()).await.unwrap();
+        assert_eq!(known, done);
+        let bodies = told(&world, &client).await;
+        assert_eq!(bodies.len(), expected, "{bodies:?}");
+        assert!(bodies.iter().all(|body| body.contains(&done.id.to_string())), "{bodies:?}");
+    }
+}
+
+/// As with one verification; and one that is left is told of by whoever goes on with it.
+#[tokio::test]
+async fn who_comes_again_for_a_merchant_and_does_not_wait_is_told() {
+    for (later, expected) in [(false, 0), (true, 1)] {
+        let mut world = world();
+        knows_businesses(&mut world);
+        let world = Arc::new(world);
+        let client = Arc::new(Terms { is_told: true, ..onboards("told", Quota::default()) });
+        let shut = world.first.gate.acquire_many(1000).await.unwrap();
+        let waits = tokio::spawn({
+            let (world, client) = (world.clone(), client.clone());
+            async move { world.service.onboard_for(&client, merchant("a"), ()).await }
+        });
+        while world.first.asked() == 0 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..2 {
+            let again = Merchant { later, ..merchant("a") };
+            let known = world.service.onboard_for(&client, again, ()).await.unwrap();
+            assert_eq!(known.stand(world.clock.now()), Stand::Working);
+        }
+        drop(shut);
+        let done = waits.await.unwrap().unwrap();
+        assert_eq!((done.stand(world.clock.now()), done.later), (Stand::Approved, later));
+        assert_eq!((world.first.asked(), world.second.asked()), (1, 2));
+        let bodies = told(&world, &client).await;
+        assert_eq!(bodies.len(), expected, "{bodies:?}");
+        // Left before its last step, and posted again by who waits.
+        let mut left = done.clone();
+        left.work = Work::By { whom: left.id, until: world.clock.now() };
+        (left.steps[2].verification, left.steps[2].answer) = (None, None);
+        world.service.store.shelve(left.row().unwrap());
+        let again = world.service.onboard_for(&client, merchant("a"), ()).await.unwrap();
+        assert_eq!((again.stand(world.clock.now()), again.id), (Stand::Approved, done.id));
+        // What was looked at is for who looked: the next look is at what came since.
+        let since = told(&world, &client).await;
+        assert_eq!(since.len(), expected, "{since:?}");
+        assert!(since.iter().all(|body| !bodies.contains(body)), "{since:?}");
+    }
+}
+
+/// A row that cannot be read is in no list, and ends none.
+#[tokio::test]
+async fn a_list_goes_on_behind_what_cannot_be_read() {
+    let world = world();
+    let client = terms("lists");
+    let at = |ms: u128| PaymentId::new(world.clock.now(), ms);
+    let unread = |key: RowKey| {
+        let row = Row::new(key, None, &"as another Hefu wrote it");
+        world.service.store.shelve(row.unwrap());
+    };
+    let (now, name) = (world.clock.now(), client.name.clone());
+    let work = Work::Ended;
+    for ms in [1, 3] {
+        let (id, client) = (at(ms), name.clone());
+        let came = State::Asking { until: now };
+        let (kind, set) = (Kind::Elements, FOUR);
+        let verification = Verification {
+            id,
+            client: client.clone(),
+            at: now,
+            kind,
+            set,
+            state: came,
+            line: None,
+            later: false,
+        };
+        let batch = Batch { id, client: client.clone(), at: now, kind, lines: 1, work };
+        let onboarding = Onboarding { id, client, at: now, steps: Vec::new(), work, later: false };
+        for row in [verification.row(), batch.row(), onboarding.row()] {
+            world.service.store.shelve(row.unwrap());
+        }
+    }
+    unread(Verification::key(&name, at(2)));
+    unread(Batch::key(&name, at(2)));
+    unread(Onboarding::key(&name, at(2)));
+    let service = &world.service;
+    let mut before = None;
+    for (ids, next) in [(vec![at(3)], Some(at(2))), (vec![at(1)], None)] {
+        let page = service.verifications_of(&name, before, 2).await.unwrap();
+        let found: Vec<_> = page.found.iter().map(|it| it.id).collect();
+        assert_eq!((&found, page.next), (&ids, next), "verifications");
+        let page = service.batches_of(&name, before, 2).await.unwrap();
+        let found: Vec<_> = page.found.iter().map(|it| it.id).collect();
+        assert_eq!((&found, page.next), (&ids, next), "batches");
+        let page = service.onboardings_of(&name, before, 2).await.unwrap();
+        let found: Vec<_> = page.found.iter().map(|it| it.id).collect();
+        assert_eq!((&found, page.next), (&ids, next), "onboardings");
+        before = next;
+    }
 }

@@ -294,7 +294,7 @@ async fn what_cannot_be_kept_in_time_is_uncertain() {
         tokio::task::yield_now().await;
     }
     let known = beside(dir.path());
-    let page = known.service.verifications_of(&client.name, None, 9).await.unwrap();
+    let page = known.service.verifications_of(&client.name, None, 9).await.unwrap().found;
     assert_eq!((page.len(), known.service.is_uncertain(&page[0])), (1, false));
     world.later(Duration::from_mins(2));
     let lost = tokio::time::timeout(Duration::from_secs(20), asking).await.unwrap().unwrap();
@@ -309,7 +309,10 @@ async fn what_cannot_be_kept_in_time_is_uncertain() {
 /// statement nor takes of what may be verified.
 #[tokio::test]
 async fn a_key_that_may_have_been_taken_is_there_for_the_same_again() {
-    for how in [How::Fails, How::Lies] {
+    // Who comes again may not wait any more.
+    for (how, later) in
+        [(How::Fails, false), (How::Lies, false), (How::Fails, true), (How::Lies, true)]
+    {
         let dir = TempDir::new().unwrap();
         let (world, fault) = failing(dir.path());
         let quota = Quota { day: Some(4), month: None };
@@ -320,8 +323,8 @@ async fn a_key_that_may_have_been_taken_is_there_for_the_same_again() {
         assert_eq!(world.first.asked(), 0);
         let again = async {
             loop {
-                let again = world.service.verify_for(&client, wanted("a", 0), ()).await;
-                match again {
+                let again = Wanted { later, ..wanted("a", 0) };
+                match world.service.verify_for(&client, again, ()).await {
                     Ok((known, _)) if answer(&known).is_some() => break known,
                     // It may be found before it is given back.
                     Ok(_) | Err(_) => tokio::task::yield_now().await,

@@ -14,7 +14,16 @@ fn verification(client: &str, number: u128) -> Verification {
     let (set, state) = (ElementSet::EMPTY.with(Element::Pan), State::Asking { until: NOW });
     let client = ClientName::new(client);
     let kind = Kind::Elements;
-    Verification { id: payment(number), client, at: NOW, kind, set, state, line: None }
+    Verification {
+        id: payment(number),
+        client,
+        at: NOW,
+        kind,
+        set,
+        state,
+        line: None,
+        later: false,
+    }
 }
 
 /// Claims a key for a verification, which is kept beside it.

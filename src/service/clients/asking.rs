@@ -7,6 +7,7 @@ use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::{ElementSet, Elements};
+use crate::domain::id::PaymentId;
 use crate::domain::kind::Kind;
 use crate::route::attempts::Asking;
 use crate::service::verify::{About, Gathered, Question};
@@ -61,11 +62,7 @@ impl Service {
             }
             let (begun, later) = (new.clone(), wanted.later);
             let done = tokio::spawn(async move {
-                let telling = |done: &Verification| {
-                    let told = Told::Verification(done);
-                    later.then(|| service.telling_client(&terms, done.id, told)).flatten()
-                };
-                let done = service.conclude_wanted(&terms, &wanted, new, telling).await;
+                let done = service.conclude_wanted(&terms, &wanted, new).await;
                 drop(held);
                 done
             });
@@ -88,6 +85,7 @@ impl Service {
         if known.is_none() {
             self.count_for(terms, wanted.count()).await?;
             let new = self.new_verification(terms, (wanted.kind, wanted.elements.set()));
+            let new = Verification { later: wanted.later, ..new };
             let row = new.row().ok_or(StoreLost)?;
             if self.claim_key(terms, wanted, new.id, row).await? {
                 return Ok((new, false));
@@ -96,7 +94,31 @@ impl Service {
             known = self.named_before(terms, wanted).await?;
         }
         let id = known.ok_or(StoreLost)?;
-        Ok((self.verification_of(&terms.name, id).await?.ok_or(StoreLost)?, true))
+        Ok((self.found_again(terms, id, wanted.later).await?, true))
+    }
+
+    /// What stands under a key already. Who does not wait while it is being asked is told by whoever asks.
+    async fn found_again(
+        &self,
+        terms: &Terms,
+        id: PaymentId,
+        later: bool,
+    ) -> Result<Verification, StoreLost> {
+        let found = self.verification_of(&terms.name, id).await?.ok_or(StoreLost)?;
+        let is_told = match found.state {
+            State::Asking { .. } => found.later || self.is_uncertain(&found),
+            State::Done(_) => true,
+        };
+        if !later || is_told {
+            return Ok(found);
+        }
+        let wished = Verification { later, ..found.clone() };
+        let (was, new) = (found.row().ok_or(StoreLost)?.value, wished.row().ok_or(StoreLost)?);
+        if self.store.swap(Swap::replace(was, new)).await? {
+            return Ok(wished);
+        }
+        // It is done by now, or another wished the same.
+        self.verification_of(&terms.name, id).await?.ok_or(StoreLost)
     }
 
     /// One that is going to be asked now.
@@ -107,7 +129,7 @@ impl Service {
     ) -> Verification {
         let (at, state) = (self.now(), State::Asking { until: self.concluded_by(terms, kind) });
         let (id, client) = (self.new_id(at), terms.name.clone());
-        Verification { id, client, at, kind, set, state, line: None }
+        Verification { id, client, at, kind, set, state, line: None, later: false }
     }
 
     /// When is written what something comes to that is asked now: after that nobody is there any more who asks.
@@ -117,37 +139,41 @@ impl Service {
     }
 
     /// Asks, and keeps what it came to, durably: the client is told the same whenever it looks. Where the store is lost, that is tried
-    /// for as long as somebody may be asking; then it is uncertain what it came to, and nobody pays for it. The row that `telling` yields
-    /// is kept with it.
+    /// for as long as somebody may be asking; then it is uncertain what it came to, and nobody pays for it.
     pub(super) async fn conclude_for(
         self: &Arc<Self>,
         terms: &Terms,
         elements: &Elements,
         asked: Verification,
-        telling: impl FnOnce(&Verification) -> Option<Row>,
     ) -> Result<Verification, StoreLost> {
         let (came, _) = self.ask_for(terms, elements, (asked.kind, asked.set)).await;
-        self.keep_done(terms, asked, came, |done| telling(done).into_iter().collect()).await
+        self.keep_done(terms, asked, came, None).await
     }
 
-    /// Keeps what it came to, with what `beside` yields in the same commit.
+    /// Keeps what it came to, with `beside` and by what the client is told in the same commit.
     pub(super) async fn keep_done(
         &self,
         terms: &Terms,
         asked: Verification,
         came: Came,
-        beside: impl FnOnce(&Verification) -> Vec<Row>,
+        beside: Option<&Row>,
     ) -> Result<Verification, StoreLost> {
         let State::Asking { until } = asked.state else { return Ok(asked) };
-        let (was, at) = (asked.row().ok_or(StoreLost)?.value, asked.at);
-        let done = Verification { state: State::Done(came), ..asked };
-        let beside = beside(&done);
-        let swap = Swap { beside, ..Swap::replace(was, done.row().ok_or(StoreLost)?) };
-        if !self.swap_until(swap, until).await? {
-            return Err(StoreLost);
+        // Who came again meanwhile may not wait: nothing else changes the row.
+        let wished = Verification { later: true, ..asked.clone() };
+        for asked in [asked, wished] {
+            let was = asked.row().ok_or(StoreLost)?.value;
+            let done = Verification { state: State::Done(came), ..asked };
+            let told = Told::Verification(&done);
+            let told = done.later.then(|| self.telling_client(terms, done.id, told)).flatten();
+            let beside = beside.into_iter().cloned().chain(told).collect();
+            let swap = Swap { beside, ..Swap::replace(was, done.row().ok_or(StoreLost)?) };
+            if self.swap_until(swap, until).await? {
+                self.metrics.on_client_verified(&terms.name, came.answer, came.asked < done.at);
+                return Ok(done);
+            }
         }
-        self.metrics.on_client_verified(&terms.name, came.answer, came.asked < at);
-        Ok(done)
+        Err(StoreLost)
     }
 
     /// What it came to, and what was read.

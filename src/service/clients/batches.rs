@@ -3,7 +3,7 @@
 
 use super::room::Room;
 use super::telling::Told;
-use super::{AskError, Terms, unread};
+use super::{AskError, Page, Terms, unread};
 use crate::domain::client::TOGETHER;
 use crate::domain::element::Elements;
 use crate::domain::id::{ClientName, PaymentId};
@@ -177,7 +177,7 @@ impl Service {
         if !self.store.swap(Swap { beside, ..Swap::claim(claim.ok_or(StoreLost)?) }).await? {
             return Ok(());
         }
-        self.conclude_for(terms, elements, new, |_| None).await.map(drop)
+        self.conclude_for(terms, elements, new).await.map(drop)
     }
 
     async fn swap_batch(&self, was: &Batch, new: &Batch) -> Result<bool, StoreLost> {
@@ -194,9 +194,9 @@ impl Service {
         client: &ClientName,
         before: Option<PaymentId>,
         most: usize,
-    ) -> Result<Vec<Batch>, StoreLost> {
+    ) -> Result<Page<Batch>, StoreLost> {
         let rows = self.store.range(Batch::last(client, before, most)).await?;
-        Ok(rows.iter().rev().filter_map(|row| Batch::read(row).ok()).collect())
+        Ok(Page::of(&rows, most, Batch::read))
     }
 
     /// A client's own batch.

@@ -92,6 +92,16 @@ pub(super) fn line(key: &Fingerprinter, elements: &Elements) -> Option<String> {
     Some(format!("{}\n{account}\n{tuple}\n", elements.set()))
 }
 
+/// Whether rows differ in nothing but whether the client waits.
+fn is_same(row: &Row, other: &Row) -> bool {
+    let [row, other] = [row, other].map(|row| {
+        let mut value: serde_json::Value = serde_json::from_str(&row.value).ok()?;
+        value.as_object_mut()?.remove("later");
+        Some(value)
+    });
+    row == other
+}
+
 fn named(key: &Fingerprinter, text: &str) -> Fingerprint {
     key.text("idempotency key", text)
 }
@@ -131,19 +141,26 @@ impl Service {
     async fn give_back(&self, terms: &Terms, undone: Undone, counted: (u64, Timestamp)) {
         let Undone { claim, beside } = undone;
         let until = self.now().plus(GIVEN_BACK_WITHIN);
-        let at = Range::one(&beside.key);
         let gone = |Row { key, value, .. }: Row| {
             let swap = Swap { key, was: Some(value), new: None, beside: Vec::new() };
             self.swap_until(swap, until)
         };
-        let is_gone = match gone(beside).await {
-            // It never was, or another process went on with it: then it is asked, and stays as it is.
-            Ok(false) => match self.store.range(at).await {
-                Ok(rows) if !rows.is_empty() => return,
-                looked => looked.map(drop),
+        let is_gone = match gone(beside.clone()).await {
+            Ok(false) => match self.store.range(Range::one(&beside.key)).await {
+                Ok(rows) => match rows.into_iter().next() {
+                    // Who came again meanwhile does not wait, and nobody asks all the same.
+                    Some(row) if is_same(&row, &beside) => gone(row).await,
+                    Some(_) => Ok(false),
+                    None => Ok(true),
+                },
+                Err(StoreLost) => Err(StoreLost),
             },
-            made => made.map(drop),
+            made => made,
         };
+        // Another process went on with it: then it is asked, and stays as it is.
+        if is_gone == Ok(false) {
+            return;
+        }
         // It stands for nothing, or for what another asks: this one is asked by nobody.
         if is_gone.is_ok() && gone(claim).await.is_ok() {
             self.uncount_for(terms, counted).await;

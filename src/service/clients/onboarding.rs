@@ -3,7 +3,7 @@
 use super::keys::{Named, line};
 use super::statement::is_charged;
 use super::telling::Told;
-use super::{AskError, Terms, unread};
+use super::{AskError, Page, Terms, unread};
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::element::{Element, ElementSet, Elements};
 use crate::domain::id::{ClientName, Fingerprint, PaymentId};
@@ -127,7 +127,8 @@ impl Service {
         if known.is_none() {
             self.count_for(terms, merchant.count()).await?;
             let (id, client) = (self.new_id(now), terms.name.clone());
-            let new = Onboarding { id, client, at: now, steps, work };
+            let later = merchant.later;
+            let new = Onboarding { id, client, at: now, steps, work, later };
             let row = new.row().ok_or(StoreLost)?;
             if self.claim_key(terms, merchant, id, row).await? {
                 return Ok((new, true));
@@ -136,14 +137,20 @@ impl Service {
             known = self.named_before(terms, merchant).await?;
         }
         let id = known.ok_or(StoreLost)?;
-        let was = self.onboarding_of(&terms.name, id).await?.ok_or(StoreLost)?;
-        match was.work {
-            Work::By { until, .. } if until <= now => (),
-            Work::By { .. } | Work::Ended => return Ok((was, false)),
+        loop {
+            let was = self.onboarding_of(&terms.name, id).await?.ok_or(StoreLost)?;
+            // Who does not wait is told, whoever works at it.
+            let wished = Onboarding { later: was.later || merchant.later, ..was.clone() };
+            let (next, mine) = match was.work {
+                Work::By { until, .. } if until <= now => (Onboarding { work, ..wished }, true),
+                Work::By { .. } => (wished, false),
+                Work::Ended => return Ok((was, false)),
+            };
+            if next == was || self.swap_onboarding(&was, &next, Vec::new()).await? {
+                return Ok((next, mine));
+            }
+            // It went on meanwhile.
         }
-        let mine = Onboarding { work, ..was.clone() };
-        let taken = self.swap_onboarding(&was, &mine, None).await?;
-        Ok(if taken { (mine, true) } else { (was, false) })
     }
 
     /// Has it to itself for as long as a step takes.
@@ -176,12 +183,9 @@ impl Service {
                     );
                     let begun = Onboarding { work: self.lease(terms), ..begun };
                     let beside = new.row().ok_or(StoreLost)?;
-                    if !self.swap_onboarding(&onboarding, &begun, Some(beside)).await? {
-                        return Err(StoreLost);
-                    }
-                    onboarding = begun;
+                    onboarding = self.go_on(terms, &onboarding, begun, Some(&beside)).await?;
                     let elements = merchant.elements.restricted(step.set);
-                    self.conclude_for(terms, &elements, new, |_| None).await?
+                    self.conclude_for(terms, &elements, new).await?
                 }
             };
             let State::Done(came) = done.state else { break };
@@ -190,33 +194,50 @@ impl Service {
             let step =
                 Step { verification: Some(done.id), answer: Some(came.answer), cost, ..step };
             let known = with(&onboarding, place, step);
-            if !self.swap_onboarding(&onboarding, &known, None).await? {
-                return Err(StoreLost);
-            }
-            onboarding = known;
+            onboarding = self.go_on(terms, &onboarding, known, None).await?;
             if Worth::of(came.answer) != Worth::Confirmed {
                 break;
             }
         }
         let ended = Onboarding { work: Work::Ended, ..onboarding.clone() };
-        let told = Told::Onboarding(ended.stand(self.now()));
-        let telling = merchant.later.then(|| self.telling_client(terms, ended.id, told)).flatten();
-        let kept = self.swap_onboarding(&onboarding, &ended, telling).await?;
-        if kept { Ok(ended) } else { Err(StoreLost) }
+        self.go_on(terms, &onboarding, ended, None).await
+    }
+
+    /// Goes from `was` to `new`; with the end is kept by what the client is told of it.
+    async fn go_on(
+        &self,
+        terms: &Terms,
+        was: &Onboarding,
+        new: Onboarding,
+        beside: Option<&Row>,
+    ) -> Result<Onboarding, StoreLost> {
+        // Who came again meanwhile may not wait: nothing else changes what is worked at.
+        let wished = |it: &Onboarding| Onboarding { later: true, ..it.clone() };
+        let then = (wished(was), wished(&new));
+        for (was, new) in [(was.clone(), new), then] {
+            let told = Told::Onboarding(new.stand(self.now()));
+            let is_told = new.later && new.work == Work::Ended;
+            let told = is_told.then(|| self.telling_client(terms, new.id, told)).flatten();
+            let beside = beside.into_iter().cloned().chain(told).collect();
+            if self.swap_onboarding(&was, &new, beside).await? {
+                return Ok(new);
+            }
+        }
+        Err(StoreLost)
     }
 
     async fn swap_onboarding(
         &self,
         was: &Onboarding,
         new: &Onboarding,
-        beside: Option<Row>,
+        beside: Vec<Row>,
     ) -> Result<bool, StoreLost> {
         let until = match (new.work, was.work) {
             (Work::By { until, .. }, _) | (Work::Ended, Work::By { until, .. }) => until,
             (Work::Ended, Work::Ended) => self.now(),
         };
         let (was, new) = (was.row().ok_or(StoreLost)?, new.row().ok_or(StoreLost)?);
-        let swap = Swap { beside: beside.into_iter().collect(), ..Swap::replace(was.value, new) };
+        let swap = Swap { beside, ..Swap::replace(was.value, new) };
         self.swap_until(swap, until).await
     }
 
@@ -229,9 +250,9 @@ impl Service {
         client: &ClientName,
         before: Option<PaymentId>,
         most: usize,
-    ) -> Result<Vec<Onboarding>, StoreLost> {
+    ) -> Result<Page<Onboarding>, StoreLost> {
         let rows = self.store.range(Onboarding::last(client, before, most)).await?;
-        Ok(rows.iter().rev().filter_map(|row| Onboarding::read(row).ok()).collect())
+        Ok(Page::of(&rows, most, Onboarding::read))
     }
 
     /// A client's own onboarding.

@@ -5,7 +5,6 @@ use crate::domain::element::Elements;
 use crate::domain::kind::Kind;
 use crate::service::Service;
 use crate::store::journal::StoreLost;
-use crate::store::row::Row;
 use crate::store::verification::{Came, State, Verification};
 use std::sync::Arc;
 
@@ -33,7 +32,6 @@ impl Service {
         terms: &Terms,
         wanted: &Wanted,
         asked: Verification,
-        telling: impl FnOnce(&Verification) -> Option<Row>,
     ) -> Result<Verified, StoreLost> {
         let (came, read) = self.ask_for(terms, &wanted.elements, (asked.kind, asked.set)).await;
         let follows = wanted.then.as_ref().zip(read.as_deref());
@@ -43,12 +41,11 @@ impl Service {
         });
         let came = Came { then: follows.as_ref().map(|(next, _)| next.id), ..came };
         let next = follows.as_ref().map(|(next, _)| next.row().ok_or(StoreLost)).transpose()?;
-        let beside = |done: &Verification| next.into_iter().chain(telling(done)).collect();
-        let verification = self.keep_done(terms, asked, came, beside).await?;
+        let verification = self.keep_done(terms, asked, came, next.as_ref()).await?;
         let then = match follows {
             // What was read is told once, and now: what follows is uncertain where it cannot be kept.
             Some((next, elements)) => {
-                let done = self.conclude_for(terms, &elements, next.clone(), |_| None).await;
+                let done = self.conclude_for(terms, &elements, next.clone()).await;
                 Some(done.unwrap_or(next))
             }
             None => None,
