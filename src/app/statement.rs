@@ -6,7 +6,7 @@ use crate::billing::statement::Tally;
 use crate::config::{Config, Storage};
 use crate::domain::answer::Billable;
 use crate::domain::id::{PaymentId, ProviderName};
-use crate::service::statistics::TooMany;
+use crate::service::statistics::StatisticsError;
 use crate::store::keys::{self, KeysError};
 use crate::store::memory::LoadError;
 use crate::store::postgres::{self, Postgres};
@@ -41,9 +41,9 @@ pub enum Failed {
     /// It cannot be read.
     #[error(transparent)]
     ReadShared(#[from] LoadError<postgres::Error>),
-    /// It is more than anybody reads.
+    /// It cannot be counted.
     #[error(transparent)]
-    TooMany(#[from] TooMany),
+    Counting(#[from] StatisticsError),
     /// Reading ended by a defect.
     #[error("reading the store ended by a defect")]
     Panicked,

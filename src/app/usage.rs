@@ -5,8 +5,8 @@ pub use crate::admin::statistics::StatisticsBody;
 use crate::config::Config;
 use crate::service::hindsight::Hindsight;
 pub use crate::service::hindsight::{Of, Seen};
+pub use crate::service::statistics::{Counted, Line, Wanted};
 use crate::service::statistics::{Counting, Tables};
-pub use crate::service::statistics::{Line, Wanted};
 use crate::store::Record;
 use crate::store::memory::LoadError;
 use crate::store::reading::between;
@@ -17,9 +17,11 @@ use crate::store::writer::Backend;
 #[derive(Debug)]
 pub struct Known {
     /// What was asked, as it was to be counted.
-    pub lines: Vec<Line>,
+    pub counted: Counted,
     /// What was refused, or would have been.
     pub hindsight: Hindsight,
+    /// Payments that cannot be read whole, and are not in hindsight.
+    pub unseen: u64,
 }
 
 /// What rows of inquiries do not say.
@@ -40,34 +42,38 @@ pub fn read(
     let tables = tables(config);
     let hindsight = Hindsight::new(config.policy.clone(), &config.rules.rules);
     let counting = Counting::new(&tables, wanted.clone());
-    let (counting, hindsight) = open(config, Reading { counting, hindsight, wanted, progress })?;
-    Ok(Known { lines: counting.lines()?, hindsight })
+    let reading = Reading { counting, hindsight, unseen: 0, wanted, progress };
+    let (counting, hindsight, unseen) = open(config, reading)?;
+    Ok(Known { counted: counting.counted()?, hindsight, unseen })
 }
 
 struct Reading<'w, P> {
     counting: Counting<'w>,
     hindsight: Hindsight,
+    unseen: u64,
     wanted: &'w Wanted,
     progress: P,
 }
 
 impl<'w, P: FnMut() + Send> Reader for Reading<'w, P> {
-    type Yield = (Counting<'w>, Hindsight);
+    type Yield = (Counting<'w>, Hindsight, u64);
 
     fn read<B: Backend>(self, backend: &mut B) -> Result<Self::Yield, LoadError<B::Error>> {
-        let Self { mut counting, mut hindsight, wanted, mut progress } = self;
-        let (from, before) = wanted.months();
-        let (months, window) = ((from, Some(before)), (wanted.since, Some(wanted.until)));
+        let Self { mut counting, mut hindsight, mut unseen, wanted, mut progress } = self;
+        let (months, window) = (wanted.months(), (wanted.since, wanted.until));
         between(backend, Aggregate::Inquiries, months, |row| counting.open(row))?;
         between(backend, Aggregate::Charges, months, |row| {
             progress();
             counting.charged(row);
         })?;
-        between(backend, Aggregate::Payments, window, |record: Record| {
+        between(backend, Aggregate::Payments, window, |row| {
             progress();
-            hindsight.look(&record);
-            counting.payment(&record);
+            counting.payment(row);
+            match serde_json::from_str::<Record>(&row.value) {
+                Ok(record) => hindsight.look(&record),
+                Err(_) => unseen = unseen.saturating_add(1),
+            }
         })?;
-        Ok((counting, hindsight))
+        Ok((counting, hindsight, unseen))
     }
 }

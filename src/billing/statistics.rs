@@ -11,6 +11,7 @@ use crate::domain::money::Fen;
 use crate::domain::payment::Scenario;
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The most groups: more are no table that somebody reads.
 pub const GROUPS_MAX: usize = 10_000;
@@ -93,7 +94,9 @@ impl Wanted {
     /// From when to when inquiries are read: whole months, since what one costs depends on how many there were in its month.
     pub fn months(&self) -> (Timestamp, Timestamp) {
         let first = Month::of(self.since).map_or(self.since, |month| month.from());
-        let last = Month::of(self.until).map_or(self.until, |month| month.until());
+        // The first instant after is in it no more.
+        let last = self.until.minus(Duration::from_millis(1));
+        let last = Month::of(last).map_or(self.until, |month| month.until());
         (first, last)
     }
 
@@ -111,7 +114,7 @@ pub struct Of {
     pub kind: Option<Kind>,
     /// About which elements.
     pub elements: Option<ElementSet>,
-    /// Who was asked, or was asked before; nobody, where nobody told.
+    /// Who was asked, or was asked before; nobody, where nobody told, or a channel did.
     pub provider: Option<ProviderName>,
     /// The issuer of the card, as the operator names it.
     pub bank: Option<Box<str>>,
@@ -256,17 +259,16 @@ pub struct Counts {
     pub uncertain: u64,
     /// How long they took.
     pub took: Latency,
-    /// Payments for which an earlier answer was reused, so that nobody was asked.
+    /// Payments that rested on an answer which was kept before, so that nobody was asked.
     pub reused: u64,
     /// Payments of which nobody told anything, by why.
     pub untold: BTreeMap<&'static str, u64>,
 }
 
 impl Counts {
-    /// Of a thousand inquiries, how many matched; none where nobody was asked.
+    /// Of a thousand inquiries, how many matched, rounded down, so that only all are all; none where nobody was asked.
     pub fn match_permille(&self) -> Option<u64> {
-        let twice = self.answers.matched.saturating_mul(2000).saturating_add(self.asked);
-        twice.checked_div(self.asked.saturating_mul(2))
+        self.answers.matched.saturating_mul(1000).checked_div(self.asked)
     }
 
     fn add(&mut self, came: Option<&Came>) {

@@ -108,7 +108,8 @@ impl Report {
     }
 
     fn print(out: &mut impl Write, wanted: &Wanted, known: &Known) -> Result<(), Failure> {
-        let Known { lines, hindsight } = known;
+        let Known { counted, hindsight, unseen } = known;
+        let lines = &counted.lines;
         let mut rows = vec![REFUSED.map(str::to_owned).to_vec()];
         rows.extend(hindsight.seen().iter().map(refusals));
         table(out, 3, &rows)?;
@@ -137,17 +138,26 @@ impl Report {
             }
         }
         table(out, by.len().saturating_add(1), &rows)?;
+        if *unseen > 0 {
+            let unreadable = counted.unreadable;
+            writeln!(
+                out,
+                "\n{unseen} payments cannot be read: they are not in the first table, and {unreadable} of them in none"
+            )?;
+        }
         let reused = saved(lines);
         Ok(writeln!(out, "\n{reused} inquiries were saved: an earlier answer was reused")?)
     }
 
-    fn json(wanted: &Wanted, Known { lines, hindsight }: &Known) -> Result<Value, Failure> {
+    fn json(wanted: &Wanted, known: &Known) -> Result<Value, Failure> {
+        let Known { counted, hindsight, unseen } = known;
         let refused: Vec<Value> = hindsight.seen().iter().map(refusals_json).collect();
-        let body = serde_json::to_value(StatisticsBody::new(wanted, lines));
+        let body = serde_json::to_value(StatisticsBody::new(wanted, counted));
         let mut all = body.map_err(std::io::Error::other)?;
         if let Some(all) = all.as_object_mut() {
             all.insert("refusals".to_owned(), refused.into());
-            all.insert("inquiries_saved".to_owned(), saved(lines).into());
+            all.insert("refusals_unreadable".to_owned(), (*unseen).into());
+            all.insert("inquiries_saved".to_owned(), saved(&counted.lines).into());
         }
         Ok(all)
     }

@@ -1,4 +1,4 @@
-//! Trials of rules on the payments that the store keeps, while it is in use: page after page, so that payments wait for none of it.
+//! Trials of rules on the payments that the store keeps, while it is in use: page after page, with which payments take turns.
 
 use crate::domain::clock::Timestamp;
 use crate::domain::id::PaymentId;
@@ -7,11 +7,10 @@ use crate::policy::rules::life::{Trial, Tried};
 use crate::service::Service;
 use crate::service::backtest::{Backtest, Fate, Found, Sum};
 use crate::service::managed::read;
-use crate::store::Record;
 use crate::store::journal::StoreLost;
-use crate::store::row::Aggregate;
+use crate::store::row::{Aggregate, Row};
 use crate::store::shelf::{PAGE_MAX, Range};
-use serde::de::DeserializeOwned;
+use crate::store::{Record, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -58,6 +57,40 @@ pub fn trial(
     }
 }
 
+/// Rows of a kind whose names hold the time, from one instant on and before another one, by time, page after page.
+#[derive(Debug)]
+pub(super) struct Pages {
+    range: Option<Range>,
+    marked: bool,
+}
+
+impl Pages {
+    /// From the first on. A damaged row is stepped over; where they are `marked`, it is there without its value.
+    pub(super) fn new(
+        of: Aggregate,
+        (since, before): (Timestamp, Option<Timestamp>),
+        marked: bool,
+    ) -> Self {
+        let name = |at| PaymentId::new(at, 0).to_string();
+        let (from, before) = (name(since), before.map_or_else(|| END.to_owned(), name));
+        let range = Range { of, from, before, most: PAGE_MAX, last: false, whole: false };
+        Self { range: Some(range), marked }
+    }
+
+    /// The next page; nothing is on the one after the last.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub(super) async fn next(&mut self, store: &dyn Store) -> Result<Vec<Row>, StoreLost> {
+        let Some(range) = self.range.take() else { return Ok(Vec::new()) };
+        let rows = store.page(range.clone(), self.marked).await?;
+        if let Some(last) = rows.last().filter(|_| rows.len() >= PAGE_MAX) {
+            self.range = Some(Range { from: format!("{}\u{1}", last.key.name), ..range });
+        }
+        Ok(rows)
+    }
+}
+
 impl Service {
     /// Hands over the records of payments that were judged since then, by time.
     ///
@@ -67,40 +100,16 @@ impl Service {
         &self,
         since: Timestamp,
         before: Option<Timestamp>,
-        each: impl FnMut(Record),
+        mut each: impl FnMut(Record),
     ) -> Result<(), StoreLost> {
-        self.each_row(Aggregate::Payments, (since, before), false, each).await
-    }
-
-    /// Hands over the rows of a kind whose names hold the time, from one instant on and before another one, by time; where they
-    /// must be `whole`, a damaged one ends that.
-    ///
-    /// # Errors
-    /// [`StoreLost`].
-    pub(super) async fn each_row<T: DeserializeOwned>(
-        &self,
-        of: Aggregate,
-        (since, before): (Timestamp, Option<Timestamp>),
-        whole: bool,
-        mut each: impl FnMut(T),
-    ) -> Result<(), StoreLost> {
-        let mut from = PaymentId::new(since, 0).to_string();
-        let before =
-            before.map_or_else(|| END.to_owned(), |before| PaymentId::new(before, 0).to_string());
+        let mut pages = Pages::new(Aggregate::Payments, (since, before), false);
         loop {
-            let before = before.clone();
-            let rows = self
-                .store
-                .range(Range { of, from, before, most: PAGE_MAX, last: false, whole })
-                .await?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            from = format!("{}\u{1}", last.key.name);
-            let is_last = rows.len() < PAGE_MAX;
+            let rows = pages.next(&*self.store).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
             for row in &rows {
                 each(read(row)?);
-            }
-            if is_last {
-                return Ok(());
             }
             // A million payments are some seconds of work, between which others have theirs done.
             tokio::task::yield_now().await;

@@ -5,7 +5,7 @@ use crate::domain::id::PaymentId;
 use crate::domain::keep::PAYMENTS_KEPT;
 use crate::store::Record;
 use crate::store::memory::LoadError;
-use crate::store::row::Aggregate;
+use crate::store::row::{Aggregate, Row};
 use crate::store::shelf::Range;
 use crate::store::writer::Backend;
 use serde::de::DeserializeOwned;
@@ -44,30 +44,47 @@ pub fn payments_count<B: Backend>(backend: &mut B, since: Timestamp) -> Option<u
 pub fn payments_since<B: Backend>(
     backend: &mut B,
     since: Timestamp,
-    each: impl FnMut(Record),
+    mut each: impl FnMut(Record),
 ) -> Result<(), LoadError<B::Error>> {
-    between(backend, Aggregate::Payments, (since, None), each)
+    let of = Aggregate::Payments;
+    pages(backend, of, ((since, None), true), |row| {
+        let value = serde_json::from_str(&row.value);
+        each(value.map_err(|source| LoadError::Row { of: of.as_str(), source })?);
+        Ok(())
+    })
 }
 
-/// Hands over the rows of a kind whose names hold the time, from one instant on and before another one, by time.
+/// Hands over the rows of a kind whose names hold the time, from one instant on and before another one, by time; one that is damaged
+/// without its value.
 ///
 /// # Errors
 /// As [`each`].
-pub fn between<B: Backend, T: DeserializeOwned>(
+pub fn between<B: Backend>(
     backend: &mut B,
     of: Aggregate,
-    (since, before): (Timestamp, Option<Timestamp>),
-    mut each: impl FnMut(T),
+    (since, before): (Timestamp, Timestamp),
+    mut each: impl FnMut(&Row),
+) -> Result<(), LoadError<B::Error>> {
+    pages(backend, of, ((since, Some(before)), false), |row| {
+        each(row);
+        Ok(())
+    })
+}
+
+fn pages<B: Backend>(
+    backend: &mut B,
+    of: Aggregate,
+    ((since, before), whole): ((Timestamp, Option<Timestamp>), bool),
+    mut each: impl FnMut(&Row) -> Result<(), LoadError<B::Error>>,
 ) -> Result<(), LoadError<B::Error>> {
     let name = |at| PaymentId::new(at, 0).to_string();
     let (mut from, end) = (name(since), before.map_or_else(|| char::MAX.to_string(), name));
     loop {
         let before = end.clone();
-        let range = Range { of, from, before, most: PAGE, last: false, whole: true };
-        let rows = backend.range(&range).map_err(LoadError::Database)?.rows;
+        let range = Range { of, from, before, most: PAGE, last: false, whole };
+        let rows = backend.range(&range).map_err(LoadError::Database)?.marked(&range);
         for row in &rows {
-            let value = serde_json::from_str(&row.value);
-            each(value.map_err(|source| LoadError::Row { of: of.as_str(), source })?);
+            each(row)?;
         }
         match rows.last().filter(|_| rows.len() >= PAGE) {
             Some(last) => from = format!("{}\u{1}", last.key.name),

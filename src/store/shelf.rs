@@ -53,6 +53,18 @@ impl Found {
         }
         Ok(())
     }
+
+    /// The rows, and among them by name what was stepped over, without a value. What lies behind the last row that was asked for is the
+    /// next look's to tell.
+    pub(super) fn marked(self, range: &Range) -> Vec<Row> {
+        let Self { mut rows, damaged } = self;
+        let end = rows.last().filter(|_| rows.len() >= range.most).map(|row| row.key.clone());
+        let keys = damaged.into_iter().map(|Damaged(key)| key);
+        let told = keys.filter(|key| end.as_ref().is_none_or(|end| key < end));
+        rows.extend(told.map(|key| Row { key, until: None, value: String::new() }));
+        rows.sort_by(|a, b| a.key.cmp(&b.key));
+        rows
+    }
 }
 
 impl Range {
@@ -132,10 +144,44 @@ pub trait ShelfStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreLost`].
-    async fn range(&self, range: Range) -> Result<Vec<Row>, StoreLost>;
+    async fn range(&self, range: Range) -> Result<Vec<Row>, StoreLost> {
+        self.page(range, false).await
+    }
+    /// The rows of a range, by name; where they are `marked`, what was stepped over is among them, without a value, for whoever
+    /// counts it.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    async fn page(&self, range: Range, marked: bool) -> Result<Vec<Row>, StoreLost>;
     /// Those of these rows that there are, in any order; who asks for more than [`PAGE_MAX`] has payments wait.
     ///
     /// # Errors
     /// [`StoreLost`], also where one is damaged.
     async fn rows_at(&self, keys: Vec<RowKey>) -> Result<Vec<Row>, StoreLost>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stepped_over_is_marked_once() {
+        let key = |name: &str| RowKey { of: Aggregate::Payments, name: name.to_owned() };
+        let check = |most, rows: &[&str], damaged: &[&str], expected: &[&str]| {
+            let row = |name: &&str| Row { key: key(name), until: None, value: "{}".to_owned() };
+            let rows: Vec<_> = rows.iter().map(row).collect();
+            let damaged = damaged.iter().map(|name| Damaged(key(name))).collect();
+            let range = Range { most, ..Range::one(&key("a")) };
+            let marked = Found { rows, damaged }.marked(&range);
+            let shown: Vec<_> =
+                marked.iter().map(|row| format!("{}{}", row.key.name, row.value)).collect();
+            assert_eq!(shown, expected);
+        };
+        check(3, &[], &[], &[]);
+        check(3, &["a", "c"], &[], &["a{}", "c{}"]);
+        check(3, &["a", "c"], &["b", "d"], &["a{}", "b", "c{}", "d"]);
+        check(3, &[], &["b"], &["b"]);
+        // The next look begins behind the last row.
+        check(2, &["a", "c"], &["b", "d"], &["a{}", "b", "c{}"]);
+    }
 }

@@ -89,10 +89,14 @@ fn kept_usage(kept: &Kept) -> Usage {
         add(of, &open["bank"], [true, false, false, true, false], &Value::Null);
     }
     let elements = Value::from("elements");
-    for payment in kept.payments.iter().filter(|payment| payment["asked_now"] != true) {
+    let earlier = |payment: &&Value| {
+        payment["asked_now"] != true && VERIFIED.contains(&text(payment, "scenario"))
+    };
+    for payment in kept.payments.iter().filter(earlier) {
         let verified = &payment["verified"];
+        // None where a channel said so.
         let provider = &verified["witness"]["provider"];
-        if provider.is_string() {
+        if verified.is_object() {
             let of = [&payment["scenario"], &elements, &verified["elements"], provider];
             let bank = &payment["stakes"]["bank"];
             add(of, bank, [false, false, false, false, true], &Value::Null);

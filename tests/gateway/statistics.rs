@@ -76,6 +76,7 @@ async fn kinds_and_banks_are_told_apart_and_the_command_counts_as_the_api_does()
     let all = all.as_object_mut().unwrap();
     assert_eq!((all.remove("inquiries_saved"), status), (Some(json!(0)), 200));
     assert!(all.remove("refusals").is_some());
+    assert_eq!(all.remove("refusals_unreadable"), Some(json!(0)));
     assert_eq!(json!(all), same);
     let counts = |row: &Value| {
         let counts =
@@ -177,6 +178,65 @@ async fn so_many_count_at_once_and_whoever_comes_besides_is_told_so() {
         seen = told(&hefu, "").await;
     }
     assert_eq!(seen.0, 200);
+}
+
+/// What the command says, where it does not end well.
+async fn failed(place: &Place) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hefu"));
+    command.arg("report").arg("--config").arg(place.path()).kill_on_drop(true);
+    let done = soon(command.output()).await.unwrap();
+    assert!(!done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    String::from_utf8(done.stderr).unwrap()
+}
+
+#[tokio::test]
+async fn payments_that_cannot_be_read_are_told_and_a_charge_is_named() {
+    let bank = channel(|_| ok("{}")).await;
+    let (place, hefu) = full(&bank, 1).await;
+    let file = rusqlite::Connection::open(place.path().join("hefu.db")).unwrap();
+    let at = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap() - 1_000;
+    let put = |table: &str, number: u128, value: &str, checksum: Option<i64>| {
+        let at = hefu::domain::clock::Timestamp::from_millis(at);
+        let id = hefu::domain::id::PaymentId::new(at, number).to_string();
+        let sql =
+            format!("INSERT INTO {table} (key, until, value, checksum) VALUES (?1, NULL, ?2, ?3)");
+        file.execute(&sql, (&id, value, checksum)).unwrap();
+        id
+    };
+    // Another version's, of which enough is known, one of which nothing is, and one that is not as it was written.
+    let newer = json!({ "at": at, "scenario": "preorder", "reasons": ["tired", "nobody_can"], "verified": null, "asked_now": false });
+    put("payments", 1, &newer.to_string(), None);
+    put("payments", 2, "{}", None);
+    put("payments", 3, &newer.to_string(), Some(1));
+    let (status, all) = told(&hefu, "?by=scenario").await;
+    assert_eq!((status, &all["unreadable"]), (200, &json!(2)), "{all}");
+    let groups = all["groups"].as_array().unwrap();
+    assert_eq!((groups.len(), &groups[0]["untold"]), (1, &json!({ "nobody_can": 1 })), "{all}");
+    let mut same = report(&place, &["--by", "scenario", "--since", "1h"]).await;
+    assert_eq!((&same["unreadable"], &same["refusals_unreadable"]), (&json!(2), &json!(3)));
+    assert_eq!(same["groups"].take(), all["groups"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hefu"));
+    command.arg("report").arg("--config").arg(place.path()).kill_on_drop(true);
+    let table = soon(command.output()).await.unwrap();
+    let table = String::from_utf8(table.stdout).unwrap();
+    let line = "3 payments cannot be read: they are not in the first table, and 2 of them in none";
+    assert!(table.lines().any(|it| it == line), "{table}");
+    // What may be money is not left out.
+    for (value, checksum) in [(r#"{"answer":"secret"}"#, None), ("secret", Some(1))] {
+        let id = put("charges", 4, value, checksum);
+        let named = format!("the row \"{id}\" of `charges` cannot be read");
+        let (status, why) = told(&hefu, "").await;
+        let detail = why["detail"].as_str().unwrap();
+        assert!(status == 500 && detail.contains(&named) && !detail.contains("secret"), "{why}");
+        let why = failed(&place).await;
+        assert!(why.contains(&named) && !why.contains("secret"), "{why}");
+        file.execute("DELETE FROM charges WHERE key = ?1", [id]).unwrap();
+    }
+    assert_eq!(told(&hefu, "").await.0, 200);
+    for (query, word) in [("?since_ms=2&until_ms=1", "after"), ("?since_ms=0", "100 days")] {
+        let (status, why) = told(&hefu, query).await;
+        assert!(status == 400 && why["detail"].as_str().unwrap().contains(word), "{why}");
+    }
 }
 
 #[tokio::test]

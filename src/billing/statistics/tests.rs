@@ -170,7 +170,7 @@ fn groups_are_by_what_is_told_apart() {
 }
 
 #[test]
-fn a_share_is_rounded_half_up() {
+fn a_share_is_rounded_down() {
     let check = |matched, asked, expected| {
         let answers = Answers { matched, ..Answers::default() };
         let counts = Counts { asked, answers, ..Counts::default() };
@@ -180,9 +180,10 @@ fn a_share_is_rounded_half_up() {
     check(0, 3, Some(0));
     check(3, 3, Some(1000));
     check(1, 3, Some(333));
-    check(2, 3, Some(667));
-    check(1, 2000, Some(1));
-    check(1, 2001, Some(0));
+    check(2, 3, Some(666));
+    check(1, 1000, Some(1));
+    check(1, 1001, Some(0));
+    check(1_999_999, 2_000_000, Some(999));
 }
 
 #[test]
@@ -238,6 +239,27 @@ fn a_part_of_a_month_has_its_share_of_the_month() {
     check(11, 5, 152);
     check(11, 6, 182);
     check(50, 25, 713);
+}
+
+#[test]
+fn whole_months_are_read_and_none_after() {
+    let check = |since: &str, until: &str, expected: [&str; 2]| {
+        let at = |text: &str| {
+            let at = text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+            Timestamp::from_millis(u64::try_from(at).unwrap())
+        };
+        let wanted = Wanted { by: By::default(), since: at(since), until: at(until) };
+        assert_eq!(<[Timestamp; 2]>::from(wanted.months()), expected.map(at), "{since}..{until}");
+    };
+    // China's months begin eight hours before those of Greenwich.
+    let [october, november, december] =
+        ["2026-09-30T16:00:00Z", "2026-10-31T16:00:00Z", "2026-11-30T16:00:00Z"];
+    check(october, november, [october, november]);
+    check(october, "2026-10-31T16:00:00.001Z", [october, december]);
+    check("2026-10-31T15:59:59.999Z", november, [october, november]);
+    check("2026-11-03T00:00:00Z", "2026-11-04T00:00:00Z", [november, december]);
+    check("2026-10-03T00:00:00Z", "2026-11-04T00:00:00Z", [october, december]);
+    check(november, november, [november, november]);
 }
 
 #[test]

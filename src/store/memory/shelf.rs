@@ -112,9 +112,9 @@ impl ShelfStore for MemoryStore {
         }))
     }
 
-    async fn range(&self, range: Range) -> Result<Vec<Row>, StoreLost> {
+    async fn page(&self, range: Range, marked: bool) -> Result<Vec<Row>, StoreLost> {
         match &self.journal {
-            Some(journal) => journal.read(Look::Within(range)).await,
+            Some(journal) => journal.read(Look::Within(range, marked)).await,
             None => Ok(self.known(&range)),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Backend, By};
 use crate::store::row::{Aggregate, Row, RowKey};
-use crate::store::shelf::{Found, Range};
+use crate::store::shelf::Range;
 
 /// How many people may be forgotten within the days in which that is told on.
 const FORGOTTEN_MAX: usize = 100_000;
@@ -14,8 +14,8 @@ pub enum Look {
     At(Vec<RowKey>),
     /// Those with these keys that are as they were written; a damaged one is said and stepped over.
     Intact(Vec<RowKey>),
-    /// Those of a range.
-    Within(Range),
+    /// Those of a range; whether what is stepped over is marked among them.
+    Within(Range, bool),
     /// Whatever is kept of these people.
     Of(Vec<String>),
     /// Who was forgotten; only where another process may have been told, unless it is the `first` time.
@@ -39,7 +39,7 @@ pub(super) fn look_up<B: Backend>(
         Look::Intact(keys) => {
             intact(backend, &keys.iter().collect::<Vec<_>>(), &mut rows, damaged)?;
         }
-        Look::Within(range) => within(backend, range, &mut rows, damaged)?,
+        Look::Within(range, marked) => within(backend, (range, *marked), &mut rows, damaged)?,
         Look::Of(people) => {
             for of in Aggregate::PERSONAL {
                 rows.append(&mut backend.find(of, By::Person, people)?);
@@ -47,11 +47,16 @@ pub(super) fn look_up<B: Backend>(
         }
         Look::Concordance(_) if backend.alone() => (),
         Look::Concordance(most) => {
-            within(backend, &all(Aggregate::Concordance, *most), &mut rows, damaged)?;
+            within(backend, (&all(Aggregate::Concordance, *most), false), &mut rows, damaged)?;
         }
         Look::Forgotten { first } if backend.alone() && !first => (),
         Look::Forgotten { .. } => {
-            within(backend, &all(Aggregate::Forgotten, FORGOTTEN_MAX), &mut rows, damaged)?;
+            within(
+                backend,
+                (&all(Aggregate::Forgotten, FORGOTTEN_MAX), false),
+                &mut rows,
+                damaged,
+            )?;
         }
     }
     Ok(rows)
@@ -65,13 +70,13 @@ fn all(of: Aggregate, most: usize) -> Range {
 
 fn within<B: Backend>(
     backend: &mut B,
-    range: &Range,
+    (range, marked): (&Range, bool),
     rows: &mut Vec<Row>,
     damaged: &mut Vec<String>,
 ) -> Result<(), B::Error> {
-    let Found { rows: found, damaged: stepped_over } = backend.range(range)?;
-    rows.extend(found);
-    damaged.extend(stepped_over.iter().map(ToString::to_string));
+    let found = backend.range(range)?;
+    damaged.extend(found.damaged.iter().map(ToString::to_string));
+    rows.extend(if marked { found.marked(range) } else { found.rows });
     Ok(())
 }
 
