@@ -23,7 +23,7 @@ const SINCE: Duration = Duration::from_hours(14 * 24);
 /// The longest time that is counted here; the command, which payments do not take turns with, has no bound.
 const SPAN_MAX: Duration = Duration::from_hours(100 * 24);
 /// After how long it is given up.
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 /// Places for those who count.
 pub(super) fn room() -> Room {

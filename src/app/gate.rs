@@ -182,7 +182,7 @@ impl ServiceGate {
     fn tell(&self, finished: &Finished) {
         let settings = finished.upstream.as_deref().and_then(|name| {
             let upstreams = self.routes.upstreams(finished.side);
-            upstreams.map(|upstream| upstream.settings()).find(|it| it.name == name)
+            upstreams.map(Upstream::settings).find(|it| it.name == name)
         });
         // Where none was reached, the first of them is whom it was for.
         let reached = finished.reached.unwrap_or_default();

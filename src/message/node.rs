@@ -119,6 +119,15 @@ impl<'a> FromIterator<Entry<'a>> for Entries<'a> {
     }
 }
 
+impl<'e, 'a> IntoIterator for &'e Entries<'a> {
+    type Item = &'e Entry<'a>;
+    type IntoIter = std::slice::Iter<'e, Entry<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl<'a> IntoIterator for Entries<'a> {
     type Item = Entry<'a>;
     type IntoIter = std::vec::IntoIter<Entry<'a>>;

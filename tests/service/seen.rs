@@ -101,10 +101,13 @@ async fn what_no_rules_tell_of_an_account_is_unknown() {
     check("nobody", false, [&["no"], &[]]).await;
 }
 
+/// A rule's condition, by which account the message is marked, and the message.
+type Line = (&'static str, Option<&'static str>, fn(&str) -> String);
+
 /// A payment waits for accounts no longer than for providers, by itself or as the row of a batch.
 #[tokio::test]
 async fn what_does_not_come_in_time_is_unknown() {
-    let lines: [(&str, Option<&str>, fn(&str) -> String); 3] = [
+    let lines: [Line; 3] = [
         (CLASS, Some("a"), debit),
         (OPEN, None, debit),
         (OPEN, None, |order| batch(order, &[0, 0])),
