@@ -96,7 +96,19 @@ impl Service {
             Ok(shown) if shown.account.closed.is_none() => shown,
             Ok(_) | Err(AccountError::Unknown | AccountError::Closed) => return Kept::Known(None),
             // Whether there is one is not known.
-            Err(_) => return Kept::Forgotten,
+            Err(
+                AccountError::Id(_)
+                | AccountError::Element(_)
+                | AccountError::Nobody
+                | AccountError::Another
+                | AccountError::Later
+                | AccountError::NoRules
+                | AccountError::Flagged(_)
+                | AccountError::Usage
+                | AccountError::Refused(_)
+                | AccountError::Over(..)
+                | AccountError::Store(_),
+            ) => return Kept::Forgotten,
         };
         let purpose = balance.purpose(scenario, &shown.account.person);
         let left = shown.least(purpose, balance.marked.strength);

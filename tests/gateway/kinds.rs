@@ -1,10 +1,10 @@
 //! Other kinds of verification over real sockets, by the shipped maps and simulated providers that check who asks.
 
 use crate::assessed::provider;
-use crate::peers::{Message, Peer, channel, ok, soon};
+use crate::peers::{Channel, Message, Peer, channel, ok, soon};
 use crate::process::{Hefu, Place};
 use crate::verification::{
-    LENDER, PAN, PHONE, SHOP, ask, four, get, place, read, request, send, waiting,
+    LENDER, PAN, PHONE, SHOP, ask, four, get, is_told, place, read, request, send, waiting,
 };
 use hefu::sim::{Said, Script, Settings, Simulation, Twist, picture};
 use serde_json::{Value, json};
@@ -239,17 +239,22 @@ fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     files
 }
 
-/// Only so many pictures are in memory: whoever comes with one more is told so before it is read.
-#[tokio::test]
-async fn pictures_have_places_of_their_own() {
-    let (told, trial) = waiting().await;
-    let place = place(&trial, "[verification]\nbody = \"1KiB\"\npictures = 1").await;
+/// Another provider at the same place, which is asked about faces and liveness.
+pub(crate) fn holds(place: &Place, trial: &Channel) {
     place.write("providers/held.toml", HELD);
     let table = format!(
         "[providers.held]\nurl = \"http://{}\"\ncredentials = {{ own = \"trial.key\" }}\n[secrets]",
         trial.address
     );
     place.replace("hefu.toml", "[secrets]", &table);
+}
+
+/// Only so many pictures are in memory: whoever comes with one more is told so before it is read.
+#[tokio::test]
+async fn pictures_have_places_of_their_own() {
+    let (told, trial) = waiting().await;
+    let place = place(&trial, "[verification]\nbody = \"1KiB\"\npictures = 1").await;
+    holds(&place, &trial);
     let kinds = "per_second = 1000\nkinds = [{ kind = \"face\", elements = [[\"face_image\"]] }]\n";
     place.replace("hefu.toml", "per_second = 1000\n", kinds);
     let hefu = Hefu::start(place.command()).await;
@@ -269,7 +274,7 @@ async fn pictures_have_places_of_their_own() {
 }
 
 /// A map without a score: its word alone is the answer.
-pub(crate) const HELD: &str = r#"
+const HELD: &str = r#"
 road = "house"
 source = "face"
 kind = "face"
@@ -614,12 +619,7 @@ async fn a_merchant_may_be_taken_on_beside_the_client_who_is_told() {
     says(&simulation, "tencent", Said::Match);
     let place = merchants(&simulation).await;
     let listening = channel(|_| ok("")).await;
-    place.write("hook.key", "0123456789abcdef".repeat(4));
-    let hook = format!(
-        "price_fen = 45\nwebhook = {{ url = \"http://{}/hefu\", key_file = \"hook.key\" }}\n",
-        listening.address
-    );
-    place.replace("hefu.toml", "price_fen = 45\n", &hook);
+    is_told(&place, &listening);
     let hefu = Hefu::start(place.command()).await;
     let to = hefu.verification.unwrap();
     let post = async |key: &str, name: &str, mode: &str| {

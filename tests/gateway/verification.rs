@@ -685,6 +685,16 @@ fn described(ids: &[String]) -> Value {
     described
 }
 
+/// The client is told by webhook, at `listening`.
+pub(crate) fn is_told(place: &Place, listening: &Channel) {
+    place.write("hook.key", "0123456789abcdef".repeat(4));
+    let hook = format!(
+        "price_fen = 45\nwebhook = {{ url = \"http://{}/hefu\", key_file = \"hook.key\" }}\n",
+        listening.address
+    );
+    place.replace("hefu.toml", "price_fen = 45\n", &hook);
+}
+
 /// A client that posts a batch, is told when it is over, and reads what became of each line; its statement has them.
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one story")]
@@ -692,12 +702,7 @@ async fn a_batch_is_asked_about_beside_the_client_who_is_told_and_pays() {
     let trial = provider(&["0000", "02"]).await;
     let listening = channel(|_| ok("")).await;
     let place = place(&trial, "").await;
-    place.write("hook.key", "0123456789abcdef".repeat(4));
-    let hook = format!(
-        "price_fen = 45\nwebhook = {{ url = \"http://{}/hefu\", key_file = \"hook.key\" }}\n",
-        listening.address
-    );
-    place.replace("hefu.toml", "price_fen = 45\n", &hook);
+    is_told(&place, &listening);
     let hefu = Hefu::start(place.command()).await;
     let to = hefu.verification.unwrap();
     let post = async |key: &str, body: Value| {

@@ -2,7 +2,9 @@
 
 use crate::peers::{Channel, Message, Peer, channel, ok, soon};
 use crate::process::{Hefu, Place};
-use crate::verification::{LENDER, PHONE, ask, four, get, place, read, request, send, waiting};
+use crate::verification::{
+    LENDER, PHONE, ask, four, get, is_told, place, read, request, send, waiting,
+};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::process::ExitStatus;
@@ -123,12 +125,7 @@ async fn who_hung_up_and_waits_no_more_is_told() {
     let (told, trial) = waiting().await;
     let place = place(&trial, "").await;
     let listening = channel(|_| ok("")).await;
-    place.write("hook.key", "0123456789abcdef".repeat(4));
-    let hook = format!(
-        "price_fen = 45\nwebhook = {{ url = \"http://{}/hefu\", key_file = \"hook.key\" }}\n",
-        listening.address
-    );
-    place.replace("hefu.toml", "price_fen = 45\n", &hook);
+    is_told(&place, &listening);
     let hefu = Hefu::start(place.command()).await;
     let to = hefu.verification.unwrap();
     let fields = "Content-Type: application/json\r\nIdempotency-Key: one\r\n";

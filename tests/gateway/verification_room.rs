@@ -1,6 +1,6 @@
 //! Places of the verification service: nobody takes them all, nor any before it is known who they are.
 
-use crate::kinds::{HELD, begin};
+use crate::kinds::{begin, holds};
 use crate::peers::{Message, Peer, soon};
 use crate::process::{Hefu, Place};
 use crate::verification::{
@@ -106,12 +106,7 @@ async fn who_does_not_sign_takes_no_place_of_a_batch() {
 async fn who_does_not_sign_takes_no_place_of_a_picture() {
     let (told, trial) = waiting().await;
     let place = place(&trial, "[verification]\nbody = \"1KiB\"\npictures = 1").await;
-    place.write("providers/held.toml", HELD);
-    let table = format!(
-        "[providers.held]\nurl = \"http://{}\"\ncredentials = {{ own = \"trial.key\" }}\n[secrets]",
-        trial.address
-    );
-    place.replace("hefu.toml", "[secrets]", &table);
+    holds(&place, &trial);
     let kinds = "kinds = [{ kind = \"face\", elements = [[\"face_image\"]] }]\n";
     place.replace("hefu.toml", "per_second = 1000\n", &format!("per_second = 1000\n{kinds}"));
     place.write("signing.key", "0123456789abcdef".repeat(4));

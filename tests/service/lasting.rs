@@ -41,6 +41,9 @@ async fn an_inquiry_is_kept_before_it_is_sent() {
     }
     assert_eq!((kept(&file, "inquiries").len(), kept(&file, "charges").len()), (1, 0));
     assert_eq!(world.service.store.open_inquiries().len(), 1);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_millis(200)).await;
+    tokio::time::resume();
     drop(all);
     assert!(waiting.await.unwrap().starts_with("decision: permit"));
     world.service.store.flush().await.unwrap();
@@ -53,6 +56,11 @@ async fn an_inquiry_is_kept_before_it_is_sent() {
         charges.iter().filter(says).count()
     };
     assert_eq!((charges.len(), of("first", "unavailable"), of("second", "match")), (2, 1, 1));
+    let took = |charge: &String| {
+        let charge: serde_json::Value = serde_json::from_str(charge).unwrap();
+        charge["inquiry"]["provider"] == "first" && charge["took_ms"].as_u64().unwrap() >= 200
+    };
+    assert!(charges.iter().any(took), "{charges:?}");
 }
 
 /// Another keeps the file locked for longer than anybody waits.
