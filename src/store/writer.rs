@@ -23,7 +23,7 @@ pub use backend::{Backend, By, Ended};
 pub use batch::note;
 use batch::{Request, Told, commit};
 pub use look::Look;
-use queue::{Shared, take};
+use queue::{Call, Called, Shared, take};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -225,7 +225,12 @@ impl Writer {
         waiting: impl FnOnce(oneshot::Sender<Result<T, StoreLost>>) -> Waiting,
     ) -> Result<T, StoreLost> {
         let (sender, receiver) = oneshot::channel();
-        self.wait(waiting(sender))?;
+        let call = self.wait(waiting(sender))?;
+        if call.is_some() {
+            // Everything else that has come may be in the same commit.
+            tokio::task::yield_now().await;
+        }
+        drop(call);
         let Ok(told) = timeout(WAIT_MAX, receiver).await else {
             self.shared.lock().hangs = true;
             return Err(StoreLost);
@@ -233,14 +238,13 @@ impl Writer {
         told.map_err(|_| StoreLost)?
     }
 
-    fn wait(&self, waiting: Waiting) -> Result<(), StoreLost> {
+    fn wait(&self, waiting: Waiting) -> Result<Option<Call<'_>>, StoreLost> {
         let mut queue = self.shared.lock();
         // Where one waited in vain, nobody else need.
         if queue.closed || queue.hangs || queue.waiting.len() >= WAITING_MAX {
             return Err(StoreLost);
         }
-        self.shared.add(&mut queue, waiting);
-        Ok(())
+        Ok(self.shared.add(&mut queue, waiting).then(|| Call(&self.shared)))
     }
 }
 
@@ -326,7 +330,9 @@ fn keep<B: Backend>(
     queue.hangs = false;
     if kept.is_ok() || !closed {
         // What is given back, or tried again, has waited for long enough.
-        queue.urgent |= !again.is_empty();
+        if !again.is_empty() {
+            (queue.urgent, queue.called) = (true, Called::Now);
+        }
         queue.waiting.splice(0..0, again);
     }
     drop(queue);

@@ -36,11 +36,35 @@ enum Sleep {
     Soundly,
 }
 
+/// Whether the writer was called for what is urgent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Called {
+    #[default]
+    Not,
+    /// Somebody is about to.
+    Soon,
+    Now,
+}
+
+/// The duty to call the writer, of the first who has something urgent for a commit; done when it is dropped.
+pub(super) struct Call<'s>(pub(super) &'s Shared);
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.lock();
+        if queue.called == Called::Soon {
+            queue.called = Called::Now;
+            self.0.wake(&mut queue, true);
+        }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Queue {
     pub(super) waiting: Vec<Waiting>,
     /// Whether any of it is urgent.
     pub(super) urgent: bool,
+    pub(super) called: Called,
     sleep: Sleep,
     /// Whether somebody waited in vain for the commit that is under way.
     pub(super) hangs: bool,
@@ -56,7 +80,8 @@ pub(super) struct Shared {
 impl Queue {
     /// Whether the writer has something to do now.
     fn is_due(&self) -> bool {
-        self.urgent || self.closed || self.waiting.len() >= TOGETHER_MAX
+        let called = self.urgent && self.called == Called::Now;
+        called || self.closed || self.waiting.len() >= TOGETHER_MAX
     }
 }
 
@@ -65,24 +90,35 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What nobody waits for; beyond the limit it is given up, which the next commit that succeeds makes up for only where
+    /// What nobody waits for, and is not urgent; beyond the limit it is given up, which the next commit that succeeds makes up for only where
     /// the row changes again.
     pub(super) fn push(&self, queue: &mut Queue, waiting: Waiting) {
         if queue.waiting.len() < WAITING_MAX {
-            self.add(queue, waiting);
+            let _ = self.add(queue, waiting);
         } else {
             tracing::error!("the store is lost for too long: a change is not kept");
         }
     }
 
-    /// Adds what is to be committed, and wakes the writer where that is due.
-    pub(super) fn add(&self, queue: &mut Queue, waiting: Waiting) {
-        queue.urgent |= waiting.is_urgent();
+    /// Adds what is to be committed. Says whether the writer is to be called for it, and nobody else is about to.
+    pub(super) fn add(&self, queue: &mut Queue, waiting: Waiting) -> bool {
+        let urgent = waiting.is_urgent();
         queue.waiting.push(waiting);
+        queue.urgent |= urgent;
+        let calls = urgent && queue.called == Called::Not;
+        if calls {
+            queue.called = Called::Soon;
+        }
+        self.wake(queue, urgent);
+        calls
+    }
+
+    /// Wakes the writer where it sleeps and that is due; for what is urgent it is called.
+    fn wake(&self, queue: &mut Queue, urgent: bool) {
         let wakes = match queue.sleep {
             Sleep::Awake => false,
             Sleep::Lightly => queue.is_due(),
-            Sleep::Soundly => true,
+            Sleep::Soundly => !urgent || queue.is_due(),
         };
         if wakes {
             queue.sleep = Sleep::Awake;
@@ -125,6 +161,7 @@ pub(super) fn take(
     let count = queue.waiting.len().min(TOGETHER_MAX);
     let batch = queue.waiting.drain(..count).collect();
     queue.urgent = !queue.waiting.is_empty();
+    queue.called = if queue.urgent { Called::Now } else { Called::Not };
     Some((batch, queue.closed))
 }
 
@@ -143,15 +180,19 @@ mod tests {
     }
 
     /// Adds something once the writer sleeps so.
-    fn add_at(shared: &Shared, sleep: Sleep, waiting: Waiting) {
+    fn add_at(shared: &Shared, sleep: Sleep, waiting: Waiting) -> Option<Call<'_>> {
         loop {
             let mut queue = shared.lock();
             if queue.sleep == sleep {
-                return shared.push(&mut queue, waiting);
+                return shared.add(&mut queue, waiting).then(|| Call(shared));
             }
             drop(queue);
             thread::yield_now();
         }
+    }
+
+    fn flush() -> Waiting {
+        Waiting::Flush(oneshot::channel().0)
     }
 
     /// Every change that nobody waited for took a commit, and its sync, for itself.
@@ -163,11 +204,10 @@ mod tests {
                 let taking = scope.spawn(|| take(&shared, LONG, linger).unwrap().0.len());
                 for name in 0..changes {
                     let sleep = if linger.is_zero() { Sleep::Soundly } else { Sleep::Lightly };
-                    add_at(&shared, sleep, change(name));
+                    assert!(add_at(&shared, sleep, change(name)).is_none());
                 }
                 if urgent {
-                    let flush = Waiting::Flush(oneshot::channel().0);
-                    add_at(&shared, Sleep::Lightly, flush);
+                    drop(add_at(&shared, Sleep::Lightly, flush()));
                 }
                 assert_eq!(taking.join().unwrap(), expected);
             });
@@ -175,5 +215,25 @@ mod tests {
         check(LONG, 5, true, 6);
         check(LONG, TOGETHER_MAX, false, TOGETHER_MAX);
         check(Duration::ZERO, 1, false, 1);
+    }
+
+    /// Each admission woke the writer, and had a commit with its sync for itself while others were about to come.
+    #[test]
+    fn who_comes_before_the_writer_is_called_is_in_the_commit() {
+        for sleep in [Sleep::Lightly, Sleep::Soundly] {
+            let shared = Shared::default();
+            let linger = if sleep == Sleep::Soundly { Duration::ZERO } else { LONG };
+            thread::scope(|scope| {
+                let taking = scope.spawn(|| take(&shared, LONG, linger).unwrap().0.len());
+                let call = add_at(&shared, sleep, flush());
+                // Only the first calls; and the writer sleeps on.
+                assert!(call.is_some() && add_at(&shared, sleep, flush()).is_none());
+                assert!(add_at(&shared, sleep, flush()).is_none());
+                drop(call);
+                assert_eq!(taking.join().unwrap(), 3);
+                // Who comes then is the next to call.
+                assert!(shared.add(&mut shared.lock(), flush()));
+            });
+        }
     }
 }
