@@ -58,8 +58,8 @@ pub(super) fn recount<B: Backend>(
     Ok(())
 }
 
-/// Tries `book` on the payments that are kept and were judged no longer `ago`. `progress` is told of every payment, and of how many
-/// there are where that is known.
+/// Tries `book` on the payments that are kept and were judged no longer `ago`. `progress` is told of every payment how much of
+/// that time is behind it, in thousandths.
 ///
 /// # Errors
 /// [`Failed`].
@@ -67,13 +67,13 @@ pub fn backtest(
     config: &Config,
     book: Arc<Book>,
     ago: Duration,
-    mut progress: impl FnMut(Option<u64>) + Send,
+    mut progress: impl FnMut(u64) + Send,
 ) -> Result<Found, Failed> {
     let since = Timestamp::from_millis(0).plus(clock::system()).minus(ago);
     let mut test = Backtest::new(book, since);
     let first = since.minus(test.warm_up());
-    each_since(config, first, |total, record| {
-        progress(total);
+    each_since(config, first, |behind, record| {
+        progress(behind);
         test.feed(&record);
     })?;
     Ok(test.found())
@@ -102,25 +102,31 @@ pub fn explain(
     Ok(explained)
 }
 
-/// Hands over the payments since then, each with how many there are where that is known.
+/// Hands over the payments since then, each with how much of the time is behind it, in thousandths.
 fn each_since(
     config: &Config,
     first: Timestamp,
-    feed: impl FnMut(Option<u64>, Record) + Send,
+    feed: impl FnMut(u64, Record) + Send,
 ) -> Result<(), Failed> {
-    statement::open(config, Since { first, feed })
+    let now = Timestamp::from_millis(0).plus(clock::system());
+    statement::open(config, Since { first, now, feed })
 }
 
 struct Since<F> {
     first: Timestamp,
+    now: Timestamp,
     feed: F,
 }
 
-impl<F: FnMut(Option<u64>, Record) + Send> Reader for Since<F> {
+impl<F: FnMut(u64, Record) + Send> Reader for Since<F> {
     type Yield = ();
 
     fn read<B: Backend>(mut self, backend: &mut B) -> Result<(), LoadError<B::Error>> {
-        let total = reading::payments_count(backend, self.first);
-        reading::payments_since(backend, self.first, |record| (self.feed)(total, record))
+        let all = self.now.since(self.first).as_millis();
+        reading::payments_since(backend, self.first, |record| {
+            let behind = record.at.since(self.first).as_millis().saturating_mul(1000);
+            let behind = u64::try_from(behind.checked_div(all).unwrap_or(1000)).unwrap_or(1000);
+            (self.feed)(behind.min(1000), record);
+        })
     }
 }

@@ -357,14 +357,6 @@ impl Backend for Postgres {
         Ok(found)
     }
 
-    fn ending(&mut self, of: Aggregate, from: Timestamp) -> Result<Option<u64>, Error> {
-        let sql = format!("SELECT count(*) FROM {} WHERE until >= $1", of.as_str());
-        let from = i64::try_from(from.as_millis()).unwrap_or(i64::MAX);
-        let rows = self.connect()?.query(sql, &[&from])?;
-        let count = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose()?;
-        Ok(count.and_then(|count| u64::try_from(count).ok()))
-    }
-
     fn begin(&mut self) -> Result<(), Error> {
         // Statements after the lock see what was committed before it: that is what READ COMMITTED says.
         let sql =

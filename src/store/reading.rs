@@ -2,7 +2,6 @@
 
 use crate::domain::clock::Timestamp;
 use crate::domain::id::PaymentId;
-use crate::domain::keep::PAYMENTS_KEPT;
 use crate::store::Record;
 use crate::store::memory::LoadError;
 use crate::store::row::{Aggregate, Row};
@@ -29,12 +28,6 @@ pub fn each<B: Backend, T: DeserializeOwned>(
     });
     read.map_err(LoadError::Database)?;
     wrong.map_or(Ok(()), Err)
-}
-
-/// How many payments were judged at `since` or later, where the database can tell without reading them.
-pub fn payments_count<B: Backend>(backend: &mut B, since: Timestamp) -> Option<u64> {
-    // Where it cannot tell, whoever reads on is told why.
-    backend.ending(Aggregate::Payments, since.plus(PAYMENTS_KEPT)).unwrap_or_default()
 }
 
 /// Hands over the records of payments that were judged at `since` or later, by time; of those before nothing is read.

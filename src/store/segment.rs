@@ -61,8 +61,8 @@ pub enum SegmentError<E: std::error::Error> {
     },
 }
 
-/// What is to be under a key: a value and how long it is kept, or nothing.
-type Change = Option<(Option<Timestamp>, String)>;
+/// What is to be under a key: a row, or nothing.
+type Change = Option<Row>;
 
 /// A database with a log in front of it.
 #[derive(Debug)]
@@ -99,11 +99,42 @@ struct Log {
     /// In the segment that is written.
     written: HashMap<RowKey, Change>,
     /// In the other segment, from which the database takes over one after the other.
-    left: BTreeMap<RowKey, Change>,
+    left: Left,
     /// How many rows the last commit wrote.
     just_written: usize,
     /// Whether a commit failed, or no segment has begun, so that nothing can be written to it.
     failed: bool,
+}
+
+/// What the database does not have of a segment, by key.
+#[derive(Debug, Default)]
+struct Left {
+    changes: Vec<(RowKey, Change)>,
+    /// How many of them it has.
+    taken: usize,
+}
+
+impl Left {
+    /// What is in `segment` comes after all of these, and in the place of those of its keys.
+    fn extend(&mut self, segment: &mut HashMap<RowKey, Change>) {
+        let mut changes: Vec<_> = segment.drain().collect();
+        let kept: HashSet<&RowKey> = changes.iter().map(|(key, _)| key).collect();
+        let rest = self.changes.split_off(self.taken.min(self.changes.len()));
+        let rest: Vec<_> = rest.into_iter().filter(|(key, _)| !kept.contains(key)).collect();
+        changes.extend(rest);
+        changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        *self = Self { changes, taken: 0 };
+    }
+
+    fn all(&self) -> &[(RowKey, Change)] {
+        self.changes.get(self.taken..).unwrap_or_default()
+    }
+
+    fn get(&self, key: &RowKey) -> Option<&Change> {
+        let all = self.all();
+        let at = all.binary_search_by(|(known, _)| known.cmp(key)).ok()?;
+        all.get(at).map(|(_, change)| change)
+    }
 }
 
 impl Log {
@@ -114,35 +145,35 @@ impl Log {
 
     /// What is in the log of a range, the latest of each key last.
     fn within<'l>(&'l self, range: &'l Range) -> impl Iterator<Item = (&'l RowKey, &'l Change)> {
-        let all = self.left.iter().chain(&self.written).chain(&self.open);
-        all.filter(|(key, _)| range.takes(key))
+        let left = self.left.all().iter().map(|(key, change)| (key, change));
+        left.chain(&self.written).chain(&self.open).filter(|(key, _)| range.takes(key))
     }
 
     fn change(&mut self, key: &RowKey, change: Change) {
-        let until = change.as_ref().and_then(|(until, _)| until.map(Timestamp::as_millis));
+        let until = change.as_ref().and_then(|row| row.until.map(Timestamp::as_millis));
         let content = self.frame.content();
         // What has a JSON form is never refused by a buffer.
         let _ = serde_json::to_writer(&mut *content, &(key.of.as_str(), &key.name, until));
-        if let Some((_, value)) = &change {
-            content.extend(value.as_bytes());
+        if let Some(row) = &change {
+            content.extend(row.value.as_bytes());
         }
         content.push(b'\n');
         self.open.insert(key.clone(), change);
     }
 
     fn put(&mut self, row: &Row) {
-        self.change(&row.key, Some((row.until, row.value.clone())));
+        self.change(&row.key, Some(row.clone()));
     }
 
     /// What is in the log and not kept beyond `now`.
     fn not_kept(&self, of: Aggregate, now: Timestamp) -> Vec<RowKey> {
-        let ended = |(key, change): &(&RowKey, &Change)| {
-            let until = change.as_ref().and_then(|(until, _)| *until);
-            key.of == of && until.is_some_and(|until| until <= now)
+        let ended = |change: &Change| {
+            let until = change.as_ref().filter(|row| row.key.of == of).and_then(|row| row.until);
+            until.is_some_and(|until| until <= now)
         };
-        let newest = |key: &&RowKey| self.look(key).is_some_and(|change| ended(&(*key, change)));
-        let all = self.left.iter().chain(&self.written);
-        all.filter(ended).map(|(key, _)| key).filter(newest).cloned().collect()
+        let left = self.left.all().iter().map(|(key, change)| (key, change));
+        let ends = left.chain(&self.written).filter(|(_, change)| ended(change));
+        ends.map(|(key, _)| key).filter(|key| self.look(key).is_some_and(ended)).cloned().collect()
     }
 
     fn give_up(&mut self) {
@@ -161,27 +192,26 @@ fn changes(commit: &[u8]) -> Option<Vec<(RowKey, Change)>> {
         let (of, name, until): (String, String, Option<u64>) =
             serde_json::from_str(key.get()).ok()?;
         let of = Aggregate::ALL.into_iter().find(|known| known.as_str() == of)?;
-        let until = until.map(Timestamp::from_millis);
-        Some((RowKey { of, name }, value.map(|value| (until, value.get().to_owned()))))
+        let (key, until) = (RowKey { of, name }, until.map(Timestamp::from_millis));
+        let row = |value: &RawValue| Row { key: key.clone(), until, value: value.get().to_owned() };
+        let change = value.map(row);
+        Some((key, change))
     };
     lines.map(change).collect()
 }
 
 /// Has the database make changes, in one transaction.
-fn take_over<'a, B: Backend>(
-    database: &mut B,
-    changes: impl Iterator<Item = (&'a RowKey, &'a Change)>,
-) -> Result<(), B::Error> {
+fn take_over<B: Backend>(database: &mut B, changes: &[(RowKey, Change)]) -> Result<(), B::Error> {
     let (mut rows, mut removals) = (Vec::new(), Vec::new());
     for (key, change) in changes {
-        match change.clone() {
-            Some((until, value)) => rows.push(Row { key: key.clone(), until, value }),
+        match change {
+            Some(row) => rows.push(row),
             None => removals.push(Removal { key: key.clone(), only: None }),
         }
     }
     let mut taken = || {
         database.begin()?;
-        database.put(&rows.iter().collect::<Vec<_>>())?;
+        database.put(&rows)?;
         database.remove(&removals.iter().collect::<Vec<_>>())?;
         database.commit()
     };
@@ -268,7 +298,7 @@ impl<B: Backend> Segmented<B> {
 
     /// Has the database take over what a crash left.
     fn recover(&mut self) -> Result<(), Failed<B>> {
-        let mut left = BTreeMap::new();
+        let mut left = HashMap::new();
         for commit in self.segments.read()? {
             let unread = || FileError::Damaged { path: self.door.path().to_owned() };
             left.extend(changes(&commit).ok_or_else(unread)?);
@@ -276,7 +306,9 @@ impl<B: Backend> Segmented<B> {
         if !left.is_empty() {
             tracing::info!(rows = left.len(), "what was left in the log is taken over");
             self.database.lazily(false).map_err(SegmentError::Database)?;
-            take_over(&mut self.database, left.iter()).map_err(SegmentError::Database)?;
+            let mut all = Left::default();
+            all.extend(&mut left);
+            take_over(&mut self.database, all.all()).map_err(SegmentError::Database)?;
         }
         Ok(self.segments.clear()?)
     }
@@ -301,25 +333,22 @@ impl<B: Backend> Segmented<B> {
     /// Says whether there is more to take over.
     fn move_on(&mut self, idle: bool) -> Result<bool, Failed<B>> {
         let State::Alone(log) = &mut self.state else { return Ok(false) };
-        if log.left.is_empty() {
+        if log.left.all().is_empty() {
             if log.written.is_empty() || !(idle || self.segments.len() >= SEGMENT) {
                 return Ok(false);
             }
             self.segments.begin()?;
-            log.left.extend(log.written.drain());
+            log.left.extend(&mut log.written);
         }
         // Twice as much as comes, or the log would grow as long as much comes.
         let together = TAKEN_TOGETHER.max(log.just_written.saturating_mul(2));
-        let some: Vec<RowKey> = log.left.keys().take(together).cloned().collect();
+        let all = log.left.all();
+        let some = all.get(..together).unwrap_or(all);
         // The last makes all of them durable; the segment may be written over then.
-        let last = some.len() == log.left.len();
-        let changes = some.iter().filter_map(|key| log.left.get_key_value(key));
-        let taken =
-            self.database.lazily(!last).and_then(|()| take_over(&mut self.database, changes));
+        let last = some.len() == all.len();
+        let taken = self.database.lazily(!last).and_then(|()| take_over(&mut self.database, some));
         taken.map_err(SegmentError::Database)?;
-        for key in some {
-            log.left.remove(&key);
-        }
+        log.left.taken = log.left.taken.saturating_add(some.len());
         if last {
             self.database.idle();
         }
@@ -329,7 +358,7 @@ impl<B: Backend> Segmented<B> {
     /// Leaves nothing in the log that the database does not have.
     fn settle(&mut self) -> Result<(), Failed<B>> {
         if let State::Alone(log) = &mut self.state
-            && !(log.written.is_empty() && log.left.is_empty())
+            && !(log.written.is_empty() && log.left.all().is_empty())
         {
             settle(&mut self.database, &mut self.segments, log)?;
             self.segments.begin()?;
@@ -362,11 +391,11 @@ fn settle<B: Backend>(
     log: &mut Log,
 ) -> Result<(), Failed<B>> {
     database.lazily(false).map_err(SegmentError::Database)?;
-    log.left.extend(log.written.drain());
-    if !log.left.is_empty() {
-        take_over(database, log.left.iter()).map_err(SegmentError::Database)?;
+    log.left.extend(&mut log.written);
+    if !log.left.all().is_empty() {
+        take_over(database, log.left.all()).map_err(SegmentError::Database)?;
     }
-    log.left.clear();
+    log.left = Left::default();
     // Until the next segment has begun there is none that could be written.
     log.failed = true;
     Ok(segments.clear()?)
@@ -420,20 +449,12 @@ impl<B: Backend> Backend for Segmented<B> {
                 State::Shared { .. } | State::Out => None,
             };
             match change {
-                Some(Some((until, value))) => {
-                    rows.push(Row { key: (*key).clone(), until: *until, value: value.clone() });
-                }
-                Some(None) => (),
+                Some(change) => rows.extend(change.clone()),
                 None => below.push(*key),
             }
         }
         rows.extend(self.database.read(&below).map_err(SegmentError::Database)?);
         Ok(rows)
-    }
-
-    fn ending(&mut self, of: Aggregate, from: Timestamp) -> Result<Option<u64>, Failed<B>> {
-        self.settle()?;
-        self.database.ending(of, from).map_err(SegmentError::Database)
     }
 
     fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Failed<B>> {
@@ -449,12 +470,7 @@ impl<B: Backend> Backend for Segmented<B> {
         if let Some(key) = range.only() {
             return match log.look(&key) {
                 Some(change) => {
-                    let row = |(until, value): &(Option<Timestamp>, String)| Row {
-                        key: key.clone(),
-                        until: *until,
-                        value: value.clone(),
-                    };
-                    let rows = range.cut(change.iter().map(row).collect());
+                    let rows = range.cut(change.iter().cloned().collect());
                     Ok(Found { rows, damaged: Vec::new() })
                 }
                 None => self.database.range(range).map_err(SegmentError::Database),
@@ -470,10 +486,7 @@ impl<B: Backend> Backend for Segmented<B> {
             below.into_iter().map(|row| (row.key.clone(), row)).collect();
         for (key, change) in over {
             match change {
-                Some((until, value)) => {
-                    let row = Row { key: key.clone(), until: *until, value: value.clone() };
-                    rows.insert(key.clone(), row);
-                }
+                Some(row) => drop(rows.insert(key.clone(), row.clone())),
                 None => drop(rows.remove(key)),
             }
         }

@@ -4,6 +4,8 @@ mod backup;
 mod wal;
 
 use crate::domain::clock::Timestamp;
+use crate::domain::id::PaymentId;
+use crate::domain::keep::PAYMENTS_KEPT;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use crate::store::segment::{SegmentError, Segmented, beside};
 use crate::store::shelf::{Found, Range};
@@ -26,9 +28,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// of a payment has some 1,300.
 const PAGE: u32 = 8192;
 
+/// How many rows one statement writes: to run one takes longer than to write a row.
+const TOGETHER: usize = 16;
+
 /// Every version of the schema, from the first; `PRAGMA user_version` says how many of them a file has. Never edited: a
 /// change is one more.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("../../migrations/sqlite-001.sql"),
     include_str!("../../migrations/sqlite-002.sql"),
     include_str!("../../migrations/sqlite-003.sql"),
@@ -39,6 +44,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/sqlite-008.sql"),
     include_str!("../../migrations/sqlite-009.sql"),
     include_str!("../../migrations/sqlite-010.sql"),
+    include_str!("../../migrations/sqlite-011.sql"),
 ];
 
 /// Why something could not be kept or read.
@@ -230,13 +236,19 @@ impl Sqlite {
         self.connection.pragma_update(None, "user_version", known).map_err(wrong)
     }
 
-    fn write(&self, verb: &str, row: &Row) -> rusqlite::Result<usize> {
-        let table = row.key.of.as_str();
-        let sql =
-            format!("{verb} INTO {table} (key, until, value, checksum) VALUES (?1, ?2, ?3, ?4)");
-        let until = row.until.map(millis);
-        let params = params![row.key.name, until, row.value, row.checksum(None)];
-        self.connection.prepare_cached(&sql)?.execute(params)
+    /// Writes rows of `of` by one statement; says how many it wrote.
+    fn write(&self, verb: &str, of: Aggregate, rows: &[&Row]) -> rusqlite::Result<usize> {
+        let table = of.as_str();
+        let mut sql = format!("{verb} INTO {table} (key, until, value, checksum) VALUES (?,?,?,?)");
+        sql.extend(std::iter::repeat_n(",(?,?,?,?)", rows.len().saturating_sub(1)));
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        for (row, at) in rows.iter().zip((1..).step_by(4)) {
+            statement.raw_bind_parameter(at, &row.key.name)?;
+            statement.raw_bind_parameter(at + 1, row.until.map(millis))?;
+            statement.raw_bind_parameter(at + 2, &row.value)?;
+            statement.raw_bind_parameter(at + 3, row.checksum(None))?;
+        }
+        statement.raw_execute()
     }
 
     fn one(&self, key: &RowKey) -> Result<Option<Row>, Error> {
@@ -265,6 +277,14 @@ fn millis(at: Timestamp) -> i64 {
 
 fn timestamp(millis: i64) -> Timestamp {
     Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+/// Before which key of a table all rows are that end at `now` or earlier, where the keys begin with the time at which they are made:
+/// such a table has no index on ends.
+fn ends_before(of: Aggregate, now: Timestamp) -> Option<String> {
+    let timed = matches!(of, Aggregate::Payments | Aggregate::Expectations);
+    let made = now.minus(PAYMENTS_KEPT).plus(Duration::from_millis(1));
+    timed.then(|| PaymentId::new(made, 0).to_string())
 }
 
 impl Backend for Sqlite {
@@ -320,17 +340,6 @@ impl Backend for Sqlite {
         Ok(found)
     }
 
-    fn ending(&mut self, of: Aggregate, from: Timestamp) -> Result<Option<u64>, Error> {
-        // The index on ends has all that is asked, so that no row is read.
-        let sql = format!("SELECT count(*) FROM {} WHERE until >= ?1", of.as_str());
-        let from = i64::try_from(from.as_millis()).unwrap_or(i64::MAX);
-        Ok(self
-            .connection
-            .query_row(&sql, [from], |row| row.get::<_, i64>(0))
-            .map(u64::try_from)?
-            .ok())
-    }
-
     fn begin(&mut self) -> Result<(), Error> {
         Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
@@ -368,11 +377,20 @@ impl Backend for Sqlite {
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Error> {
-        rows.iter().try_for_each(|row| Ok(self.write("INSERT OR REPLACE", row).map(drop)?))
+        for rows in rows.chunk_by(|one, next| one.key.of == next.key.of) {
+            let (many, few) = rows.as_chunks::<TOGETHER>();
+            for rows in many.iter().map(<[_; _]>::as_slice).chain(few.chunks(1)) {
+                let Some(first) = rows.first() else { continue };
+                self.write("INSERT OR REPLACE", first.key.of, rows)?;
+            }
+        }
+        Ok(())
     }
 
     fn claim(&mut self, rows: &[&Row]) -> Result<Vec<bool>, Error> {
-        rows.iter().map(|row| Ok(self.write("INSERT OR IGNORE", row)? == 1)).collect()
+        rows.iter()
+            .map(|row| Ok(self.write("INSERT OR IGNORE", row.key.of, &[row])? == 1))
+            .collect()
     }
 
     fn remove(&mut self, rows: &[&Removal]) -> Result<(), Error> {
@@ -390,14 +408,18 @@ impl Backend for Sqlite {
         now: Timestamp,
         most: usize,
     ) -> Result<Option<Damaged>, Error> {
+        let (before, among) = match ends_before(of, now) {
+            Some(before) => (before, "key < ?2 AND "),
+            None => (String::new(), ""),
+        };
         let sql = format!(
-            "SELECT key, until, value, checksum FROM {} WHERE until <= ?1 LIMIT ?2",
+            "SELECT key, until, value, checksum FROM {} WHERE {among}until <= ?1 LIMIT ?3",
             of.as_str()
         );
         let mut ended = Ended::default();
         let mut statement = self.connection.prepare_cached(&sql)?;
         for most in Ended::looks(most) {
-            let mut rows = statement.query(params![millis(now), most])?;
+            let mut rows = statement.query(params![millis(now), before, most])?;
             while let Some(row) = rows.next()? {
                 ended.take(row_of(of, row));
             }

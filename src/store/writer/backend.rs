@@ -137,14 +137,6 @@ pub trait Backend: Send + 'static {
         Ok(Found { rows: range.cut(rows), damaged: Vec::new() })
     }
 
-    /// How many rows of `of` end at `from` or later, where that is known without reading them.
-    ///
-    /// # Errors
-    /// The database's.
-    fn ending(&mut self, _of: Aggregate, _from: Timestamp) -> Result<Option<u64>, Self::Error> {
-        Ok(None)
-    }
-
     /// Begins a transaction that no other writer's can interleave with.
     ///
     /// # Errors
