@@ -34,14 +34,28 @@ pub fn by_label(label: &str) -> Option<&'static Encoding> {
 /// Decodes without replacement; `None` for a byte-order mark or an invalid sequence.
 pub fn decode<'a>(encoding: &'static Encoding, bytes: &'a [u8]) -> Option<Cow<'a, str>> {
     const MARKS: [&[u8]; 4] = [b"\xEF\xBB\xBF", b"\xFE\xFF", b"\xFF\xFE", b"\x84\x31\x95\x33"];
+    let text = std::str::from_utf8(bytes).ok();
     // Every charset that is read here writes ASCII as ASCII, and nearly every field is that.
-    if bytes.is_ascii() {
-        return std::str::from_utf8(bytes).ok().map(Cow::Borrowed);
+    if let Some(text) = text.filter(|text| encoding == UTF_8 || text.is_ascii()) {
+        return (!text.starts_with('\u{FEFF}')).then_some(Cow::Borrowed(text));
     }
     if MARKS.iter().any(|mark| bytes.starts_with(mark)) {
         return None;
     }
     encoding.decode_without_bom_handling_and_without_replacement(bytes)
+}
+
+/// As [`decode`], and the text is in the place of the bytes where it is the same.
+pub fn decode_owned(encoding: &'static Encoding, bytes: Vec<u8>) -> Option<String> {
+    match decode(encoding, &bytes)? {
+        Cow::Borrowed(_) => String::from_utf8(bytes).ok(),
+        Cow::Owned(text) => Some(text),
+    }
+}
+
+/// The text of bytes that are all ASCII, which is the same in every charset that is read here.
+pub fn ascii(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii())
 }
 
 #[cfg(test)]

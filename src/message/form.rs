@@ -4,6 +4,10 @@ use crate::message::charset;
 use crate::message::node::{ENTRIES_MAX, Entries, Node, ReadError};
 use encoding_rs::Encoding;
 use std::borrow::Cow;
+use std::ops::Range;
+
+/// So many bytes of a text are looked at one by one, as most texts end by then; after them sixteen are together.
+const NEAR: usize = 24;
 
 /// Parses a form. Bytes are split before they are decoded: in UTF-8 and GB18030 no byte of a longer character is `&`, `=`, `%` or `+`.
 ///
@@ -11,22 +15,100 @@ use std::borrow::Cow;
 /// [`ReadError::Ambiguous`] for what form readers take differently: a broken escape, a bare `;`, a field without `=`;
 /// [`ReadError::Unreadable`] for text outside the charset or too many fields.
 pub fn parse<'a>(body: &'a [u8], encoding: &'static Encoding) -> Result<Node<'a>, ReadError> {
+    let form = Form { body, ascii: charset::ascii(body), encoding };
+    let has_semicolon = has(body, |byte| byte == b';');
     let mut entries = Entries::with_capacity(24);
-    for field in body.split(|byte| *byte == b'&').filter(|_| !body.is_empty()) {
+    let mut next = (!body.is_empty()).then_some(0);
+    while let Some(at) = next {
         if entries.len() >= ENTRIES_MAX {
             return Err(ReadError::unreadable("form", "too many fields"));
         }
-        let at = field.iter().position(|byte| *byte == b'=');
-        let at = at.ok_or_else(|| ReadError::ambiguous("form", "a field without `=`"))?;
-        let (key, value) = field.split_at_checked(at).unwrap_or((field, b""));
-        let value = value.strip_prefix(b"=").unwrap_or(value);
-        if field.contains(&b';') {
+        let key = form.text(at, |byte| matches!(byte, b'=' | b'&'));
+        if body.get(key.range.end) != Some(&b'=') {
+            return Err(ReadError::ambiguous("form", "a field without `=`"));
+        }
+        let value = form.text(key.range.end.saturating_add(1), |byte| byte == b'&');
+        let end = value.range.end;
+        if has_semicolon && body.get(at..end).is_some_and(|field| field.contains(&b';')) {
             return Err(ReadError::ambiguous("form", "a bare `;`"));
         }
-        entries
-            .push((percent_decode(key, encoding)?, Node::Text(percent_decode(value, encoding)?)));
+        entries.push((form.decode(key)?, Node::Text(form.decode(value)?)));
+        next = (end < body.len()).then_some(end.saturating_add(1));
     }
     Ok(Node::Map(entries))
+}
+
+/// A form, and where all of it is ASCII the same as text: no charset needs to be decoded then.
+struct Form<'a> {
+    body: &'a [u8],
+    ascii: Option<&'a str>,
+    encoding: &'static Encoding,
+}
+
+/// Where a key or a value is written, and whether it has escapes.
+struct Text {
+    range: Range<usize>,
+    escaped: bool,
+}
+
+impl<'a> Form<'a> {
+    /// The text from `at` to where a byte `ends` it.
+    fn text(&self, at: usize, ends: impl Fn(u8) -> bool) -> Text {
+        let rest = self.body.get(at..).unwrap_or_default();
+        let (length, escaped) = span(rest, ends, is_escape);
+        Text { range: at..at.saturating_add(length), escaped }
+    }
+
+    fn decode(&self, text: Text) -> Result<Cow<'a, str>, ReadError> {
+        match self.ascii.filter(|_| !text.escaped) {
+            Some(ascii) => Ok(Cow::Borrowed(ascii.get(text.range).unwrap_or_default())),
+            None => self.decode_bytes(text),
+        }
+    }
+
+    fn decode_bytes(&self, text: Text) -> Result<Cow<'a, str>, ReadError> {
+        let raw = self.body.get(text.range).unwrap_or_default();
+        let decoded = if text.escaped {
+            charset::decode_owned(self.encoding, percent_decode_bytes(raw)?).map(Cow::Owned)
+        } else {
+            charset::decode(self.encoding, raw)
+        };
+        decoded.ok_or_else(|| ReadError::unreadable("form", "text outside the declared charset"))
+    }
+}
+
+/// How many bytes there are before one that `ends` them, or in all; and whether one of them is `odd`.
+fn span(bytes: &[u8], ends: impl Fn(u8) -> bool, odd: impl Fn(u8) -> bool) -> (usize, bool) {
+    let Some(at) = position(bytes, |byte| ends(byte) | odd(byte)) else {
+        return (bytes.len(), false);
+    };
+    let rest = bytes.get(at..).unwrap_or_default();
+    if rest.first().is_some_and(|byte| ends(*byte)) {
+        return (at, false);
+    }
+    let more = position(rest, ends).unwrap_or(rest.len());
+    (at.saturating_add(more), true)
+}
+
+/// Where the first byte is that `is_it`.
+fn position(bytes: &[u8], is_it: impl Fn(u8) -> bool) -> Option<usize> {
+    let (near, far) = bytes.split_at_checked(NEAR).unwrap_or((bytes, b""));
+    if let Some(at) = near.iter().position(|byte| is_it(*byte)) {
+        return Some(at);
+    }
+    let (blocks, _) = far.as_chunks::<16>();
+    let before = blocks.iter().take_while(|block| !has(*block, &is_it)).count().saturating_mul(16);
+    let mut rest = far.get(before..).unwrap_or_default().iter();
+    rest.position(|byte| is_it(*byte)).map(|at| at.saturating_add(before).saturating_add(NEAR))
+}
+
+/// Whether one of the bytes `is_it`. All are looked at, which many processors do to sixteen at a time.
+pub(crate) fn has(bytes: &[u8], is_it: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(false, |has, byte| has | is_it(*byte))
+}
+
+const fn is_escape(byte: u8) -> bool {
+    matches!(byte, b'%' | b'+')
 }
 
 /// Parses `k=v&k=v` without percent encoding; a value in braces may hold `&`.
@@ -34,30 +116,30 @@ pub fn parse<'a>(body: &'a [u8], encoding: &'static Encoding) -> Result<Node<'a>
 /// # Errors
 /// As [`parse`].
 pub fn parse_pairs(text: &str) -> Result<Node<'_>, ReadError> {
+    let ambiguous = |what| ReadError::ambiguous("pairs", what);
     let mut entries = Entries::with_capacity(24);
     let mut rest = text;
     while !rest.is_empty() {
         if entries.len() >= ENTRIES_MAX {
             return Err(ReadError::unreadable("pairs", "too many fields"));
         }
-        let (key, tail) = rest
-            .split_once('=')
-            .ok_or_else(|| ReadError::ambiguous("pairs", "a field without `=`"))?;
-        let end = if tail.starts_with('{') {
-            tail.find('}')
-                .map(|at| at.saturating_add(1))
-                .ok_or_else(|| ReadError::ambiguous("pairs", "an open brace"))?
+        let (length, crosses) = span(rest.as_bytes(), |byte| byte == b'=', |byte| byte == b'&');
+        let (key, tail) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        let tail = tail.get(1..).ok_or_else(|| ambiguous("a field without `=`"))?;
+        let end = if tail.as_bytes().first() == Some(&b'{') {
+            let last = tail.find('}').ok_or_else(|| ambiguous("an open brace"))?;
+            last.saturating_add(1)
         } else {
-            tail.find('&').unwrap_or(tail.len())
+            span(tail.as_bytes(), |byte| byte == b'&', |_| false).0
         };
         let (value, after) = tail.split_at_checked(end).unwrap_or((tail, ""));
-        rest = match after.strip_prefix('&') {
-            Some(rest) => rest,
-            None if after.is_empty() => "",
-            None => return Err(ReadError::ambiguous("pairs", "text after a closing brace")),
+        rest = match after.as_bytes().first() {
+            Some(b'&') => after.get(1..).unwrap_or_default(),
+            None => "",
+            Some(_) => return Err(ambiguous("text after a closing brace")),
         };
-        if key.contains('&') {
-            return Err(ReadError::ambiguous("pairs", "a field without `=`"));
+        if crosses {
+            return Err(ambiguous("a field without `=`"));
         }
         entries.push((Cow::Borrowed(key), Node::Text(Cow::Borrowed(value))));
     }
@@ -66,27 +148,18 @@ pub fn parse_pairs(text: &str) -> Result<Node<'_>, ReadError> {
 
 /// The value of the first field called `name`, before any charset is known; both must be ASCII. Whether it is the only one
 /// shows in the tree, once that is read.
-pub fn peek(body: &[u8], name: &str) -> Option<String> {
+pub fn peek<'a>(body: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
     let value = body.split(|byte| *byte == b'&').find_map(|field| {
-        let at = field.iter().position(|byte| *byte == b'=')?;
+        let rest = field.strip_prefix(name.as_bytes());
+        if let Some([b'=', value @ ..]) = rest {
+            return Some(value);
+        }
+        let at = field.contains(&b'%').then(|| field.iter().position(|byte| *byte == b'='))??;
         let (key, value) = field.split_at_checked(at)?;
         let is_it = percent_encoding::percent_decode(key).eq(name.bytes());
-        value.strip_prefix(b"=").filter(|_| is_it)
+        value.get(1..).filter(|_| is_it)
     })?;
-    Some(percent_encoding::percent_decode(value).decode_utf8_lossy().into_owned())
-}
-
-fn percent_decode<'a>(
-    raw: &'a [u8],
-    encoding: &'static Encoding,
-) -> Result<Cow<'a, str>, ReadError> {
-    let outside = || ReadError::unreadable("form", "text outside the declared charset");
-    if !raw.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        return charset::decode(encoding, raw).ok_or_else(outside);
-    }
-    let bytes = percent_decode_bytes(raw)?;
-    let decoded = charset::decode(encoding, &bytes).ok_or_else(outside)?;
-    Ok(Cow::Owned(decoded.into_owned()))
+    Some(percent_encoding::percent_decode(value).decode_utf8_lossy())
 }
 
 /// Resolves `%XX` and `+`.
@@ -96,21 +169,22 @@ fn percent_decode<'a>(
 pub(crate) fn percent_decode_bytes(raw: &[u8]) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digit = |at: usize| tail.get(at).and_then(|b| char::from(*b).to_digit(16));
-                let (Some(high), Some(low)) = (digit(0), digit(1)) else {
-                    return Err(ReadError::ambiguous("form", "a broken percent escape"));
-                };
-                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            other => bytes.push(other),
+    while let Some(at) = position(rest, is_escape) {
+        let (plain, escape) = rest.split_at_checked(at).unwrap_or((rest, b""));
+        bytes.extend_from_slice(plain);
+        if let [b'+', tail @ ..] = escape {
+            bytes.push(b' ');
+            rest = tail;
+            continue;
         }
+        let digit = |at: usize| escape.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+        let (Some(high), Some(low)) = (digit(1), digit(2)) else {
+            return Err(ReadError::ambiguous("form", "a broken percent escape"));
+        };
+        bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
+        rest = escape.get(3..).unwrap_or_default();
     }
+    bytes.extend_from_slice(rest);
     Ok(bytes)
 }
 
@@ -154,6 +228,20 @@ mod tests {
         check(b"a=1&", UTF_8, "ambiguous: a field without `=`");
         check(b"a=%D5%C5", UTF_8, "unreadable: text outside the declared charset");
         check(b"\xEF\xBB\xBFa=1", UTF_8, "unreadable: text outside the declared charset");
+    }
+
+    #[test]
+    fn texts_of_any_length_end_where_they_end() {
+        for length in 0..80 {
+            let text = "x".repeat(length);
+            let body = format!("{text}={text}%41{text}&{text}%3D={text}&b={text}+");
+            let expected = format!("{text}={text}A{text};{text}=={text};b={text} ;");
+            check(body.as_bytes(), UTF_8, &expected);
+            check(format!("张={text}&{text}=1").as_bytes(), UTF_8, &format!("张={text};{text}=1;"));
+            check(format!("{text}&b=1").as_bytes(), UTF_8, "ambiguous: a field without `=`");
+            let pairs = format!("{text}={text};b={{{text}&c=1}};{text}={text}%+");
+            assert_eq!(show(parse_pairs(&pairs.replace(';', "&"))), format!("{pairs};"));
+        }
     }
 
     #[test]

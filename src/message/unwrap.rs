@@ -142,17 +142,17 @@ fn open_one(
             return Err(ReadError::unreadable(name, "content where a text was expected"));
         }
     };
-    let mut bytes = text.as_bytes().to_vec();
+    let mut bytes = Cow::Borrowed(text.as_bytes());
     let mut in_wire_charset = false;
     for step in steps {
         let fault = |what| ReadError::unreadable(name, what);
         match step {
             Step::Base64 => {
-                bytes = STANDARD.decode(&bytes).map_err(|_| fault("not base64"))?;
+                bytes = STANDARD.decode(&bytes).map_err(|_| fault("not base64"))?.into();
                 in_wire_charset = true;
             }
             Step::Hex => {
-                bytes = hex::decode(&bytes).map_err(|_| fault("not hexadecimal"))?;
+                bytes = hex::decode(&bytes).map_err(|_| fault("not hexadecimal"))?.into();
                 in_wire_charset = true;
             }
             Step::Percent => {
@@ -162,16 +162,15 @@ fn open_one(
                         "a `+` in a value that is encoded twice",
                     ));
                 }
-                bytes = form::percent_decode_bytes(&bytes)?;
+                bytes = form::percent_decode_bytes(&bytes)?.into();
             }
             Step::OpenBlocks(None) => {
                 *slot = Node::Sealed;
                 return Ok(());
             }
             Step::OpenBlocks(Some(key)) => {
-                bytes = key
-                    .open_blocks(&bytes)
-                    .map_err(|_| fault("does not open under the configured key"))?;
+                let opened = key.open_blocks(&bytes);
+                bytes = opened.map_err(|_| fault("does not open under the configured key"))?.into();
             }
             Step::BraceForm | Step::Json => {
                 let charset = if in_wire_charset { encoding } else { encoding_rs::UTF_8 };
@@ -187,9 +186,9 @@ fn open_one(
         }
     }
     let charset = if in_wire_charset { encoding } else { encoding_rs::UTF_8 };
-    let text = charset::decode(charset, &bytes)
+    let text = charset::decode_owned(charset, bytes.into_owned())
         .ok_or_else(|| ReadError::unreadable(name, "text outside the declared charset"))?;
-    *slot = Node::Text(Cow::Owned(text.into_owned()));
+    *slot = Node::Text(Cow::Owned(text));
     Ok(())
 }
 
@@ -197,7 +196,7 @@ fn open_one(
 fn brace_form<'t>(text: &'t str, name: &dyn std::fmt::Display) -> Result<Node<'t>, ReadError> {
     let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
     let inner = inner.ok_or_else(|| ReadError::unreadable(name, "not `{k=v&k=v}`"))?;
-    if inner.contains(['{', '}']) {
+    if form::has(inner.as_bytes(), |byte| matches!(byte, b'{' | b'}')) {
         return Err(ReadError::ambiguous(name, "a brace within braces"));
     }
     form::parse_pairs(inner)
