@@ -8,6 +8,7 @@ pub mod coding;
 pub mod extract;
 pub mod form;
 pub mod json;
+pub mod key;
 pub mod marked;
 pub mod node;
 pub mod notification;

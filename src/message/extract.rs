@@ -6,16 +6,18 @@ use crate::domain::identity::IdType;
 use crate::domain::money::Fen;
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::Payment;
-use crate::message::node::{Entries, Found, Node, ReadError, Scope, is_twin};
+use crate::message::key::Key;
+use crate::message::node::{Entries, Found, Node, ReadError, Scope};
 use crate::message::path::Path;
 use crate::message::profile::{Coded, Message, Profile, watched};
 use crate::message::{told, unwrap};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::LazyLock;
 
 /// The field from which PHP and Rails frameworks take the method of a `POST`; the edge refuses it in queries.
-const METHOD_FIELD: &str = "_method";
+static METHOD_FIELD: LazyLock<Key<'static>> = LazyLock::new(|| Cow::Borrowed("_method").into());
 
 /// What of a request matters for reading it.
 #[derive(Clone, Copy)]
@@ -193,7 +195,7 @@ fn read<'a>(profile: &Profile, request: &Request<'a>) -> Result<Node<'a>, Extrac
     };
     if request.method == "POST"
         && let Node::Map(entries) = &node
-        && entries.iter().any(|(key, _)| is_twin(key, METHOD_FIELD))
+        && entries.iter().any(|(key, _)| key.may_be(&METHOD_FIELD) && key.is_twin(&METHOD_FIELD))
     {
         return Err(ReadError::ambiguous("body", "a field that overrides the method").into());
     }

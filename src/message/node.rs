@@ -1,6 +1,7 @@
 //! A message as a tree of texts, and the strict look-up that ambiguity cannot slip through.
 
 use crate::domain::payment::ROWS_MAX;
+use crate::message::key::Key;
 use crate::message::path::Path;
 use std::borrow::Cow;
 
@@ -31,91 +32,78 @@ pub enum Node<'a> {
 }
 
 /// A key and what stands under it.
-type Entry<'a> = (Cow<'a, str>, Node<'a>);
+type Entry<'a> = (Key<'a>, Node<'a>);
 
-/// The entries of a map, and how each key begins: nearly all of those that a look-up passes by differ there.
+/// The entries of a map.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entries<'a> {
-    entries: Vec<Entry<'a>>,
-    firsts: Vec<u8>,
-}
-
-/// How a key begins that may be another's twin however that one begins.
-const ANY: u8 = 0;
-
-/// How a key begins: by a letter in lower case, by a digit, or by what readers may trim or fold.
-fn first(key: &str) -> u8 {
-    let plain = key.as_bytes().first().filter(|first| first.is_ascii_alphanumeric());
-    plain.map_or(ANY, u8::to_ascii_lowercase)
-}
+pub struct Entries<'a>(Vec<Entry<'a>>);
 
 impl<'a> Entries<'a> {
     /// None, and room for so many.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { entries: Vec::with_capacity(capacity), firsts: Vec::with_capacity(capacity) }
+        Self(Vec::with_capacity(capacity))
+    }
+
+    /// What entries of another map became, whose keys are looked at already.
+    pub fn of(entries: impl Iterator<Item = Entry<'a>>) -> Self {
+        Self(entries.collect())
     }
 
     /// Adds one.
-    pub fn push(&mut self, (key, node): Entry<'a>) {
-        self.firsts.push(first(&key));
-        self.entries.push((key, node));
+    pub fn push(&mut self, (key, node): (Cow<'a, str>, Node<'a>)) {
+        self.0.push((key.into(), node));
     }
 
     /// How many there are.
     pub const fn len(&self) -> usize {
-        self.entries.len()
+        self.0.len()
     }
 
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.0.is_empty()
     }
 
     /// Each, in the order written.
     pub fn iter(&self) -> std::slice::Iter<'_, Entry<'a>> {
-        self.entries.iter()
+        self.0.iter()
     }
 
     /// What stands under each key, in the order written.
     pub fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Node<'a>> {
-        self.entries.iter_mut().map(|(_, node)| node)
+        self.0.iter_mut().map(|(_, node)| node)
     }
 
-    /// Where `key` stands, if it stands there once and has no twin.
-    fn position(&self, key: &str) -> Result<Option<usize>, &'static str> {
-        let (mut found, begins) = (None, first(key));
-        for (at, first) in self.firsts.iter().enumerate() {
-            // Two that begin with different letters or digits are neither the same nor twins.
-            if *first != begins && *first != ANY && begins != ANY {
-                continue;
-            }
-            let Some((written, _)) = self.entries.get(at) else { continue };
-            if written == key {
-                if found.replace(at).is_some() {
-                    return Err("a repeated key");
-                }
-            } else if is_twin(written, key) {
-                return Err("a key that some readers take for another");
-            }
-        }
-        Ok(found)
+    fn get(&self, key: &Key<'_>) -> Result<Option<&Node<'a>>, &'static str> {
+        only(self.0.iter().map(|(written, node)| (written, node)), key)
     }
 
-    fn get(&self, key: &str) -> Result<Option<&Node<'a>>, &'static str> {
-        let at = self.position(key)?;
-        Ok(at.and_then(|at| self.entries.get(at)).map(|(_, node)| node))
-    }
-
-    fn get_mut(&mut self, key: &str) -> Result<Option<&mut Node<'a>>, &'static str> {
-        let at = self.position(key)?;
-        Ok(at.and_then(|at| self.entries.get_mut(at)).map(|(_, node)| node))
+    fn get_mut(&mut self, key: &Key<'_>) -> Result<Option<&mut Node<'a>>, &'static str> {
+        only(self.0.iter_mut().map(|(written, node)| (&*written, node)), key)
     }
 }
 
-impl<'a> FromIterator<Entry<'a>> for Entries<'a> {
-    fn from_iter<I: IntoIterator<Item = Entry<'a>>>(entries: I) -> Self {
-        let entries: Vec<_> = entries.into_iter().collect();
-        Self { firsts: entries.iter().map(|(key, _)| first(key)).collect(), entries }
+/// What stands under `key`, if that is written once and has no twin.
+fn only<'e, 'a: 'e, N>(
+    entries: impl Iterator<Item = (&'e Key<'a>, N)>,
+    key: &Key<'_>,
+) -> Result<Option<N>, &'static str> {
+    let mut found = None;
+    for (written, node) in entries.filter(|(written, _)| written.may_be(key)) {
+        if written == key {
+            if found.replace(node).is_some() {
+                return Err("a repeated key");
+            }
+        } else if written.is_twin(key) {
+            return Err("a key that some readers take for another");
+        }
+    }
+    Ok(found)
+}
+
+impl<'a> FromIterator<(Cow<'a, str>, Node<'a>)> for Entries<'a> {
+    fn from_iter<I: IntoIterator<Item = (Cow<'a, str>, Node<'a>)>>(entries: I) -> Self {
+        Self::of(entries.into_iter().map(|(key, node)| (key.into(), node)))
     }
 }
 
@@ -133,7 +121,7 @@ impl<'a> IntoIterator for Entries<'a> {
     type IntoIter = std::vec::IntoIter<Entry<'a>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.entries.into_iter()
+        self.0.into_iter()
     }
 }
 
@@ -312,7 +300,7 @@ impl<'a> Node<'a> {
 
     fn reach(&self, path: &Path) -> Result<Reached<'_, 'a>, ReadError> {
         let mut node = self;
-        for key in path.keys() {
+        for key in path.steps() {
             node = match node {
                 Node::Map(entries) => match entries.get(key) {
                     Ok(Some(found)) => found,
@@ -342,7 +330,7 @@ impl<'a> Node<'a> {
     /// The node at `path`, to be replaced by what it wraps; `None` where it is absent.
     pub(crate) fn slot(&mut self, path: &Path) -> Result<Option<&mut Node<'a>>, ReadError> {
         let mut node = self;
-        for key in path.keys() {
+        for key in path.steps() {
             let Node::Map(entries) = node else {
                 return Ok(None);
             };
@@ -353,36 +341,6 @@ impl<'a> Node<'a> {
             };
         }
         Ok(Some(node))
-    }
-}
-
-/// Whether some reader takes `written` for `key`: letters as [`fold`] has them, spaces around it (PHP, Java), an index in
-/// brackets (PHP, qs), or a control character behind it, where readers in C end.
-pub(crate) fn is_twin(written: &str, key: &str) -> bool {
-    // The first letters or digits that differ settle nearly all comparisons.
-    for (one, other) in written.bytes().zip(key.bytes()) {
-        if !one.is_ascii_alphanumeric() || !other.is_ascii_alphanumeric() {
-            break;
-        }
-        if !one.eq_ignore_ascii_case(&other) {
-            return false;
-        }
-    }
-    let is_space = |c: char| c.is_whitespace() || c.is_control();
-    let mut rest = written.trim_start_matches(is_space).chars();
-    key.chars().all(|c| rest.next().is_some_and(|other| fold(other) == fold(c)))
-        && match rest.next() {
-            None | Some('[') => true,
-            Some(c) => c.is_control() || c.is_whitespace() && rest.all(is_space),
-        }
-}
-
-/// One letter for all that some reader takes for it: `_` (PHP), either case (Go's JSON, which knows `ſ` and the Kelvin sign).
-fn fold(c: char) -> char {
-    match c {
-        '.' | ' ' | '[' => '_',
-        _ if c.is_ascii() => c.to_ascii_lowercase(),
-        _ => c.to_uppercase().flat_map(char::to_lowercase).next().unwrap_or(c),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::payment::Scenario;
 use crate::message::extract::{Request, put_headers};
 use crate::message::form;
-use crate::message::node::{Found, Node, ReadError, Scope};
+use crate::message::node::{Entries, Found, Node, ReadError, Scope};
 use crate::message::outcome::{self, Reading};
 use crate::message::path::Path;
 use crate::message::profile::{
@@ -222,7 +222,7 @@ fn proved<'a>(
 /// A signature is over the body or the query, and never over the head.
 fn without_headers<'a>(node: &Node<'a>) -> Node<'a> {
     let Node::Map(entries) = node else { return node.clone() };
-    Node::Map(entries.iter().filter(|(key, _)| !key.starts_with('@')).cloned().collect())
+    Node::Map(Entries::of(entries.iter().filter(|(key, _)| !key.starts_with('@')).cloned()))
 }
 
 /// What stands at `paths`, which agree in the first `depth` keys, and nothing else.
@@ -239,7 +239,7 @@ fn only<'a>(node: &Node<'a>, paths: &[&Path], depth: usize) -> Node<'a> {
         let kept = if whole { inner.clone() } else { only(inner, &within, below) };
         Some((key.clone(), kept))
     });
-    Node::Map(kept.collect())
+    Node::Map(Entries::of(kept))
 }
 
 /// Whether there is a key for the content at `path`.

@@ -2,6 +2,8 @@
 //!
 //! `./amount` is read in each row of a batch, and `@msgtp` is a field of the HTTP head.
 
+use crate::message::key::Key;
+use std::borrow::Cow;
 use std::fmt;
 
 /// The most keys in one path.
@@ -13,7 +15,7 @@ const DEPTH_MAX: usize = 12;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
     in_row: bool,
-    keys: Box<[Box<str>]>,
+    keys: Box<[Key<'static>]>,
 }
 
 /// The text is not a path.
@@ -30,7 +32,8 @@ impl Path {
     /// [`InvalidPath`] where a key is empty, there are too many, or a header's name is none.
     pub fn parse(text: &str) -> Result<Self, InvalidPath> {
         let row = text.strip_prefix("./");
-        let keys: Box<[Box<str>]> = row.unwrap_or(text).split('/').map(Box::from).collect();
+        let keys = row.unwrap_or(text).split('/').map(|key| Key::from(Cow::Owned(key.to_owned())));
+        let keys: Box<[Key<'static>]> = keys.collect();
         let header = |key: &str| {
             let name = key.strip_prefix('@')?;
             Some(
@@ -52,7 +55,12 @@ impl Path {
 
     /// The keys, from the outside in.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.keys.iter().map(AsRef::as_ref)
+        self.keys.iter().map(|key| &**key)
+    }
+
+    /// The same, as they are looked up.
+    pub(crate) fn steps(&self) -> &[Key<'static>] {
+        &self.keys
     }
 
     /// Whether it is read in each row of a batch.
@@ -76,7 +84,13 @@ impl fmt::Display for Path {
         if self.in_row {
             f.write_str("./")?;
         }
-        f.write_str(&self.keys.join("/"))
+        for (at, key) in self.keys().enumerate() {
+            if at > 0 {
+                f.write_str("/")?;
+            }
+            f.write_str(key)?;
+        }
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::message::charset;
 use crate::message::form;
 use crate::message::json;
-use crate::message::node::{Node, ReadError};
+use crate::message::node::{Entries, Node, ReadError};
 use crate::message::profile::{Body, Format, Place, Step, Unwrap};
 use crate::message::xml;
 use base64::Engine as _;
@@ -210,11 +210,8 @@ fn owned<'b>(node: Node<'_>) -> Node<'b> {
         Node::Sealed => Node::Sealed,
         Node::Unclear(what) => Node::Unclear(what),
         Node::List(members) => Node::List(members.into_iter().map(owned).collect()),
-        Node::Map(entries) => Node::Map(
-            entries
-                .into_iter()
-                .map(|(key, node)| (Cow::Owned(key.into_owned()), owned(node)))
-                .collect(),
-        ),
+        Node::Map(entries) => Node::Map(Entries::of(
+            entries.into_iter().map(|(key, node)| (key.into_owned(), owned(node))),
+        )),
     }
 }
