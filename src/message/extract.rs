@@ -14,7 +14,7 @@ use crate::message::{told, unwrap};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// The field from which PHP and Rails frameworks take the method of a `POST`; the edge refuses it in queries.
 static METHOD_FIELD: LazyLock<Key<'static>> = LazyLock::new(|| Cow::Borrowed("_method").into());
@@ -134,7 +134,7 @@ pub fn extract<'p>(
     let order = batch_order(whole, message)?;
     let payments = match &message.rows {
         None => {
-            let reader = Reader { scope: whole, message };
+            let reader = Reader { scope: whole, message, order: order.as_ref() };
             let mut part = reader.part(None)?;
             if let Some(header) = request.told {
                 reader.merge(&mut part, header)?;
@@ -145,7 +145,8 @@ pub fn extract<'p>(
             return Err(ReadError::unreadable("Hefu-Elements", "told beside a batch").into());
         }
         Some(rows) if node.is_sealed(&rows.at) => {
-            let mut part = Reader { scope: whole.row(&Node::Sealed), message }.part(None)?;
+            let scope = whole.row(&Node::Sealed);
+            let mut part = Reader { scope, message, order: None }.part(None)?;
             part.payment.order.clone_from(&order);
             Payments::One(Box::new(part))
         }
@@ -159,7 +160,7 @@ pub fn extract<'p>(
                 if !names.insert(name.clone()) {
                     return Err(ReadError::ambiguous(&rows.at, "two rows of one name").into());
                 }
-                parts.push(Reader { scope, message }.part(Some(name))?);
+                parts.push(Reader { scope, message, order: None }.part(Some(name))?);
             }
             if parts.is_empty() {
                 return Err(ReadError::unreadable(&rows.at, "no rows").into());
@@ -277,6 +278,8 @@ fn classify<'p>(
 struct Reader<'n, 'p> {
     scope: Scope<'n, 'n>,
     message: &'p Message,
+    /// The order, where it is read already and no rows have orders of their own.
+    order: Option<&'p OrderId>,
 }
 
 impl Reader<'_, '_> {
@@ -324,11 +327,11 @@ impl Reader<'_, '_> {
         let payment = Payment {
             scenario: message.scenario,
             order: self.order(row.as_deref())?,
-            merchant: self.one(message.merchant.as_ref())?.map(|text| MerchantId(text.into())),
+            merchant: self.one(message.merchant.as_ref())?.map(MerchantId),
             amount,
             elements,
             asserted: ElementSet::EMPTY,
-            agreement: self.one(message.agreement.as_ref())?.map(|text| AgreementId(text.into())),
+            agreement: self.one(message.agreement.as_ref())?.map(AgreementId),
             checks,
         };
         Ok(Part {
@@ -344,6 +347,9 @@ impl Reader<'_, '_> {
 
     /// The order's name, and the row's after it; money that moves must have one, unless it is sealed.
     fn order(&self, row: Option<&str>) -> Result<Option<OrderId>, ReadError> {
+        if let Some(order) = self.order {
+            return Ok(Some(order.clone()));
+        }
         for path in self.message.order.iter().filter(|_| self.message.scenario.moves_money()) {
             if matches!(self.scope.find(path)?, Found::Absent | Found::Text("")) {
                 return Err(ReadError::unreadable(path, "no order"));
@@ -398,9 +404,9 @@ impl Reader<'_, '_> {
             .ok_or_else(|| ReadError::unreadable(at, "a code that the profile does not list"))
     }
 
-    fn one(&self, path: Option<&Path>) -> Result<Option<String>, ReadError> {
+    fn one(&self, path: Option<&Path>) -> Result<Option<Arc<str>>, ReadError> {
         let Some(path) = path else { return Ok(None) };
-        Ok(self.scope.name(path)?.map(str::to_owned))
+        Ok(self.scope.name(path)?.map(Arc::from))
     }
 }
 

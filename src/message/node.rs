@@ -226,7 +226,8 @@ impl<'n, 'a> Scope<'n, 'a> {
         if text.len() > NAME_BYTES_MAX {
             return Err(ReadError::unreadable(path, "a name that is too long"));
         }
-        if text.trim() != text || text.contains(char::is_control) {
+        let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !plain && (text.trim() != text || text.contains(char::is_control)) {
             return Err(ReadError::ambiguous(path, "a name that some readers trim"));
         }
         Ok(Some(text))
