@@ -394,6 +394,9 @@ impl Elements {
 
 /// ASCII digits from digits as people and forms write them (full-width, spaces, dashes); `None` for other characters.
 pub(crate) fn canonical_digits(text: &str) -> Option<String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(text.to_owned());
+    }
     text.chars()
         .filter(|c| !matches!(c, ' ' | '-' | '\u{3000}'))
         .map(|c| half_width(c).filter(char::is_ascii_digit))

@@ -61,21 +61,14 @@ impl IdNumber {
     /// # Errors
     /// [`InvalidElement::IdNumber`] where length, characters, date or check character (GB 11643, ISO 7064 mod 11-2) are wrong.
     pub fn parse(text: &str, kind: IdType) -> Result<Self, InvalidElement> {
-        let number: Option<String> = text
-            .trim()
-            .chars()
-            .map(|c| {
-                half_width(c).map(|c| c.to_ascii_uppercase()).filter(char::is_ascii_alphanumeric)
-            })
-            .collect();
-        let number = number.ok_or(InvalidElement::IdNumber)?;
+        let number = canonical(text).ok_or(InvalidElement::IdNumber)?;
         let digits_after_letters = |letters: usize, length: std::ops::RangeInclusive<usize>| {
             let head = number.bytes().take(letters).all(|b| b.is_ascii_uppercase());
             let tail = number.bytes().skip(letters).all(|b| b.is_ascii_digit());
             length.contains(&number.len()) && head && tail
         };
         let valid = match kind {
-            IdType::ResidentId => return resident(&number).map(|number| Self { number, kind }),
+            IdType::ResidentId => return resident(number).map(|number| Self { number, kind }),
             IdType::Passport => {
                 (5..=17).contains(&number.len()) && number.bytes().any(|b| b.is_ascii_digit())
             }
@@ -87,7 +80,7 @@ impl IdNumber {
             // Three letters and twelve digits, or since 2023 eighteen digits as a resident number beginning with 9.
             IdType::ForeignerPermit => {
                 digits_after_letters(3, 15..=15)
-                    || (number.starts_with('9') && resident(&number).is_ok())
+                    || (number.starts_with('9') && resident(number.clone()).is_ok())
             }
         };
         if valid { Ok(Self { number, kind }) } else { Err(InvalidElement::IdNumber) }
@@ -122,14 +115,7 @@ impl CertificateNumber {
     /// # Errors
     /// [`InvalidElement::CertificateNumber`] for anything else.
     pub fn parse(text: &str) -> Result<Self, InvalidElement> {
-        let number: Option<String> = text
-            .trim()
-            .chars()
-            .map(|c| {
-                half_width(c).map(|c| c.to_ascii_uppercase()).filter(char::is_ascii_alphanumeric)
-            })
-            .collect();
-        let number = number.filter(|number| (6..=32).contains(&number.len()));
+        let number = canonical(text).filter(|number| (6..=32).contains(&number.len()));
         number.map(Self).ok_or(InvalidElement::CertificateNumber)
     }
 
@@ -145,20 +131,29 @@ impl fmt::Debug for CertificateNumber {
     }
 }
 
+/// Digits and capital letters from a number as people write it (full-width, small, spaces around); `None` for other characters.
+fn canonical(text: &str) -> Option<String> {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Some(text.to_ascii_uppercase());
+    }
+    let upper = |c: char| half_width(c).map(|c| c.to_ascii_uppercase());
+    text.trim().chars().map(|c| upper(c).filter(char::is_ascii_alphanumeric)).collect()
+}
+
 /// A resident number in its form of 18 characters.
-fn resident(number: &str) -> Result<String, InvalidElement> {
+fn resident(number: String) -> Result<String, InvalidElement> {
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let full = match (number.len(), number.split_at_checked(6), number.split_at_checked(17)) {
         // The old form leaves out the century (always 19) and the check character.
-        (15, Some((region, rest)), _) if digits(number) => {
+        (15, Some((region, rest)), _) if digits(&number) => {
             let body = format!("{region}19{rest}");
             let check = check_character(&body);
             format!("{body}{check}")
         }
         (18, _, Some((body, check)))
-            if digits(body) && check_character(body).to_string() == check =>
+            if digits(body) && check.starts_with(check_character(body)) =>
         {
-            number.to_owned()
+            number
         }
         _ => return Err(InvalidElement::IdNumber),
     };

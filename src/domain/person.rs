@@ -86,16 +86,16 @@ impl Mobile {
         let digits = canonical_digits(text.strip_prefix('+').unwrap_or(text))
             .ok_or(InvalidElement::Phone)?;
         let national = match digits.len() {
-            15 => digits.strip_prefix("0086"),
-            13 => digits.strip_prefix("86"),
-            _ => Some(digits.as_str()),
+            15 => digits.strip_prefix("0086").map(str::to_owned),
+            13 => digits.strip_prefix("86").map(str::to_owned),
+            _ => Some(digits),
         };
-        let valid = |number: &&str| {
+        let valid = |number: &String| {
             number.len() == 11
                 && number.starts_with('1')
                 && !matches!(number.as_bytes().get(1), Some(b'0'..=b'2'))
         };
-        national.filter(valid).map(|number| Self(number.to_owned())).ok_or(InvalidElement::Phone)
+        national.filter(valid).map(Self).ok_or(InvalidElement::Phone)
     }
 
     /// The eleven digits; every use is a place to review.
