@@ -19,4 +19,5 @@ pub mod pan;
 pub mod payment;
 pub mod person;
 pub mod role;
+pub(crate) mod text;
 pub mod trace;

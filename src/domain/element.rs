@@ -5,7 +5,8 @@ use crate::domain::identity::{CertificateNumber, IdNumber};
 use crate::domain::image::Image;
 use crate::domain::pan::{AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 
 /// A kind of element. The order is the order in documents and headers.
@@ -101,9 +102,29 @@ impl fmt::Display for Element {
     }
 }
 
+/// The words of each set that has none but the first four elements.
+const OF_FIRST_FOUR: [&str; 16] = [
+    "",
+    "name",
+    "id_number",
+    "name id_number",
+    "pan",
+    "name pan",
+    "id_number pan",
+    "name id_number pan",
+    "phone",
+    "name phone",
+    "id_number phone",
+    "name id_number phone",
+    "pan phone",
+    "name pan phone",
+    "id_number pan phone",
+    "name id_number pan phone",
+];
+
 /// A set of named elements; "four elements" is `{name, id_number, pan, phone}`.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct ElementSet(u16);
 
 impl ElementSet {
@@ -168,6 +189,14 @@ impl ElementSet {
         self.0 == 0
     }
 
+    /// Its words. Most sets are of the first four elements, and every record has several.
+    fn written(self) -> Cow<'static, str> {
+        match OF_FIRST_FOUR.get(usize::from(self.0)) {
+            Some(words) => Cow::Borrowed(words),
+            None => self.iter().map(Element::as_str).collect::<Vec<_>>().join(" ").into(),
+        }
+    }
+
     /// The elements, in the order of documents.
     pub fn iter(self) -> impl Iterator<Item = Element> {
         Element::ALL.into_iter().filter(move |element| self.contains(*element))
@@ -182,11 +211,13 @@ impl FromIterator<Element> for ElementSet {
 
 impl fmt::Display for ElementSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, element) in self.iter().enumerate() {
-            let gap = if at == 0 { "" } else { " " };
-            write!(f, "{gap}{element}")?;
-        }
-        Ok(())
+        f.write_str(&self.written())
+    }
+}
+
+impl Serialize for ElementSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.written())
     }
 }
 
@@ -194,12 +225,6 @@ impl fmt::Display for ElementSet {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no element")]
 pub struct InvalidSet(String);
-
-impl From<ElementSet> for String {
-    fn from(set: ElementSet) -> Self {
-        set.to_string()
-    }
-}
 
 impl TryFrom<String> for ElementSet {
     type Error = InvalidSet;
@@ -427,6 +452,16 @@ mod tests {
     fn every_word_reads_back() {
         for element in Element::ALL {
             assert_eq!(Element::from_word(element.as_str()), Some(element));
+        }
+    }
+
+    #[test]
+    fn every_set_is_the_words_of_its_elements() {
+        for bits in 0..1 << Element::ALL.len() {
+            let set = ElementSet(bits);
+            let words: Vec<_> = set.iter().map(Element::as_str).collect();
+            assert_eq!(set.to_string(), words.join(" "));
+            assert_eq!(ElementSet::try_from(set.to_string()), Ok(set));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Names and identifiers: of channels, providers, payments, orders, agreements.
 
 use crate::domain::clock::Timestamp;
+use crate::domain::text::Short;
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
@@ -109,18 +110,24 @@ impl PaymentId {
             })
             .map(Self)
     }
-}
 
-impl fmt::Display for PaymentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [b'0'; 26];
+    fn written(self) -> Short<26> {
+        let mut digits = [b'0'; 26];
         let mut rest = self.0;
-        for slot in text.iter_mut().rev() {
+        for slot in digits.iter_mut().rev() {
             let digit = usize::try_from(rest & 31).unwrap_or_default();
             *slot = CROCKFORD.get(digit).copied().unwrap_or(b'0');
             rest >>= 5;
         }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        let mut text = Short::new();
+        text.push(&digits);
+        text
+    }
+}
+
+impl fmt::Display for PaymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.written().as_str())
     }
 }
 
@@ -146,24 +153,36 @@ pub struct Fingerprint {
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-        // In one piece: every row is found by one, several times a payment.
-        let mut text = [b'0'; 64];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.digest) {
-            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-        }
-        write!(f, "{}:{}", self.key.0, std::str::from_utf8(&text).unwrap_or_default())
+        f.write_str(self.written().as_str())
     }
 }
 
 impl Fingerprint {
+    /// In one piece: every row is found by one, and a record has several.
+    pub(crate) fn written(&self) -> Short<70> {
+        // Without a table, so that many digits are made at once.
+        let digit = |nibble: u8| nibble + if nibble > 9 { b'a' - 10 } else { b'0' };
+        let mut hex = [[0; 2]; 32];
+        for (pair, byte) in hex.iter_mut().zip(self.digest) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
+        }
+        let mut text = Short::new();
+        for unit in [10_000, 1_000, 100, 10, 1] {
+            if unit <= self.key.0 || unit == 1 {
+                text.push(&[digit(u8::try_from(self.key.0 / unit % 10).unwrap_or_default())]);
+            }
+        }
+        text.push(b":");
+        text.push(hex.as_flattened());
+        text
+    }
+
     /// Reads the written form `key:hex`.
     pub fn parse(text: &str) -> Option<Self> {
         let (key, hex) = text.split_once(':')?;
@@ -186,10 +205,9 @@ pub struct InvalidId;
 /// Types that are kept as they are written.
 macro_rules! written {
     ($type:ty) => {
-        // Without a text of its own: a record has several.
         impl serde::Serialize for $type {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(self.written().as_str())
             }
         }
 
@@ -234,7 +252,9 @@ mod tests {
         #[test]
         fn fingerprints_read_back(key: u16, digest: [u8; 32]) {
             let fingerprint = Fingerprint { key: KeyId(key), digest };
-            prop_assert_eq!(Fingerprint::parse(&fingerprint.to_string()), Some(fingerprint));
+            let text = fingerprint.to_string();
+            prop_assert_eq!(&text, &format!("{key}:{}", hex::encode(digest)));
+            prop_assert_eq!(Fingerprint::parse(&text), Some(fingerprint));
         }
     }
 

@@ -17,14 +17,19 @@ pub enum HoldKey {
 
 impl fmt::Display for HoldKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tuple(fingerprint) => write!(f, "tuple:{fingerprint}"),
-            Self::Agreement(channel, id) => write!(f, "agreement:{channel}:{}", id.0),
-        }
+        f.write_str(&self.written())
     }
 }
 
 impl HoldKey {
+    /// As it is shown and kept.
+    pub(crate) fn written(&self) -> String {
+        match self {
+            Self::Tuple(fingerprint) => ["tuple", fingerprint.written().as_str()].join(":"),
+            Self::Agreement(channel, id) => ["agreement", channel.as_str(), &id.0].join(":"),
+        }
+    }
+
     /// Reads the written form.
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once(':')? {

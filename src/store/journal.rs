@@ -13,7 +13,6 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde::de::IgnoredAny as Ignored;
 use std::collections::HashSet;
-use std::fmt;
 
 /// What one order's money message is known by: it leaves once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,7 +30,7 @@ pub struct OrderKey {
 }
 
 impl OrderKey {
-    /// Reads what [`fmt::Display`] writes.
+    /// Reads what [`Self::name`] writes.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(5, '\n');
         let (channel, merchant) = (parts.next()?, parts.next()?);
@@ -49,11 +48,7 @@ impl OrderKey {
     /// What holds the last payment that left with this order before the order was opened again, whichever step it was: what a channel
     /// says may be about that one.
     pub fn before(&self) -> RowKey {
-        let Self { channel, merchant, scenario, order, .. } = self;
-        RowKey {
-            of: Aggregate::Orders,
-            name: name(channel, merchant.as_ref(), *scenario, BEFORE, order),
-        }
+        RowKey { of: Aggregate::Orders, name: self.with_step(BEFORE) }
     }
 
     /// Whether a key is of those that [`Self::before`] yields.
@@ -65,23 +60,16 @@ impl OrderKey {
 /// The word that stands where else a step does.
 const BEFORE: &str = "before";
 
-/// One key in the store; the parts before the order have no line feed, and an order has none either.
-fn name(
-    channel: &ChannelName,
-    merchant: Option<&MerchantId>,
-    scenario: Scenario,
-    step: &str,
-    order: &OrderId,
-) -> String {
-    let merchant = merchant.map_or("", |merchant| &merchant.0);
-    format!("{channel}\n{merchant}\n{}\n{step}\n{}", scenario.as_str(), order.0)
-}
+impl OrderKey {
+    /// By what its claim is found in the store.
+    pub(super) fn name(&self) -> String {
+        self.with_step(if self.confirms { "confirm" } else { "first" })
+    }
 
-impl fmt::Display for OrderKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { channel, merchant, scenario, confirms, order } = self;
-        let step = if *confirms { "confirm" } else { "first" };
-        f.write_str(&name(channel, merchant.as_ref(), *scenario, step, order))
+    /// The parts before the order have no line feed, and an order has none either.
+    fn with_step(&self, step: &str) -> String {
+        let merchant = self.merchant.as_ref().map_or("", |merchant| &merchant.0);
+        [self.channel.as_str(), merchant, self.scenario.as_str(), step, &self.order.0].join("\n")
     }
 }
 

@@ -7,6 +7,7 @@ use crate::domain::keep::PAYMENTS_KEPT;
 use crate::reconcile::concordance::Place;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::store::journal::OrderKey;
+use crate::store::json;
 use crate::store::{Owed, Record};
 use serde::Serialize;
 use std::hash::Hasher as _;
@@ -148,17 +149,17 @@ impl RowKey {
 
     /// The agreement `id` at `channel`.
     pub fn agreement(channel: &ChannelName, id: &AgreementId) -> Self {
-        Self { of: Aggregate::Agreements, name: format!("{channel}\n{}", id.0) }
+        Self { of: Aggregate::Agreements, name: [channel.as_str(), &id.0].join("\n") }
     }
 
     /// What the first step of a bind left under `key`.
     pub fn waiting(channel: &ChannelName, key: &str) -> Self {
-        Self { of: Aggregate::Waiting, name: format!("{channel}\n{key}") }
+        Self { of: Aggregate::Waiting, name: [channel.as_str(), key].join("\n") }
     }
 
     /// The hold on `key`.
     pub fn hold(key: &HoldKey) -> Self {
-        Self { of: Aggregate::Holds, name: key.to_string() }
+        Self { of: Aggregate::Holds, name: key.written() }
     }
 
     /// The record of `payment`.
@@ -197,9 +198,12 @@ impl RowKey {
 
     /// The claim on `order`.
     pub fn order(order: &OrderKey) -> Self {
-        Self { of: Aggregate::Orders, name: order.to_string() }
+        Self { of: Aggregate::Orders, name: order.name() }
     }
 }
+
+/// What most records of payments take as JSON, with what was reported of them.
+const RECORD_BYTES: usize = 1_536;
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,7 +219,17 @@ pub struct Row {
 impl Row {
     /// A row of `value`; nothing where it has no JSON form, which none of ours lacks.
     pub fn new<T: Serialize>(key: RowKey, until: Option<Timestamp>, value: &T) -> Option<Self> {
-        match serde_json::to_string(value) {
+        Self::sized(key, until, value, 128)
+    }
+
+    /// As [`Self::new`], of a value that takes about so many bytes.
+    fn sized<T: Serialize>(
+        key: RowKey,
+        until: Option<Timestamp>,
+        value: &T,
+        bytes: usize,
+    ) -> Option<Self> {
+        match json::to_string(value, bytes) {
             Ok(value) => Some(Self { key, until, value }),
             Err(error) => {
                 tracing::error!(of = key.of.as_str(), %error, "a value has no JSON form");
@@ -263,7 +277,7 @@ impl Row {
     /// The row of a record.
     pub fn payment(record: &Record) -> Option<Self> {
         let key = RowKey::payment(record.payment);
-        Self::new(key, Some(record.at.plus(PAYMENTS_KEPT)), record)
+        Self::sized(key, Some(record.at.plus(PAYMENTS_KEPT)), record, RECORD_BYTES)
     }
 
     /// The row of a hold.
@@ -315,5 +329,35 @@ impl From<&Row> for Removal {
     /// The row goes, while it is as it was put.
     fn from(row: &Row) -> Self {
         Self { key: row.key.clone(), only: Some(row.value.clone()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever a record may have, as it is kept.
+    const KEPT: &str = r#"{"payment":"01M8EVRA000000000000000004","at":1795795200000,"channel":"acme","scenario":"debit",
+        "order":"777|\"1\"|\n张","amount":100,"carried":"name id_number pan phone cvv2 expiry","mode":"enforce","effect":"permit",
+        "reasons":["holdout"],"verified":{"answer":{"no_match":"phone"},"elements":"name id_number pan phone",
+        "witness":{"provider":"first"},"road":null,"at":1795795200000,"until":1803571200000},"asked_now":true,
+        "routed":{"expected":[["first",0.1]],"explored":true,"propensity":50000},"held_out":20000,
+        "judged_in":{"secs":0,"nanos":37656},"outcome":[{"declined":"otp"},"00","sync"],
+        "heard":{"outcome":{"no_match":{"one_of":"pan phone"}},"code":null,"belief":"claimed"},
+        "mismatch":{"kind":"missing_outcome","elements":""},"not_sent":false,
+        "timeline":[{"at":1795795200000,"outcome":"accepted","arrival":"notify"}],"stated":true,
+        "undoing":[["01M8EVRA000000000000000005",false]],"row_of":["01M8EVRA000000000000000003",1],
+        "stakes":{"merchant":"777","claim":["777|1",false],"tuple":["1:TUPLE","name id_number pan phone"],"asserted":"phone",
+        "told":"1:TUPLE","anyone":"1:TUPLE","others":[{"tuple":"65535:TUPLE","told":"10:TUPLE"}],"card":"1:TUPLE",
+        "other_cards":["2:TUPLE"],"person":"1:TUPLE","phone":"1:TUPLE","bank":"620000","agreement":"a","checks":"name pan",
+        "proves":"","account":"main","rules":{"set":"067b7e79320f","told":["rule-1","why"],"hits":["rule-1"],"by":"5531329d",
+        "held":true,"inputs":[2,null,-3],"kind":"debit","concordance":900,"accounts":{"this":3}}}}"#;
+
+    #[test]
+    fn a_record_is_kept_as_ever() {
+        let tuple = "974be5e998420b1f708bc37de9de9d50a7baf8def0090fa347bbfe912e958046";
+        let kept: String = KEPT.replace("TUPLE", tuple).lines().map(str::trim_start).collect();
+        let record: Record = serde_json::from_str(&kept).unwrap();
+        assert_eq!(Row::payment(&record).unwrap().value, kept);
     }
 }
