@@ -60,8 +60,8 @@ impl Fingerprinter {
         elements: &Elements,
         set: ElementSet,
     ) -> Option<Fingerprint> {
-        let mut mac = self.keyed.clone();
-        mac.update(b"tuple");
+        let mut parts = self.parts();
+        parts.push(b"tuple");
         for element in set.iter() {
             let (qualifier, value) = match element {
                 Element::Name => ("", elements.name.as_ref()?.expose()),
@@ -81,14 +81,14 @@ impl Fingerprinter {
                 Element::Cvv2 | Element::Expiry => return None,
             };
             for part in [element.as_str(), qualifier, value] {
-                update(&mut mac, part.as_bytes());
+                parts.add(part.as_bytes());
             }
         }
         if let Some(merchant) = merchant {
-            update(&mut mac, b"merchant");
-            update(&mut mac, merchant.0.as_bytes());
+            parts.add(b"merchant");
+            parts.add(merchant.0.as_bytes());
         }
-        Some(self.finish(mac))
+        Some(self.finish(parts))
     }
 
     /// The fingerprint of a tuple as what `kind` is asked about: another kind's evidence is never found by it.
@@ -101,21 +101,21 @@ impl Fingerprinter {
             | Kind::Business
             | Kind::Education
             | Kind::Railway => {
-                let mut mac = self.keyed.clone();
+                let mut parts = self.parts();
                 for part in [b"kind".as_slice(), kind.as_str().as_bytes(), &tuple.digest] {
-                    update(&mut mac, part);
+                    parts.add(part);
                 }
-                self.finish(mac)
+                self.finish(parts)
             }
         }
     }
 
     /// The fingerprint of a single text under a domain of its own.
     pub fn text(&self, domain: &str, value: &str) -> Fingerprint {
-        let mut mac = self.keyed.clone();
-        update(&mut mac, domain.as_bytes());
-        update(&mut mac, value.as_bytes());
-        self.finish(mac)
+        let mut parts = self.parts();
+        parts.add(domain.as_bytes());
+        parts.add(value.as_bytes());
+        self.finish(parts)
     }
 
     /// By what is found what is kept of a person: their identity number, or the card where that is all there is.
@@ -152,15 +152,49 @@ impl Fingerprinter {
         self.text("is same", "")
     }
 
-    fn finish(&self, mac: Hmac<Sha256>) -> Fingerprint {
-        Fingerprint { key: self.id, digest: mac.finalize().into_bytes().into() }
+    fn parts(&self) -> Parts {
+        Parts { mac: self.keyed.clone(), gathered: [0; 256], end: 0 }
+    }
+
+    fn finish(&self, parts: Parts) -> Fingerprint {
+        Fingerprint { key: self.id, digest: parts.finish() }
     }
 }
 
-/// Feeds a part with its length, so that no two sequences of parts write alike.
-fn update(mac: &mut Hmac<Sha256>, part: &[u8]) {
-    mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-    mac.update(part);
+/// What is hashed, in many short parts: they are gathered, so that the hash takes whole blocks at once.
+struct Parts {
+    mac: Hmac<Sha256>,
+    gathered: [u8; 256],
+    end: usize,
+}
+
+impl Parts {
+    /// Goes on with a part and its length, so that no two sequences of parts write alike.
+    fn add(&mut self, part: &[u8]) {
+        self.push(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        self.push(part);
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let end = self.end.saturating_add(bytes.len());
+        if let Some(room) = self.gathered.get_mut(self.end..end) {
+            room.copy_from_slice(bytes);
+            self.end = end;
+        } else {
+            self.hash_gathered();
+            self.mac.update(bytes);
+        }
+    }
+
+    fn hash_gathered(&mut self) {
+        self.mac.update(self.gathered.get(..self.end).unwrap_or_default());
+        self.end = 0;
+    }
+
+    fn finish(mut self) -> [u8; 32] {
+        self.hash_gathered();
+        self.mac.finalize().into_bytes().into()
+    }
 }
 
 #[cfg(test)]
