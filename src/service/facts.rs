@@ -3,6 +3,7 @@
 use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::answer::Answer;
 use crate::domain::chance::{Routed, Share};
+use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
 use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId};
 use crate::domain::kind::Kind;
@@ -57,15 +58,16 @@ pub(crate) struct Known {
 }
 
 impl Service {
-    /// What the decision rests on.
+    /// What the decision on a message that is judged at `at` rests on.
     pub(crate) async fn facts(
         self: &Arc<Self>,
         judging: Judging<'_>,
         part: &Part,
+        at: Timestamp,
     ) -> (Basis, Known) {
         let Judging { channel, message, .. } = judging;
         let payment = &part.payment;
-        let mut known = self.fingerprints(channel, part);
+        let mut known = self.fingerprints(channel, part, at);
         if payment.scenario == Scenario::Verify {
             return (Basis::Passing, known);
         }
@@ -90,7 +92,7 @@ impl Service {
                 known.verified = agreement.verified;
             }
             let quoted = Some(id).filter(|_| !known.foreign);
-            known.held = self.is_held(channel, quoted, &known).await;
+            known.held = self.is_held(channel, quoted, &known, at).await;
             if !payment.scenario.is_verified() {
                 return (Basis::Passing, known);
             }
@@ -120,7 +122,7 @@ impl Service {
         if message.yields.is_some() && policy::confirms_by_sms(&self.policy, payment.scenario) {
             return (Basis::Unconfirmed, known);
         }
-        let basis = self.verification(judging, part, &mut known).await;
+        let basis = self.verification(judging, part, &mut known, at).await;
         (basis, known)
     }
 
@@ -130,6 +132,7 @@ impl Service {
         judging: Judging<'_>,
         part: &Part,
         known: &mut Known,
+        at: Timestamp,
     ) -> Basis {
         let Judging { channel, mode, deadline, .. } = judging;
         let payment = &part.payment;
@@ -139,7 +142,7 @@ impl Service {
         let Some((tuple, set)) = known.tuple else {
             return if part.sealed.is_empty() { Basis::Incomplete } else { Basis::Sealed };
         };
-        known.held = self.is_held(channel, None, known).await;
+        known.held = self.is_held(channel, None, known, at).await;
         if known.held {
             self.contradict_own(known, tuple).await;
         }
@@ -189,7 +192,7 @@ impl Service {
         }
     }
 
-    fn fingerprints(&self, channel: &Channel, part: &Part) -> Known {
+    fn fingerprints(&self, channel: &Channel, part: &Part, at: Timestamp) -> Known {
         let payment = &part.payment;
         let carried = payment.elements.set();
         let set = if payment.scenario == Scenario::Verify {
@@ -208,7 +211,7 @@ impl Service {
         let scope = self.sharing.scope(payment.merchant.as_ref());
         let under =
             |key: &Fingerprinter| Some((key.tuple_of(scope, &payment.elements, set?)?, set?));
-        let anyone = |key: &Fingerprinter| scope.and(key.tuple(&payment.elements, set?));
+        let anyone = |key: &Fingerprinter| scope.and_then(|_| key.tuple(&payment.elements, set?));
         let key = &self.keys.current;
         let mut known = Known {
             merchant: payment.merchant.clone(),
@@ -223,7 +226,7 @@ impl Service {
             ..Known::default()
         };
         known.told = told(channel, &known, key);
-        for other in self.keys.read_at(self.now()) {
+        for other in self.keys.read_at(at) {
             if let Some((tuple, set)) = under(other) {
                 let known_so = Known { tuple: Some((tuple, set)), ..known.clone() };
                 let told = told(channel, &known_so, other);
@@ -255,15 +258,15 @@ impl Service {
         (standing, Some(agreement))
     }
 
-    /// Whether a hold stands. Another process may have released what is known here, and so it is looked at where it is kept;
+    /// Whether a hold stands at `now`. Another process may have released what is known here, and so it is looked at where it is kept;
     /// what another process made, admission finds.
     async fn is_held(
         &self,
         channel: &Channel,
         agreement: Option<&AgreementId>,
         known: &Known,
+        now: Timestamp,
     ) -> bool {
-        let now = self.now();
         for key in hold_keys(channel.name(), agreement, known) {
             if self.store.hold(&key, now).is_some() {
                 self.fetch(RowKey::hold(&key)).await;

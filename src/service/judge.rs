@@ -212,7 +212,7 @@ impl Service {
     ) -> Box<Draft> {
         let at = self.now();
         let Judging { channel, message, mode, begun, row_of, marked, .. } = judging;
-        let (basis, known) = self.facts(judging, &part).await;
+        let (basis, known) = self.facts(judging, &part, at).await;
         let payment = &part.payment;
         let id = row_of.map_or_else(|| self.new_id(at), |(batch, number)| batch.row(number));
         let later = self.sampled(mode, basis, &known, (id, payment));

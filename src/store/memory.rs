@@ -36,6 +36,7 @@ use audit::Chain;
 use concordance::Counted;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use dashmap::mapref::one::RefMut;
 use foldhash::quality::RandomState;
 use person::People;
 use serde::{Deserialize, Serialize};
@@ -249,12 +250,18 @@ pub(super) fn beside(put: &Row, known: &Row) -> Option<Row> {
 }
 
 impl MemoryStore {
+    /// What is known of a payment: at least `record`.
+    fn known_record(&self, record: &Record) -> RefMut<'_, PaymentId, Box<Record>, RandomState> {
+        if let Some(known) = self.records.get_mut(&record.payment) {
+            return known;
+        }
+        self.keep_record(record.clone());
+        self.records.entry(record.payment).or_insert_with(|| Box::new(record.clone()))
+    }
+
     /// Changes a record, which is kept again if `change` says that it is another one now.
     fn change_record(&self, record: &Record, change: impl FnOnce(&mut Record) -> bool) {
-        if !self.records.contains_key(&record.payment) {
-            self.keep_record(record.clone());
-        }
-        let changed = self.records.get_mut(&record.payment).is_some_and(|mut it| change(&mut it));
+        let changed = change(&mut self.known_record(record));
         if changed {
             self.write_record(record.payment);
         }
@@ -378,11 +385,7 @@ impl PaymentStore for MemoryStore {
         precedence: Precedence,
         at: Timestamp,
     ) -> Step {
-        if !self.records.contains_key(&record.payment) {
-            self.keep_record(record.clone());
-        }
-        let mut record =
-            self.records.entry(record.payment).or_insert_with(|| Box::new(record.clone()));
+        let mut record = self.known_record(record);
         let known = record.outcome.as_ref().map(|(outcome, _, arrival)| (*outcome, *arrival));
         // A notification that comes once more, after others, tells nothing of now.
         let step = if record.was_told(&outcome) {
@@ -402,11 +405,7 @@ impl PaymentStore for MemoryStore {
     }
 
     fn hear(&self, record: &Record, said: Hearsay) -> bool {
-        if !self.records.contains_key(&record.payment) {
-            self.keep_record(record.clone());
-        }
-        let mut record =
-            self.records.entry(record.payment).or_insert_with(|| Box::new(record.clone()));
+        let mut record = self.known_record(record);
         let known = record.outcome.as_ref().is_some_and(|(known, ..)| *known == said.outcome);
         let heard = record.heard.as_ref();
         if known || heard.is_some_and(|heard| *heard == said || heard.belief > said.belief) {
@@ -429,25 +428,23 @@ impl PaymentStore for MemoryStore {
                 record.mismatch = mismatch;
             }
         }
-        let key = RowKey::expectation(payment);
+        match owing {
+            Owing::AsBefore => (),
+            Owing::Since(since) => self.owe(&record.channel, payment, Some(since)),
+            Owing::NoOutcome | Owing::Nothing => self.owe_no_more(&record.channel, payment),
+        }
+        let Some(journal) = &self.journal else { return };
         let beside = match owing {
             Owing::AsBefore => None,
-            Owing::Since(since) => {
-                self.owe(&record.channel, payment, Some(since));
-                Row::owed_again(record, since).map(Change::Put)
-            }
-            Owing::NoOutcome => {
-                self.owe_no_more(&record.channel, payment);
-                Row::expectation(record).map(|row| Change::Remove(Removal::from(&row)))
-            }
+            Owing::Since(since) => Row::owed_again(record, since).map(Change::Put),
+            Owing::NoOutcome => Row::expectation(record)
+                .map(|Row { key, value, .. }| Change::Remove(Removal { key, only: Some(value) })),
             Owing::Nothing => {
-                self.owe_no_more(&record.channel, payment);
+                let key = RowKey::expectation(payment);
                 Some(Change::Remove(Removal { key, only: None }))
             }
         };
-        if let Some(journal) = &self.journal {
-            journal.put_with(|| Row::payment(self.records.get(&payment)?.value()), beside);
-        }
+        journal.put_with(|| Row::payment(self.records.get(&payment)?.value()), beside);
     }
 
     fn verified_since(&self, record: &Record, evidence: Evidence) {

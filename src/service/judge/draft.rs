@@ -50,27 +50,26 @@ impl Draft {
 
     /// What must still be so when it leaves.
     pub(crate) fn needs(&self, channel: &Channel) -> Vec<Need> {
-        let (name, tuple) = (channel.name(), self.known.tuple.map(|(tuple, _)| tuple));
-        let holds = facts::hold_keys(name, self.agreement.as_ref(), &self.known);
-        let holds = holds.filter(|_| self.scenario.stops_at_hold()).map(Need::NotHeld);
+        let (name, known) = (channel.name(), &self.known);
+        // Of most payments a tuple is not held, and its evidence not contradicted.
+        let mut needs = Vec::with_capacity(2);
+        if self.scenario.stops_at_hold() {
+            let holds = facts::hold_keys(name, self.agreement.as_ref(), known);
+            needs.extend(holds.map(Need::NotHeld));
+        }
         let quoted = self.basis == Basis::Agreement(Standing::Good);
-        let quoted = self.agreement.as_ref().filter(|_| quoted);
+        if let Some(id) = self.agreement.as_ref().filter(|_| quoted) {
+            needs.push(Need::Open(name.clone(), id.clone()));
+        }
         let answered = matches!(self.basis, Basis::Verified(Verification::Answered(_)));
-        let evidence = self.known.verified.as_ref().filter(|_| answered);
-        let road = &channel.profile.road;
-        holds
-            .chain(quoted.map(|id| Need::Open(name.clone(), id.clone())))
-            .chain(evidence.into_iter().flat_map(|evidence| {
-                let since = evidence.at;
-                let others = self.known.others.iter().map(|other| other.tuple);
-                tuple.into_iter().chain(others).map(move |tuple| Need::Uncontradicted {
-                    tuple,
-                    channel: name.clone(),
-                    road: road.clone(),
-                    since,
-                })
-            }))
-            .collect()
+        if let Some(evidence) = known.verified.as_ref().filter(|_| answered) {
+            let others = known.others.iter().map(|other| other.tuple);
+            for tuple in known.tuple.map(|(tuple, _)| tuple).into_iter().chain(others) {
+                let (channel, road) = (name.clone(), channel.profile.road.clone());
+                needs.push(Need::Uncontradicted { tuple, channel, road, since: evidence.at });
+            }
+        }
+        needs
     }
 
     /// What its order is known by, where it moves money.

@@ -34,9 +34,8 @@ impl Service {
                 payment: record.payment,
             });
         }
-        let reported = (reading.outcome, reading.code.clone(), arrival);
-        let step =
-            self.store.arrive(record, reported.clone(), channel.profile.precedence, self.now());
+        let reported = || (reading.outcome, reading.code.clone(), arrival);
+        let step = self.store.arrive(record, reported(), channel.profile.precedence, self.now());
         let differ = |kind| Some(Mismatch { kind, elements: ElementSet::EMPTY });
         let mismatch = match step {
             Step::Nothing | Step::Confirmed => {
@@ -63,7 +62,7 @@ impl Service {
         let act = || self.acted_upon(channel, record, (&reading, step, mismatch), arrival);
         if let Some(mismatch) = mismatch {
             // Begun first, so that it stands first in what is kept and told; and nothing waits between what was heard and what is made of it.
-            let differing = Box::pin(self.count_mismatch(record, mismatch, reported));
+            let differing = Box::pin(self.count_mismatch(record, mismatch, reported()));
             join(differing, async { act() }).await;
         } else {
             act();
@@ -82,13 +81,14 @@ impl Service {
         record: &Record,
         step: Step,
     ) -> Result<(), StoreLost> {
-        let known = self.store.record(record.payment);
-        let known = known.as_ref().unwrap_or(record);
-        let stands = known.outcome.as_ref().is_some_and(|it| it.0 == Outcome::Succeeded);
-        let has_failed = || known.timeline.iter().any(|moment| moment.outcome.is_failure());
         let may_be_open = match step {
             Step::Flipped => true,
-            Step::Nothing | Step::Confirmed => stands && has_failed(),
+            Step::Nothing | Step::Confirmed => {
+                let known = self.store.record(record.payment);
+                let known = known.as_ref().unwrap_or(record);
+                let stands = known.outcome.as_ref().is_some_and(|it| it.0 == Outcome::Succeeded);
+                stands && known.timeline.iter().any(|moment| moment.outcome.is_failure())
+            }
             Step::Noted | Step::Ended | Step::Refined | Step::Reversed | Step::Overtaken => false,
         };
         if !may_be_open {

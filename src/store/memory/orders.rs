@@ -41,24 +41,25 @@ impl MemoryStore {
     }
 
     /// What admission finds where no journal stands behind.
-    pub(super) fn claim<'a>(&self, admission: &'a Admission) -> Admitted {
+    pub(super) fn claim(&self, admission: &Admission) -> Admitted {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let claim = |payment: &'a Leaving| Some((payment.order.as_ref()?, payment.record.payment));
-        let claims: Vec<_> = admission.payments.iter().filter_map(claim).collect();
+        let payments = &admission.payments;
+        let claim = |payment: &Leaving| Some((payment.order.clone()?, payment.record.payment));
+        let orders_of = || payments.iter().filter_map(|payment| payment.order.as_ref());
         // Two rows of one batch may not be one order either.
         let mut own = HashSet::new();
-        let is_twice = claims.len() > 1 && !claims.iter().all(|(order, _)| own.insert(*order));
-        if is_twice || claims.iter().any(|(order, _)| orders.claimed.contains_key(*order)) {
+        let is_twice = payments.len() > 1 && !orders_of().all(|order| own.insert(order));
+        if is_twice || orders_of().any(|order| orders.claimed.contains_key(order)) {
             return Admitted::AlreadySent;
         }
-        for (order, payment) in claims {
+        for (order, payment) in payments.iter().filter_map(claim) {
             if orders.oldest.len() >= self.limits.orders
                 && let Some(oldest) = orders.oldest.pop_front()
             {
                 orders.claimed.remove(&oldest);
             }
             orders.claimed.insert(order.clone(), payment);
-            orders.oldest.push_back(order.clone());
+            orders.oldest.push_back(order);
         }
         Admitted::Yes
     }
