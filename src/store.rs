@@ -8,7 +8,6 @@ mod disk;
 mod floor;
 pub mod hook;
 pub mod journal;
-mod json;
 mod keep;
 pub mod keys;
 pub mod managed;

@@ -60,8 +60,9 @@ impl<'a> Form<'a> {
     }
 
     fn decode(&self, text: Text) -> Result<Cow<'a, str>, ReadError> {
-        match self.ascii.filter(|_| !text.escaped) {
-            Some(ascii) => Ok(Cow::Borrowed(ascii.get(text.range).unwrap_or_default())),
+        let plain = self.ascii.filter(|_| !text.escaped);
+        match plain.and_then(|ascii| ascii.get(text.range.clone())) {
+            Some(text) => Ok(Cow::Borrowed(text)),
             None => self.decode_bytes(text),
         }
     }
@@ -149,8 +150,10 @@ pub fn parse_pairs(text: &str) -> Result<Node<'_>, ReadError> {
 /// The value of the first field called `name`, before any charset is known; both must be ASCII. Whether it is the only one
 /// shows in the tree, once that is read.
 pub fn peek<'a>(body: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+    // A name with such a sign is written by an escape only.
+    let is_plain = !name.contains(['=', '%']);
     let value = body.split(|byte| *byte == b'&').find_map(|field| {
-        let rest = field.strip_prefix(name.as_bytes());
+        let rest = field.strip_prefix(name.as_bytes()).filter(|_| is_plain);
         if let Some([b'=', value @ ..]) = rest {
             return Some(value);
         }
@@ -228,6 +231,20 @@ mod tests {
         check(b"a=1&", UTF_8, "ambiguous: a field without `=`");
         check(b"a=%D5%C5", UTF_8, "unreadable: text outside the declared charset");
         check(b"\xEF\xBB\xBFa=1", UTF_8, "unreadable: text outside the declared charset");
+    }
+
+    /// A name with an equals sign was found where the key ends before it.
+    #[test]
+    fn a_name_is_looked_for_as_keys_are_read() {
+        let check = |body: &str, name, expected: Option<&str>| {
+            assert_eq!(peek(body.as_bytes(), name).as_deref(), expected, "{body}");
+        };
+        check("b=1&a=GBK&a=x", "a", Some("GBK"));
+        check("aa=1&%61=GB%4B", "a", Some("GBK"));
+        check("a&ab=1", "a", None);
+        check("a=b=GBK", "a=b", None);
+        check("a%3Db=GBK", "a=b", Some("GBK"));
+        check("a%41=GBK", "a%41", None);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use crate::domain::keep::PAYMENTS_KEPT;
 use crate::reconcile::concordance::Place;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::store::journal::OrderKey;
-use crate::store::json;
 use crate::store::{Owed, Record};
 use serde::Serialize;
 use std::hash::Hasher as _;
@@ -229,13 +228,13 @@ impl Row {
         value: &T,
         bytes: usize,
     ) -> Option<Self> {
-        match json::to_string(value, bytes) {
-            Ok(value) => Some(Self { key, until, value }),
-            Err(error) => {
-                tracing::error!(of = key.of.as_str(), %error, "a value has no JSON form");
-                None
-            }
+        let mut json = Vec::with_capacity(bytes);
+        if let Err(error) = serde_json::to_writer(&mut json, value) {
+            tracing::error!(of = key.of.as_str(), %error, "a value has no JSON form");
+            return None;
         }
+        // JSON is UTF-8.
+        Some(Self { key, until, value: String::from_utf8(json).ok()? })
     }
 
     /// What its kind, key, end and value come to: a CRC-32, which tells what changed by accident, or a tag, which tells what others
