@@ -10,12 +10,12 @@ pub mod life;
 pub mod list;
 pub mod mistake;
 mod node;
+mod parts;
 mod set;
 mod slip;
 mod syntax;
 #[cfg(test)]
 mod tests;
-mod word;
 
 pub use attribute::{Attribute, Holds};
 pub use compile::Names;
@@ -27,6 +27,7 @@ pub use set::{Defect, Draft, Flaw, Hit, Rules, Verdict};
 
 use crate::domain::clock::Timestamp;
 use compile::Condition;
+use parts::Shape;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -232,6 +233,8 @@ pub struct Rule {
     /// Until when it is let sleep: counted, and binding nothing.
     pub asleep: Option<Timestamp>,
     condition: Condition,
+    /// The same, of parts of its set.
+    shape: Shape,
 }
 
 impl Rule {

@@ -148,10 +148,7 @@ pub(super) enum See {
 pub(super) fn sees(test: &Test, see: &mut impl FnMut(See)) {
     match test {
         Test::Always(_) => (),
-        Test::Flag(attribute)
-        | Test::Has(attribute)
-        | Test::Word(attribute, ..)
-        | Test::Words(attribute, ..) => see(See::Attribute(*attribute)),
+        Test::Flag(attribute) | Test::Has(attribute) => see(See::Attribute(*attribute)),
         Test::Listed(input) => see(See::Input(*input)),
         Test::Not(test) => sees(test, see),
         Test::All(tests) | Test::Any(tests) => tests.iter().for_each(|test| sees(test, see)),

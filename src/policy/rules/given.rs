@@ -41,8 +41,6 @@ impl fmt::Display for Value<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'a> {
     values: [Value<'a>; Attribute::COUNT],
-    /// The numbers of its words in a set; 0 where nobody looked.
-    words: [u32; Attribute::COUNT],
     /// When it is judged.
     pub at: Timestamp,
     /// What the set's inputs came to, in their order; `None` where one could not be had.
@@ -52,8 +50,7 @@ pub struct Given<'a> {
 impl<'a> Given<'a> {
     /// Nothing but the time.
     pub fn new(at: Timestamp) -> Self {
-        let mut given =
-            Self { values: [Value::Absent; Attribute::COUNT], words: [0; _], at, inputs: &[] };
+        let mut given = Self { values: [Value::Absent; Attribute::COUNT], at, inputs: &[] };
         let local = at.as_secs().saturating_add(CHINA_AHEAD);
         let minute = local / 60 % (24 * 60);
         // 1970-01-01 was a Thursday.
@@ -82,23 +79,11 @@ impl<'a> Given<'a> {
         self.values.get(attribute.slot()).copied().unwrap_or_default()
     }
 
-    /// The number of the word that `attribute` is in the set that is evaluated, where somebody looked.
-    pub(super) fn word(&self, attribute: Attribute) -> Option<u32> {
-        self.words.get(attribute.slot()).copied().filter(|number| *number != 0)
-    }
-
-    pub(super) fn spell(&mut self, attribute: Attribute, number: u32) {
-        if let Some(slot) = self.words.get_mut(attribute.slot()) {
-            *slot = number;
-        }
-    }
-
     /// Gives `attribute` a value.
     pub fn set(&mut self, attribute: Attribute, value: Value<'a>) {
         if let Some(slot) = self.values.get_mut(attribute.slot()) {
             *slot = value;
         }
-        self.spell(attribute, 0);
     }
 }
 

@@ -4,6 +4,7 @@ use super::attribute::Attribute;
 use super::given::{Given, Value};
 use super::syntax::{Order, Sum};
 use regex::Regex;
+use std::hash::{Hash, Hasher};
 
 /// Why a condition could not be evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub enum Fault {
 }
 
 /// A condition.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Test {
     Always(bool),
     Flag(Attribute),
@@ -32,10 +33,6 @@ pub(super) enum Test {
     /// A number is one of these, in order.
     OneOf(Number, Box<[i64]>),
     Is(Text, Text),
-    /// An attribute is this text, whose number in the set this is.
-    Word(Attribute, u32, Box<str>),
-    /// An attribute is one of these, by their numbers in the set and by their texts, both in order.
-    Words(Attribute, Box<[u32]>, Box<[Box<str>]>),
     /// A text is one of these, in order.
     Among(Text, Box<[Box<str>]>),
     Starts(Text, Text),
@@ -45,7 +42,7 @@ pub(super) enum Test {
 }
 
 /// A whole number.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Number {
     Fixed(i64),
     Of(Attribute),
@@ -56,7 +53,7 @@ pub(super) enum Number {
 }
 
 /// A text.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Text {
     Fixed(Box<str>),
     Of(Attribute),
@@ -70,6 +67,14 @@ pub(super) struct Pattern(pub(super) Regex);
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_str().hash(state);
     }
 }
 
@@ -117,18 +122,6 @@ impl Test {
             Self::Equal(left, right) => left.value(given)? == right.value(given)?,
             Self::OneOf(number, of) => of.binary_search(&number.value(given)?).is_ok(),
             Self::Is(left, right) => left.value(given)? == right.value(given)?,
-            Self::Word(attribute, number, text) => match given.word(*attribute) {
-                Some(word) => word == *number,
-                None => text_of(given, *attribute)? == &**text,
-            },
-            Self::Words(attribute, numbers, of) => {
-                if let Some(word) = given.word(*attribute) {
-                    numbers.binary_search(&word).is_ok()
-                } else {
-                    let text = text_of(given, *attribute)?;
-                    of.binary_search_by(|one| (**one).cmp(text)).is_ok()
-                }
-            }
             Self::Among(text, of) => {
                 let text = text.value(given)?;
                 of.binary_search_by(|one| (**one).cmp(text)).is_ok()

@@ -4,7 +4,7 @@ use super::compile::{self, Names};
 use super::explain::{See, sees};
 use super::given::{Given, Input};
 use super::mistake::Mistake;
-use super::word::Words;
+use super::parts::{Parts, Places};
 use super::{Action, Attribute, Fault, OnError, Rule, RuleId, Schedule, State};
 use crate::domain::clock::Timestamp;
 use crate::policy::Reason;
@@ -73,7 +73,7 @@ pub struct Rules {
     inputs: Vec<Input>,
     /// The attributes that any rule reads: a bit each.
     read: u32,
-    words: Words,
+    parts: Parts,
     /// What it is called where it is recorded: made of its text.
     pub version: std::sync::Arc<str>,
     /// The version that is only tried in it, where one is.
@@ -124,6 +124,7 @@ impl Rules {
     pub fn compile(drafts: Vec<Draft>, names: &Names, version: &str) -> Result<Self, Vec<Defect>> {
         let mut set = Self { version: version.into(), ..Self::default() };
 
+        let mut places = Places::default();
         let mut defects = Vec::new();
         for (rule, draft) in drafts.into_iter().enumerate() {
             let mut found = |flaw| defects.push(Defect { rule, flaw });
@@ -135,15 +136,15 @@ impl Rules {
                 found(Flaw::SameId);
             }
             match compile::compile(&draft.source, names, &mut set.inputs) {
-                Ok(mut condition) => {
-                    condition.test = set.words.numbered(condition.test);
+                Ok(condition) => {
+                    let shape = set.parts.shape(&mut places, &condition.test);
                     sees(&condition.test, &mut |see| match see {
                         See::Attribute(attribute) => set.read |= 1 << attribute.slot(),
                         See::Input(_) => (),
                     });
                     let same = set.rules.iter().find(|other| {
                         other.action == draft.action
-                            && other.condition.test == condition.test
+                            && other.shape == shape
                             && other.schedule == draft.schedule
                             && other.state != State::Retired
                     });
@@ -166,6 +167,7 @@ impl Rules {
                         source: draft.source,
                         asleep: None,
                         condition,
+                        shape,
                     });
                 }
                 Err(mistakes) => mistakes.into_iter().map(Flaw::Condition).for_each(found),
@@ -212,13 +214,13 @@ impl Rules {
     /// Evaluates every rule that is not retired as if it were live, and whether it is over or not: for a backtest.
     pub fn try_all(&self, given: &Given<'_>) -> Verdict {
         let mut verdict = Verdict::default();
-        let given = &self.words.spelled(given);
+        let mut look = self.parts.look(given);
         for (rule, it) in self.rules.iter().enumerate() {
             let on = it.schedule.is_none_or(|schedule| schedule.is_on(given));
             if it.state == State::Retired || !on {
                 continue;
             }
-            match it.holds(given) {
+            match look.holds(&it.shape) {
                 Ok(true) => verdict.hits.push(Hit { rule, action: it.action, binds: true }),
                 Ok(false) => (),
                 Err(fault) => verdict.faults.push((rule, fault)),
@@ -230,12 +232,12 @@ impl Rules {
     /// Evaluates every rule, whatever the others say. `draw` is the order's: every message of an order fares alike.
     pub fn judge(&self, given: &Given<'_>, draw: u64) -> Verdict {
         let mut verdict = Verdict::default();
-        let given = &self.words.spelled(given);
+        let mut look = self.parts.look(given);
         for (rule, it) in self.rules.iter().enumerate() {
             if !it.state.is_evaluated() || !it.applies(given) {
                 continue;
             }
-            let hit = match it.holds(given) {
+            let hit = match look.holds(&it.shape) {
                 Ok(hit) => hit,
                 Err(fault) => {
                     verdict.faults.push((rule, fault));

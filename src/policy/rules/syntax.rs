@@ -24,7 +24,7 @@ pub(super) struct Tree {
 }
 
 /// How two numbers are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Order {
     Less,
     AtMost,
@@ -33,7 +33,7 @@ pub(super) enum Order {
 }
 
 /// What is done with two numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Sum {
     Plus,
     Minus,

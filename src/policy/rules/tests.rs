@@ -322,6 +322,37 @@ fn every_rule_is_evaluated_and_only_what_is_live_binds() {
 }
 
 #[test]
+fn what_rules_share_faults_in_each_that_needs_it() {
+    let shared = "payment.weekday * 9223372036854775807 > 1";
+    let sources = [
+        shared.to_owned(),
+        format!("payment.held || {shared}"),
+        format!("!payment.held || {shared}"),
+        format!("!({shared})"),
+        format!("payment.held && {shared}"),
+        format!("{shared} && payment.hour == 0"),
+        format!("{shared} ? payment.held : payment.asserted"),
+        format!("({shared}) == payment.held"),
+    ];
+    let drafts = sources
+        .iter()
+        .enumerate()
+        .map(|(at, source)| rule(&format!("rule-{at}"), Action::Refuse, State::Live, source));
+    let set = Rules::compile(drafts.collect(), &names(), "v1").unwrap();
+    let given = given(&[], &[]);
+    let verdict = set.judge(&given, 0);
+    for (at, rule) in set.rules().iter().enumerate() {
+        let fault = verdict.faults.iter().find(|(place, _)| *place == at);
+        let came = match fault {
+            Some((_, fault)) => Err(*fault),
+            None => Ok(verdict.hits.iter().any(|hit| hit.rule == at)),
+        };
+        assert_eq!(came, rule.holds(&given), "{}", rule.source);
+    }
+    assert_eq!(verdict.faults.len(), 6);
+}
+
+#[test]
 fn a_rule_that_sleeps_is_a_shadow_until_it_wakes() {
     let now = given(&[], &[]).at;
     let check = |until: Option<u64>, binds: bool| {

@@ -212,6 +212,10 @@ proptest! {
             (Err(Fault::Overflow), Err(cel::ExecutionError::Overflow(..))) => (),
             _ => prop_assert!(false, "{source}: {ours:?} and {theirs:?}"),
         }
+        // Its set comes to the same.
+        let verdict = set.try_all(&given);
+        prop_assert_eq!(verdict.hits.len(), usize::from(ours == Ok(true)));
+        prop_assert_eq!(verdict.faults.first().map(|(_, fault)| *fault), ours.err());
         // What is explained comes to the same.
         let explained = set.rules()[0].explain(&given, set.inputs());
         prop_assert!(!explained.is_empty());
