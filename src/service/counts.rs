@@ -4,7 +4,7 @@
 //! older. Memory is bounded: where there is no room, what was not seen for longest in its shard makes some.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::PaymentId;
+use crate::domain::id::{Fingerprint, PaymentId};
 use crate::policy::rules::given::{Counted, Key};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
@@ -33,8 +33,8 @@ pub struct Stream {
     pub window: Duration,
 }
 
-/// What was seen, by the numbers of stream and key.
-type Slots = HashMap<(u64, u64), Seen, foldhash::quality::RandomState>;
+/// What was seen, by stream and the number of the key.
+type Slots = HashMap<(Stream, u64), Seen, foldhash::quality::RandomState>;
 
 /// What was seen of one key.
 #[derive(Debug, Default)]
@@ -73,13 +73,14 @@ pub fn hashed(text: &[u8]) -> u64 {
     hasher.finish()
 }
 
-impl Stream {
-    fn number(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
-        hasher.finish()
-    }
+/// A number for a fingerprint, which is as good as drawn: no more has to be mixed.
+pub(crate) fn folded(print: &Fingerprint) -> u64 {
+    let (words, _) = print.digest.as_chunks();
+    let fold = |all: u64, word: &[u8; 8]| all.wrapping_mul(31) ^ u64::from_le_bytes(*word);
+    words.iter().fold(0, fold)
+}
 
+impl Stream {
     fn seconds(&self) -> u64 {
         self.window.as_secs().max(1)
     }
@@ -119,7 +120,7 @@ impl Counts {
     /// Counts an event of `key` at `at`; where persons are told apart, by `person`.
     pub fn add(&self, stream: &Stream, key: u64, person: Option<u64>, at: Timestamp) {
         let Some(mut shard) = self.shard(key) else { return };
-        let (now, id) = (at.as_secs(), (stream.number(), key));
+        let (now, id) = (at.as_secs(), (*stream, key));
         if shard.len() >= KEYS_MAX && !shard.contains_key(&id) {
             make_room(&mut shard, now);
         }
@@ -143,7 +144,7 @@ impl Counts {
     /// How many there were within the window that ends at `now`.
     pub fn count(&self, stream: &Stream, key: u64, now: Timestamp) -> i64 {
         let Some(shard) = self.shard(key) else { return 0 };
-        let Some(seen) = shard.get(&(stream.number(), key)) else { return 0 };
+        let Some(seen) = shard.get(&(*stream, key)) else { return 0 };
         let begins = now.as_secs().saturating_sub(stream.seconds());
         if stream.what == Counted::Persons {
             let known = seen.persons.iter().filter(|(_, last)| *last >= begins).count();

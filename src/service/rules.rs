@@ -8,7 +8,7 @@ pub use explained::{Explained, Explanation};
 use crate::domain::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::Element;
-use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, PaymentId};
+use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId, PaymentId, Road};
 use crate::domain::money::Fen;
 use crate::domain::pan::AccountKind;
 use crate::domain::payment::{Mode, Scenario, Standing};
@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::policy::rules::given::{Counted, Key};
 use crate::policy::rules::{Action, Attribute, Book, Given, Input, Value, Verdict};
 use crate::policy::{Basis, Reason, Verification};
-use crate::service::counts::{Counts, Stream, hashed};
+use crate::service::counts::{Counts, Stream, folded, hashed};
 use crate::service::refusal::RuleNote;
 use crate::store::account::Funder;
 use crate::store::{Evidence, Record, Ruled, Stakes};
@@ -204,45 +204,41 @@ impl<'a> Seen<'a> {
             Kept::Known(rate) => rate.map_or(Value::Absent, |rate| Value::Number(rate.into())),
             Kept::Forgotten => Value::Unknown,
         };
-        for (attribute, value) in [
-            (Attribute::Scenario, Value::Text(self.scenario.as_str())),
-            (Attribute::Channel, Value::Text(self.channel.as_str())),
-            (Attribute::Merchant, text(self.merchant.map(|merchant| &*merchant.0))),
-            (Attribute::Amount, self.amount.map_or(Value::Absent, |amount| number(amount.get()))),
-            (Attribute::Asserted, Value::Flag(self.asserted)),
-            (Attribute::Held, held),
-            (Attribute::Batch, Value::Flag(self.row)),
-            (Attribute::Bin, text(self.bank.map(Bank::as_str))),
-            (Attribute::CardKind, kind),
-            (Attribute::Card, there(self.card.is_some())),
-            (Attribute::Person, there(self.person.is_some())),
-            (Attribute::Phone, phone),
-            (Attribute::Agreement, there(self.agreement.is_some())),
-            (Attribute::Standing, text(self.standing.map(Standing::as_str))),
-            (Attribute::Answer, text(self.answer.map(Answer::as_str))),
-            (Attribute::Age, age.filter(|_| answered.is_some()).map_or(Value::Absent, number)),
-            (Attribute::Provider, text(answered.map(|evidence| evidence.witness.as_str()))),
-            (Attribute::Combined, Value::Flag(combined)),
-            (Attribute::Concordance, concordance),
-            (Attribute::BankName, text(bank.map(|name| &**name))),
-            (
-                Attribute::Road,
-                text(answered.and_then(|evidence| Some(evidence.road.as_ref()?.as_str()))),
-            ),
-        ] {
-            given.set(attribute, value);
-        }
+        let road = answered.and_then(|evidence| evidence.road.as_ref());
+        given.set(Attribute::Scenario, Value::Text(self.scenario.as_str()));
+        given.set(Attribute::Channel, Value::Text(self.channel.as_str()));
+        given.set(Attribute::Merchant, text(self.merchant.map(|merchant| &*merchant.0)));
+        given.set(
+            Attribute::Amount,
+            self.amount.map_or(Value::Absent, |amount| number(amount.get())),
+        );
+        given.set(Attribute::Asserted, Value::Flag(self.asserted));
+        given.set(Attribute::Held, held);
+        given.set(Attribute::Batch, Value::Flag(self.row));
+        given.set(Attribute::Bin, text(self.bank.map(Bank::as_str)));
+        given.set(Attribute::CardKind, kind);
+        given.set(Attribute::Card, there(self.card.is_some()));
+        given.set(Attribute::Person, there(self.person.is_some()));
+        given.set(Attribute::Phone, phone);
+        given.set(Attribute::Agreement, there(self.agreement.is_some()));
+        given.set(Attribute::Standing, text(self.standing.map(Standing::as_str)));
+        given.set(Attribute::Answer, text(self.answer.map(Answer::as_str)));
+        given.set(Attribute::Age, age.filter(|_| answered.is_some()).map_or(Value::Absent, number));
+        given.set(Attribute::Provider, text(answered.map(|evidence| evidence.witness.as_str())));
+        given.set(Attribute::Combined, Value::Flag(combined));
+        given.set(Attribute::Concordance, concordance);
+        given.set(Attribute::BankName, text(bank.map(|name| &**name)));
+        given.set(Attribute::Road, text(road.map(Road::as_str)));
         self.give_accounts(&mut given);
         given
     }
 
     /// By which number it is counted; `None` where it has no such key, or it is not known any more.
     fn counted_by(&self, key: Key) -> Option<u64> {
-        let print = |print: Fingerprint| hashed(&print.digest);
         match key {
-            Key::Card => self.card.map(print),
-            Key::Person => self.person.map(print),
-            Key::Phone => self.phone.known().map(print),
+            Key::Card => self.card.as_ref().map(folded),
+            Key::Person => self.person.as_ref().map(folded),
+            Key::Phone => self.phone.known().as_ref().map(folded),
             Key::Merchant => self.merchant.map(|merchant| hashed(merchant.0.as_bytes())),
             Key::Agreement => {
                 let named = |id: &AgreementId| format!("{}\n{}", self.channel, id.0);
@@ -320,7 +316,7 @@ impl Rulebook {
                 Counted::Mismatches => false,
             };
             if let Some(key) = seen.counted_by(stream.key).filter(|_| counts) {
-                let person = seen.person.map(|person| hashed(&person.digest));
+                let person = seen.person.as_ref().map(folded);
                 self.counts.add(&stream, key, person, seen.at);
             }
         }
