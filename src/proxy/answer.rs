@@ -4,7 +4,7 @@ use super::chunked::Chunked;
 use super::head::{self, FIELDS_MAX};
 use super::wire::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, header};
 use std::mem::MaybeUninit;
 
 /// An answer head that has one reading.
@@ -28,11 +28,7 @@ impl AnswerHead {
             &mut parsed,
         ) == Ok(httparse::Status::Complete(raw.len()));
         let status = response.code.filter(|_| complete && raw.starts_with(b"HTTP/"))?;
-        let mut fields = HeaderMap::with_capacity(response.headers.len());
-        for field in response.headers.iter() {
-            let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-            fields.append(name, HeaderValue::from_bytes(field.value).ok()?);
-        }
+        let fields = head::collect(&raw, response.headers)?;
         let names = head::connection_names(&fields);
         let says = |token: &str| names.iter().any(|name| name == token);
         let keep_alive = !says("close") && (response.version == Some(1) || says("keep-alive"));
@@ -49,11 +45,11 @@ impl AnswerHead {
     pub(super) fn body(&self, to_head: bool) -> Option<Body> {
         let mut lengths = self
             .fields
-            .get_all("content-length")
+            .get_all(header::CONTENT_LENGTH)
             .iter()
             .map(|value| head::decimal(value.as_bytes()));
         let length = lengths.next();
-        let coding = self.fields.get_all("transfer-encoding").iter().collect::<Vec<_>>();
+        let coding = self.fields.get_all(header::TRANSFER_ENCODING).iter().collect::<Vec<_>>();
         if length.is_some_and(|first| first.is_none() || lengths.any(|other| other != first)) {
             return None;
         }

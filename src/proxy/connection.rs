@@ -420,8 +420,8 @@ fn to_core(goes_to_core: bool, annotations: Annotations) -> Annotations {
 }
 
 /// Judges the head's bytes.
-fn check(side: Side, raw: &[u8]) -> Result<Head, Framing> {
-    let head = head::check_head(raw)?;
+fn check(side: Side, raw: &Bytes) -> Result<Head, Framing> {
+    let head = head::read_head(raw)?;
     // A channel that speaks in our name would be believed by the core.
     if side == Side::Notify && head.fields.keys().any(|name| head::is_reserved(name.as_str())) {
         return Err(Framing::Reserved);

@@ -5,7 +5,8 @@ use super::gate::Annotations;
 use super::head::{self, Head, Length};
 use super::refuse::put_fields;
 use bytes::{BufMut, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, header};
+use std::fmt::Write as _;
 
 /// How the core learns where the answer's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,15 +68,17 @@ fn put_request_head(
     out.put_slice(b"\r\n");
 }
 
-/// The head of the channel's answer as it goes to the core.
+/// The head of the channel's answer as it goes to the core, with room for so many bytes after it.
 pub(super) fn answer(
     answer: &AnswerHead,
     annotations: &Annotations,
     ending: Ending,
     connection: Option<&str>,
+    room: usize,
 ) -> BytesMut {
     let raw = &answer.raw;
-    let mut out = BytesMut::with_capacity(raw.len() + 256);
+    let told = annotations.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let mut out = BytesMut::with_capacity(raw.len() + 64 + told.sum::<usize>() + room);
     // The version is the connection's, not the channel's; the reason stays.
     out.put_slice(b"HTTP/1.1");
     let status_line = raw.split(|byte| *byte == b'\r').next().unwrap_or_default();
@@ -95,7 +98,8 @@ pub(super) fn answer(
     }
     put_fields(&mut out, annotations);
     if let Some(connection) = connection {
-        put_line(&mut out, format!("Connection: {connection}").as_bytes());
+        out.put_slice(b"Connection: ");
+        put_line(&mut out, connection.as_bytes());
     }
     out.put_slice(b"\r\n");
     out
@@ -125,7 +129,7 @@ fn lines(raw: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
 
 /// What `Connection` names and may be dropped. Without the length of its body an answer would end elsewhere for the core.
 fn named(fields: &HeaderMap) -> Vec<String> {
-    if !fields.contains_key("connection") {
+    if !fields.contains_key(header::CONNECTION) {
         return Vec::new();
     }
     let mut names = head::connection_names(fields);
@@ -143,7 +147,8 @@ fn put_line(out: &mut BytesMut, line: &[u8]) {
 }
 
 fn put_length(out: &mut BytesMut, length: usize) {
-    out.put_slice(format!("Content-Length: {length}\r\n").as_bytes());
+    // A buffer takes whatever is written.
+    let _ = write!(out, "Content-Length: {length}\r\n");
 }
 
 #[cfg(test)]
@@ -199,7 +204,7 @@ mod tests {
     fn an_answer_keeps_its_length_whatever_connection_names() {
         let raw = "HTTP/1.1 200 OK\r\nConnection: Content-Length, content-TYPE, X-Hop\r\nContent-Length: 4\r\nContent-Type: a/b\r\nX-Hop: 1\r\n\r\n";
         let head = AnswerHead::read(raw.into()).unwrap();
-        let out = answer(&head, &Vec::new(), Ending::AsTold, None);
+        let out = answer(&head, &Vec::new(), Ending::AsTold, None, 0);
         expect![[r"
             HTTP/1.1 200 OK
             Content-Length: 4
@@ -215,7 +220,7 @@ mod tests {
         let head = AnswerHead::read(raw.into()).unwrap();
         let annotations =
             vec![(HeaderName::from_static("hefu-outcome"), HeaderValue::from_static("accepted"))];
-        let out = answer(&head, &annotations, Ending::AsTold, Some("close"));
+        let out = answer(&head, &annotations, Ending::AsTold, Some("close"), 0);
         expect![[r"
             HTTP/1.1 200 Fine so far
             server: x

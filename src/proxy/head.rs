@@ -2,12 +2,14 @@
 //! judged is what the channel reads: a head that two parsers could read differently is refused, never repaired.
 
 use super::path;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// The most header fields in one head.
 pub const FIELDS_MAX: usize = 100;
+static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 /// Fields that say how a message is read, and whose it is: never dropped, whatever `Connection` says.
 const MUST_STAY: [&str; 5] =
     ["host", "content-length", "content-type", "content-encoding", "authorization"];
@@ -97,6 +99,11 @@ pub struct Head {
 /// # Errors
 /// [`Framing`]: why it is refused.
 pub fn check_head(raw: &[u8]) -> Result<Head, Framing> {
+    read_head(&Bytes::copy_from_slice(raw))
+}
+
+/// As [`check_head`]; the fields' values stay where they are.
+pub(super) fn read_head(raw: &Bytes) -> Result<Head, Framing> {
     check_bytes(raw)?;
     let mut parsed = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut []);
@@ -108,8 +115,8 @@ pub fn check_head(raw: &[u8]) -> Result<Head, Framing> {
     }
     let method = check_method(request.method.unwrap_or_default())?;
     let is_http11 = request.version == Some(1);
-    let fields = collect(request.headers)?;
-    let host = check_host(&fields)?;
+    let fields = collect(raw, request.headers).ok_or(Framing::Syntax)?;
+    let mut host = check_host(&fields)?;
     let target = request.path.unwrap_or_default();
     let origin = origin_form(target, &host)?;
     let (raw_path, query) = match origin.split_once('?') {
@@ -122,14 +129,15 @@ pub fn check_head(raw: &[u8]) -> Result<Head, Framing> {
     // The request line is `method SP target SP version`, one space each: httparse takes no other.
     let end = method.as_str().len() + 1 + target.len();
     let connection = check_connection(&fields)?;
-    single(&fields, "content-type", Framing::Repeated)?;
-    single(&fields, "content-encoding", Framing::Repeated)?;
+    single(&fields, &header::CONTENT_TYPE, Framing::Repeated)?;
+    single(&fields, &header::CONTENT_ENCODING, Framing::Repeated)?;
+    host.truncate(without_port(&host).len());
     let named = |token: &str| connection.iter().any(|name| name == token);
     Ok(Head {
         path: path::canonical(raw_path.as_bytes())?,
         target: end - origin.len()..end,
         query: query.map(str::to_owned),
-        host: without_port(&host).to_owned(),
+        host,
         length: check_length(&fields, is_http11)?,
         expects_continue: check_expectation(&fields)? && is_http11,
         keep_alive: if is_http11 {
@@ -198,7 +206,7 @@ pub(super) fn must_stay(name: &str) -> bool {
 
 /// The names that `Connection` lists, lower-cased.
 pub fn connection_names(fields: &HeaderMap) -> Vec<String> {
-    let values = fields.get_all(http::header::CONNECTION).iter();
+    let values = fields.get_all(header::CONNECTION).iter();
     let text = values.filter_map(|value| value.to_str().ok());
     text.flat_map(|text| text.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect()
 }
@@ -241,20 +249,21 @@ fn check_method(name: &str) -> Result<Method, Framing> {
     Method::from_bytes(name.as_bytes()).map_err(|_| Framing::Syntax)
 }
 
-fn collect(parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, Framing> {
+/// The fields that were parsed in `raw`; their values are parts of it.
+pub(super) fn collect(raw: &Bytes, parsed: &[httparse::Header<'_>]) -> Option<HeaderMap> {
     let mut fields = HeaderMap::with_capacity(parsed.len());
     for field in parsed {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Framing::Syntax)?;
-        let value = HeaderValue::from_bytes(field.value).map_err(|_| Framing::Syntax)?;
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        let value = HeaderValue::from_maybe_shared(raw.slice_ref(field.value)).ok()?;
         fields.append(name, value);
     }
-    Ok(fields)
+    Some(fields)
 }
 
 /// The only value of a field, `None` where the field is absent.
 fn single<'a>(
     fields: &'a HeaderMap,
-    name: &str,
+    name: &HeaderName,
     error: Framing,
 ) -> Result<Option<&'a [u8]>, Framing> {
     let mut values = fields.get_all(name).iter();
@@ -263,11 +272,13 @@ fn single<'a>(
 }
 
 fn check_host(fields: &HeaderMap) -> Result<String, Framing> {
-    let value = single(fields, "host", Framing::Host)?.ok_or(Framing::Host)?;
+    let value = single(fields, &header::HOST, Framing::Host)?.ok_or(Framing::Host)?;
     let text = std::str::from_utf8(value).map_err(|_| Framing::Host)?.to_ascii_lowercase();
     let name = without_port(&text);
     let port = text.strip_prefix(name).unwrap_or_default();
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
+    let known = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'[' | b']' | b':')
+    };
     let port_is_number = port.is_empty()
         || port
             .strip_prefix(':')
@@ -306,7 +317,7 @@ fn origin_form<'a>(target: &'a str, host: &str) -> Result<&'a str, Framing> {
 }
 
 fn check_connection(fields: &HeaderMap) -> Result<Vec<String>, Framing> {
-    if fields.contains_key("upgrade") || fields.contains_key("http2-settings") {
+    if fields.contains_key(header::UPGRADE) || fields.contains_key(&HTTP2_SETTINGS) {
         return Err(Framing::NotImplemented);
     }
     let names = connection_names(fields);
@@ -320,8 +331,8 @@ fn check_connection(fields: &HeaderMap) -> Result<Vec<String>, Framing> {
 }
 
 fn check_length(fields: &HeaderMap, is_http11: bool) -> Result<Length, Framing> {
-    let length = single(fields, "content-length", Framing::Length)?;
-    let coding = single(fields, "transfer-encoding", Framing::Length)?;
+    let length = single(fields, &header::CONTENT_LENGTH, Framing::Length)?;
+    let coding = single(fields, &header::TRANSFER_ENCODING, Framing::Length)?;
     match (length, coding) {
         (None, None) => Ok(Length::Fixed(0)),
         (Some(digits), None) => decimal(digits).map(Length::Fixed).ok_or(Framing::Length),
@@ -345,7 +356,7 @@ pub fn decimal(digits: &[u8]) -> Option<u64> {
 }
 
 fn check_expectation(fields: &HeaderMap) -> Result<bool, Framing> {
-    match single(fields, "expect", Framing::Expectation)? {
+    match single(fields, &header::EXPECT, Framing::Expectation)? {
         None => Ok(false),
         Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
         Some(_) => Err(Framing::Expectation),

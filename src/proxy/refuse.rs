@@ -340,10 +340,13 @@ fn bare(status: &str, keep_alive: bool) -> BytesMut {
 /// Writes fields as they stand on the wire, in title case.
 pub(super) fn put_fields(out: &mut BytesMut, fields: &[(HeaderName, HeaderValue)]) {
     for (name, value) in fields {
-        let mut start = true;
-        for byte in name.as_str().bytes() {
-            out.put_u8(if start { byte.to_ascii_uppercase() } else { byte });
-            start = byte == b'-';
+        let (begins, mut start) = (out.len(), true);
+        out.put_slice(name.as_str().as_bytes());
+        for byte in out.iter_mut().skip(begins) {
+            if start {
+                byte.make_ascii_uppercase();
+            }
+            start = *byte == b'-';
         }
         out.put_slice(b": ");
         out.put_slice(value.as_bytes());

@@ -301,7 +301,8 @@ impl Relaying {
         upstream: &mut Wire<S>,
         ((head, begun, rest), patience): (Begun<'_>, Duration),
     ) -> Option<()> {
-        let mut out = forward::answer(head, &finished.said, self.ending, self.connection);
+        let mut out =
+            forward::answer(head, &finished.said, self.ending, self.connection, begun.len());
         let mut done = rest.is_done();
         self.put(&mut out, begun, done);
         let mut piece = BytesMut::new();

@@ -67,8 +67,8 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         let mut searched = 0;
         loop {
             let new = self.ahead.get(searched..).unwrap_or_default();
-            if let Some(at) = new.windows(4).position(|window| window == b"\r\n\r\n") {
-                let end = searched + at + 4;
+            if let Some(end) = ends(new) {
+                let end = searched + end;
                 if end > max {
                     return Err(Broken::Malformed(Framing::TooLarge));
                 }
@@ -84,6 +84,18 @@ impl<S: AsyncRead + Unpin> Wire<S> {
             searched = self.ahead.len().saturating_sub(3);
             self.more().await?;
         }
+    }
+}
+
+/// Where a head ends, with its empty line. Only at line endings every byte is looked at.
+fn ends(bytes: &[u8]) -> Option<usize> {
+    let mut last = 3;
+    loop {
+        last += match bytes.get(last)? {
+            b'\n' if bytes.get(last - 3..=last) == Some(b"\r\n\r\n") => return Some(last + 1),
+            b'\r' | b'\n' => 1,
+            _ => 4,
+        };
     }
 }
 
@@ -201,4 +213,19 @@ impl Body {
 pub(super) struct Collected {
     pub(super) body: Bytes,
     pub(super) is_whole: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ends;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_head_ends_with_its_first_empty_line(bytes in "[\r\na]{0,24}") {
+            let bytes = bytes.as_bytes();
+            let plain = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+            prop_assert_eq!(ends(bytes), plain.map(|at| at + 4));
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::proxy::gate::Gate;
 use crate::proxy::head::Head;
 use crate::proxy::streamed::Relaying;
 use crate::proxy::wire::Wire;
-use http::Method;
+use http::{Method, header};
 use std::time::Duration;
 
 impl<G: Gate> Edge<G> {
@@ -23,12 +23,13 @@ impl<G: Gate> Edge<G> {
     ) -> Option<Wire> {
         finished.status = Some(answer.head.status);
         let bodiless = head.method == Method::HEAD || matches!(answer.head.status, 204 | 304);
-        let told = answer.head.fields.get_all("content-length").iter().count() == 1;
+        let told = answer.head.fields.get_all(header::CONTENT_LENGTH).iter().count() == 1;
         let ending =
             if bodiless || told { Ending::AsTold } else { Ending::Length(answer.body.len()) };
         let keep_alive = self.keeps_alive(head);
-        let mut out =
-            forward::answer(&answer.head, &finished.said, ending, connection(head, keep_alive));
+        let connection = connection(head, keep_alive);
+        let room = answer.body.len();
+        let mut out = forward::answer(&answer.head, &finished.said, ending, connection, room);
         out.extend_from_slice(&answer.body);
         self.finish(finished, wire, &out, keep_alive).await
     }
