@@ -267,6 +267,30 @@ mod tests {
         assert_eq!(key(1).tuple(&nobody, ElementSet::EMPTY.with(Element::Pan)), None);
     }
 
+    /// What is kept is found by it.
+    #[test]
+    fn what_is_hashed_is_its_parts_with_their_lengths_however_long_they_are() {
+        let key = Fingerprinter::new(KeyId(1), &[7; 32]).unwrap();
+        let hashed = |first: &[u8], parts: &[&str]| {
+            let mut whole = first.to_vec();
+            for part in parts {
+                whole.extend(u64::try_from(part.len()).unwrap().to_be_bytes());
+                whole.extend(part.bytes());
+            }
+            let mut mac = Hmac::<Sha256>::new_from_slice(&[7; 32]).unwrap();
+            mac.update(&whole);
+            <[u8; 32]>::from(mac.finalize().into_bytes())
+        };
+        for length in [0, 1, 64, 233, 234, 235, 248, 255, 256, 257, 1_000] {
+            let value = "x".repeat(length);
+            assert_eq!(key.text("domain", &value).digest, hashed(b"", &["domain", &value]));
+        }
+        let set = ElementSet::EMPTY.with(Element::Pan).with(Element::Phone);
+        let tuple = key.tuple_of(Some(&MerchantId("m".into())), &elements(), set).unwrap();
+        let parts = ["pan", "", "6200000000000005", "phone", "", "13800000000", "merchant", "m"];
+        assert_eq!(tuple.digest, hashed(b"tuple", &parts));
+    }
+
     #[test]
     fn short_keys_are_refused() {
         assert!(Fingerprinter::new(KeyId(1), &[0; 31]).is_err());
