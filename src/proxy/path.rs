@@ -12,29 +12,30 @@ use super::head::Framing;
 /// [`Framing::Path`] where the path is ambiguous.
 pub fn canonical(raw: &[u8]) -> Result<String, Framing> {
     let mut decoded = Vec::with_capacity(raw.len());
-    for (at, piece) in raw.split(|byte| *byte == b'%').enumerate() {
-        let mut plain = piece;
-        if at > 0 {
-            let (pair, rest) = piece.split_at_checked(2).ok_or(Framing::Path)?;
-            let byte = hex_byte(pair).ok_or(Framing::Path)?;
-            if byte.is_ascii_control() || b"/\\.;%#?".contains(&byte) {
+    let mut rest = raw;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte != b'%' {
+            if !is_plain(byte) {
                 return Err(Framing::Path);
             }
-            decoded.push(byte);
-            plain = rest;
+            decoded.push(byte.to_ascii_lowercase());
+            continue;
         }
-        if !plain.iter().copied().all(is_plain) {
+        let (pair, tail) = tail.split_at_checked(2).ok_or(Framing::Path)?;
+        rest = tail;
+        let byte = hex_byte(pair).ok_or(Framing::Path)?;
+        if byte.is_ascii_control() || b"/\\.;%#?".contains(&byte) {
             return Err(Framing::Path);
         }
-        decoded.extend_from_slice(plain);
+        decoded.push(byte.to_ascii_lowercase());
     }
-    decoded.make_ascii_lowercase();
     let path = String::from_utf8(decoded).map_err(|_| Framing::Path)?;
-    // An empty segment, or one that ends so; only the last may be empty, which is the trailing slash.
-    let ends_segment = |pair: (u8, u8)| matches!(pair, (b'/' | b'.' | b' ', b'/'));
-    let after = path.bytes().skip(1);
-    let ambiguous = path.bytes().zip(after).fold(false, |bad, pair| bad | ends_segment(pair));
-    if !path.starts_with('/') || ambiguous || path.ends_with(['.', ' ']) {
+    let segments = path.strip_prefix('/').ok_or(Framing::Path)?;
+    // One empty last segment is the trailing slash; any other empty segment is `//`.
+    let inner = segments.strip_suffix('/').unwrap_or(segments);
+    let ambiguous = |segment: &str| segment.is_empty() || segment.ends_with(['.', ' ']);
+    if !segments.is_empty() && inner.split('/').any(ambiguous) {
         return Err(Framing::Path);
     }
     Ok(path)

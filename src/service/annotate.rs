@@ -14,6 +14,7 @@ use crate::service::judge::Pending;
 use crate::service::refusal::Refusal;
 use crate::service::settle::{Settled, blamed};
 use crate::store::{Evidence, Record};
+use crate::tier::ledger::Over;
 use field::Field;
 
 /// Header names and values.
@@ -50,7 +51,7 @@ fn funded(of: &Funded) -> (&'static str, String) {
     if let Some((left, limit)) = of.left {
         field = field.number("left", left.get()).word("limit", limit.as_str());
     }
-    ("hefu-account", field.word("over", of.over.map(|over| over.as_str())).finish())
+    ("hefu-account", field.word("over", of.over.map(Over::as_str)).finish())
 }
 
 /// What is told beside a refusal.

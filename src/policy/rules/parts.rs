@@ -37,7 +37,7 @@ const OTHER: u32 = 1;
 /// The parts of a set.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Parts {
-    parts: Vec<Part>,
+    all: Vec<Part>,
     /// The numbers of the texts that attributes are compared with.
     words: HashMap<Box<str>, u32, foldhash::quality::RandomState>,
     /// The attributes that are compared with texts.
@@ -91,8 +91,8 @@ impl Parts {
             | Test::Matches(..) => Part::Test(test.clone()),
         };
         Shape::Part(*places.0.entry(part).or_insert_with_key(|part| {
-            self.parts.push(part.clone());
-            self.parts.len().saturating_sub(1)
+            self.all.push(part.clone());
+            self.all.len().saturating_sub(1)
         }))
     }
 
@@ -111,7 +111,7 @@ impl Parts {
                 *slot = self.words.get(text).copied().unwrap_or(OTHER);
             }
         }
-        Look { parts: &self.parts, given, words, came: vec![None; self.parts.len()] }
+        Look { parts: &self.all, given, words, came: vec![None; self.all.len()] }
     }
 }
 
