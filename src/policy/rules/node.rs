@@ -112,12 +112,7 @@ impl Test {
             }
             Self::Compare(order, left, right) => {
                 let (left, right) = (left.value(given)?, right.value(given)?);
-                match order {
-                    Order::Less => left < right,
-                    Order::AtMost => left <= right,
-                    Order::More => left > right,
-                    Order::AtLeast => left >= right,
-                }
+                order.holds(left, right)
             }
             Self::Equal(left, right) => left.value(given)? == right.value(given)?,
             Self::OneOf(number, of) => of.binary_search(&number.value(given)?).is_ok(),

@@ -4,7 +4,8 @@
 
 use super::attribute::Attribute;
 use super::given::{Given, Value};
-use super::node::{Fault, Test, Text};
+use super::node::{Fault, Number, Test, Text};
+use super::syntax::Order;
 use std::collections::{BTreeSet, HashMap};
 
 /// A condition, by the places of its parts in the set.
@@ -25,6 +26,8 @@ enum Part {
     Word(Attribute, u32),
     /// An attribute is one of the texts of these numbers, in order.
     Words(Attribute, Box<[u32]>),
+    /// A number that an attribute is compared with.
+    Number(Attribute, Order, i64),
     /// Anything else.
     Test(Test),
 }
@@ -75,6 +78,9 @@ impl Parts {
                 let mut numbers: Vec<_> = words.iter().map(|word| self.number(word)).collect();
                 numbers.sort_unstable();
                 Part::Words(*attribute, numbers.into())
+            }
+            Test::Compare(order, Number::Of(attribute), Number::Fixed(number)) => {
+                Part::Number(*attribute, *order, *number)
             }
             Test::Always(_)
             | Test::Flag(_)
@@ -146,7 +152,10 @@ impl Look<'_> {
     fn unless(&mut self, of: &[Shape], decisive: bool) -> Result<bool, Fault> {
         let mut fault = None;
         for shape in of {
-            match self.holds(shape) {
+            // Mostly another rule has asked.
+            let at = if let Shape::Part(at) = shape { Some(*at) } else { None };
+            let came = at.and_then(|at| *self.came.get(at)?);
+            match came.unwrap_or_else(|| self.holds(shape)) {
                 Ok(flag) if flag == decisive => return Ok(decisive),
                 Ok(_) => (),
                 Err(error) => fault = fault.or(Some(error)),
@@ -163,6 +172,13 @@ impl Look<'_> {
             Some(Part::Word(attribute, word)) => self.word(*attribute).map(|it| it == *word),
             Some(Part::Words(attribute, words)) => {
                 self.word(*attribute).map(|it| words.binary_search(&it).is_ok())
+            }
+            Some(Part::Number(attribute, order, number)) => {
+                if let Value::Number(value) = self.given.get(*attribute) {
+                    Ok(order.holds(value, *number))
+                } else {
+                    Err(Fault::Missing)
+                }
             }
             Some(Part::Test(test)) => test.holds(self.given),
             None => Err(Fault::Missing),
