@@ -63,7 +63,6 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use traces::Traces;
 
@@ -128,17 +127,6 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-}
-
-/// A runtime for so many cores. On one there is nobody to share tasks with, and being ready to takes a sixth of a payment's processor
-/// time.
-///
-/// # Errors
-/// The system's, where there can be no more threads or files.
-pub fn runtime(cores: usize) -> io::Result<Runtime> {
-    let mut builder =
-        if cores > 1 { Builder::new_multi_thread() } else { Builder::new_current_thread() };
-    builder.enable_all().build()
 }
 
 /// What outlives a reload: all that was learned and counted.

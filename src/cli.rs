@@ -26,11 +26,10 @@ pub mod simulate;
 pub mod statement;
 pub mod token;
 
-use crate::app::{self, handover::Sockets};
+use crate::app::handover::Sockets;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use std::io::{self, Write as _};
-use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -126,8 +125,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     // Before there are threads: what is inherited is taken out of the environment.
     let inherited = Sockets::from_env();
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let runtime = match app::runtime(cores) {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };

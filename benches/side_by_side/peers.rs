@@ -287,13 +287,12 @@ fn hefu(channel: &str, shape: Shape) {
     }
     world::rules(dir.path(), shape.rules);
     let config = world::configure(dir.path(), &deployment);
-    app::runtime(1).unwrap().block_on(async {
-        let running = app::start(config).await.unwrap();
-        for number in 0..shape.evidence {
-            let (tuple, evidence) = more::evidence(number);
-            running.service.store.put_evidence(tuple, None, evidence);
-        }
-        let address = running.core;
-        tokio::task::spawn_blocking(move || serve_until_orphaned(address)).await.unwrap();
-    });
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let running = runtime.block_on(app::start(config)).unwrap();
+    for number in 0..shape.evidence {
+        let (tuple, evidence) = more::evidence(number);
+        running.service.store.put_evidence(tuple, None, evidence);
+    }
+    serve_until_orphaned(running.core);
 }
