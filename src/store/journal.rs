@@ -30,7 +30,7 @@ pub struct OrderKey {
 }
 
 impl OrderKey {
-    /// Reads what [`Self::name`] writes.
+    /// Reads the name of a claim in the store.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(5, '\n');
         let (channel, merchant) = (parts.next()?, parts.next()?);
