@@ -47,7 +47,7 @@ pub(crate) fn judged(pending: &Pending) -> Annotations {
 
 /// What is told of the account whose balance funds a payment.
 fn funded(of: &Funded) -> (&'static str, String) {
-    let mut field = Field::plain(of.account.as_str()).word("class", of.class.map(Class::as_str));
+    let mut field = Field::account(&of.account).word("class", of.class.map(Class::as_str));
     if let Some((left, limit)) = of.left {
         field = field.number("left", left.get()).word("limit", limit.as_str());
     }

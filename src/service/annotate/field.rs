@@ -1,5 +1,6 @@
 //! A structured field as it is written: a List of items with parameters.
 
+use crate::domain::account::AccountId;
 use crate::domain::element::ElementSet;
 use crate::domain::id::PaymentId;
 use sfv::{ItemSerializer, StringRef};
@@ -30,10 +31,10 @@ impl Field {
         field
     }
 
-    /// The name of an account: one is a text always.
-    pub(super) fn plain(text: &str) -> Self {
+    /// The name of an account, which has nothing that a text must escape.
+    pub(super) fn account(id: &AccountId) -> Self {
         let mut field = Self::new();
-        field.quote(text);
+        field.quote(id);
         field
     }
 
@@ -81,12 +82,7 @@ impl Field {
     /// A parameter that names elements.
     pub(super) fn elements(mut self, name: &'static str, elements: ElementSet) -> Self {
         self.key(name);
-        self.0.push('"');
-        for (at, element) in elements.iter().enumerate() {
-            self.0.push_str(if at == 0 { "" } else { " " });
-            self.0.push_str(element.as_str());
-        }
-        self.0.push('"');
+        self.quote(elements);
         self
     }
 
