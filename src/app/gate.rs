@@ -68,7 +68,7 @@ enum Of {
     /// A message of the core.
     Message(Judged),
     /// A notification of a channel.
-    Notification(Heard),
+    Notification(Box<Heard>),
 }
 
 #[async_trait]
@@ -127,10 +127,9 @@ impl Gate for ServiceGate {
         };
         // Providers see a span of ours as the parent of their own; the channel sees the core's.
         let ours = self.traces.current(request.trace);
-        let judging = async {
-            let judging = self.service.judge_marked(channel, &read, marked.as_ref());
-            trace::part("judge", judging, |_| Vec::new()).await
-        };
+        // What is large is moved each time it is wrapped.
+        let judging = Box::pin(self.service.judge_marked(channel, &read, marked.as_ref()));
+        let judging = async { trace::part("judge", judging, |_| Vec::new()).await };
         match trace::within(ours, judging).await {
             Ok((permit, judged)) => {
                 behind_others().await;
@@ -156,9 +155,8 @@ impl Gate for ServiceGate {
         reported: Reported<'_>,
     ) -> Result<Annotations, Withheld> {
         let ours = self.traces.current(waiting.trace);
-        let settling = async {
-            trace::part("settle", self.settle_now(waiting, reported), |_| Vec::new()).await
-        };
+        let settling = Box::pin(self.settle_now(waiting, reported));
+        let settling = async { trace::part("settle", settling, |_| Vec::new()).await };
         trace::within(ours, settling).await
     }
 
@@ -236,7 +234,8 @@ impl ServiceGate {
                 Ok(told)
             }
             Of::Notification(heard) => {
-                let kept = self.service.heard(heard, settled).await;
+                // Rarer, and larger than the rest.
+                let kept = Box::pin(self.service.heard(*heard, settled)).await;
                 kept.map(|()| Annotations::new()).map_err(|StoreLost| Withheld)
             }
         };
@@ -265,7 +264,7 @@ impl ServiceGate {
         };
         let heard = self.service.hear(channel, &read);
         let (permit, heard) = heard.ok_or_else(|| Box::new(Problem::new(Kind::NoRoute)))?;
-        let (of, spent) = (Of::Notification(heard), begun.elapsed());
+        let (of, spent) = (Of::Notification(Box::new(heard)), begun.elapsed());
         let pending = Waiting { of, spent, trace: request.trace };
         Ok(Permitted { permit, pending, annotations: Annotations::new() })
     }

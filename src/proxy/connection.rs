@@ -17,10 +17,13 @@ use bytes::Bytes;
 use http::Method;
 use pingora_core::protocols::tls::server::handshake;
 use pingora_core::protocols::{Stream, l4};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 
 /// How long, and how much of, what the core still sends is taken after the connection's last answer: closing at once
 /// would reset the connection, and the core would never read the answer.
@@ -57,18 +60,19 @@ pub(super) async fn serve<G: Gate>(
         return;
     }
     match tokio::time::timeout(first.limits.head, http2::begins(&mut wire)).await {
-        Ok(true) => return http2::serve(edges, side, wire).await,
+        Ok(true) => return Box::pin(http2::serve(edges, side, wire)).await,
         Ok(false) => {}
         Err(_) => {
             let mut finished = Finished::begin(side);
-            first.refuse(&mut finished, wire, Unread::Refused(Kind::Slow), true).await;
+            Box::pin(first.refuse(&mut finished, wire, Unread::Refused(Kind::Slow), true)).await;
             first.gate.finished(finished.end());
             return;
         }
     }
     drop(first);
     while edges.load_full().is_asked(&mut wire).await {
-        match edges.load_full().serve_one(side, wire).await {
+        // A connection that waits for the next one is no larger than it must be.
+        match Box::pin(edges.load_full().serve_one(side, wire)).await {
             Some(next) => wire = next,
             None => return,
         }
@@ -96,7 +100,7 @@ impl<G: Gate> Edge<G> {
         };
         let (raw, head) = match read {
             Ok(read) => read,
-            Err(unread) => return self.refuse(finished, wire, unread, true).await,
+            Err(unread) => return Box::pin(self.refuse(finished, wire, unread, true)).await,
         };
         finished.method = Some(head.method.clone());
         finished.trace = self.gate.trace(side, &head.host, &head.path, &head.fields);
@@ -107,10 +111,11 @@ impl<G: Gate> Edge<G> {
             }
             Route::Streamed(upstream) => {
                 finished.upstream = Some(upstream.name().into());
-                self.stream(finished, wire, &upstream, (&raw, &head)).await
+                Box::pin(self.stream(finished, wire, &upstream, (&raw, &head))).await
             }
             Route::Unknown => {
-                self.refuse(finished, wire, Unread::Refused(Kind::NoRoute), has_body(&head)).await
+                let unread = Unread::Refused(Kind::NoRoute);
+                Box::pin(self.refuse(finished, wire, unread, has_body(&head))).await
             }
         }
     }
@@ -122,7 +127,8 @@ impl<G: Gate> Edge<G> {
             Side::Notify => self.doors.notify.as_ref(),
         };
         let Some(acceptor) = acceptor else { return Some(Box::new(stream)) };
-        match tokio::time::timeout(self.limits.head, handshake(acceptor, stream)).await {
+        let shaking = Box::pin(handshake(acceptor, stream));
+        match tokio::time::timeout(self.limits.head, shaking).await {
             Ok(Ok(stream)) => Some(Box::new(stream)),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a TLS handshake failed");
@@ -153,7 +159,7 @@ impl<G: Gate> Edge<G> {
     /// The head is due as a whole once its first byte came.
     async fn read_head(&self, wire: &mut Wire) -> Result<Bytes, Unread> {
         let reading = wire.read_head(self.limits.head_bytes);
-        match tokio::time::timeout(self.limits.head, reading).await {
+        match within(self.limits.head, reading).await {
             Ok(read) => Ok(read?),
             Err(_) => Err(Unread::Refused(Kind::Slow)),
         }
@@ -170,7 +176,9 @@ impl<G: Gate> Edge<G> {
         let side = finished.side;
         let body = match self.read_body(&mut wire, head).await {
             Ok(body) => body,
-            Err(unread) => return self.refuse(finished, wire, unread, has_body(head)).await,
+            Err(unread) => {
+                return Box::pin(self.refuse(finished, wire, unread, has_body(head))).await;
+            }
         };
         finished.received = body.len();
         let begun = Instant::now();
@@ -184,9 +192,11 @@ impl<G: Gate> Edge<G> {
             Ok(permitted) => permitted,
             Err(problem) if side == Side::Notify => {
                 let unread = Unread::Refused(problem.kind);
-                return self.refuse(finished, wire, unread, false).await;
+                return Box::pin(self.refuse(finished, wire, unread, false)).await;
             }
-            Err(problem) => return self.answer_problem(finished, wire, head, *problem).await,
+            Err(problem) => {
+                return Box::pin(self.answer_problem(finished, wire, head, *problem)).await;
+            }
         };
         if wire.is_gone() {
             let _ = self.gate.settle(pending, Reported::NotSent).await;
@@ -210,10 +220,19 @@ impl<G: Gate> Edge<G> {
             Exchanged::NotSent => Reported::NotSent,
         };
         let Ok(annotations) = self.gate.settle(pending, reported).await else {
-            return self.unanswered(finished, wire, head, Unanswered::NotKept).await;
+            return Box::pin(self.unanswered(finished, wire, head, Unanswered::NotKept)).await;
         };
         let annotations = to_core(side == Side::Core, annotations);
-        self.pass_on(finished, wire, (upstream, head), (exchanged, annotations)).await
+        match exchanged {
+            Exchanged::Answer(answer) => {
+                self.relay(finished, wire, head, (answer, annotations)).await
+            }
+            other => {
+                // Rare, and larger than the rest.
+                let told = (other, annotations);
+                Box::pin(self.pass_on(finished, wire, (upstream, head), told)).await
+            }
+        }
     }
 
     /// Passes on what came, or tells that nothing did.
@@ -227,10 +246,7 @@ impl<G: Gate> Edge<G> {
         let side = finished.side;
         match exchanged {
             Exchanged::Answer(answer) => {
-                let has_excess = answer.has_excess;
-                finished.ending = if has_excess { Ended::Unread } else { Ended::Answered };
-                finished.said = annotations;
-                self.relay(finished, wire, head, &answer).await
+                self.relay(finished, wire, head, (answer, annotations)).await
             }
             Exchanged::TooLarge(answer) => {
                 finished.ending = Ended::Unread;
@@ -278,20 +294,24 @@ impl<G: Gate> Edge<G> {
             return Err(Unread::Refused(Kind::Framing(Framing::Override)));
         }
         let max = self.limits.body_bytes;
-        let mut body = Body::from(head.length);
-        let told = if let Length::Fixed(length) = head.length {
-            usize::try_from(length).ok()
-        } else {
-            Some(0)
+        let fits = match head.length {
+            Length::Fixed(length) => match usize::try_from(length) {
+                // Mostly all of it has come with the head.
+                Ok(length) if length <= max && length <= wire.ahead.len() => {
+                    return Ok(wire.ahead.split_to(length).freeze());
+                }
+                length => length.is_ok_and(|length| length <= max),
+            },
+            Length::Chunked => true,
         };
-        let fits = told.is_some_and(|told| told <= max);
-        let reading = async {
+        let mut body = Body::from(head.length);
+        let reading = Box::pin(async {
             // Nobody is invited to send what will be refused, or what is already coming.
             if head.expects_continue && fits && wire.ahead.is_empty() {
                 wire.write(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| Broken::Gone)?;
             }
             body.collect(wire, max).await
-        };
+        });
         match tokio::time::timeout(self.limits.body, reading).await {
             Err(_) => Err(Unread::Refused(Kind::Slow)),
             Ok(Ok(collected)) if !collected.is_whole => Err(Unread::Refused(Kind::TooLarge)),
@@ -373,13 +393,13 @@ impl<G: Gate> Edge<G> {
         keep_alive: bool,
     ) -> Option<Wire> {
         // A core that does not read its answer must not hold the connection for ever.
-        let written = tokio::time::timeout(self.limits.write, wire.write(out)).await;
+        let written = within(self.limits.write, wire.write(out)).await;
         if !matches!(written, Ok(Ok(()))) {
             finished.ending = Ended::Gone;
             return None;
         }
         finished.written(out.len());
-        self.close_unless(wire, keep_alive).await
+        if keep_alive { Some(wire) } else { Box::pin(self.close_unless(wire, keep_alive)).await }
     }
 
     /// Closes the connection after its last answer.
@@ -401,6 +421,15 @@ impl<G: Gate> Edge<G> {
 
     pub(super) fn keeps_alive(&self, head: &Head) -> bool {
         head.keep_alive && !*self.drain.borrow()
+    }
+}
+
+/// As [`tokio::time::timeout`]; what is done at once sets no timer.
+async fn within<F: Future>(limit: Duration, work: F) -> Result<F::Output, Elapsed> {
+    let mut work = pin!(work);
+    match futures::poll!(&mut work) {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => Box::pin(tokio::time::timeout(limit, work)).await,
     }
 }
 

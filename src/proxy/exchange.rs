@@ -103,7 +103,8 @@ impl Connector {
     ) -> Exchanged {
         if upstream.settings().http2 {
             let message = (message, to_head);
-            return self.http2.exchange(&self.transport, upstream, message, finished).await;
+            let exchanging = self.http2.exchange(&self.transport, upstream, message, finished);
+            return Box::pin(exchanging).await;
         }
         let Some(Connected { wire, key }) = self.connect(upstream, finished).await else {
             return Exchanged::NotSent;
@@ -124,7 +125,7 @@ impl Connector {
 
     /// Keeps a connection for the next message.
     pub(super) fn keep(&self, upstream: &Upstream, Connected { wire, key }: Connected) {
-        self.pool.keep(key, wire.stream, upstream.settings().idle_timeout);
+        self.pool.keep(key, wire, upstream.settings().idle_timeout);
     }
 
     /// A kept connection that the channel has not closed, or a new one to the first address that can be reached; which, is noted.
@@ -134,11 +135,20 @@ impl Connector {
         finished: &mut Finished,
     ) -> Option<Connected> {
         for Resolved { at, key, .. } in upstream.known_peers().iter() {
-            if let Some(stream) = self.pool.take(*key) {
+            if let Some(wire) = self.pool.take(*key) {
                 finished.reached = Some(*at);
-                return Some(Connected { wire: Wire::new(stream), key: *key });
+                return Some(Connected { wire, key: *key });
             }
         }
+        // Rare, and larger than the rest.
+        Box::pin(self.connect_anew(upstream, finished)).await
+    }
+
+    async fn connect_anew(
+        &self,
+        upstream: &Upstream,
+        finished: &mut Finished,
+    ) -> Option<Connected> {
         for Resolved { at, key, peer } in upstream.resolve().await.iter() {
             match self.transport.new_stream(peer).await {
                 Ok(stream) => {

@@ -48,8 +48,10 @@ impl Wire {
 impl<S: AsyncRead + Unpin> Wire<S> {
     /// Reads once; 0 at the end of the stream.
     pub(super) async fn fill(&mut self) -> io::Result<usize> {
-        // What was cut off the buffer may still be in use, and then a reserve means another buffer.
-        if self.ahead.capacity() - self.ahead.len() < READ_BYTES_MIN {
+        // From its beginning where nothing that was cut off the buffer is in use: what is read again and again stays near. Where some is,
+        // a reserve means another buffer.
+        let reclaimed = self.ahead.try_reclaim(READ_BYTES);
+        if !reclaimed && self.ahead.capacity() - self.ahead.len() < READ_BYTES_MIN {
             self.ahead.reserve(READ_BYTES);
         }
         self.stream.read_buf(&mut self.ahead).await

@@ -45,7 +45,7 @@ impl Service {
         let drafts: Vec<Draft> = stream::iter((1..).zip(rows))
             .map(async |(number, part)| {
                 let judging = Judging { row_of: Some((id, number)), ..judging };
-                *self.appraise(judging, Box::new(part)).await
+                *self.appraise(&judging, Box::new(part)).await
             })
             .buffered(ROWS_AT_ONCE)
             .collect()
@@ -77,7 +77,8 @@ impl Service {
                 let rows =
                     rows.map(|(draft, record)| *Self::pending(channel, Box::new(draft), record));
                 let rows = rows.collect();
-                Ok((permit, Judged::Batch(Batch { channel: channel.clone(), id, rows, waited })))
+                let batch = Batch { channel: channel.clone(), id, rows, waited };
+                Ok((permit, Judged::Batch(Box::new(batch))))
             }
             Err(Withheld::Overtaken(keys)) => Err(Withheld::Overtaken(keys)),
             Err(Withheld::Refused(withdrawn)) => {

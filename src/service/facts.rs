@@ -61,11 +61,11 @@ impl Service {
     /// What the decision on a message that is judged at `at` rests on.
     pub(crate) async fn facts(
         self: &Arc<Self>,
-        judging: Judging<'_>,
+        judging: &Judging<'_>,
         part: &Part,
         at: Timestamp,
-    ) -> (Basis, Known) {
-        let Judging { channel, message, .. } = judging;
+    ) -> (Basis, Box<Known>) {
+        let Judging { channel, message, .. } = *judging;
         let payment = &part.payment;
         let mut known = self.fingerprints(channel, part, at);
         if payment.scenario == Scenario::Verify {
@@ -112,7 +112,7 @@ impl Service {
             }
             return match waiting {
                 Some(bind) => {
-                    let mut known = Known { order: known.order, ..Known::from(bind) };
+                    let mut known = Box::new(Known { order: known.order, ..Known::from(bind) });
                     known.told = told(channel, &known, &self.keys.current);
                     (Basis::ConfirmsPermitted, known)
                 }
@@ -129,12 +129,12 @@ impl Service {
     /// What verification yields for the elements of a message.
     async fn verification(
         self: &Arc<Self>,
-        judging: Judging<'_>,
+        judging: &Judging<'_>,
         part: &Part,
         known: &mut Known,
         at: Timestamp,
     ) -> Basis {
-        let Judging { channel, mode, deadline, .. } = judging;
+        let Judging { channel, mode, deadline, .. } = *judging;
         let payment = &part.payment;
         if !part.invalid.is_empty() {
             return Basis::Verified(Verification::Answered(Answer::Invalid));
@@ -144,7 +144,7 @@ impl Service {
         };
         known.held = self.is_held(channel, None, known, at).await;
         if known.held {
-            self.contradict_own(known, tuple).await;
+            Box::pin(self.contradict_own(known, tuple)).await;
         }
         let stopped = known.held && payment.scenario.stops_at_hold();
         let question = Question {
@@ -192,7 +192,7 @@ impl Service {
         }
     }
 
-    fn fingerprints(&self, channel: &Channel, part: &Part, at: Timestamp) -> Known {
+    fn fingerprints(&self, channel: &Channel, part: &Part, at: Timestamp) -> Box<Known> {
         let payment = &part.payment;
         let carried = payment.elements.set();
         let set = if payment.scenario == Scenario::Verify {
@@ -213,7 +213,7 @@ impl Service {
             |key: &Fingerprinter| Some((key.tuple_of(scope, &payment.elements, set?)?, set?));
         let anyone = |key: &Fingerprinter| scope.and_then(|_| key.tuple(&payment.elements, set?));
         let key = &self.keys.current;
-        let mut known = Known {
+        let mut known = Box::new(Known {
             merchant: payment.merchant.clone(),
             order: payment.order.clone(),
             tuple: under(key),
@@ -224,11 +224,11 @@ impl Service {
             phone: payment.elements.phone.as_ref().map(|phone| key.phone(phone)),
             bank: pan.map(|pan| Bank::new(pan.bin())),
             ..Known::default()
-        };
+        });
         known.told = told(channel, &known, key);
         for other in self.keys.read_at(at) {
             if let Some((tuple, set)) = under(other) {
-                let known_so = Known { tuple: Some((tuple, set)), ..known.clone() };
+                let known_so = Known { tuple: Some((tuple, set)), ..Known::clone(&known) };
                 let told = told(channel, &known_so, other);
                 known.others.push(Other { tuple, told, anyone: anyone(other) });
             }
@@ -258,9 +258,23 @@ impl Service {
         (standing, Some(agreement))
     }
 
-    /// Whether a hold stands at `now`. Another process may have released what is known here, and so it is looked at where it is kept;
-    /// what another process made, admission finds.
+    /// Whether a hold stands at `now`.
     async fn is_held(
+        &self,
+        channel: &Channel,
+        agreement: Option<&AgreementId>,
+        known: &Known,
+        now: Timestamp,
+    ) -> bool {
+        let mut keys = hold_keys(channel.name(), agreement, known);
+        let held = keys.any(|key| self.store.hold(&key, now).is_some());
+        // Rare, and larger than the rest.
+        held && Box::pin(self.is_held_still(channel, agreement, known, now)).await
+    }
+
+    /// Another process may have released what is known here, and so it is looked at where it is kept; what another process made, admission
+    /// finds.
+    async fn is_held_still(
         &self,
         channel: &Channel,
         agreement: Option<&AgreementId>,

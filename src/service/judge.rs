@@ -33,7 +33,7 @@ pub enum Judged {
     /// One payment.
     One(Box<Pending>),
     /// A batch.
-    Batch(Batch),
+    Batch(Box<Batch>),
 }
 
 impl Judged {
@@ -87,7 +87,7 @@ pub(crate) struct Draft {
     pub(crate) scenario: Scenario,
     pub(crate) mode: Mode,
     basis: Basis,
-    pub(crate) known: Known,
+    pub(crate) known: Box<Known>,
     pub(crate) amount: Option<Fen>,
     carried: ElementSet,
     asserted: bool,
@@ -187,7 +187,7 @@ impl Service {
                 let judging =
                     Judging { channel, message, mode, begun, deadline, last, row_of, marked };
                 match payments {
-                    Payments::One(part) => self.appraise(judging, part).await,
+                    Payments::One(part) => self.appraise(&judging, part).await,
                     Payments::Rows(_) if marked.is_some() => {
                         let error = ReadError::unreadable(HEADER, "told beside a batch").into();
                         self.unread(channel, &error, mode, begun)
@@ -207,11 +207,11 @@ impl Service {
     /// A payment that was read, with what the decision rests on.
     pub(crate) async fn appraise(
         self: &Arc<Self>,
-        judging: Judging<'_>,
+        judging: &Judging<'_>,
         part: Box<Part>,
     ) -> Box<Draft> {
         let at = self.now();
-        let Judging { channel, message, mode, begun, row_of, marked, .. } = judging;
+        let Judging { channel, message, mode, begun, row_of, marked, .. } = *judging;
         let (basis, known) = self.facts(judging, &part, at).await;
         let payment = &part.payment;
         let id = row_of.map_or_else(|| self.new_id(at), |(batch, number)| batch.row(number));
@@ -288,7 +288,7 @@ impl Service {
             scenario: Scenario::Other,
             mode,
             basis,
-            known: Known::default(),
+            known: Box::default(),
             amount: None,
             carried: ElementSet::EMPTY,
             asserted: false,

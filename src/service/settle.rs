@@ -68,7 +68,7 @@ impl Service {
     /// The annotations, and whether they rest on an outcome that must not be lost.
     async fn settle_now(&self, judged: Judged, reported: Reported<'_>) -> (Annotations, bool) {
         match judged {
-            Judged::Batch(batch) => Box::pin(self.settle_batch(batch, reported)).await,
+            Judged::Batch(batch) => Box::pin(self.settle_batch(*batch, reported)).await,
             Judged::One(pending) => {
                 let told = told(&pending.channel.profile, message(&pending), reported);
                 match self.settle_one(&pending, told.map(Told::whole)).await {

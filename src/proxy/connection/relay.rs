@@ -3,9 +3,9 @@
 use super::connection;
 use crate::proxy::Edge;
 use crate::proxy::exchange::{Answer, Coming};
-use crate::proxy::finished::Finished;
+use crate::proxy::finished::{Ending as Ended, Finished};
 use crate::proxy::forward::{self, Ending};
-use crate::proxy::gate::Gate;
+use crate::proxy::gate::{Annotations, Gate};
 use crate::proxy::head::Head;
 use crate::proxy::streamed::Relaying;
 use crate::proxy::wire::Wire;
@@ -19,9 +19,10 @@ impl<G: Gate> Edge<G> {
         finished: &mut Finished,
         wire: Wire,
         head: &Head,
-        answer: &Answer,
+        (answer, annotations): (Answer, Annotations),
     ) -> Option<Wire> {
-        finished.status = Some(answer.head.status);
+        finished.ending = if answer.has_excess { Ended::Unread } else { Ended::Answered };
+        (finished.said, finished.status) = (annotations, Some(answer.head.status));
         let bodiless = head.method == Method::HEAD || matches!(answer.head.status, 204 | 304);
         let told = answer.head.fields.get_all(header::CONTENT_LENGTH).iter().count() == 1;
         let ending =
@@ -31,6 +32,7 @@ impl<G: Gate> Edge<G> {
         let room = answer.body.len();
         let mut out = forward::answer(&answer.head, &finished.said, ending, connection, room);
         out.extend_from_slice(&answer.body);
+        drop(answer);
         self.finish(finished, wire, &out, keep_alive).await
     }
 

@@ -63,7 +63,7 @@ impl Service {
         if let Some(mismatch) = mismatch {
             // Begun first, so that it stands first in what is kept and told; and nothing waits between what was heard and what is made of it.
             let differing = Box::pin(self.count_mismatch(record, mismatch, reported()));
-            join(differing, async { act() }).await;
+            Box::pin(join(differing, async { act() })).await;
         } else {
             act();
         }
@@ -91,9 +91,11 @@ impl Service {
             }
             Step::Noted | Step::Ended | Step::Refined | Step::Reversed | Step::Overtaken => false,
         };
-        if !may_be_open {
-            return Ok(());
-        }
+        // Rare, and larger than the rest.
+        if may_be_open { Box::pin(self.claim_opened(record)).await } else { Ok(()) }
+    }
+
+    async fn claim_opened(&self, record: &Record) -> Result<(), StoreLost> {
         let claimed = match self.claimed_for(record).await {
             Ok(Some((order, by))) => self.store.claim_again(&order, by).await.map(|_| ()),
             Ok(None) => Ok(()),
