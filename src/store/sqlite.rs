@@ -190,6 +190,8 @@ impl Sqlite {
         self.connection.pragma_update(None, "page_size", PAGE)?;
         self.connection.pragma_update(None, "journal_mode", "wal")?;
         self.connection.pragma_update(None, "synchronous", "full")?;
+        // What it takes back a statement with, which were files else: of each that writes many rows.
+        self.connection.pragma_update(None, "temp_store", "memory")?;
         self.connection.set_prepared_statement_cache_capacity(64);
         Ok(())
     }

@@ -36,6 +36,9 @@ const WAITING_MAX: usize = 65_536;
 /// How many changes one commit takes at most.
 const TOGETHER_MAX: usize = 1_024;
 
+/// How often who calls the writer lets all others go first, while more come to be committed each time.
+const PASSES_MAX: usize = 4;
+
 /// How many rows of a kind one commit purges, so that no payment waits long for it.
 const PURGED_TOGETHER: usize = 500;
 
@@ -227,8 +230,15 @@ impl Writer {
         let (sender, receiver) = oneshot::channel();
         let call = self.wait(waiting(sender))?;
         if call.is_some() {
-            // Everything else that has come may be in the same commit.
-            tokio::task::yield_now().await;
+            // Everything else that has come may be in the same commit, and what comes meanwhile.
+            let mut urgent = 0;
+            for _ in 0..PASSES_MAX {
+                tokio::task::yield_now().await;
+                let before = std::mem::replace(&mut urgent, self.shared.lock().urgent);
+                if urgent <= before {
+                    break;
+                }
+            }
         }
         drop(call);
         let Ok(told) = timeout(WAIT_MAX, receiver).await else {
@@ -331,7 +341,7 @@ fn keep<B: Backend>(
     if kept.is_ok() || !closed {
         // What is given back, or tried again, has waited for long enough.
         if !again.is_empty() {
-            (queue.urgent, queue.called) = (true, Called::Now);
+            (queue.urgent, queue.called) = (queue.urgent.max(1), Called::Now);
         }
         queue.waiting.splice(0..0, again);
     }

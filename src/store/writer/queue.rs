@@ -62,8 +62,8 @@ impl Drop for Call<'_> {
 #[derive(Default)]
 pub(super) struct Queue {
     pub(super) waiting: Vec<Waiting>,
-    /// Whether any of it is urgent.
-    pub(super) urgent: bool,
+    /// How many of it are urgent.
+    pub(super) urgent: usize,
     pub(super) called: Called,
     sleep: Sleep,
     /// Whether somebody waited in vain for the commit that is under way.
@@ -80,7 +80,7 @@ pub(super) struct Shared {
 impl Queue {
     /// Whether the writer has something to do now.
     fn is_due(&self) -> bool {
-        let called = self.urgent && self.called == Called::Now;
+        let called = self.urgent > 0 && self.called == Called::Now;
         called || self.closed || self.waiting.len() >= TOGETHER_MAX
     }
 }
@@ -104,7 +104,7 @@ impl Shared {
     pub(super) fn add(&self, queue: &mut Queue, waiting: Waiting) -> bool {
         let urgent = waiting.is_urgent();
         queue.waiting.push(waiting);
-        queue.urgent |= urgent;
+        queue.urgent = queue.urgent.saturating_add(usize::from(urgent));
         let calls = urgent && queue.called == Called::Not;
         if calls {
             queue.called = Called::Soon;
@@ -160,8 +160,8 @@ pub(super) fn take(
     }
     let count = queue.waiting.len().min(TOGETHER_MAX);
     let batch = queue.waiting.drain(..count).collect();
-    queue.urgent = !queue.waiting.is_empty();
-    queue.called = if queue.urgent { Called::Now } else { Called::Not };
+    queue.urgent = queue.waiting.len();
+    queue.called = if queue.urgent > 0 { Called::Now } else { Called::Not };
     Some((batch, queue.closed))
 }
 
