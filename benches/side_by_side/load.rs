@@ -12,6 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+/// How often is looked whether all connections had an answer.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
 /// The next order.
 static ORDERS: AtomicU64 = AtomicU64::new(0);
 
@@ -100,6 +103,14 @@ impl Load {
         }
         let snapshot = || (count.load(Ordering::Relaxed), Instant::now(), spent_by(processes));
         tokio::time::sleep(warm_up).await;
+        // A connection's first request takes longer, and with thousands of them so does the warm-up. One that fails is told of below.
+        let each = u32::try_from(connections).unwrap_or(u32::MAX);
+        while count.load(Ordering::Relaxed) < each && loops.len() == connections {
+            tokio::time::sleep(LOOK_EVERY).await;
+            while let Some(ended) = loops.try_join_next() {
+                ended.map_err(io::Error::other)??;
+            }
+        }
         let (before, began, cpu_before) = snapshot();
         tokio::time::sleep(measured).await;
         let (after, ended, cpu_after) = snapshot();
