@@ -21,12 +21,12 @@ mod store;
 mod timed;
 mod world;
 
-use mimalloc::MiMalloc;
 use std::process::ExitCode;
+use tikv_jemallocator::Jemalloc;
 
 /// As in the program, and for all that it is compared with in this one.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     // `cargo bench` adds a flag of its own.
