@@ -13,7 +13,7 @@ use super::refuse::{Kind, Problem, Unanswered};
 use super::upstream::{OnDoubt, Upstream};
 use super::wire::{Body, Broken, Wire};
 use arc_swap::ArcSwap;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::Method;
 use pingora_core::protocols::tls::server::handshake;
 use pingora_core::protocols::{Stream, l4};
@@ -143,6 +143,8 @@ impl<G: Gate> Edge<G> {
         if !wire.ahead.is_empty() {
             return true;
         }
+        // What was read is done with, and whoever waits holds no memory for it.
+        wire.ahead = BytesMut::new();
         let drained = async {
             self.draining().await;
             tokio::time::sleep(self.limits.drain_idle).await;

@@ -125,7 +125,7 @@ impl Connector {
 
     /// Keeps a connection for the next message.
     pub(super) fn keep(&self, upstream: &Upstream, Connected { wire, key }: Connected) {
-        self.pool.keep(key, wire, upstream.settings().idle_timeout);
+        self.pool.keep(key, wire.stream, upstream.settings().idle_timeout);
     }
 
     /// A kept connection that the channel has not closed, or a new one to the first address that can be reached; which, is noted.
@@ -135,9 +135,9 @@ impl Connector {
         finished: &mut Finished,
     ) -> Option<Connected> {
         for Resolved { at, key, .. } in upstream.known_peers().iter() {
-            if let Some(wire) = self.pool.take(*key) {
+            if let Some(stream) = self.pool.take(*key) {
                 finished.reached = Some(*at);
-                return Some(Connected { wire, key: *key });
+                return Some(Connected { wire: Wire::new(stream), key: *key });
             }
         }
         // Rare, and larger than the rest.

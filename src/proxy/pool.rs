@@ -3,8 +3,8 @@
 //! Nobody watches each of them: with a task apiece, as in Pingora's pool, every message wakes two tasks and sets a timer. One that its
 //! upstream closed is found when it is taken, as far as this side knows then, and within a second by one task for all.
 
-use super::wire::Wire;
 use futures::FutureExt as _;
+use pingora_core::protocols::Stream;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -39,7 +39,7 @@ struct Kept {
 }
 
 struct Idle {
-    wire: Wire,
+    stream: Stream,
     until: Instant,
 }
 
@@ -60,19 +60,19 @@ impl Pool {
     }
 
     /// The connection that was used last, of those that are still good.
-    pub(super) fn take(&self, key: Key) -> Option<Wire> {
+    pub(super) fn take(&self, key: Key) -> Option<Stream> {
         loop {
             let mut idle = self.lock().pop(key)?;
             if idle.is_good(Instant::now()) {
-                return Some(idle.wire);
+                return Some(idle.stream);
             }
         }
     }
 
     /// Keeps a connection for so long; closes it where there is no room, or where it says something that nobody asked for.
-    pub(super) fn keep(self: &Arc<Self>, key: Key, wire: Wire, how_long: Duration) {
+    pub(super) fn keep(self: &Arc<Self>, key: Key, stream: Stream, how_long: Duration) {
         let now = Instant::now();
-        let mut idle = Idle { wire, until: now + how_long };
+        let mut idle = Idle { stream, until: now + how_long };
         if !idle.is_good(now) {
             return;
         }
@@ -117,8 +117,8 @@ impl Idle {
     /// Whether it may be used: it is not too old, and its peer neither closed it nor said anything.
     fn is_good(&mut self, now: Instant) -> bool {
         let mut byte = [0];
-        let heard = tokio::task::unconstrained(self.wire.stream.read(&mut byte)).now_or_never();
-        now < self.until && heard.is_none() && self.wire.ahead.is_empty()
+        let heard = tokio::task::unconstrained(self.stream.read(&mut byte)).now_or_never();
+        now < self.until && heard.is_none()
     }
 }
 
@@ -135,7 +135,7 @@ async fn sweep(pool: Weak<Pool>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pingora_core::protocols::l4::stream::Stream;
+    use pingora_core::protocols::l4::stream::Stream as Plain;
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -146,10 +146,10 @@ mod tests {
     }
 
     /// A connection, and its other end.
-    async fn pair(listener: &TcpListener) -> (Wire, TcpStream) {
+    async fn pair(listener: &TcpListener) -> (Stream, TcpStream) {
         let connecting = TcpStream::connect(listener.local_addr().unwrap());
         let (ours, theirs) = tokio::join!(connecting, listener.accept());
-        (Wire::new(Box::new(Stream::from(ours.unwrap()))), theirs.unwrap().0)
+        (Box::new(Plain::from(ours.unwrap())), theirs.unwrap().0)
     }
 
     /// Waits until this side knows what its peer did.

@@ -5,13 +5,19 @@ use super::head::{self, Framing, Length};
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use pingora_core::protocols::Stream;
+use std::future::poll_fn;
 use std::io;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 /// How much is read at once.
 const READ_BYTES: usize = 8 * 1024;
-/// How much room makes a read worth its while.
-const READ_BYTES_MIN: usize = 2 * 1024;
+/// How much of a body whose length is told.
+const PIECE_BYTES: usize = 64 * 1024;
+/// How much room makes a read into it worth its while.
+const ROOM_BYTES: usize = 2 * 1024;
 
 /// A stream and the bytes that were read ahead of need.
 #[derive(Debug)]
@@ -48,13 +54,19 @@ impl Wire {
 impl<S: AsyncRead + Unpin> Wire<S> {
     /// Reads once; 0 at the end of the stream.
     pub(super) async fn fill(&mut self) -> io::Result<usize> {
-        // From its beginning where nothing that was cut off the buffer is in use: what is read again and again stays near. Where some is,
-        // a reserve means another buffer.
-        let reclaimed = self.ahead.try_reclaim(READ_BYTES);
-        if !reclaimed && self.ahead.capacity() - self.ahead.len() < READ_BYTES_MIN {
-            self.ahead.reserve(READ_BYTES);
+        if self.ahead.capacity() - self.ahead.len() >= ROOM_BYTES {
+            return self.stream.read_buf(&mut self.ahead).await;
         }
-        self.stream.read_buf(&mut self.ahead).await
+        poll_fn(|context| self.poll_fill(context)).await
+    }
+
+    /// Reads into a place that is near, as whatever was called last, and keeps no more than came: who waits has no buffer.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut near = [MaybeUninit::uninit(); READ_BYTES];
+        let mut read = ReadBuf::uninit(&mut near);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+        self.ahead.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
     }
 
     async fn more(&mut self) -> Result<(), Broken> {
@@ -160,7 +172,10 @@ impl Body {
             let Some(length) = usize::try_from(*length).ok().filter(|length| *length <= max) else {
                 return Ok(Collected { body: Bytes::new(), is_whole: false });
             };
-            while wire.ahead.len() < length {
+            while let Some(missing @ 1..) = length.checked_sub(wire.ahead.len()) {
+                if missing > READ_BYTES {
+                    wire.ahead.reserve(missing.min(PIECE_BYTES));
+                }
                 wire.more().await?;
             }
             return Ok(Collected { body: wire.ahead.split_to(length).freeze(), is_whole: true });
