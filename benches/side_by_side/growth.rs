@@ -84,8 +84,8 @@ impl Point {
     /// Requests a second through Hefu, and how many it has processor time for in a second.
     fn through(&self, runtime: &Runtime) -> (f64, f64) {
         let sent = self.send(runtime, &self.load, self.hefu.address, &[self.hefu.id()]);
-        let spent = sent.cpu.map_or(f64::NAN, |(user, system)| (user + system).as_secs_f64());
-        (sent.requests / sent.seconds, sent.requests / spent)
+        let time = sent.cpu.map_or(f64::NAN, |(user, system)| (user + system).as_secs_f64());
+        (sent.requests / sent.seconds, sent.requests / time)
     }
 
     /// Requests a second through another.
@@ -142,7 +142,10 @@ pub(crate) fn run(axes: &[&str]) {
             let measured = measure(&runtime, (&first, point), &bare, &channel);
             rows.push(show(axis, size, &measured));
             if axis == Axis::Connections && Some(&size) == sizes.last() {
-                let each = idle(point, size);
+                // Of one that has not given anything back yet.
+                let fresh = Point::new(axis, size, &channel, pinned);
+                runtime.block_on(verify(&fresh.hefu)).unwrap();
+                let each = idle(&fresh, size);
                 println!("{:<12} {each:>10} bytes of memory for an idle connection", "");
                 all.insert("bytes_per_idle_connection".into(), each.into());
             }

@@ -158,7 +158,7 @@ impl Service {
             Scenario::Debit | Scenario::Pay => match &record.stakes.agreement {
                 Some(id) => {
                     let key = HoldKey::Agreement(channel.name().clone(), id.clone());
-                    self.end_hold_before(&key, record.at);
+                    self.end_hold_before(&key, record.at, self.now());
                 }
                 None => drop(self.end_proven(record)),
             },
@@ -188,7 +188,7 @@ impl Service {
                 && let Some(id) = &reading.agreement
             {
                 let key = HoldKey::Agreement(channel.name().clone(), id.clone());
-                self.end_hold_before(&key, record.at);
+                self.end_hold_before(&key, record.at, self.now());
             }
         }
         if record.scenario == Scenario::Unbind
@@ -208,10 +208,11 @@ impl Service {
             let stakes = &record.stakes;
             let read = stakes.checks.is_superset(set);
             let current = Other { tuple, told: stakes.told, anyone: stakes.anyone };
+            let now = self.now();
             for other in std::iter::once(&current).chain(&stakes.others) {
                 let read = [Some(other.tuple), other.anyone].into_iter().filter(|_| read);
                 for tuple in read.flatten().chain(other.told) {
-                    self.end_hold_before(&HoldKey::Tuple(tuple), record.at);
+                    self.end_hold_before(&HoldKey::Tuple(tuple), record.at, now);
                 }
             }
         }
@@ -232,8 +233,8 @@ impl Service {
     }
 
     /// Ends a hold that stood when the payment was judged: what was learned since then is newer than its success.
-    fn end_hold_before(&self, key: &HoldKey, at: Timestamp) {
-        let standing = self.store.hold(key, self.now());
+    fn end_hold_before(&self, key: &HoldKey, at: Timestamp, now: Timestamp) {
+        let standing = self.store.hold(key, now);
         if standing.is_some_and(|hold| hold.since <= at) {
             self.end_hold(key);
         }

@@ -24,7 +24,6 @@ use crate::reconcile::arrival::{Step, arrive};
 use crate::reconcile::concordance::Book;
 use crate::reconcile::hold::{Brake, Braking, Hold, HoldKey, Holding};
 use crate::store::OpenInquiry;
-use crate::store::journal::OrderKey;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::{Change, Writer};
 use crate::store::{
@@ -38,6 +37,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use dashmap::mapref::one::RefMut;
 use foldhash::quality::RandomState;
+use orders::{Mark, Marks, OfOrder};
 use person::People;
 use serde::{Deserialize, Serialize};
 use shelf::Shelf;
@@ -117,7 +117,8 @@ pub struct MemoryStore {
     /// Boxed, since they are large and the map moves what it holds when it grows.
     records: Drawn<PaymentId, Box<Record>>,
     record_order: Mutex<VecDeque<PaymentId>>,
-    by_order: DashMap<(ChannelName, OrderId), Vec<PaymentId>>,
+    by_order: Drawn<Mark, OfOrder>,
+    marks: Marks,
     /// What is owed, by whom, and since when where that is not since the payment.
     expected: DashMap<ChannelName, BTreeMap<PaymentId, Option<Timestamp>>>,
     unmapped: Mutex<BTreeMap<(ChannelName, String, String), Unmapped>>,
@@ -139,8 +140,8 @@ pub struct MemoryStore {
 /// The orders that are claimed, and in which order they were.
 #[derive(Debug, Default)]
 struct Orders {
-    claimed: HashMap<OrderKey, PaymentId>,
-    oldest: VecDeque<OrderKey>,
+    claimed: HashMap<Mark, PaymentId, RandomState>,
+    oldest: VecDeque<Mark>,
 }
 
 /// Why what was kept cannot be used.
@@ -489,8 +490,8 @@ impl PaymentStore for MemoryStore {
     }
 
     fn by_order(&self, channel: &ChannelName, order: &OrderId) -> Vec<PaymentId> {
-        let found = self.by_order.get(&(channel.clone(), order.clone()));
-        found.map_or_else(Vec::new, |payments| payments.clone())
+        let found = self.by_order.get(&self.marks.of((channel, order)));
+        found.map_or_else(Vec::new, |payments| payments.all())
     }
 
     fn expectations(&self, channel: &ChannelName) -> usize {

@@ -231,7 +231,7 @@ impl Writer {
         let call = self.wait(waiting(sender))?;
         if call.is_some() {
             // Everything else that has come may be in the same commit, and what comes meanwhile.
-            let mut urgent = 0;
+            let mut urgent = 1;
             for _ in 0..PASSES_MAX {
                 tokio::task::yield_now().await;
                 let before = std::mem::replace(&mut urgent, self.shared.lock().urgent);

@@ -32,6 +32,9 @@ enum Part {
     Test(Test),
 }
 
+/// So many words are few.
+const FEW: usize = 32;
+
 /// There is no text.
 const NONE: u32 = 0;
 /// The text is not one that the set asks for.
@@ -121,6 +124,11 @@ impl Parts {
     }
 }
 
+/// Of few, all are looked at together.
+fn is_among(word: u32, words: &[u32]) -> bool {
+    if words.len() <= FEW { words.contains(&word) } else { words.binary_search(&word).is_ok() }
+}
+
 /// A look at one payment: what its parts came to so far.
 pub(super) struct Look<'a> {
     parts: &'a [Part],
@@ -171,7 +179,7 @@ impl Look<'_> {
         let came = match self.parts.get(at) {
             Some(Part::Word(attribute, word)) => self.word(*attribute).map(|it| it == *word),
             Some(Part::Words(attribute, words)) => {
-                self.word(*attribute).map(|it| words.binary_search(&it).is_ok())
+                self.word(*attribute).map(|it| is_among(it, words))
             }
             Some(Part::Number(attribute, order, number)) => {
                 if let Value::Number(value) = self.given.get(*attribute) {

@@ -272,10 +272,8 @@ impl MemoryStore {
             return;
         };
         if let Some(order) = oldest.order {
-            self.by_order.remove_if_mut(&(oldest.channel, order), |_, payments| {
-                payments.retain(|payment| *payment != oldest.payment);
-                payments.is_empty()
-            });
+            let mark = self.marks.of((&oldest.channel, &order));
+            self.by_order.remove_if_mut(&mark, |_, payments| payments.forget(oldest.payment));
         }
     }
 

@@ -6,11 +6,64 @@ use crate::domain::id::{ChannelName, OrderId, PaymentId};
 use crate::store::journal::{Admission, Admitted, Leaving, OrderKey, StoreLost};
 use crate::store::row::RowKey;
 use crate::store::writer::Look;
+use dashmap::mapref::entry;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::sync::PoisonError;
 
 /// How many payments of one order are found by it: those that left, and the last of those that were refused.
 const PAYMENTS_OF_AN_ORDER_MAX: usize = 16;
+
+/// What an order is known by in memory: 128 bits of a hash under a key of this process, so that nobody can make two alike. The order itself
+/// would be one more place to look at, which of a hundred thousand of them is a long way off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Mark(u128);
+
+/// Makes marks.
+#[derive(Debug)]
+pub(super) struct Marks(SipHasher13);
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self(SipHasher13::new_with_keys(rand::random(), rand::random()))
+    }
+}
+
+impl Marks {
+    pub(super) fn of(&self, order: impl Hash) -> Mark {
+        let mut hasher = self.0;
+        order.hash(&mut hasher);
+        Mark(hasher.finish128().into())
+    }
+}
+
+/// The payments of one order, the oldest first. One is the rule, and has no memory of its own.
+#[derive(Debug)]
+pub(super) struct OfOrder {
+    first: PaymentId,
+    more: Vec<PaymentId>,
+}
+
+impl OfOrder {
+    pub(super) fn all(&self) -> Vec<PaymentId> {
+        std::iter::once(&self.first).chain(&self.more).copied().collect()
+    }
+
+    /// Leaves one out; says whether none is left.
+    pub(super) fn forget(&mut self, payment: PaymentId) -> bool {
+        if self.first != payment {
+            self.more.retain(|other| *other != payment);
+            return false;
+        }
+        if self.more.is_empty() {
+            return true;
+        }
+        self.first = self.more.remove(0);
+        false
+    }
+}
 
 impl MemoryStore {
     /// Has a payment be found by its order.
@@ -21,7 +74,14 @@ impl MemoryStore {
         (payment, has_left): (PaymentId, bool),
     ) {
         let Some(order) = order else { return };
-        let mut payments = self.by_order.entry((channel.clone(), order.clone())).or_default();
+        let mut known = match self.by_order.entry(self.marks.of((channel, order))) {
+            entry::Entry::Vacant(vacant) => {
+                vacant.insert(OfOrder { first: payment, more: Vec::new() });
+                return;
+            }
+            entry::Entry::Occupied(known) => known,
+        };
+        let mut payments = known.get().all();
         if payments.binary_search(&payment).is_ok() {
             return;
         }
@@ -35,31 +95,38 @@ impl MemoryStore {
             }
         }
         let at = payments.partition_point(|of| *of < payment);
-        // One is the rule.
-        payments.reserve_exact(1);
         payments.insert(at, payment);
+        let first = payments.remove(0);
+        known.insert(OfOrder { first, more: payments });
     }
 
     /// What admission finds where no journal stands behind.
     pub(super) fn claim(&self, admission: &Admission) -> Admitted {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let payments = &admission.payments;
-        let claim = |payment: &Leaving| Some((payment.order.clone()?, payment.record.payment));
-        let orders_of = || payments.iter().filter_map(|payment| payment.order.as_ref());
-        // Two rows of one batch may not be one order either.
-        let mut own = HashSet::new();
-        let is_twice = payments.len() > 1 && !orders_of().all(|order| own.insert(order));
-        if is_twice || orders_of().any(|order| orders.claimed.contains_key(order)) {
-            return Admitted::AlreadySent;
-        }
-        for (order, payment) in payments.iter().filter_map(claim) {
-            if orders.oldest.len() >= self.limits.orders
-                && let Some(oldest) = orders.oldest.pop_front()
-            {
-                orders.claimed.remove(&oldest);
+        let claim = |payment: &Leaving| {
+            Some((self.marks.of(payment.order.as_ref()?), payment.record.payment))
+        };
+        let mut own = Vec::new();
+        for (order, payment) in admission.payments.iter().filter_map(claim) {
+            match orders.claimed.entry(order) {
+                // Two rows of one batch may not be one order either.
+                Entry::Occupied(_) => {
+                    for order in own {
+                        orders.claimed.remove(&order);
+                    }
+                    return Admitted::AlreadySent;
+                }
+                Entry::Vacant(vacant) => {
+                    own.push(*vacant.key());
+                    vacant.insert(payment);
+                }
             }
-            orders.claimed.insert(order.clone(), payment);
-            orders.oldest.push_back(order);
+        }
+        orders.oldest.extend(own);
+        while orders.oldest.len() > self.limits.orders
+            && let Some(oldest) = orders.oldest.pop_front()
+        {
+            orders.claimed.remove(&oldest);
         }
         Admitted::Yes
     }
@@ -67,20 +134,22 @@ impl MemoryStore {
     /// Takes back a claim of that payment's, where no journal stands behind.
     pub(super) fn give_back(&self, order: &OrderKey, payment: PaymentId) {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        if orders.claimed.get(order) == Some(&payment) {
-            orders.claimed.remove(order);
-            orders.oldest.retain(|other| other != order);
+        let mark = self.marks.of(order);
+        if orders.claimed.get(&mark) == Some(&payment) {
+            orders.claimed.remove(&mark);
+            orders.oldest.retain(|other| *other != mark);
         }
     }
 
     /// Claims an order that was given back, unless another did, where no journal stands behind.
     pub(super) fn take_back(&self, order: &OrderKey, payment: PaymentId) -> bool {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        if orders.claimed.contains_key(order) {
+        let mark = self.marks.of(order);
+        if orders.claimed.contains_key(&mark) {
             return false;
         }
-        orders.claimed.insert(order.clone(), payment);
-        orders.oldest.push_back(order.clone());
+        orders.claimed.insert(mark, payment);
+        orders.oldest.push_back(mark);
         true
     }
 
@@ -92,7 +161,8 @@ impl MemoryStore {
         let Some(journal) = &self.journal else {
             let known = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
             let orders = orders.iter().filter_map(|key| OrderKey::parse(&key.name));
-            return Ok(orders.filter_map(|order| known.claimed.get(&order).copied()).collect());
+            let claimed = |order: OrderKey| known.claimed.get(&self.marks.of(&order)).copied();
+            return Ok(orders.filter_map(claimed).collect());
         };
         let mut holders = HashSet::new();
         for row in journal.read(Look::At(orders)).await? {

@@ -169,6 +169,9 @@ pub(super) fn take(
 mod tests {
     use super::*;
     use crate::store::row::{Aggregate, Removal, RowKey};
+    use crate::store::writer::{PASSES_MAX, Writer};
+    use futures::FutureExt as _;
+    use std::pin::pin;
     use std::thread;
     use tokio::sync::oneshot;
 
@@ -215,6 +218,28 @@ mod tests {
         check(LONG, 5, true, 6);
         check(LONG, TOGETHER_MAX, false, TOGETHER_MAX);
         check(Duration::ZERO, 1, false, 1);
+    }
+
+    /// While a commit was under way, each that came had its successor called at once.
+    #[tokio::test]
+    async fn who_comes_while_others_go_first_is_in_the_commit() {
+        let check = |later: usize, passes: usize| {
+            let writer = Writer::by_hand();
+            let called = || writer.shared.lock().called == Called::Now;
+            let mut first = pin!(writer.flush());
+            for pass in 0..passes {
+                assert!(first.as_mut().now_or_never().is_none() && !called(), "{pass} of {later}");
+                if pass < later {
+                    let _ = writer.shared.add(&mut writer.shared.lock(), flush());
+                }
+            }
+            assert!(first.as_mut().now_or_never().is_none() && called(), "{later}");
+        };
+        check(0, 1);
+        check(1, 2);
+        check(2, 3);
+        // Nobody is waited for without an end.
+        check(100, PASSES_MAX);
     }
 
     /// Each admission woke the writer, and had a commit with its sync for itself while others were about to come.
