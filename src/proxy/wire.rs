@@ -234,8 +234,25 @@ pub(super) struct Collected {
 
 #[cfg(test)]
 mod tests {
-    use super::ends;
+    use super::*;
     use proptest::prelude::*;
+
+    /// Each connection had 8 kB of its own while it waited, and a long body was read in as many pieces.
+    #[tokio::test]
+    async fn no_more_memory_is_taken_than_came() {
+        const LONG: usize = 200_000;
+        let (mut peer, stream) = tokio::io::duplex(LONG);
+        let mut wire = Wire { stream, ahead: BytesMut::new() };
+        peer.write_all(b"abc").await.unwrap();
+        assert_eq!(wire.fill().await.unwrap(), 3);
+        assert_eq!((&*wire.ahead, wire.ahead.capacity() < 64), (&b"abc"[..], true));
+        peer.write_all(&vec![b'd'; LONG - 3]).await.unwrap();
+        let length = u64::try_from(LONG).unwrap();
+        let collected = Body::Fixed(length).collect(&mut wire, LONG).await.unwrap();
+        assert!(collected.is_whole && collected.body.starts_with(b"abcd"));
+        assert_eq!((collected.body.len(), wire.ahead.len()), (LONG, 0));
+        assert!(wire.ahead.capacity() <= PIECE_BYTES);
+    }
 
     proptest! {
         #[test]
