@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 /// How much is read at once.
 const READ_BYTES: usize = 8 * 1024;
-/// How much of a body whose length is told.
+/// How much of a long body, once as much has come.
 const PIECE_BYTES: usize = 64 * 1024;
 /// How much room makes a read into it worth its while.
 const ROOM_BYTES: usize = 2 * 1024;
@@ -173,8 +173,10 @@ impl Body {
                 return Ok(Collected { body: Bytes::new(), is_whole: false });
             };
             while let Some(missing @ 1..) = length.checked_sub(wire.ahead.len()) {
-                if missing > READ_BYTES {
-                    wire.ahead.reserve(missing.min(PIECE_BYTES));
+                // Whoever tells of much and sends little takes no room with it.
+                let room = missing.min(wire.ahead.len()).min(PIECE_BYTES);
+                if room > READ_BYTES {
+                    wire.ahead.reserve(room);
                 }
                 wire.more().await?;
             }
@@ -246,12 +248,14 @@ mod tests {
         peer.write_all(b"abc").await.unwrap();
         assert_eq!(wire.fill().await.unwrap(), 3);
         assert_eq!((&*wire.ahead, wire.ahead.capacity() < 64), (&b"abc"[..], true));
-        peer.write_all(&vec![b'd'; LONG - 3]).await.unwrap();
         let length = u64::try_from(LONG).unwrap();
+        assert!(Body::Fixed(length).collect(&mut wire, LONG).now_or_never().is_none());
+        assert!(wire.ahead.capacity() < 64);
+        peer.write_all(&vec![b'd'; LONG - 3]).await.unwrap();
         let collected = Body::Fixed(length).collect(&mut wire, LONG).await.unwrap();
         assert!(collected.is_whole && collected.body.starts_with(b"abcd"));
         assert_eq!((collected.body.len(), wire.ahead.len()), (LONG, 0));
-        assert!(wire.ahead.capacity() <= PIECE_BYTES);
+        assert!(wire.ahead.capacity() <= LONG);
     }
 
     proptest! {

@@ -181,6 +181,8 @@ impl Sqlite {
         let store = Self { connection, wal, lazily: false };
         store.prepare().map_err(wrong)?;
         store.migrate(path)?;
+        // What a statement of many rows is taken back with would be a file else. Not before: an index that is made sorts all rows.
+        store.connection.pragma_update(None, "temp_store", "memory").map_err(wrong)?;
         Ok(store)
     }
 
@@ -190,8 +192,6 @@ impl Sqlite {
         self.connection.pragma_update(None, "page_size", PAGE)?;
         self.connection.pragma_update(None, "journal_mode", "wal")?;
         self.connection.pragma_update(None, "synchronous", "full")?;
-        // What it takes back a statement with, which were files else: of each that writes many rows.
-        self.connection.pragma_update(None, "temp_store", "memory")?;
         self.connection.set_prepared_statement_cache_capacity(64);
         Ok(())
     }

@@ -220,7 +220,7 @@ mod tests {
         check(Duration::ZERO, 1, false, 1);
     }
 
-    /// While a commit was under way, each that came had its successor called at once.
+    /// Who came while the first let others go had to wait for the next commit, and its sync.
     #[tokio::test]
     async fn who_comes_while_others_go_first_is_in_the_commit() {
         let check = |later: usize, passes: usize| {
