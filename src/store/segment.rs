@@ -8,8 +8,10 @@ mod door;
 #[cfg(test)]
 mod faults;
 mod file;
+mod log;
 #[cfg(test)]
 mod simulation;
+mod taking;
 
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
@@ -17,23 +19,24 @@ use crate::store::shelf::{Found, Range};
 use crate::store::writer::{Backend, By};
 use door::{Door, Entered};
 pub use file::FileError;
-use file::{Frame, Segments};
-use serde_json::value::RawValue;
+use file::Segments;
+use log::{Log, Segment};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
+use taking::{Taker, take_over};
 use tokio::time::Instant;
 
 /// How much is written to one segment, in bytes, before the database takes it over.
 const SEGMENT: u64 = 4 << 20;
 
+/// How much is written to one while the database is at the other, in bytes, before it is waited for.
+const SEGMENT_LONG: u64 = 16 << 20;
+
 /// How much is written at most where the database does not take it over, in bytes; beyond it nothing is kept any more.
 const SEGMENT_MAX: u64 = 64 << 20;
-
-/// How many rows the database takes over at once, at least: some milliseconds, in which payments wait.
-const TAKEN_TOGETHER: usize = 256;
 
 /// How long to wait until others share what they have.
 const ENTER_WITHIN: Duration = Duration::from_millis(if cfg!(test) { 2 } else { 10_000 });
@@ -61,13 +64,10 @@ pub enum SegmentError<E: std::error::Error> {
     },
 }
 
-/// What is to be under a key: a row, or nothing.
-type Change = Option<Row>;
-
 /// A database with a log in front of it.
 #[derive(Debug)]
 pub struct Segmented<B: Backend> {
-    database: B,
+    taker: Taker<B>,
     door: Door,
     segments: Segments,
     state: State,
@@ -88,138 +88,6 @@ enum State {
     },
     /// Not in: nothing may be written.
     Out,
-}
-
-/// What is not in the database yet. What is nearer to the top is later.
-#[derive(Debug, Default)]
-struct Log {
-    /// Of the open transaction.
-    open: HashMap<RowKey, Change>,
-    frame: Frame,
-    /// In the segment that is written.
-    written: HashMap<RowKey, Change>,
-    /// In the other segment, from which the database takes over one after the other.
-    left: Left,
-    /// How many rows the last commit wrote.
-    just_written: usize,
-    /// Whether a commit failed, or no segment has begun, so that nothing can be written to it.
-    failed: bool,
-}
-
-/// What the database does not have of a segment, by key.
-#[derive(Debug, Default)]
-struct Left {
-    changes: Vec<(RowKey, Change)>,
-    /// How many of them it has.
-    taken: usize,
-}
-
-impl Left {
-    /// What is in `segment` comes after all of these, and in the place of those of its keys.
-    fn extend(&mut self, segment: &mut HashMap<RowKey, Change>) {
-        let mut changes: Vec<_> = segment.drain().collect();
-        let kept: HashSet<&RowKey> = changes.iter().map(|(key, _)| key).collect();
-        let rest = self.changes.split_off(self.taken.min(self.changes.len()));
-        let rest: Vec<_> = rest.into_iter().filter(|(key, _)| !kept.contains(key)).collect();
-        changes.extend(rest);
-        changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        *self = Self { changes, taken: 0 };
-    }
-
-    fn all(&self) -> &[(RowKey, Change)] {
-        self.changes.get(self.taken..).unwrap_or_default()
-    }
-
-    fn get(&self, key: &RowKey) -> Option<&Change> {
-        let all = self.all();
-        let at = all.binary_search_by(|(known, _)| known.cmp(key)).ok()?;
-        all.get(at).map(|(_, change)| change)
-    }
-}
-
-impl Log {
-    fn look(&self, key: &RowKey) -> Option<&Change> {
-        let Self { open, written, left, .. } = self;
-        open.get(key).or_else(|| written.get(key)).or_else(|| left.get(key))
-    }
-
-    /// What is in the log of a range, the latest of each key last.
-    fn within<'l>(&'l self, range: &'l Range) -> impl Iterator<Item = (&'l RowKey, &'l Change)> {
-        let left = self.left.all().iter().map(|(key, change)| (key, change));
-        left.chain(&self.written).chain(&self.open).filter(|(key, _)| range.takes(key))
-    }
-
-    fn change(&mut self, key: &RowKey, change: Change) {
-        let until = change.as_ref().and_then(|row| row.until.map(Timestamp::as_millis));
-        let content = self.frame.content();
-        // What has a JSON form is never refused by a buffer.
-        let _ = serde_json::to_writer(&mut *content, &(key.of.as_str(), &key.name, until));
-        if let Some(row) = &change {
-            content.extend(row.value.as_bytes());
-        }
-        content.push(b'\n');
-        self.open.insert(key.clone(), change);
-    }
-
-    fn put(&mut self, row: &Row) {
-        self.change(&row.key, Some(row.clone()));
-    }
-
-    /// What is in the log and not kept beyond `now`.
-    fn not_kept(&self, of: Aggregate, now: Timestamp) -> Vec<RowKey> {
-        let ended = |change: &Change| {
-            let until = change.as_ref().filter(|row| row.key.of == of).and_then(|row| row.until);
-            until.is_some_and(|until| until <= now)
-        };
-        let left = self.left.all().iter().map(|(key, change)| (key, change));
-        let ends = left.chain(&self.written).filter(|(_, change)| ended(change));
-        ends.map(|(key, _)| key).filter(|key| self.look(key).is_some_and(ended)).cloned().collect()
-    }
-
-    fn give_up(&mut self) {
-        self.open.clear();
-        self.frame.clear();
-    }
-}
-
-/// The changes of one commit, as they were written; nothing where they were not written by this Hefu or one before it.
-fn changes(commit: &[u8]) -> Option<Vec<(RowKey, Change)>> {
-    let lines = commit.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let change = |line| {
-        let mut parts = serde_json::Deserializer::from_slice(line).into_iter::<&RawValue>();
-        let key = parts.next()?.ok()?;
-        let value = parts.next().transpose().ok()?;
-        let (of, name, until): (String, String, Option<u64>) =
-            serde_json::from_str(key.get()).ok()?;
-        let of = Aggregate::ALL.into_iter().find(|known| known.as_str() == of)?;
-        let (key, until) = (RowKey { of, name }, until.map(Timestamp::from_millis));
-        let row = |value: &RawValue| Row { key: key.clone(), until, value: value.get().to_owned() };
-        let change = value.map(row);
-        Some((key, change))
-    };
-    lines.map(change).collect()
-}
-
-/// Has the database make changes, in one transaction.
-fn take_over<B: Backend>(database: &mut B, changes: &[(RowKey, Change)]) -> Result<(), B::Error> {
-    let (mut rows, mut removals) = (Vec::new(), Vec::new());
-    for (key, change) in changes {
-        match change {
-            Some(row) => rows.push(row),
-            None => removals.push(Removal { key: key.clone(), only: None }),
-        }
-    }
-    let mut taken = || {
-        database.begin()?;
-        database.put(&rows)?;
-        database.remove(&removals.iter().collect::<Vec<_>>())?;
-        database.commit()
-    };
-    let taken = taken();
-    if taken.is_err() {
-        database.roll_back();
-    }
-    taken
 }
 
 /// A file beside the store.
@@ -262,8 +130,9 @@ impl<B: Backend> Segmented<B> {
 
     fn over(door: Door, segments: Segments, database: B) -> Result<Self, Failed<B>> {
         let state = State::Out;
+        let taker = Taker::new(database);
         let mut store =
-            Self { database, door, segments, state, alone_ever_since: true, behind: false };
+            Self { taker, door, segments, state, alone_ever_since: true, behind: false };
         store.enter()?;
         Ok(store)
     }
@@ -298,17 +167,15 @@ impl<B: Backend> Segmented<B> {
 
     /// Has the database take over what a crash left.
     fn recover(&mut self) -> Result<(), Failed<B>> {
-        let mut left = HashMap::new();
+        let mut left = Segment::default();
         for commit in self.segments.read()? {
             let unread = || FileError::Damaged { path: self.door.path().to_owned() };
-            left.extend(changes(&commit).ok_or_else(unread)?);
+            left.read(&commit).ok_or_else(unread)?;
         }
         if !left.is_empty() {
-            tracing::info!(rows = left.len(), "what was left in the log is taken over");
-            self.database.lazily(false).map_err(SegmentError::Database)?;
-            let mut all = Left::default();
-            all.extend(&mut left);
-            take_over(&mut self.database, all.all()).map_err(SegmentError::Database)?;
+            let rows = left.sorted().len();
+            tracing::info!(rows, "what was left in the log is taken over");
+            take_over(&mut *self.taker.database(), &left).map_err(SegmentError::Database)?;
         }
         Ok(self.segments.clear()?)
     }
@@ -317,7 +184,7 @@ impl<B: Backend> Segmented<B> {
     fn look_around(&mut self) -> Result<(), Failed<B>> {
         match &mut self.state {
             State::Alone(log) if self.door.is_knocked() => {
-                settle(&mut self.database, &mut self.segments, log)?;
+                settle(&mut self.taker, &mut self.segments, log)?;
                 self.door.share()?;
                 self.state = State::Shared { look_at: Instant::now() + ALONE_EVERY };
                 self.alone_ever_since = false;
@@ -329,38 +196,30 @@ impl<B: Backend> Segmented<B> {
         }
     }
 
-    /// Has the database take over a little, and begins the next segment when this one is full, or nothing else is to be done.
-    /// Says whether there is more to take over.
-    fn move_on(&mut self, idle: bool) -> Result<bool, Failed<B>> {
-        let State::Alone(log) = &mut self.state else { return Ok(false) };
-        if log.left.all().is_empty() {
+    /// Has the database take over the segment that is full, or any where nothing else is to be done, and begins the next.
+    fn move_on(&mut self, idle: bool) -> Result<(), Failed<B>> {
+        let State::Alone(log) = &mut self.state else { return Ok(()) };
+        if self.taker.is_busy() && self.segments.len() < SEGMENT_LONG {
+            return Ok(());
+        }
+        collect(&mut self.taker, log)?;
+        if log.left.is_none() {
             if log.written.is_empty() || !(idle || self.segments.len() >= SEGMENT) {
-                return Ok(false);
+                return Ok(());
             }
             self.segments.begin()?;
-            log.left.extend(&mut log.written);
+            log.move_on();
         }
-        // Twice as much as comes, or the log would grow as long as much comes.
-        let together = TAKEN_TOGETHER.max(log.just_written.saturating_mul(2));
-        let all = log.left.all();
-        let some = all.get(..together).unwrap_or(all);
-        // The last makes all of them durable; the segment may be written over then.
-        let last = some.len() == all.len();
-        let taken = self.database.lazily(!last).and_then(|()| take_over(&mut self.database, some));
-        taken.map_err(SegmentError::Database)?;
-        log.left.taken = log.left.taken.saturating_add(some.len());
-        if last {
-            self.database.idle();
-        }
-        Ok(!last)
+        log.left.iter().for_each(|left| self.taker.take(left));
+        if self.taker.is_busy() { Ok(()) } else { collect(&mut self.taker, log) }
     }
 
     /// Leaves nothing in the log that the database does not have.
     fn settle(&mut self) -> Result<(), Failed<B>> {
         if let State::Alone(log) = &mut self.state
-            && !(log.written.is_empty() && log.left.all().is_empty())
+            && !(log.written.is_empty() && log.left.is_none())
         {
-            settle(&mut self.database, &mut self.segments, log)?;
+            settle(&mut self.taker, &mut self.segments, log)?;
             self.segments.begin()?;
             log.failed = false;
         }
@@ -368,34 +227,48 @@ impl<B: Backend> Segmented<B> {
     }
 
     /// As [`Self::move_on`]; that the database cannot is no reason to stop while there is room.
-    fn try_to_move_on(&mut self, idle: bool) -> Result<bool, Failed<B>> {
+    fn try_to_move_on(&mut self, idle: bool) -> Result<(), Failed<B>> {
         match self.move_on(idle) {
-            Ok(more) => {
-                self.behind = false;
-                Ok(more)
+            Ok(()) => {
+                // While it is under way nobody knows.
+                if let State::Alone(Log { left: None, .. }) = self.state {
+                    self.behind = false;
+                }
+                Ok(())
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.behind, true) {
                     tracing::error!(%error, "the database takes nothing over from the log");
                 }
-                if self.segments.len() >= SEGMENT_MAX { Err(error) } else { Ok(false) }
+                if self.segments.len() >= SEGMENT_MAX { Err(error) } else { Ok(()) }
             }
         }
     }
 }
 
+/// Learns what came of the segment that the database was to take over, which is over.
+fn collect<B: Backend>(taker: &mut Taker<B>, log: &mut Log) -> Result<(), Failed<B>> {
+    match taker.wait() {
+        Some(came) => came.map(|()| log.left = None),
+        None => Ok(()),
+    }
+}
+
 /// Has the database take over everything, so that nothing is in the log.
 fn settle<B: Backend>(
-    database: &mut B,
+    taker: &mut Taker<B>,
     segments: &mut Segments,
     log: &mut Log,
 ) -> Result<(), Failed<B>> {
-    database.lazily(false).map_err(SegmentError::Database)?;
-    log.left.extend(&mut log.written);
-    if !log.left.all().is_empty() {
-        take_over(database, log.left.all()).map_err(SegmentError::Database)?;
+    // What failed is tried again.
+    let _ = collect(taker, log);
+    let mut database = taker.database();
+    for segment in log.left.as_deref().into_iter().chain([&log.written]) {
+        take_over(&mut *database, segment).map_err(SegmentError::Database)?;
     }
-    log.left = Left::default();
+    // Where there was nothing to take over, too.
+    database.lazily(false).map_err(SegmentError::Database)?;
+    log.settled();
     // Until the next segment has begun there is none that could be written.
     log.failed = true;
     Ok(segments.clear()?)
@@ -408,12 +281,10 @@ impl<B: Backend> Backend for Segmented<B> {
         self.alone_ever_since
     }
 
-    fn idle(&mut self) -> bool {
+    fn idle(&mut self) {
         let looked = self.look_around();
-        let more = looked.and_then(|()| self.try_to_move_on(true));
-        self.database.idle();
         // It is tried again, and said when something is to be written.
-        more.unwrap_or(false)
+        let _ = looked.and_then(|()| self.try_to_move_on(true));
     }
 
     fn load(
@@ -423,7 +294,7 @@ impl<B: Backend> Backend for Segmented<B> {
         each: &mut dyn FnMut(Row),
     ) -> Result<(), Failed<B>> {
         self.settle()?;
-        self.database.load(of, most, each).map_err(SegmentError::Database)
+        self.taker.database().load(of, most, each).map_err(SegmentError::Database)
     }
 
     fn begin(&mut self) -> Result<(), Failed<B>> {
@@ -431,62 +302,64 @@ impl<B: Backend> Backend for Segmented<B> {
         if let State::Alone(log) = &mut self.state {
             log.give_up();
             if log.failed {
-                settle(&mut self.database, &mut self.segments, log)?;
+                settle(&mut self.taker, &mut self.segments, log)?;
                 self.segments.begin()?;
                 log.failed = false;
             }
-            self.try_to_move_on(false).map(drop)
+            self.try_to_move_on(false)
         } else {
-            self.database.begin().map_err(SegmentError::Database)
+            self.taker.database().begin().map_err(SegmentError::Database)
         }
     }
 
     fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Failed<B>> {
         let (mut rows, mut below) = (Vec::new(), Vec::new());
         for key in keys {
-            let change = match &self.state {
-                State::Alone(log) => log.look(key),
+            let latest = match &self.state {
+                State::Alone(log) => log.latest(key),
                 State::Shared { .. } | State::Out => None,
             };
-            match change {
-                Some(change) => rows.extend(change.clone()),
+            match latest {
+                Some(latest) => rows.extend(latest.row(key)),
                 None => below.push(*key),
             }
         }
-        rows.extend(self.database.read(&below).map_err(SegmentError::Database)?);
+        if !below.is_empty() {
+            rows.extend(self.taker.look(|database| database.read(&below))?);
+        }
         Ok(rows)
     }
 
     fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Failed<B>> {
         self.settle()?;
-        self.database.find(of, by, whose).map_err(SegmentError::Database)
+        self.taker.database().find(of, by, whose).map_err(SegmentError::Database)
     }
 
     fn range(&mut self, range: &Range) -> Result<Found, Failed<B>> {
         let State::Alone(log) = &self.state else {
-            return self.database.range(range).map_err(SegmentError::Database);
+            return self.taker.look(|database| database.range(range));
         };
         // Nobody looks through all that is in the log for one row.
         if let Some(key) = range.only() {
-            return match log.look(&key) {
-                Some(change) => {
-                    let rows = range.cut(change.iter().cloned().collect());
+            return match log.latest(&key) {
+                Some(latest) => {
+                    let rows = range.cut(latest.row(&key).into_iter().collect());
                     Ok(Found { rows, damaged: Vec::new() })
                 }
-                None => self.database.range(range).map_err(SegmentError::Database),
+                None => self.taker.look(|database| database.range(range)),
             };
         }
         // What is not in the database yet lies over what is, of which it may take as many away.
-        let over: BTreeMap<&RowKey, &Change> = log.within(range).collect();
+        let over: BTreeMap<&RowKey, Option<Row>> = log.within(range).collect();
         let wider = Range { most: range.most.saturating_add(over.len()), ..range.clone() };
-        let below = self.database.range(&wider).map_err(SegmentError::Database)?;
+        let below = self.taker.look(|database| database.range(&wider))?;
         let Found { rows: below, mut damaged } = below;
         damaged.retain(|Damaged(key)| !over.contains_key(key));
         let mut rows: BTreeMap<RowKey, Row> =
             below.into_iter().map(|row| (row.key.clone(), row)).collect();
-        for (key, change) in over {
-            match change {
-                Some(row) => drop(rows.insert(key.clone(), row.clone())),
+        for (key, row) in over {
+            match row {
+                Some(row) => drop(rows.insert(key.clone(), row)),
                 None => drop(rows.remove(key)),
             }
         }
@@ -495,33 +368,45 @@ impl<B: Backend> Backend for Segmented<B> {
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Failed<B>> {
         match &mut self.state {
-            State::Alone(log) => {
-                for row in rows {
-                    log.put(row);
-                }
-                Ok(())
-            }
+            State::Alone(log) => rows.iter().for_each(|row| log.put(row, false)),
             State::Shared { .. } | State::Out => {
-                self.database.put(rows).map_err(SegmentError::Database)
+                self.taker.database().put(rows).map_err(SegmentError::Database)?;
             }
         }
+        Ok(())
+    }
+
+    fn put_first(&mut self, rows: &[&Row]) -> Result<(), Failed<B>> {
+        let State::Alone(log) = &mut self.state else { return self.put(rows) };
+        for row in rows {
+            log.put(row, log.latest(&row.key).is_none());
+        }
+        Ok(())
     }
 
     fn claim(&mut self, rows: &[&Row]) -> Result<Vec<bool>, Failed<B>> {
-        if !matches!(self.state, State::Alone(_)) {
-            return self.database.claim(rows).map_err(SegmentError::Database);
-        }
-        let taken = self.read(&rows.iter().map(|row| &row.key).collect::<Vec<_>>())?;
-        let taken: HashSet<RowKey> = taken.into_iter().map(|row| row.key).collect();
-        let free = |row: &&Row| !taken.contains(&row.key);
-        let put: Vec<&Row> = rows.iter().copied().filter(free).collect();
-        self.put(&put)?;
-        Ok(rows.iter().map(free).collect())
+        let State::Alone(log) = &mut self.state else {
+            return self.taker.database().claim(rows).map_err(SegmentError::Database);
+        };
+        let known = |row: &&Row| log.latest(&row.key).map(|latest| latest.is_row());
+        let known: Vec<Option<bool>> = rows.iter().map(known).collect();
+        let below = rows.iter().zip(&known).filter(|(_, known)| known.is_none());
+        let below: Vec<&RowKey> = below.map(|(row, _)| &row.key).collect();
+        let below = self.taker.look(|database| database.read(&below))?;
+        let below: HashSet<RowKey> = below.into_iter().map(|row| row.key).collect();
+        let claim = |(row, known): (&&Row, Option<bool>)| {
+            let is_free = !known.unwrap_or_else(|| below.contains(&row.key));
+            if is_free {
+                log.put(row, known.is_none());
+            }
+            is_free
+        };
+        Ok(rows.iter().zip(known).map(claim).collect())
     }
 
     fn remove(&mut self, rows: &[&Removal]) -> Result<(), Failed<B>> {
         if !matches!(self.state, State::Alone(_)) {
-            return self.database.remove(rows).map_err(SegmentError::Database);
+            return self.taker.database().remove(rows).map_err(SegmentError::Database);
         }
         let conditional = rows.iter().filter(|removal| removal.only.is_some());
         let conditional: Vec<&RowKey> = conditional.map(|removal| &removal.key).collect();
@@ -530,7 +415,7 @@ impl<B: Backend> Backend for Segmented<B> {
         let State::Alone(log) = &mut self.state else { return Ok(()) };
         for Removal { key, only } in rows {
             if only.is_none() || now.get(key) == only.as_ref() {
-                log.change(key, None);
+                log.remove(key);
             }
         }
         Ok(())
@@ -542,13 +427,13 @@ impl<B: Backend> Backend for Segmented<B> {
         now: Timestamp,
         most: usize,
     ) -> Result<Option<Damaged>, Failed<B>> {
+        let mut database = self.taker.database();
         let State::Alone(log) = &mut self.state else {
-            return self.database.purge(of, now, most).map_err(SegmentError::Database);
+            return database.purge(of, now, most).map_err(SegmentError::Database);
         };
         for key in log.not_kept(of, now).into_iter().take(most) {
-            log.change(&key, None);
+            log.remove(&key);
         }
-        let database = &mut self.database;
         let mut purged = || {
             database.begin()?;
             let damaged = database.purge(of, now, most)?;
@@ -557,7 +442,7 @@ impl<B: Backend> Backend for Segmented<B> {
         };
         let purged = purged();
         if purged.is_err() {
-            self.database.roll_back();
+            database.roll_back();
         }
         purged.map_err(SegmentError::Database)
     }
@@ -569,13 +454,11 @@ impl<B: Backend> Backend for Segmented<B> {
                 let written = self.segments.append(&mut log.frame);
                 log.failed = written.is_err();
                 written?;
-                log.just_written = log.open.len();
-                log.written.extend(log.open.drain());
-                log.give_up();
+                log.commit();
                 Ok(())
             }
             State::Shared { .. } | State::Out => {
-                self.database.commit().map_err(SegmentError::Database)
+                self.taker.database().commit().map_err(SegmentError::Database)
             }
         }
     }
@@ -583,7 +466,7 @@ impl<B: Backend> Backend for Segmented<B> {
     fn roll_back(&mut self) {
         match &mut self.state {
             State::Alone(log) => log.give_up(),
-            State::Shared { .. } | State::Out => self.database.roll_back(),
+            State::Shared { .. } | State::Out => self.taker.database().roll_back(),
         }
     }
 
@@ -595,7 +478,7 @@ impl<B: Backend> Backend for Segmented<B> {
 impl<B: Backend> Drop for Segmented<B> {
     fn drop(&mut self) {
         if let State::Alone(log) = &mut self.state
-            && let Err(error) = settle(&mut self.database, &mut self.segments, log)
+            && let Err(error) = settle(&mut self.taker, &mut self.segments, log)
         {
             tracing::error!(%error, "what is in the log is taken over at the next start");
         }

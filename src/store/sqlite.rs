@@ -11,7 +11,7 @@ use crate::store::segment::{SegmentError, Segmented, beside};
 use crate::store::shelf::{Found, Range};
 use crate::store::writer::{Backend, By, Ended};
 pub use backup::{BackUpError, back_up};
-use rusqlite::{Connection, Transaction, TransactionState, params};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionState, params};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The size of a page of a new file, in bytes: a row of more than a quarter of one takes a page of its own beside it, and the record
 /// of a payment has some 1,300.
 const PAGE: u32 = 8192;
+
+/// How many statements are kept for the next time.
+const STATEMENTS: usize = 64;
 
 /// How many rows one statement writes: to run one takes longer than to write a row.
 const TOGETHER: usize = 16;
@@ -192,7 +195,7 @@ impl Sqlite {
         self.connection.pragma_update(None, "page_size", PAGE)?;
         self.connection.pragma_update(None, "journal_mode", "wal")?;
         self.connection.pragma_update(None, "synchronous", "full")?;
-        self.connection.set_prepared_statement_cache_capacity(64);
+        self.connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(())
     }
 
@@ -292,9 +295,21 @@ fn ends_before(of: Aggregate, now: Timestamp) -> Option<String> {
 impl Backend for Sqlite {
     type Error = Error;
 
-    fn idle(&mut self) -> bool {
+    fn reader(&self) -> Option<Self> {
+        let path = self.connection.path()?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.pragma_update(None, "query_only", true)?;
+            connection.set_prepared_statement_cache_capacity(STATEMENTS);
+            Ok(Self { connection, wal: None, lazily: false })
+        });
+        let said = |error| tracing::warn!(path, %error, "the store is opened once only: what is looked up waits while the database writes");
+        opened.map_err(said).ok()
+    }
+
+    fn idle(&mut self) {
         self.wal.iter_mut().for_each(Wal::sync);
-        false
     }
 
     fn lazily(&mut self, lazily: bool) -> Result<(), Error> {

@@ -291,13 +291,12 @@ impl Drop for Writer {
 }
 
 fn run<B: Backend>(mut backend: B, shared: &Shared, tell: &dyn Fn(Event)) {
-    let (mut lost, mut busy) = (false, false);
+    let mut lost = false;
     loop {
-        let idle = if busy { Duration::ZERO } else { IDLE_AFTER };
         // Another process may look for it.
-        let linger = if busy || !backend.alone() { Duration::ZERO } else { LINGER };
-        let Some((batch, closed)) = take(shared, idle, linger) else {
-            busy = backend.idle();
+        let linger = if backend.alone() { LINGER } else { Duration::ZERO };
+        let Some((batch, closed)) = take(shared, IDLE_AFTER, linger) else {
+            backend.idle();
             continue;
         };
         if batch.is_empty() {

@@ -1,6 +1,7 @@
 //! Bytes of the files that change by themselves: turned, cut off, zeroed, doubled, overwritten. What is read then is what was
 //! written, or it is said to be damaged; it is never something else, and never less.
 
+use hefu::domain::clock::Timestamp;
 use hefu::store::row::{Aggregate, Row, RowKey};
 use hefu::store::sqlite;
 use hefu::store::writer::Backend;
@@ -13,8 +14,10 @@ use std::path::Path;
 use tempfile::TempDir;
 
 const KEYS: usize = 400;
-/// In each segment. The database has all of the first, and a part of the second.
-const COMMITS: [usize; 3] = [60, 20, 60];
+/// In each segment, less than the database takes over by itself; after each it takes over all that it has not, and when rows are long
+/// copies what is in its log, which it begins again.
+const COMMITS: [usize; 6] = [20, 20, 20, 20, 44, 44];
+const COMMITS_SINCE: usize = 44;
 const ROWS_A_COMMIT: usize = 30;
 /// How often something happens to each file.
 const SAMPLES: usize = 100;
@@ -66,19 +69,35 @@ fn crashed(live: &Path) -> TempDir {
     crashed
 }
 
+/// Has nothing else to do until the database has all of that.
+fn idle(store: &mut impl Backend, dir: &Path, kept: &Rows) {
+    let database = rusqlite::Connection::open(dir.join("hefu.db")).unwrap();
+    let has = |row: &Row| {
+        let sql = format!("SELECT value FROM {} WHERE key = ?1", row.key.of.as_str());
+        let found = database.query_row(&sql, [&row.key.name], |found| found.get(0));
+        found.ok().as_ref() == Some(&row.value)
+    };
+    while !kept.values().all(has) {
+        store.idle();
+        std::thread::yield_now();
+    }
+    // It has noted that, too.
+    store.purge(Aggregate::Keys, Timestamp::from_millis(0), 1).unwrap();
+}
+
 /// A store as a crash leaves it, and what was kept after each commit. Where rows are long, the database was checkpointed.
 fn written(long: usize) -> (TempDir, Vec<Rows>) {
     let live = dir();
     let mut store = sqlite::open(&live.path().join("hefu.db")).unwrap();
     let (mut states, mut rng) = (vec![Rows::new()], ChaCha8Rng::seed_from_u64(1));
-    for (commits, ends) in COMMITS.into_iter().zip([true, true, false]) {
+    for commits in COMMITS {
         for _ in 0..commits {
             commit(&mut store, &mut rng, long, &mut states);
         }
-        if ends {
-            let is_behind = store.idle();
-            assert!(is_behind || long > 40, "the database has not taken over all of it");
-        }
+        idle(&mut store, live.path(), states.last().unwrap());
+    }
+    for _ in 0..COMMITS_SINCE {
+        commit(&mut store, &mut rng, long, &mut states);
     }
     (crashed(live.path()), states)
 }

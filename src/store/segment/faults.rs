@@ -201,7 +201,7 @@ fn script(store: &mut Segmented<Database>, came: &mut BTreeMap<u32, Came>, dark:
             break;
         }
         match number {
-            3 | 4 | 9 => drop(store.idle()),
+            3 | 4 | 9 => store.idle(),
             7 => drop(store.load(Aggregate::Holds, 1, &mut |_| ())),
             _ => (),
         }

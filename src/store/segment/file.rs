@@ -38,6 +38,11 @@ impl Frame {
         self.0.len() == HEADER
     }
 
+    /// All of it, its content where it was written.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Where its content is written.
     pub(super) fn content(&mut self) -> &mut Vec<u8> {
         &mut self.0

@@ -103,10 +103,16 @@ pub trait Backend: Send + 'static {
     /// From now on rows have tags by `tagger`, and one without is damaged.
     fn tag_by(&mut self, _tagger: Tagger) {}
 
-    /// Nothing waits: a moment to put things in order. Says whether there is more to do.
-    fn idle(&mut self) -> bool {
-        false
+    /// Another by which to look things up while this one writes; none where who looks waits for who writes.
+    fn reader(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
     }
+
+    /// Nothing waits: a moment to put things in order.
+    fn idle(&mut self) {}
 
     /// From now on a transaction may be durable only with the first later one that is not so, but not without those before it.
     ///
@@ -160,6 +166,14 @@ pub trait Backend: Send + 'static {
     /// # Errors
     /// The database's.
     fn put(&mut self, rows: &[&Row]) -> Result<(), Self::Error>;
+
+    /// Puts rows, no two of one key, whose keys nobody else has put anything under.
+    ///
+    /// # Errors
+    /// The database's.
+    fn put_first(&mut self, rows: &[&Row]) -> Result<(), Self::Error> {
+        self.put(rows)
+    }
 
     /// Puts rows, no two of one key, unless their keys are taken; says of each whether it was put.
     ///

@@ -330,8 +330,11 @@ fn admit<B: Backend>(backend: &mut B, requests: &[&Request]) -> Result<Vec<Admit
     let left = requests.iter().zip(&verdicts);
     let left = left
         .filter(|(request, verdict)| **verdict == Admitted::Yes || request.mode == Mode::Observe);
-    let rows = left.flat_map(|(request, _)| request.payments.iter().chain(&request.expectations));
-    backend.put(&rows.collect::<Vec<_>>())?;
+    let (payments, expectations): (Vec<_>, Vec<_>) =
+        left.map(|(request, _)| (&request.payments, &request.expectations)).unzip();
+    backend.put(&payments.into_iter().flatten().collect::<Vec<_>>())?;
+    // Of a payment that did not leave before nothing is owed.
+    backend.put_first(&expectations.into_iter().flatten().collect::<Vec<_>>())?;
     Ok(verdicts)
 }
 
