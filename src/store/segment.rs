@@ -33,10 +33,13 @@ use tokio::time::Instant;
 const SEGMENT: u64 = 4 << 20;
 
 /// How much is written to one while the database is at the other, in bytes, before it is waited for.
-const SEGMENT_LONG: u64 = 16 << 20;
+const SEGMENT_LONG: u64 = 8 << 20;
 
 /// How much is written at most where the database does not take it over, in bytes; beyond it nothing is kept any more.
 const SEGMENT_MAX: u64 = 64 << 20;
+
+/// How often it is tried to have the database take over what it could not.
+const TRY_EVERY: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 1 });
 
 /// How long to wait until others share what they have.
 const ENTER_WITHIN: Duration = Duration::from_millis(if cfg!(test) { 2 } else { 10_000 });
@@ -56,6 +59,9 @@ pub enum SegmentError<E: std::error::Error> {
     /// A file of the log.
     #[error(transparent)]
     File(#[from] FileError),
+    /// What took the log over.
+    #[error("the thread that takes over what was committed panicked")]
+    Panicked,
     /// Another process does not share.
     #[error("another process has the store `{}` and does not share it: is it stopped?", path.display())]
     Busy {
@@ -73,8 +79,8 @@ pub struct Segmented<B: Backend> {
     state: State,
     /// Whether nobody else wrote since it was opened.
     alone_ever_since: bool,
-    /// Whether the database refused to take something over, which is said once.
-    behind: bool,
+    /// When the database last refused to take something over, which is said once.
+    behind: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -131,8 +137,7 @@ impl<B: Backend> Segmented<B> {
     fn over(door: Door, segments: Segments, database: B) -> Result<Self, Failed<B>> {
         let state = State::Out;
         let taker = Taker::new(database);
-        let mut store =
-            Self { taker, door, segments, state, alone_ever_since: true, behind: false };
+        let mut store = Self { taker, door, segments, state, alone_ever_since: true, behind: None };
         store.enter()?;
         Ok(store)
     }
@@ -175,7 +180,8 @@ impl<B: Backend> Segmented<B> {
         if !left.is_empty() {
             let rows = left.sorted().len();
             tracing::info!(rows, "what was left in the log is taken over");
-            take_over(&mut *self.taker.database(), &left).map_err(SegmentError::Database)?;
+            take_over(&mut *self.taker.wait_for_database(), &left)
+                .map_err(SegmentError::Database)?;
         }
         Ok(self.segments.clear()?)
     }
@@ -210,8 +216,12 @@ impl<B: Backend> Segmented<B> {
             self.segments.begin()?;
             log.move_on();
         }
+        let has_room = self.segments.len() < SEGMENT_MAX;
+        if has_room && self.behind.is_some_and(|tried| tried.elapsed() < TRY_EVERY) {
+            return Ok(());
+        }
         log.left.iter().for_each(|left| self.taker.take(left));
-        if self.taker.is_busy() { Ok(()) } else { collect(&mut self.taker, log) }
+        if self.taker.is_busy() && has_room { Ok(()) } else { collect(&mut self.taker, log) }
     }
 
     /// Leaves nothing in the log that the database does not have.
@@ -228,20 +238,19 @@ impl<B: Backend> Segmented<B> {
 
     /// As [`Self::move_on`]; that the database cannot is no reason to stop while there is room.
     fn try_to_move_on(&mut self, idle: bool) -> Result<(), Failed<B>> {
-        match self.move_on(idle) {
-            Ok(()) => {
-                // While it is under way nobody knows.
-                if let State::Alone(Log { left: None, .. }) = self.state {
-                    self.behind = false;
-                }
-                Ok(())
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.behind, true) {
-                    tracing::error!(%error, "the database takes nothing over from the log");
-                }
-                if self.segments.len() >= SEGMENT_MAX { Err(error) } else { Ok(()) }
-            }
+        let moved = self.move_on(idle);
+        match &moved {
+            // While it is under way nobody knows.
+            Ok(()) if matches!(&self.state, State::Alone(log) if log.left.is_some()) => (),
+            Ok(()) => self.behind = None,
+            Err(error) => self.fall_behind(error),
+        }
+        if self.segments.len() >= SEGMENT_MAX { moved } else { Ok(()) }
+    }
+
+    fn fall_behind(&mut self, error: &Failed<B>) {
+        if self.behind.replace(Instant::now()).is_none() {
+            tracing::error!(%error, "the database takes nothing over from the log");
         }
     }
 }
@@ -262,7 +271,9 @@ fn settle<B: Backend>(
 ) -> Result<(), Failed<B>> {
     // What failed is tried again.
     let _ = collect(taker, log);
-    let mut database = taker.database();
+    // Even where only some of it can be taken over.
+    log.lie_over_the_database();
+    let mut database = taker.wait_for_database();
     for segment in log.left.as_deref().into_iter().chain([&log.written]) {
         take_over(&mut *database, segment).map_err(SegmentError::Database)?;
     }
@@ -285,6 +296,9 @@ impl<B: Backend> Backend for Segmented<B> {
         let looked = self.look_around();
         // It is tried again, and said when something is to be written.
         let _ = looked.and_then(|()| self.try_to_move_on(true));
+        if !self.taker.is_busy() {
+            self.taker.wait_for_database().idle();
+        }
     }
 
     fn load(
@@ -294,7 +308,7 @@ impl<B: Backend> Backend for Segmented<B> {
         each: &mut dyn FnMut(Row),
     ) -> Result<(), Failed<B>> {
         self.settle()?;
-        self.taker.database().load(of, most, each).map_err(SegmentError::Database)
+        self.taker.wait_for_database().load(of, most, each).map_err(SegmentError::Database)
     }
 
     fn begin(&mut self) -> Result<(), Failed<B>> {
@@ -308,7 +322,7 @@ impl<B: Backend> Backend for Segmented<B> {
             }
             self.try_to_move_on(false)
         } else {
-            self.taker.database().begin().map_err(SegmentError::Database)
+            self.taker.wait_for_database().begin().map_err(SegmentError::Database)
         }
     }
 
@@ -332,7 +346,7 @@ impl<B: Backend> Backend for Segmented<B> {
 
     fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Failed<B>> {
         self.settle()?;
-        self.taker.database().find(of, by, whose).map_err(SegmentError::Database)
+        self.taker.wait_for_database().find(of, by, whose).map_err(SegmentError::Database)
     }
 
     fn range(&mut self, range: &Range) -> Result<Found, Failed<B>> {
@@ -370,7 +384,7 @@ impl<B: Backend> Backend for Segmented<B> {
         match &mut self.state {
             State::Alone(log) => rows.iter().for_each(|row| log.put(row, false)),
             State::Shared { .. } | State::Out => {
-                self.taker.database().put(rows).map_err(SegmentError::Database)?;
+                self.taker.wait_for_database().put(rows).map_err(SegmentError::Database)?;
             }
         }
         Ok(())
@@ -386,7 +400,7 @@ impl<B: Backend> Backend for Segmented<B> {
 
     fn claim(&mut self, rows: &[&Row]) -> Result<Vec<bool>, Failed<B>> {
         let State::Alone(log) = &mut self.state else {
-            return self.taker.database().claim(rows).map_err(SegmentError::Database);
+            return self.taker.wait_for_database().claim(rows).map_err(SegmentError::Database);
         };
         let known = |row: &&Row| log.latest(&row.key).map(|latest| latest.is_row());
         let known: Vec<Option<bool>> = rows.iter().map(known).collect();
@@ -406,7 +420,7 @@ impl<B: Backend> Backend for Segmented<B> {
 
     fn remove(&mut self, rows: &[&Removal]) -> Result<(), Failed<B>> {
         if !matches!(self.state, State::Alone(_)) {
-            return self.taker.database().remove(rows).map_err(SegmentError::Database);
+            return self.taker.wait_for_database().remove(rows).map_err(SegmentError::Database);
         }
         let conditional = rows.iter().filter(|removal| removal.only.is_some());
         let conditional: Vec<&RowKey> = conditional.map(|removal| &removal.key).collect();
@@ -427,24 +441,19 @@ impl<B: Backend> Backend for Segmented<B> {
         now: Timestamp,
         most: usize,
     ) -> Result<Option<Damaged>, Failed<B>> {
-        let mut database = self.taker.database();
         let State::Alone(log) = &mut self.state else {
-            return database.purge(of, now, most).map_err(SegmentError::Database);
+            let purged = self.taker.wait_for_database().purge(of, now, most);
+            return purged.map_err(SegmentError::Database);
         };
         for key in log.not_kept(of, now).into_iter().take(most) {
             log.remove(&key);
         }
-        let mut purged = || {
-            database.begin()?;
-            let damaged = database.purge(of, now, most)?;
-            database.commit()?;
-            Ok(damaged)
-        };
-        let purged = purged();
-        if purged.is_err() {
-            database.roll_back();
-        }
-        purged.map_err(SegmentError::Database)
+        // That the database cannot is no reason to keep nothing.
+        let purged = self.taker.purge(of, now, most).map_err(SegmentError::Database);
+        Ok(purged.unwrap_or_else(|error| {
+            self.fall_behind(&error);
+            None
+        }))
     }
 
     fn commit(&mut self) -> Result<(), Failed<B>> {
@@ -458,7 +467,7 @@ impl<B: Backend> Backend for Segmented<B> {
                 Ok(())
             }
             State::Shared { .. } | State::Out => {
-                self.taker.database().commit().map_err(SegmentError::Database)
+                self.taker.wait_for_database().commit().map_err(SegmentError::Database)
             }
         }
     }
@@ -466,7 +475,7 @@ impl<B: Backend> Backend for Segmented<B> {
     fn roll_back(&mut self) {
         match &mut self.state {
             State::Alone(log) => log.give_up(),
-            State::Shared { .. } | State::Out => self.taker.database().roll_back(),
+            State::Shared { .. } | State::Out => self.taker.wait_for_database().roll_back(),
         }
     }
 

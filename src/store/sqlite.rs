@@ -297,11 +297,14 @@ impl Backend for Sqlite {
 
     fn reader(&self) -> Option<Self> {
         let path = self.connection.path()?;
+        // Who only reads has to write, too: where in the log he reads.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
             connection.busy_timeout(BUSY_TIMEOUT)?;
             connection.pragma_update(None, "query_only", true)?;
             connection.set_prepared_statement_cache_capacity(STATEMENTS);
+            // Its files are opened with the first look, of which it is known so that it can be.
+            connection.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))?;
             Ok(Self { connection, wal: None, lazily: false })
         });
         let said = |error| tracing::warn!(path, %error, "the store is opened once only: what is looked up waits while the database writes");

@@ -19,6 +19,9 @@ const NOTHING: [u8; 8] = [0; 8];
 /// and of the bytes.
 const HEADER: usize = 20;
 
+/// How much room a frame is given at most before anything is in it, in bytes.
+const ROOM_MAX: usize = 64 << 10;
+
 /// What is about to be one frame.
 #[derive(Debug)]
 pub(super) struct Frame(Vec<u8>);
@@ -30,6 +33,13 @@ impl Default for Frame {
 }
 
 impl Frame {
+    /// An empty one, with room for about as much as this one has.
+    pub(super) fn next(&self) -> Self {
+        let mut bytes = Vec::with_capacity(self.0.len().min(ROOM_MAX));
+        bytes.resize(HEADER, 0);
+        Self(bytes)
+    }
+
     pub(super) fn clear(&mut self) {
         self.0.truncate(HEADER);
     }

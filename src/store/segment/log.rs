@@ -8,6 +8,9 @@ use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// For how many rows a segment has room at most before anything is in it.
+const ROWS_MAX: usize = 16_384;
+
 /// What became of a row.
 #[derive(Clone, Copy, Debug)]
 struct Change {
@@ -188,7 +191,8 @@ impl Log {
         self.keys().filter(|key| key.of == of).filter(ended).cloned().collect()
     }
 
-    /// Puts a row. Whether it `is_first` there is nothing with its key, nor was since the database has what went.
+    /// Puts a row. Where it `is_first`, neither the database nor an earlier segment has anything with its key, so that the database need
+    /// not be told should it go again.
     pub(super) fn put(&mut self, row: &Row, is_first: bool) {
         let place = write(&mut self.frame, &row.key, row.until, Some(row.value.as_bytes()));
         self.change(&row.key, place, is_first);
@@ -208,7 +212,8 @@ impl Log {
 
     /// What is open was committed.
     pub(super) fn commit(&mut self) {
-        self.written.commit(&mut self.open, std::mem::take(&mut self.frame));
+        let next = self.frame.next();
+        self.written.commit(&mut self.open, std::mem::replace(&mut self.frame, next));
     }
 
     pub(super) fn give_up(&mut self) {
@@ -218,15 +223,22 @@ impl Log {
 
     /// The segment that was written is left to the database, which has what was before it; the next has begun.
     pub(super) fn move_on(&mut self) {
-        self.left = Some(Arc::new(std::mem::take(&mut self.written)));
+        let room = self.written.changes.len().min(ROWS_MAX);
+        let next = Segment { frames: Vec::new(), changes: HashMap::with_capacity(room) };
+        self.left = Some(Arc::new(std::mem::replace(&mut self.written, next)));
+    }
+
+    /// From now on the database may have rows of what is written.
+    pub(super) fn lie_over_the_database(&mut self) {
+        let written = self.written.changes.values_mut().map(|(_, change)| change);
+        for change in written.chain(self.open.values_mut()) {
+            change.is_first = false;
+        }
     }
 
     /// The database has all that was committed.
     pub(super) fn settled(&mut self) {
         (self.written, self.left) = (Segment::default(), None);
-        for change in self.open.values_mut() {
-            change.is_first = false;
-        }
     }
 }
 
@@ -245,7 +257,7 @@ mod tests {
     /// A row of each payment was removed from the database, where it never was.
     #[test]
     fn what_came_and_went_is_not_taken_over() {
-        // `f` is put first, `p` put, `r` removed; `,` commits, `;` also leaves the segment to the database, `!` has it settled.
+        // `f` is put first, `p` put, `r` removed; `,` commits, `;` also leaves the segment to the database, `!` has it settled, `?` fails to.
         let check = |steps: &str, expected: &str| {
             let mut log = Log::default();
             for step in steps.chars() {
@@ -258,7 +270,11 @@ mod tests {
                         log.commit();
                         log.move_on();
                     }
-                    _ => log.settled(),
+                    '?' => log.lie_over_the_database(),
+                    _ => {
+                        log.lie_over_the_database();
+                        log.settled();
+                    }
                 }
             }
             log.commit();
@@ -286,6 +302,8 @@ mod tests {
         check("p,fr", "x-");
         check("f,r!", "x-");
         check("f!r", "x-");
+        check("f,?r", "x-");
+        check("f?r", "x-");
     }
 
     /// As it is in the file, whatever came before and after it.

@@ -2,6 +2,8 @@
 //! takes over at once or on a thread of its own, whose steps no seed repeats. What was committed is there, what was not is not, and
 //! nobody sees anything else.
 
+mod behind;
+
 use super::{Segmented, State};
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
@@ -28,6 +30,8 @@ pub(super) struct Disk {
     faults: u32,
     /// Whether it can be looked up while it is written.
     is_read_meanwhile: bool,
+    /// How many steps go well before all fail, where that is so.
+    until_faults: Option<u32>,
     /// Who has this keeps it from committing anything.
     gate: Arc<Mutex<()>>,
 }
@@ -44,7 +48,8 @@ pub(super) struct Fault;
 
 impl Disk {
     fn new(rng: ChaCha8Rng, faults: u32, is_read_meanwhile: bool) -> Self {
-        Self { rows: Rows::new(), rng, faults, is_read_meanwhile, gate: Arc::default() }
+        let (rows, gate) = (Rows::new(), Arc::default());
+        Self { rows, rng, faults, is_read_meanwhile, until_faults: None, gate }
     }
 }
 
@@ -62,7 +67,14 @@ impl Database {
 
     fn rows(&mut self) -> Result<&mut Rows, Fault> {
         let mut disk = self.disk.lock().unwrap();
-        let faults = disk.faults;
+        let faults = match &mut disk.until_faults {
+            Some(0) => 100,
+            Some(left) => {
+                *left -= 1;
+                0
+            }
+            None => disk.faults,
+        };
         if disk.rng.random_ratio(faults, 100) {
             Err(Fault)
         } else {
@@ -383,59 +395,6 @@ fn nobody_shares_what_nobody_took_over() {
     drop(on_his_way);
     world.come(1);
     assert_eq!(world.disk.lock().unwrap().rows.get(&row.key), Some(&row));
-}
-
-/// Each commit waited while the database took over some hundred rows, wrote its pages and synced them.
-#[test]
-fn no_commit_waits_for_the_database() {
-    let mut world = World::new(9, true);
-    let (gate, faults) = {
-        let mut disk = world.disk.lock().unwrap();
-        (disk.gate.clone(), std::mem::take(&mut disk.faults))
-    };
-    assert!(faults > 0);
-    world.come(0);
-    let mut store = world.processes[0].take().unwrap();
-    let (early, late) = (world.row(), Row { value: "[5]".to_owned(), ..world.row() });
-    let closed = gate.lock().unwrap();
-    let mut commit = |row: &Row, is_free| {
-        store.begin().unwrap();
-        assert_eq!(store.claim(&[row]).unwrap(), [is_free]);
-        store.commit().unwrap();
-        store.idle();
-        assert_eq!(store.read(&[&row.key]).unwrap().len(), 1);
-    };
-    commit(&early, true);
-    commit(&Row { key: RowKey { name: "other".to_owned(), ..late.key.clone() }, ..late }, true);
-    commit(&early, false);
-    assert!(world.disk.lock().unwrap().rows.is_empty(), "the database is at it");
-    drop(closed);
-    store.load(Aggregate::Orders, 1, &mut |_| ()).unwrap();
-    assert_eq!(world.disk.lock().unwrap().rows.len(), 2);
-}
-
-/// The database keeps up with commits that are larger than a segment.
-#[test]
-fn the_log_does_not_grow_while_much_comes() {
-    for (is_read_meanwhile, most) in [(false, super::SEGMENT), (true, super::SEGMENT_LONG)] {
-        let mut world = World::new(8, is_read_meanwhile);
-        world.disk.lock().unwrap().faults = 0;
-        world.come(0);
-        let mut store = world.processes[0].take().unwrap();
-        let row = |number| Row {
-            key: RowKey { of: Aggregate::Charges, name: format!("{number}") },
-            until: None,
-            value: format!("\"{}\"", "x".repeat(1_000)),
-        };
-        let rows: Vec<Row> = (0..2_000).map(row).collect();
-        for commit in 0..20 {
-            store.begin().unwrap();
-            store.put(&rows.iter().collect::<Vec<_>>()).unwrap();
-            store.commit().unwrap();
-            let long = store.segments.len();
-            assert!(long < most + super::SEGMENT, "{long} bytes after {commit} commits");
-        }
-    }
 }
 
 #[test]

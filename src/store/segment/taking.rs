@@ -2,56 +2,63 @@
 
 use super::SegmentError;
 use super::log::{Latest, Segment};
-use crate::store::row::{Removal, RowKey};
+use crate::domain::clock::Timestamp;
+use crate::store::row::{Aggregate, Damaged, Removal, RowKey};
 use crate::store::writer::Backend;
-use rustix::process::setpriority_process;
-use rustix::thread::gettid;
-use std::panic::resume_unwind;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// How many rows the database takes over in one transaction: what its pages come to is no more than it has in memory.
-const TAKEN_TOGETHER: usize = 1_024;
+/// How many rows the database takes over in one transaction: so many payments fit into the pages that `SQLite` keeps in memory.
+const TAKEN_TOGETHER: usize = if cfg!(test) { 8 } else { 1_024 };
 
-/// How nice the thread is to others: enough to keep pace where payments leave no processor idle, at a tenth of one.
-const NICE: i32 = 10;
+/// How much nicer the thread is than those who commit. It still has a quarter of a processor beside one that never sleeps, which is
+/// more than twice what it needs then.
+const NICER: i32 = 5;
 
-type Taken<B> = Result<(), <B as Backend>::Error>;
+type Taken<B> = Result<Option<Damaged>, <B as Backend>::Error>;
 
-/// How far the database is with a segment.
+/// What is not kept any more: of each kind, beyond when, and how many at most are to go.
+type Purges = BTreeMap<Aggregate, (Timestamp, usize)>;
+
+/// What the database has been told to take over.
 #[derive(Debug)]
 enum Taking<B: Backend> {
-    Under(JoinHandle<Taken<B>>),
+    UnderWay(JoinHandle<Taken<B>>),
     Done(Taken<B>),
 }
 
 /// A database that takes over segments.
 #[derive(Debug)]
 pub(super) struct Taker<B: Backend> {
-    /// By which is looked up meanwhile; closed before the database.
+    /// By which is looked up meanwhile. Closed first: the last that is closed removes `SQLite`'s own log.
     reader: Option<B>,
     database: Arc<Mutex<B>>,
     taking: Option<Taking<B>>,
+    /// What is to be purged once the next segment is taken over.
+    purges: Purges,
+    /// A row of which nobody knows whether it is to be purged.
+    damaged: Option<Damaged>,
 }
 
 /// Has the database make the changes of a segment. When that has succeeded, they are durable.
-pub(super) fn take_over<B: Backend>(database: &mut B, segment: &Segment) -> Taken<B> {
+pub(super) fn take_over<B: Backend>(database: &mut B, segment: &Segment) -> Result<(), B::Error> {
     let changes = segment.sorted();
     let mut parts = changes.chunks(TAKEN_TOGETHER).peekable();
     while let Some(part) = parts.next() {
         // The last makes all of them durable.
         database.lazily(parts.peek().is_some())?;
-        let taken = take_part(database, part);
-        if taken.is_err() {
-            database.roll_back();
-            return taken;
-        }
+        transact(database, |database| take_part(database, part))?;
     }
+    // So is the note of it.
     database.idle();
     Ok(())
 }
 
-fn take_part<B: Backend>(database: &mut B, changes: &[(&RowKey, Latest<'_>)]) -> Taken<B> {
+fn take_part<B: Backend>(
+    database: &mut B,
+    changes: &[(&RowKey, Latest<'_>)],
+) -> Result<(), B::Error> {
     let (mut rows, mut removals) = (Vec::new(), Vec::new());
     for (key, latest) in changes {
         match latest.row(key) {
@@ -59,24 +66,44 @@ fn take_part<B: Backend>(database: &mut B, changes: &[(&RowKey, Latest<'_>)]) ->
             None => removals.push(Removal { key: (*key).clone(), only: None }),
         }
     }
-    database.begin()?;
     database.put(&rows.iter().collect::<Vec<_>>())?;
-    database.remove(&removals.iter().collect::<Vec<_>>())?;
-    database.commit()
+    database.remove(&removals.iter().collect::<Vec<_>>())
+}
+
+fn transact<B: Backend, T>(
+    database: &mut B,
+    change: impl FnOnce(&mut B) -> Result<T, B::Error>,
+) -> Result<T, B::Error> {
+    let changed = database.begin().and_then(|()| {
+        let changed = change(database)?;
+        database.commit().map(|()| changed)
+    });
+    if changed.is_err() {
+        database.roll_back();
+    }
+    changed
+}
+
+fn purge<B: Backend>(
+    database: &mut B,
+    (of, (now, most)): (Aggregate, (Timestamp, usize)),
+) -> Taken<B> {
+    transact(database, |database| database.purge(of, now, most))
 }
 
 impl<B: Backend> Taker<B> {
     pub(super) fn new(database: B) -> Self {
         let reader = database.reader();
-        Self { reader, database: Arc::new(Mutex::new(database)), taking: None }
+        let database = Arc::new(Mutex::new(database));
+        Self { reader, database, taking: None, purges: Purges::new(), damaged: None }
     }
 
-    /// The database, once it has taken over what it is at.
-    pub(super) fn database(&self) -> MutexGuard<'_, B> {
+    /// The database; waits for all of a segment, where one is being taken over.
+    pub(super) fn wait_for_database(&self) -> MutexGuard<'_, B> {
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks something up. What the database takes over meanwhile may be there or not.
+    /// Looks something up. What is being taken over may be there or not.
     ///
     /// # Errors
     /// The database's.
@@ -85,42 +112,77 @@ impl<B: Backend> Taker<B> {
         look: impl FnOnce(&mut B) -> Result<T, B::Error>,
     ) -> Result<T, SegmentError<B::Error>> {
         let looked = match (&self.taking, &mut self.reader) {
-            (Some(Taking::Under(_)), Some(reader)) => look(reader),
-            (Some(_) | None, _) => look(&mut self.database()),
+            (Some(Taking::UnderWay(_)), Some(reader)) => look(reader),
+            (Some(_) | None, _) => look(&mut self.wait_for_database()),
         };
         looked.map_err(SegmentError::Database)
     }
 
     /// Begins to take a segment over; what was begun before is over.
     pub(super) fn take(&mut self, segment: &Arc<Segment>) {
-        let begun = self.reader.as_ref().map(|_| {
-            let (database, segment) = (self.database.clone(), segment.clone());
-            let take = move || {
-                // Whoever commits goes first.
-                let _ = setpriority_process(Some(gettid()), NICE);
-                let mut database = database.lock().unwrap_or_else(PoisonError::into_inner);
-                take_over(&mut *database, &segment)
-            };
-            thread::Builder::new().name("takeover".to_owned()).spawn(take)
-        });
+        let purges = std::mem::take(&mut self.purges);
+        let (database, segment) = (self.database.clone(), segment.clone());
+        let take = move || {
+            let mut database = database.lock().unwrap_or_else(PoisonError::into_inner);
+            take_over(&mut *database, &segment)?;
+            // What cannot be purged now is the next time.
+            let damaged = purges.into_iter().filter_map(|one| purge(&mut *database, one).ok()?);
+            Ok(damaged.collect::<Vec<_>>().pop())
+        };
+        let nicely = {
+            let take = take.clone();
+            move || {
+                if let Err(error) = rustix::process::nice(NICER) {
+                    tracing::debug!(%error, "the database's thread is not nicer than others");
+                }
+                take()
+            }
+        };
+        let begun = self
+            .reader
+            .as_ref()
+            .map(|_| thread::Builder::new().name("takeover".to_owned()).spawn(nicely));
         self.taking = Some(match begun {
-            Some(Ok(thread)) => Taking::Under(thread),
+            Some(Ok(thread)) => Taking::UnderWay(thread),
             // Where there can be no more threads, a commit waits.
-            Some(Err(_)) | None => Taking::Done(take_over(&mut *self.database(), segment)),
+            Some(Err(_)) | None => Taking::Done(take()),
         });
     }
 
     /// Whether it is at one.
     pub(super) fn is_busy(&self) -> bool {
-        matches!(&self.taking, Some(Taking::Under(thread)) if !thread.is_finished())
+        matches!(&self.taking, Some(Taking::UnderWay(thread)) if !thread.is_finished())
     }
 
-    /// What came of the segment that was begun, once.
+    /// What came of the segment that was begun, once; waits for it.
     pub(super) fn wait(&mut self) -> Option<Result<(), SegmentError<B::Error>>> {
         let taken = match self.taking.take()? {
-            Taking::Under(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
-            Taking::Done(taken) => taken,
+            Taking::UnderWay(thread) => thread.join(),
+            Taking::Done(taken) => Ok(taken),
         };
-        Some(taken.map_err(SegmentError::Database))
+        Some(match taken {
+            Ok(Ok(damaged)) => {
+                self.damaged = damaged;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(SegmentError::Database(error)),
+            Err(_) => {
+                self.wait_for_database().roll_back();
+                Err(SegmentError::Panicked)
+            }
+        })
+    }
+
+    /// Removes what is not kept beyond `now`, at once or, where a segment is being taken over, after the next; yields a row of which nobody
+    /// knows whether it is, as soon as one is known.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Taken<B> {
+        if self.is_busy() {
+            self.purges.insert(of, (now, most));
+            return Ok(self.damaged.take());
+        }
+        purge(&mut *self.wait_for_database(), (of, (now, most)))
     }
 }

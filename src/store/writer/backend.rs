@@ -167,7 +167,7 @@ pub trait Backend: Send + 'static {
     /// The database's.
     fn put(&mut self, rows: &[&Row]) -> Result<(), Self::Error>;
 
-    /// Puts rows, no two of one key, whose keys nobody else has put anything under.
+    /// Puts rows, no two of one key, under whose keys nothing was ever put; were that not so, what was there might outlast their removal.
     ///
     /// # Errors
     /// The database's.
