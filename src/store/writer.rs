@@ -19,6 +19,7 @@ use crate::store::memory::amend::Amend;
 use crate::store::reserve::{Reservation, Reserved};
 use crate::store::row::{Removal, Row, RowKey};
 use crate::store::shelf::Swap;
+pub(in crate::store) use backend::transact;
 pub use backend::{Backend, By, Ended};
 pub use batch::note;
 use batch::{Request, Told, commit};

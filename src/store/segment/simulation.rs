@@ -189,6 +189,15 @@ impl World {
         }
     }
 
+    /// One process, alone with a database that does not fail.
+    fn alone(seed: u64, is_read_meanwhile: bool) -> (Self, Segmented<Database>) {
+        let mut world = Self::new(seed, is_read_meanwhile);
+        world.disk.lock().unwrap().faults = 0;
+        world.come(0);
+        let store = world.processes[0].take().unwrap();
+        (world, store)
+    }
+
     /// What a crash left, with something done to the end of the log: all of it is there, or it is said that it is not.
     fn decay(&mut self, end: u64) {
         let number = |file: &PathBuf| {
@@ -378,10 +387,7 @@ impl World {
 /// Who was alone and crashed may have left something, while somebody else is on his way in.
 #[test]
 fn nobody_shares_what_nobody_took_over() {
-    let mut world = World::new(7, false);
-    world.disk.lock().unwrap().faults = 0;
-    world.come(0);
-    let mut store = world.processes[0].take().unwrap();
+    let (mut world, mut store) = World::alone(7, false);
     let row = world.row();
     store.begin().unwrap();
     store.put(&[&row]).unwrap();

@@ -1,10 +1,11 @@
-//! The database behind the log: it takes segments over on a thread of its own, so that no commit waits for its pages and syncs.
+//! The database behind the log: it takes segments over on a thread of its own, so that no commit waits for its pages and
+//! syncs while it keeps up.
 
 use super::SegmentError;
 use super::log::{Latest, Segment};
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Damaged, Removal, RowKey};
-use crate::store::writer::Backend;
+use crate::store::writer::{Backend, transact};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -68,20 +69,6 @@ fn take_part<B: Backend>(
     }
     database.put(&rows.iter().collect::<Vec<_>>())?;
     database.remove(&removals.iter().collect::<Vec<_>>())
-}
-
-fn transact<B: Backend, T>(
-    database: &mut B,
-    change: impl FnOnce(&mut B) -> Result<T, B::Error>,
-) -> Result<T, B::Error> {
-    let changed = database.begin().and_then(|()| {
-        let changed = change(database)?;
-        database.commit().map(|()| changed)
-    });
-    if changed.is_err() {
-        database.roll_back();
-    }
-    changed
 }
 
 fn purge<B: Backend>(
@@ -183,6 +170,7 @@ impl<B: Backend> Taker<B> {
             self.purges.insert(of, (now, most));
             return Ok(self.damaged.take());
         }
-        purge(&mut *self.wait_for_database(), (of, (now, most)))
+        let damaged = purge(&mut *self.wait_for_database(), (of, (now, most)))?;
+        Ok(damaged.or(self.damaged.take()))
     }
 }

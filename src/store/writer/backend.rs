@@ -213,3 +213,21 @@ pub trait Backend: Send + 'static {
         false
     }
 }
+
+/// Makes changes in one transaction, or none of them.
+///
+/// # Errors
+/// The database's.
+pub(in crate::store) fn transact<B: Backend, T>(
+    backend: &mut B,
+    change: impl FnOnce(&mut B) -> Result<T, B::Error>,
+) -> Result<T, B::Error> {
+    let changed = backend.begin().and_then(|()| {
+        let changed = change(backend)?;
+        backend.commit().map(|()| changed)
+    });
+    if changed.is_err() {
+        backend.roll_back();
+    }
+    changed
+}

@@ -1,7 +1,7 @@
 //! One commit: first every change, then what is read, then every admission, so that each is decided on all that came before.
 
 use super::look::look_up;
-use super::{Backend, By, Change, PURGED_TOGETHER, Waiting};
+use super::{Backend, By, Change, PURGED_TOGETHER, Waiting, transact};
 use crate::domain::clock::Timestamp;
 use crate::domain::payment::Mode;
 use crate::store::audit::{self, Head, Note};
@@ -222,14 +222,7 @@ fn append<B: Backend>(backend: &mut B, notes: &[&Note]) -> Result<Result<(), Sto
 
 /// Notes what was done, durably, for who has the store's place and no writer; [`StoreLost`] where the end of the audit cannot be read.
 pub fn note<B: Backend>(backend: &mut B, note: &Note) -> Result<Result<(), StoreLost>, B::Error> {
-    let noted = backend.begin().and_then(|()| {
-        let noted = append(backend, &[note])?;
-        backend.commit().map(|()| noted)
-    });
-    if noted.is_err() {
-        backend.roll_back();
-    }
-    noted
+    transact(backend, |backend| append(backend, &[note]))
 }
 
 /// Of evidence, holds and payments that are put, what is put in their place where another process keeps something under their keys. What

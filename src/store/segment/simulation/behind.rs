@@ -6,32 +6,45 @@ use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::segment::{self, Segmented};
 use crate::store::writer::Backend;
 
-/// Each commit waited while the database took over some hundred rows, wrote its pages and synced them.
+fn order(number: usize) -> Row {
+    Row {
+        key: RowKey { of: Aggregate::Orders, name: format!("{number:03}") },
+        until: None,
+        value: "[1]".to_owned(),
+    }
+}
+
+/// Each commit waited while the database took over some hundred rows, wrote its pages and synced them; and a purge did, once a second.
 #[test]
 fn no_commit_waits_for_the_database() {
-    let mut world = World::new(9, true);
-    let (gate, faults) = {
+    let (world, mut store) = World::alone(9, true);
+    let ended = Row { until: Some(Timestamp::from_millis(5)), ..order(0) };
+    let gate = {
         let mut disk = world.disk.lock().unwrap();
-        (disk.gate.clone(), std::mem::take(&mut disk.faults))
+        disk.rows.insert(ended.key.clone(), ended.clone());
+        disk.gate.clone()
     };
-    assert!(faults > 0);
-    world.come(0);
-    let mut store = world.processes[0].take().unwrap();
-    let (early, late) = (world.row(), Row { value: "[5]".to_owned(), ..world.row() });
     let closed = gate.lock().unwrap();
-    let mut commit = |row: &Row, is_free| {
+    let mut commit = |number, is_free| {
+        let row = order(number);
         store.begin().unwrap();
-        assert_eq!(store.claim(&[row]).unwrap(), [is_free]);
+        assert_eq!(store.claim(&[&row]).unwrap(), [is_free]);
         store.commit().unwrap();
         store.idle();
-        store.purge(Aggregate::Charges, Timestamp::from_millis(0), 1).unwrap();
-        assert_eq!(store.read(&[&row.key]).unwrap().len(), 1);
+        store.purge(Aggregate::Orders, Timestamp::from_millis(5), 10).unwrap();
+        assert_eq!(store.read(&[&row.key]).unwrap(), [row]);
     };
-    commit(&early, true);
-    commit(&Row { key: RowKey { name: "other".to_owned(), ..late.key.clone() }, ..late }, true);
-    commit(&early, false);
-    assert!(world.disk.lock().unwrap().rows.is_empty(), "the database is at it");
+    commit(1, true);
+    commit(2, true);
+    commit(1, false);
+    assert_eq!(world.disk.lock().unwrap().rows.len(), 1, "the database is at it");
     drop(closed);
+    // What was to be purged meanwhile goes with what is taken over next.
+    store.taker.wait().unwrap().unwrap();
+    assert!(world.disk.lock().unwrap().rows.contains_key(&ended.key));
+    store.idle();
+    store.taker.wait().unwrap().unwrap();
+    assert!(!world.disk.lock().unwrap().rows.contains_key(&ended.key));
     store.load(Aggregate::Orders, 1, &mut |_| ()).unwrap();
     assert_eq!(world.disk.lock().unwrap().rows.len(), 2);
 }
@@ -39,16 +52,8 @@ fn no_commit_waits_for_the_database() {
 /// What was taken over before the database failed was taken for what it never had, and not removed from it: the order was refused.
 #[test]
 fn what_a_settling_that_failed_took_over_can_go() {
-    let mut world = World::new(11, false);
-    world.disk.lock().unwrap().faults = 0;
-    world.come(0);
-    let mut store = world.processes[0].take().unwrap();
-    let row = |name: usize| Row {
-        key: RowKey { of: Aggregate::Orders, name: format!("{name:03}") },
-        until: None,
-        value: "[1]".to_owned(),
-    };
-    let rows: Vec<Row> = (0..20).map(row).collect();
+    let (world, mut store) = World::alone(11, false);
+    let rows: Vec<Row> = (0..20).map(order).collect();
     store.begin().unwrap();
     store.claim(&rows.iter().collect::<Vec<_>>()).unwrap();
     store.commit().unwrap();
@@ -87,10 +92,7 @@ fn commit(store: &mut Segmented<Database>, rows: &[Row]) -> Result<(), segment::
 #[test]
 fn the_log_does_not_grow_while_much_comes() {
     for (is_read_meanwhile, most) in [(false, segment::SEGMENT), (true, segment::SEGMENT_LONG)] {
-        let mut world = World::new(8, is_read_meanwhile);
-        world.disk.lock().unwrap().faults = 0;
-        world.come(0);
-        let mut store = world.processes[0].take().unwrap();
+        let (_world, mut store) = World::alone(8, is_read_meanwhile);
         let rows = much();
         for number in 0..20 {
             commit(&mut store, &rows).unwrap();
@@ -104,10 +106,7 @@ fn the_log_does_not_grow_while_much_comes() {
 #[test]
 fn the_log_is_bounded_while_the_database_fails() {
     for is_read_meanwhile in [false, true] {
-        let mut world = World::new(10, is_read_meanwhile);
-        world.disk.lock().unwrap().faults = 0;
-        world.come(0);
-        let mut store = world.processes[0].take().unwrap();
+        let (world, mut store) = World::alone(10, is_read_meanwhile);
         world.disk.lock().unwrap().faults = 100;
         let rows = much();
         while commit(&mut store, &rows).is_ok() {
