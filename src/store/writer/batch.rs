@@ -115,7 +115,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
             }
             Waiting::Amend(amend) => changes.amends.push(amend),
             Waiting::Count(counting) => counts.push(&**counting),
-            Waiting::Admit(request, _) => admissions.push(&**request),
+            Waiting::Admit(request, sender) => admissions.push((&**request, sender.is_closed())),
             Waiting::Reserve(reservation, _) => reservations.push(&**reservation),
             Waiting::Read(look, _) => reads.push(look),
             Waiting::Swap(swap, _) => swaps.push(swap),
@@ -304,8 +304,12 @@ fn reserve<B: Backend>(
     Ok(reserved)
 }
 
-/// Decides admissions, and puts what leaves.
-fn admit<B: Backend>(backend: &mut B, requests: &[&Request]) -> Result<Vec<Admitted>, B::Error> {
+/// Decides admissions, and puts what leaves; of one that nobody waits for any more, who gave it up puts what becomes of it.
+fn admit<B: Backend>(
+    backend: &mut B,
+    admissions: &[(&Request, bool)],
+) -> Result<Vec<Admitted>, B::Error> {
+    let requests: Vec<&Request> = admissions.iter().map(|(request, _)| *request).collect();
     let mut verdicts: Vec<Option<Admitted>> = if backend.alone() {
         // Who waits looked in memory, which nobody knows better.
         vec![None; requests.len()]
@@ -317,14 +321,15 @@ fn admit<B: Backend>(backend: &mut B, requests: &[&Request]) -> Result<Vec<Admit
         requests.iter().map(|request| request.unmet(&rows)).collect()
     };
     while verdicts.contains(&None) {
-        claim(backend, requests, &mut verdicts)?;
+        claim(backend, &requests, &mut verdicts)?;
     }
     let verdicts: Vec<Admitted> = verdicts.into_iter().flatten().collect();
-    let left = requests.iter().zip(&verdicts);
-    let left = left
-        .filter(|(request, verdict)| **verdict == Admitted::Yes || request.mode == Mode::Observe);
+    let leaves = |((request, is_given_up), verdict): &(&(&Request, bool), &Admitted)| {
+        !is_given_up && (**verdict == Admitted::Yes || request.mode == Mode::Observe)
+    };
+    let left = admissions.iter().zip(&verdicts).filter(leaves);
     let (payments, expectations): (Vec<_>, Vec<_>) =
-        left.map(|(request, _)| (&request.payments, &request.expectations)).unzip();
+        left.map(|((request, _), _)| (&request.payments, &request.expectations)).unzip();
     backend.put(&payments.into_iter().flatten().collect::<Vec<_>>())?;
     // Of a payment that did not leave before nothing is owed.
     backend.put_first(&expectations.into_iter().flatten().collect::<Vec<_>>())?;

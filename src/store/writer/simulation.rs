@@ -404,3 +404,40 @@ fn every_order_leaves_once_whatever_fails() {
     // It is no simulation of nothing.
     assert!(["yes", "sent", "held", "lost"].iter().all(|what| told[what] > 500), "{told:?}");
 }
+
+/// What was known of a payment before it was admitted, which hung, was written over what became of it, and an outcome owed again.
+#[test]
+fn an_admission_that_hung_is_not_written_over_what_became_of_it() {
+    let check = |mode: Mode, gives_up: bool, expected: &str| {
+        let mut world = World::new(1);
+        world.disk.lock().unwrap().faults = 0;
+        let payment = PaymentId::new(world.now, 1);
+        let leaving = leaving(payment, 0, 0, world.now);
+        let key = Row::payment(&leaving.record).unwrap().key;
+        let admission = Admission { payments: vec![leaving], mode, now: world.now };
+        let (sender, told) = oneshot::channel();
+        world.push(0, Waiting::Admit(Box::new(Request::new(&admission)), sender));
+        let told = Some(told).filter(|_| !gives_up);
+        if gives_up {
+            // It was refused, or left all the same and its outcome is known by now.
+            let outcome = Row { key: key.clone(), until: None, value: "\"settled\"".to_owned() };
+            let owed = Removal { key: RowKey::expectation(payment), only: None };
+            world.push(0, Waiting::PutWith(outcome, Change::Remove(owed)));
+        }
+        world.commit(0);
+        world.commit(0);
+        let rows = &world.disk.lock().unwrap().rows;
+        let record = rows.get(&key).map(|row| match row.value.as_str() {
+            "\"settled\"" => "settled",
+            _ => "left",
+        });
+        let owed = rows.contains_key(&RowKey::expectation(payment));
+        let claimed = rows.keys().any(|key| key.of == Aggregate::Orders);
+        let is_told = told.is_some_and(|mut told| told.try_recv().is_ok());
+        assert_eq!(format!("{record:?} owed {owed} claimed {claimed} told {is_told}"), expected);
+    };
+    check(Mode::Enforce, false, "Some(\"left\") owed true claimed true told true");
+    check(Mode::Observe, false, "Some(\"left\") owed true claimed true told true");
+    check(Mode::Enforce, true, "Some(\"settled\") owed false claimed false told false");
+    check(Mode::Observe, true, "Some(\"settled\") owed false claimed true told false");
+}
