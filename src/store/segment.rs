@@ -9,6 +9,7 @@ mod door;
 mod faults;
 mod file;
 mod log;
+mod look;
 #[cfg(test)]
 mod simulation;
 mod taking;
@@ -21,7 +22,7 @@ use door::{Door, Entered};
 pub use file::FileError;
 use file::Segments;
 use log::{Log, Segment};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -327,57 +328,28 @@ impl<B: Backend> Backend for Segmented<B> {
     }
 
     fn read(&mut self, keys: &[&RowKey]) -> Result<Vec<Row>, Failed<B>> {
-        let (mut rows, mut below) = (Vec::new(), Vec::new());
-        for key in keys {
-            let latest = match &self.state {
-                State::Alone(log) => log.latest(key),
-                State::Shared { .. } | State::Out => None,
-            };
-            match latest {
-                Some(latest) => rows.extend(latest.row(key)),
-                None => below.push(*key),
-            }
+        match &self.state {
+            State::Alone(log) => look::read(log, &mut self.taker, keys),
+            State::Shared { .. } | State::Out => self.taker.look(|database| database.read(keys)),
         }
-        if !below.is_empty() {
-            rows.extend(self.taker.look(|database| database.read(&below))?);
-        }
-        Ok(rows)
     }
 
     fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Failed<B>> {
-        self.settle()?;
-        self.taker.wait_for_database().find(of, by, whose).map_err(SegmentError::Database)
+        if let State::Alone(log) = &self.state {
+            match look::find(log, &mut self.taker, (of, by), whose) {
+                // What is damaged may have been written anew.
+                Err(error) if Self::is_damage(&error) => self.settle()?,
+                found => return found,
+            }
+        }
+        self.taker.look(|database| database.find(of, by, whose))
     }
 
     fn range(&mut self, range: &Range) -> Result<Found, Failed<B>> {
-        let State::Alone(log) = &self.state else {
-            return self.taker.look(|database| database.range(range));
-        };
-        // Nobody looks through all that is in the log for one row.
-        if let Some(key) = range.only() {
-            return match log.latest(&key) {
-                Some(latest) => {
-                    let rows = range.cut(latest.row(&key).into_iter().collect());
-                    Ok(Found { rows, damaged: Vec::new() })
-                }
-                None => self.taker.look(|database| database.range(range)),
-            };
+        match &self.state {
+            State::Alone(log) => look::range(log, &mut self.taker, range),
+            State::Shared { .. } | State::Out => self.taker.look(|database| database.range(range)),
         }
-        // What is not in the database yet lies over what is, of which it may take as many away.
-        let over: BTreeMap<&RowKey, Option<Row>> = log.within(range).collect();
-        let wider = Range { most: range.most.saturating_add(over.len()), ..range.clone() };
-        let below = self.taker.look(|database| database.range(&wider))?;
-        let Found { rows: below, mut damaged } = below;
-        damaged.retain(|Damaged(key)| !over.contains_key(key));
-        let mut rows: BTreeMap<RowKey, Row> =
-            below.into_iter().map(|row| (row.key.clone(), row)).collect();
-        for (key, row) in over {
-            match row {
-                Some(row) => drop(rows.insert(key.clone(), row)),
-                None => drop(rows.remove(key)),
-            }
-        }
-        Ok(Found { rows: range.cut(rows.into_values().collect()), damaged })
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Failed<B>> {

@@ -3,7 +3,6 @@
 use super::file::Frame;
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Row, RowKey};
-use crate::store::shelf::Range;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -176,12 +175,12 @@ impl Log {
         left.chain(self.written.changes.keys()).chain(self.open.keys())
     }
 
-    /// What is in the log of a range: each row, or nothing where it is gone.
-    pub(super) fn within<'l>(
-        &'l self,
-        range: &'l Range,
-    ) -> impl Iterator<Item = (&'l RowKey, Option<Row>)> {
-        let keys = self.keys().filter(|key| range.takes(key));
+    /// Those of its rows whose keys are asked for; nothing in the place of one that is gone.
+    pub(super) fn rows(
+        &self,
+        is_asked_for: impl Fn(&RowKey) -> bool,
+    ) -> impl Iterator<Item = (&RowKey, Option<Row>)> {
+        let keys = self.keys().filter(move |key| is_asked_for(key));
         keys.filter_map(|key| Some((key, self.latest(key)?.row(key))))
     }
 

@@ -83,6 +83,10 @@ impl Database {
     }
 }
 
+fn found(rows: &Rows, of: Aggregate, by: By, whose: &[String]) -> Vec<Row> {
+    rows.values().filter(|row| row.key.of == of && by.finds(row, whose)).cloned().collect()
+}
+
 impl Backend for Database {
     type Error = Fault;
 
@@ -106,8 +110,9 @@ impl Backend for Database {
         Ok(keys.iter().filter_map(|key| rows.get(key).cloned()).collect())
     }
 
-    fn find(&mut self, _: Aggregate, _: By, _: &[String]) -> Result<Vec<Row>, Fault> {
-        Ok(Vec::new())
+    fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Fault> {
+        let disk = self.disk.lock().unwrap();
+        Ok(found(self.open.as_ref().unwrap_or(&disk.rows), of, by, whose))
     }
 
     fn put(&mut self, rows: &[&Row]) -> Result<(), Fault> {
@@ -258,7 +263,11 @@ impl World {
     fn row(&mut self) -> Row {
         let until = self.rng.random_ratio(1, 3);
         let until = until.then(|| Timestamp::from_millis(self.rng.random_range(0..1_000)));
-        Row { key: self.key(), until, value: format!("[{}]", self.rng.random_range(0..4)) }
+        Row {
+            key: self.key(),
+            until,
+            value: format!(r#"{{"person":"{}"}}"#, self.rng.random_range(0..4)),
+        }
     }
 
     /// A process comes; another that is alone lets it in.
@@ -335,6 +344,12 @@ impl World {
                     let row = Row { key: RowKey { name, ..row.key }, ..row };
                     store.put_first(&[&row])?;
                     after.insert(row.key.clone(), row);
+                }
+                46 => {
+                    let whose = ["1".to_owned(), "3".to_owned()];
+                    let mut rows = store.find(Aggregate::Holds, By::Person, &whose)?;
+                    rows.sort_by(|one, other| one.key.cmp(&other.key));
+                    assert_eq!(rows, found(after, Aggregate::Holds, By::Person, &whose));
                 }
                 _ => assert_eq!(store.read(&[&row.key])?.first(), after.get(&row.key)),
             }

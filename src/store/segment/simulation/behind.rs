@@ -4,7 +4,7 @@ use super::{Database, World};
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::segment::{self, Segmented};
-use crate::store::writer::Backend;
+use crate::store::writer::{Backend, By};
 
 fn order(number: usize) -> Row {
     Row {
@@ -14,7 +14,8 @@ fn order(number: usize) -> Row {
     }
 }
 
-/// Each commit waited while the database took over some hundred rows, wrote its pages and synced them; and a purge did, once a second.
+/// Each commit waited while the database took over some hundred rows, wrote its pages and synced them; and a purge did, once a second, and
+/// whoever looked for a person or a card.
 #[test]
 fn no_commit_waits_for_the_database() {
     let (world, mut store) = World::alone(9, true);
@@ -33,6 +34,7 @@ fn no_commit_waits_for_the_database() {
         store.idle();
         store.purge(Aggregate::Orders, Timestamp::from_millis(5), 10).unwrap();
         assert_eq!(store.read(&[&row.key]).unwrap(), [row]);
+        assert_eq!(store.find(Aggregate::Holds, By::Person, &["1".to_owned()]).unwrap(), []);
     };
     commit(1, true);
     commit(2, true);
