@@ -3,11 +3,10 @@
 use crate::message::charset;
 use crate::message::node::{ENTRIES_MAX, Entries, Node, ReadError};
 use encoding_rs::Encoding;
+use memchr::{Memchr2, memchr, memchr_iter, memchr2, memchr2_iter};
 use std::borrow::Cow;
+use std::iter::Peekable;
 use std::ops::Range;
-
-/// So many bytes of a text are looked at one by one, as most texts end by then; after them sixteen are together.
-const NEAR: usize = 24;
 
 /// Parses a form. Bytes are split before they are decoded: in UTF-8 and GB18030 no byte of a longer character is `&`, `=`, `%` or `+`.
 ///
@@ -15,25 +14,26 @@ const NEAR: usize = 24;
 /// [`ReadError::Ambiguous`] for what form readers take differently: a broken escape, a bare `;`, a field without `=`;
 /// [`ReadError::Unreadable`] for text outside the charset or too many fields.
 pub fn parse<'a>(body: &'a [u8], encoding: &'static Encoding) -> Result<Node<'a>, ReadError> {
-    let form = Form { body, ascii: charset::ascii(body), encoding };
-    let has_semicolon = has(body, |byte| byte == b';');
+    if memchr(b';', body).is_some() {
+        return Err(ReadError::ambiguous("form", "a bare `;`"));
+    }
+    let escapes = memchr2_iter(b'%', b'+', body).peekable();
+    let mut form = Form { body, ascii: charset::ascii(body), encoding, escapes };
     let mut entries = Entries::with_capacity(24);
+    let mut signs = memchr2_iter(b'=', b'&', body);
+    let is = |at: &usize, sign: u8| body.get(*at) == Some(&sign);
     let mut next = (!body.is_empty()).then_some(0);
-    while let Some(at) = next {
+    while let Some(from) = next {
         if entries.len() >= ENTRIES_MAX {
             return Err(ReadError::unreadable("form", "too many fields"));
         }
-        let key = form.text(at, |byte| matches!(byte, b'=' | b'&'));
-        if body.get(key.range.end) != Some(&b'=') {
+        let Some(equals) = signs.next().filter(|at| is(at, b'=')) else {
             return Err(ReadError::ambiguous("form", "a field without `=`"));
-        }
-        let value = form.text(key.range.end.saturating_add(1), |byte| byte == b'&');
-        let end = value.range.end;
-        if has_semicolon && body.get(at..end).is_some_and(|field| field.contains(&b';')) {
-            return Err(ReadError::ambiguous("form", "a bare `;`"));
-        }
-        entries.push((form.decode(key)?, Node::Text(form.decode(value)?)));
-        next = (end < body.len()).then_some(end.saturating_add(1));
+        };
+        let end = signs.find(|at| is(at, b'&'));
+        let value = equals.saturating_add(1)..end.unwrap_or(body.len());
+        entries.push((form.text(from..equals)?, Node::Text(form.text(value)?)));
+        next = end.map(|end| end.saturating_add(1));
     }
     Ok(Node::Map(entries))
 }
@@ -43,73 +43,29 @@ struct Form<'a> {
     body: &'a [u8],
     ascii: Option<&'a str>,
     encoding: &'static Encoding,
-}
-
-/// Where a key or a value is written, and whether it has escapes.
-struct Text {
-    range: Range<usize>,
-    escaped: bool,
+    /// Where the escapes are in what was not read yet.
+    escapes: Peekable<Memchr2<'a>>,
 }
 
 impl<'a> Form<'a> {
-    /// The text from `at` to where a byte `ends` it.
-    fn text(&self, at: usize, ends: impl Fn(u8) -> bool) -> Text {
-        let rest = self.body.get(at..).unwrap_or_default();
-        let (length, escaped) = span(rest, ends, is_escape);
-        Text { range: at..at.saturating_add(length), escaped }
-    }
-
-    fn decode(&self, text: Text) -> Result<Cow<'a, str>, ReadError> {
-        let plain = self.ascii.filter(|_| !text.escaped);
-        match plain.and_then(|ascii| ascii.get(text.range.clone())) {
-            Some(text) => Ok(Cow::Borrowed(text)),
-            None => self.decode_bytes(text),
+    /// The text in a range, which is behind all that were read.
+    fn text(&mut self, range: Range<usize>) -> Result<Cow<'a, str>, ReadError> {
+        let mut escaped = false;
+        while self.escapes.next_if(|at| *at < range.end).is_some() {
+            escaped = true;
         }
-    }
-
-    fn decode_bytes(&self, text: Text) -> Result<Cow<'a, str>, ReadError> {
-        let raw = self.body.get(text.range).unwrap_or_default();
-        let decoded = if text.escaped {
+        let plain = self.ascii.filter(|_| !escaped);
+        if let Some(text) = plain.and_then(|ascii| ascii.get(range.clone())) {
+            return Ok(Cow::Borrowed(text));
+        }
+        let raw = self.body.get(range).unwrap_or_default();
+        let decoded = if escaped {
             charset::decode_owned(self.encoding, percent_decode_bytes(raw)?).map(Cow::Owned)
         } else {
             charset::decode(self.encoding, raw)
         };
         decoded.ok_or_else(|| ReadError::unreadable("form", "text outside the declared charset"))
     }
-}
-
-/// How many bytes there are before one that `ends` them, or in all; and whether one of them is `odd`.
-fn span(bytes: &[u8], ends: impl Fn(u8) -> bool, odd: impl Fn(u8) -> bool) -> (usize, bool) {
-    let Some(at) = position(bytes, |byte| ends(byte) | odd(byte)) else {
-        return (bytes.len(), false);
-    };
-    let rest = bytes.get(at..).unwrap_or_default();
-    if rest.first().is_some_and(|byte| ends(*byte)) {
-        return (at, false);
-    }
-    let more = position(rest, ends).unwrap_or(rest.len());
-    (at.saturating_add(more), true)
-}
-
-/// Where the first byte is that `is_it`.
-fn position(bytes: &[u8], is_it: impl Fn(u8) -> bool) -> Option<usize> {
-    let (near, far) = bytes.split_at_checked(NEAR).unwrap_or((bytes, b""));
-    if let Some(at) = near.iter().position(|byte| is_it(*byte)) {
-        return Some(at);
-    }
-    let (blocks, _) = far.as_chunks::<16>();
-    let before = blocks.iter().take_while(|block| !has(*block, &is_it)).count().saturating_mul(16);
-    let mut rest = far.get(before..).unwrap_or_default().iter();
-    rest.position(|byte| is_it(*byte)).map(|at| at.saturating_add(before).saturating_add(NEAR))
-}
-
-/// Whether one of the bytes `is_it`. All are looked at, which many processors do to sixteen at a time.
-pub(crate) fn has(bytes: &[u8], is_it: impl Fn(u8) -> bool) -> bool {
-    bytes.iter().fold(false, |has, byte| has | is_it(*byte))
-}
-
-const fn is_escape(byte: u8) -> bool {
-    matches!(byte, b'%' | b'+')
 }
 
 /// Parses `k=v&k=v` without percent encoding; a value in braces may hold `&`.
@@ -124,14 +80,16 @@ pub fn parse_pairs(text: &str) -> Result<Node<'_>, ReadError> {
         if entries.len() >= ENTRIES_MAX {
             return Err(ReadError::unreadable("pairs", "too many fields"));
         }
-        let (length, crosses) = span(rest.as_bytes(), |byte| byte == b'=', |byte| byte == b'&');
-        let (key, tail) = rest.split_at_checked(length).unwrap_or((rest, ""));
-        let tail = tail.get(1..).ok_or_else(|| ambiguous("a field without `=`"))?;
+        let equals = memchr2(b'=', b'&', rest.as_bytes()).and_then(|at| rest.split_at_checked(at));
+        let Some((key, tail)) = equals.and_then(|(key, tail)| Some((key, tail.strip_prefix('=')?)))
+        else {
+            return Err(ambiguous("a field without `=`"));
+        };
         let end = if tail.as_bytes().first() == Some(&b'{') {
             let last = tail.find('}').ok_or_else(|| ambiguous("an open brace"))?;
             last.saturating_add(1)
         } else {
-            span(tail.as_bytes(), |byte| byte == b'&', |_| false).0
+            memchr(b'&', tail.as_bytes()).unwrap_or(tail.len())
         };
         let (value, after) = tail.split_at_checked(end).unwrap_or((tail, ""));
         rest = match after.as_bytes().first() {
@@ -139,9 +97,6 @@ pub fn parse_pairs(text: &str) -> Result<Node<'_>, ReadError> {
             None => "",
             Some(_) => return Err(ambiguous("text after a closing brace")),
         };
-        if crosses {
-            return Err(ambiguous("a field without `=`"));
-        }
         entries.push((Cow::Borrowed(key), Node::Text(Cow::Borrowed(value))));
     }
     Ok(Node::Map(entries))
@@ -152,7 +107,14 @@ pub fn parse_pairs(text: &str) -> Result<Node<'_>, ReadError> {
 pub fn peek<'a>(body: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
     // A name with such a sign is written by an escape only.
     let is_plain = !name.contains(['=', '%']);
-    let value = body.split(|byte| *byte == b'&').find_map(|field| {
+    let first = name.as_bytes().first();
+    let ends = memchr_iter(b'&', body).chain([body.len()]);
+    let fields = ends.scan(0, |from, end| {
+        let field = body.get(std::mem::replace(from, end.saturating_add(1))..end);
+        Some(field.unwrap_or_default())
+    });
+    let begins = |field: &&[u8]| field.first() == first || field.first() == Some(&b'%');
+    let value = fields.filter(begins).find_map(|field| {
         let rest = field.strip_prefix(name.as_bytes()).filter(|_| is_plain);
         if let Some([b'=', value @ ..]) = rest {
             return Some(value);
@@ -172,7 +134,7 @@ pub fn peek<'a>(body: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
 pub(crate) fn percent_decode_bytes(raw: &[u8]) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some(at) = position(rest, is_escape) {
+    while let Some(at) = memchr2(b'%', b'+', rest) {
         let (plain, escape) = rest.split_at_checked(at).unwrap_or((rest, b""));
         bytes.extend_from_slice(plain);
         if let [b'+', tail @ ..] = escape {

@@ -196,7 +196,7 @@ fn open_one(
 fn brace_form<'t>(text: &'t str, name: &dyn std::fmt::Display) -> Result<Node<'t>, ReadError> {
     let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
     let inner = inner.ok_or_else(|| ReadError::unreadable(name, "not `{k=v&k=v}`"))?;
-    if form::has(inner.as_bytes(), |byte| matches!(byte, b'{' | b'}')) {
+    if memchr::memchr2(b'{', b'}', inner.as_bytes()).is_some() {
         return Err(ReadError::ambiguous(name, "a brace within braces"));
     }
     form::parse_pairs(inner)
