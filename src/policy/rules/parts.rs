@@ -1,22 +1,63 @@
-//! Parts: what the conditions of a set are made of, equal ones only once. Rules share most of what they ask, so that each part is
-//! looked at once a payment at most, whichever rules have it; and the texts that attributes are compared with are numbered, so that
-//! one look-up an attribute spares comparisons of texts in every rule.
+//! Parts: what the conditions of a set are made of, equal ones only once. Rules share most of what they ask, so that a part is evaluated
+//! once a payment, whichever rules have it, and what it came to is a bit: most rules are decided by one look at some bits. The texts that
+//! attributes are compared with are numbered, so that one look-up an attribute spares comparisons of texts in every rule.
 
 use super::attribute::Attribute;
 use super::given::{Given, Value};
 use super::node::{Fault, Number, Test, Text};
 use super::syntax::Order;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A condition, by the places of its parts in the set.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shape {
-    Part(usize),
+    /// A part, and what it must come to.
+    Part(usize, bool),
     Not(Box<Self>),
-    All(Box<[Self]>),
-    Any(Box<[Self]>),
+    All(Group),
+    Any(Group),
     If(Box<[Self; 3]>),
     Same(Box<[Self; 2]>),
+}
+
+/// Conditions of which all must hold, or any.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Group {
+    /// Each, in order.
+    of: Box<[Shape]>,
+    /// Those that are parts.
+    parts: Box<[Block]>,
+}
+
+/// Of 64 parts of a set those that must hold, and those that must not: a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Block {
+    /// Which 64.
+    at: usize,
+    holds: u64,
+    fails: u64,
+}
+
+/// How many parts are in a block.
+const BLOCK: usize = 64;
+
+/// In which block a part is, and its bit there.
+const fn bit(part: usize) -> (usize, u64) {
+    (part / BLOCK, 1 << (part % BLOCK))
+}
+
+impl FromIterator<Shape> for Group {
+    fn from_iter<I: IntoIterator<Item = Shape>>(of: I) -> Self {
+        let of: Box<[Shape]> = of.into_iter().collect();
+        let mut parts = BTreeMap::new();
+        for shape in &of {
+            let Shape::Part(part, is) = shape else { continue };
+            let (at, bit) = bit(*part);
+            let block: &mut Block = parts.entry(at).or_insert(Block { at, ..Block::default() });
+            *(if *is { &mut block.holds } else { &mut block.fails }) |= bit;
+        }
+        Self { of, parts: parts.into_values().collect() }
+    }
 }
 
 /// What is looked at whole.
@@ -64,7 +105,13 @@ impl Parts {
             Test::Any(tests) => {
                 return Shape::Any(tests.iter().map(|test| self.shape(places, test)).collect());
             }
-            Test::Not(test) => return Shape::Not(Box::new(self.shape(places, test))),
+            Test::Not(test) => {
+                let shape = self.shape(places, test);
+                if let Shape::Part(at, is) = shape {
+                    return Shape::Part(at, !is);
+                }
+                return Shape::Not(Box::new(shape));
+            }
             Test::If(parts) => {
                 return Shape::If(Box::new(parts.each_ref().map(|test| self.shape(places, test))));
             }
@@ -99,10 +146,11 @@ impl Parts {
             | Test::Contains(..)
             | Test::Matches(..) => Part::Test(test.clone()),
         };
-        Shape::Part(*places.0.entry(part).or_insert_with_key(|part| {
+        let at = *places.0.entry(part).or_insert_with_key(|part| {
             self.all.push(part.clone());
             self.all.len().saturating_sub(1)
-        }))
+        });
+        Shape::Part(at, true)
     }
 
     fn number(&mut self, text: &str) -> u32 {
@@ -120,7 +168,17 @@ impl Parts {
                 *slot = self.words.get(text).copied().unwrap_or(OTHER);
             }
         }
-        Look { parts: &self.all, given, words, came: vec![None; self.all.len()] }
+        let came = vec![Block::default(); self.all.len().div_ceil(BLOCK)];
+        Look { parts: &self.all, given, words, came }
+    }
+}
+
+impl Block {
+    /// Whether one of its parts came to what is decisive.
+    const fn decides(self, came: Self, decisive: bool) -> bool {
+        let (one, other) =
+            if decisive { (came.holds, came.fails) } else { (came.fails, came.holds) };
+        self.holds & one | self.fails & other != 0
     }
 }
 
@@ -135,17 +193,18 @@ pub(super) struct Look<'a> {
     given: &'a Given<'a>,
     /// The numbers of its texts.
     words: [u32; Attribute::COUNT],
-    came: Vec<Option<Result<bool, Fault>>>,
+    /// Those that hold, and those that do not; not those that could not be evaluated, nor those that were not asked.
+    came: Vec<Block>,
 }
 
 impl Look<'_> {
     /// Whether a condition of the set holds; as its test would come to by itself, faults included.
     pub(super) fn holds(&mut self, shape: &Shape) -> Result<bool, Fault> {
         match shape {
-            Shape::Part(at) => self.part(*at),
+            Shape::Part(at, is) => self.part(*at).map(|came| came == *is),
             Shape::Not(of) => self.holds(of).map(|flag| !flag),
-            Shape::All(of) => self.unless(of, false),
-            Shape::Any(of) => self.unless(of, true),
+            Shape::All(group) => self.unless(group, false),
+            Shape::Any(group) => self.unless(group, true),
             Shape::If(of) => {
                 let [test, yes, no] = &**of;
                 if self.holds(test)? { self.holds(yes) } else { self.holds(no) }
@@ -157,25 +216,55 @@ impl Look<'_> {
         }
     }
 
-    fn unless(&mut self, of: &[Shape], decisive: bool) -> Result<bool, Fault> {
-        let mut fault = None;
-        for shape in of {
-            // Mostly another rule has asked.
-            let at = if let Shape::Part(at) = shape { Some(*at) } else { None };
-            let came = at.and_then(|at| *self.came.get(at)?);
-            match came.unwrap_or_else(|| self.holds(shape)) {
-                Ok(flag) if flag == decisive => return Ok(decisive),
-                Ok(_) => (),
-                Err(error) => fault = fault.or(Some(error)),
+    /// What a group comes to: what is `decisive` where one of it does, whatever the others do.
+    fn unless(&mut self, group: &Group, decisive: bool) -> Result<bool, Fault> {
+        // Mostly another rule has asked, and that decides.
+        if group.parts.iter().any(|of| of.decides(self.came(of.at), decisive)) {
+            return Ok(decisive);
+        }
+        let mut faults = false;
+        for of in &group.parts {
+            let came = self.came(of.at);
+            let mut open = (of.holds | of.fails) & !(came.holds | came.fails);
+            while open != 0 {
+                let next = usize::try_from(open.trailing_zeros()).unwrap_or_default();
+                open &= open.wrapping_sub(1);
+                faults |= self.ask(of.at.saturating_mul(BLOCK).saturating_add(next)).is_err();
+                if of.decides(self.came(of.at), decisive) {
+                    return Ok(decisive);
+                }
             }
         }
-        fault.map_or(Ok(!decisive), Err)
+        for shape in group.of.iter().filter(|shape| !matches!(shape, Shape::Part(..))) {
+            match self.holds(shape) {
+                Ok(flag) if flag == decisive => return Ok(decisive),
+                Ok(_) => (),
+                Err(_) => faults = true,
+            }
+        }
+        if faults {
+            // The first that cannot be evaluated says why.
+            group.of.iter().try_for_each(|shape| self.holds(shape).map(drop))?;
+        }
+        Ok(!decisive)
     }
 
-    fn part(&mut self, at: usize) -> Result<bool, Fault> {
-        if let Some(Some(came)) = self.came.get(at) {
-            return *came;
+    fn came(&self, at: usize) -> Block {
+        self.came.get(at).copied().unwrap_or_default()
+    }
+
+    /// What a part comes to.
+    fn part(&mut self, part: usize) -> Result<bool, Fault> {
+        let (at, bit) = bit(part);
+        let came = self.came(at);
+        if (came.holds | came.fails) & bit == 0 {
+            self.ask(part)
+        } else {
+            Ok(came.holds & bit != 0)
         }
+    }
+
+    fn ask(&mut self, at: usize) -> Result<bool, Fault> {
         let came = match self.parts.get(at) {
             Some(Part::Word(attribute, word)) => self.word(*attribute).map(|it| it == *word),
             Some(Part::Words(attribute, words)) => {
@@ -191,8 +280,9 @@ impl Look<'_> {
             Some(Part::Test(test)) => test.holds(self.given),
             None => Err(Fault::Missing),
         };
-        if let Some(slot) = self.came.get_mut(at) {
-            *slot = Some(came);
+        let (block, bit) = bit(at);
+        if let (Some(block), Ok(holds)) = (self.came.get_mut(block), came) {
+            *(if holds { &mut block.holds } else { &mut block.fails }) |= bit;
         }
         came
     }

@@ -321,35 +321,69 @@ fn every_rule_is_evaluated_and_only_what_is_live_binds() {
     assert!((340..460).contains(&bound), "{bound} of 1000 for 40 %");
 }
 
-#[test]
-fn what_rules_share_faults_in_each_that_needs_it() {
-    let shared = "payment.weekday * 9223372036854775807 > 1";
-    let sources = [
-        shared.to_owned(),
-        format!("payment.held || {shared}"),
-        format!("!payment.held || {shared}"),
-        format!("!({shared})"),
-        format!("payment.held && {shared}"),
-        format!("{shared} && payment.hour == 0"),
-        format!("{shared} ? payment.held : payment.asserted"),
-        format!("({shared}) == payment.held"),
-    ];
+/// What a set says of each of its rules, which is what each says by itself.
+fn verdict(sources: &[String], given: &Given<'_>) -> Verdict {
     let drafts = sources
         .iter()
         .enumerate()
         .map(|(at, source)| rule(&format!("rule-{at}"), Action::Refuse, State::Live, source));
     let set = Rules::compile(drafts.collect(), &names(), "v1").unwrap();
-    let given = given(&[], &[]);
-    let verdict = set.judge(&given, 0);
+    let verdict = set.judge(given, 0);
     for (at, rule) in set.rules().iter().enumerate() {
         let fault = verdict.faults.iter().find(|(place, _)| *place == at);
         let came = match fault {
             Some((_, fault)) => Err(*fault),
             None => Ok(verdict.hits.iter().any(|hit| hit.rule == at)),
         };
-        assert_eq!(came, rule.holds(&given), "{}", rule.source);
+        assert_eq!(came, rule.holds(given), "{}", rule.source);
     }
-    assert_eq!(verdict.faults.len(), 6);
+    verdict
+}
+
+/// One that cannot be evaluated, for its sum is beyond 64 bits.
+const BEYOND: &str = "payment.weekday * 9223372036854775807 > 1";
+
+#[test]
+fn what_rules_share_faults_in_each_that_needs_it() {
+    let sources = [
+        BEYOND.to_owned(),
+        format!("payment.held || {BEYOND}"),
+        format!("!payment.held || {BEYOND}"),
+        format!("!({BEYOND})"),
+        format!("payment.held && {BEYOND}"),
+        format!("{BEYOND} && payment.hour == 0"),
+        format!("{BEYOND} ? payment.held : payment.asserted"),
+        format!("({BEYOND}) == payment.held"),
+    ];
+    assert_eq!(verdict(&sources, &given(&[], &[])).faults.len(), 6);
+}
+
+#[test]
+fn the_first_of_two_faults_is_told() {
+    use Fault::{Missing, Overflow};
+    let missing = "velocity(\"card\", \"debit\", \"1h\") > 0";
+    let sources = [
+        format!("{BEYOND} && {missing}"),
+        format!("{missing} && {BEYOND}"),
+        format!("{missing} || {BEYOND}"),
+        format!("(payment.held || {missing}) && {BEYOND}"),
+        format!("{BEYOND} || (payment.held || {missing})"),
+    ];
+    let verdict = verdict(&sources, &given(&[], &[None]));
+    let told: Vec<Fault> = verdict.faults.iter().map(|(_, fault)| *fault).collect();
+    assert_eq!(told, [Overflow, Missing, Missing, Missing, Overflow]);
+}
+
+#[test]
+fn of_many_parts_each_is_itself() {
+    let source = |at: i64| format!("payment.minute >= {at} && payment.minute * 3 < {}", at * 4);
+    let sources: Vec<String> = (1..300).map(source).collect();
+    for minute in [1, 63, 64, 65, 127, 128, 200, 299] {
+        let given = given(&[(Attribute::Minute, Value::Number(minute))], &[]);
+        let hits = verdict(&sources, &given).hits.len();
+        let holds = |at: &i64| minute >= *at && minute * 3 < at * 4;
+        assert_eq!(hits, (1..300).filter(holds).count(), "{minute}");
+    }
 }
 
 #[test]
