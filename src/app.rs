@@ -174,6 +174,7 @@ fn store(
     let begun = Instant::now();
     let tell = move |event| match event {
         Event::Committed(took) => metrics.on_commit(took),
+        Event::Logged(bytes) => metrics.on_logged(bytes),
         Event::Damaged => metrics.on_damage(),
     };
     let store = match &config.store {

@@ -85,6 +85,7 @@ pub struct Metrics {
     rules: rules::RuleMetrics,
     overhead: HistogramVec,
     commit: Histogram,
+    logged: IntGauge,
     damaged: IntCounter,
     provider_up: IntGaugeVec,
     breaker: IntGaugeVec,
@@ -137,6 +138,11 @@ impl Metrics {
             "Whether the last load of the configuration succeeded.",
         )?;
         registry.register(Box::new(reload.clone()))?;
+        let logged = IntGauge::new(
+            "hefu_store_log_bytes",
+            "How much of what is durable is only in the log in front of the store's file, which takes it over; beyond 64 MiB nothing is kept.",
+        )?;
+        registry.register(Box::new(logged.clone()))?;
         let damaged = IntCounter::new(
             "hefu_store_damaged_rows_total",
             "How often something was refused for a row of the store that is not as it was written.",
@@ -241,6 +247,7 @@ impl Metrics {
                 "Time in Hefu, without channel and provider.",
                 &["channel"],
             )?,
+            logged,
             damaged,
             commit: seconds(
                 "hefu_journal_commit_seconds",
@@ -433,6 +440,11 @@ impl Metrics {
     /// A group of changes became durable.
     pub fn on_commit(&self, took: Duration) {
         self.commit.observe(took.as_secs_f64());
+    }
+
+    /// So many bytes of what is durable are in the log in front of the store's file only.
+    pub fn on_logged(&self, bytes: u64) {
+        self.logged.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// A row of the store is not as it was written, and what needs it was refused.

@@ -302,6 +302,13 @@ impl<B: Backend> Backend for Segmented<B> {
         }
     }
 
+    fn logged(&self) -> u64 {
+        match &self.state {
+            State::Alone(log) => log.bytes(),
+            State::Shared { .. } | State::Out => 0,
+        }
+    }
+
     fn load(
         &mut self,
         of: Aggregate,

@@ -8,10 +8,10 @@ pub(in crate::store) mod model;
 mod queue;
 #[cfg(test)]
 mod simulation;
+mod told;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::keep::Keep;
-use crate::route::attempts::Heard;
 use crate::store::audit::Note;
 use crate::store::concordance::Counting;
 use crate::store::journal::{Admission, Admitted, StoreLost};
@@ -22,7 +22,7 @@ use crate::store::shelf::Swap;
 pub(in crate::store) use backend::transact;
 pub use backend::{Backend, By, Ended};
 pub use batch::note;
-use batch::{Request, Told, commit};
+use batch::{Request, commit};
 pub use look::Look;
 use queue::{Call, Called, Shared, take};
 use std::sync::Arc;
@@ -30,6 +30,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
+use told::{refuse, refuse_flush, tell};
 
 /// How many changes may wait; beyond it nothing is admitted.
 const WAITING_MAX: usize = 65_536;
@@ -60,6 +61,8 @@ const LINGER: Duration = Duration::from_millis(10);
 pub enum Event {
     /// Changes became durable, within this time.
     Committed(Duration),
+    /// So many bytes of what is durable are in a log before the database only.
+    Logged(u64),
     /// Something was refused, given up or stepped over, for a row that is not as it was written.
     Damaged,
 }
@@ -291,22 +294,24 @@ impl Drop for Writer {
     }
 }
 
-fn run<B: Backend>(mut backend: B, shared: &Shared, tell: &dyn Fn(Event)) {
+fn run<B: Backend>(mut backend: B, shared: &Shared, on: &dyn Fn(Event)) {
     let mut lost = false;
     loop {
         // Another process may look for it.
         let linger = if backend.alone() { LINGER } else { Duration::ZERO };
         let Some((batch, closed)) = take(shared, IDLE_AFTER, linger) else {
             backend.idle();
+            on(Event::Logged(backend.logged()));
             continue;
         };
         if batch.is_empty() {
             return;
         }
         let begun = Instant::now();
-        match keep(&mut backend, shared, batch, closed, tell) {
+        match keep(&mut backend, shared, batch, closed, on) {
             Ok(()) => {
-                tell(Event::Committed(begun.elapsed()));
+                on(Event::Committed(begun.elapsed()));
+                on(Event::Logged(backend.logged()));
                 if std::mem::take(&mut lost) {
                     tracing::info!("the store can be written again");
                 }
@@ -393,107 +398,4 @@ fn keep_parts<B: Backend>(
         *lacks |= !matches!(waiting, Waiting::Remove(_) | Waiting::Count(_));
     }
     Ok(())
-}
-
-/// Refuses one who waits for what came before, and says whether it was one.
-fn refuse_flush(waiting: &mut Waiting) -> bool {
-    let Waiting::Flush(sender) = waiting else { return false };
-    // In its place, what nobody waits for.
-    let sender = std::mem::replace(sender, oneshot::channel().0);
-    let _ = sender.send(Err(StoreLost));
-    true
-}
-
-/// Everything in the batch is durable. Who does not listen any more need not be told; but what was claimed for a message that
-/// nobody forwards now is given back.
-fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
-    let Told { verdicts, reserved, rows, swapped, noted, mut counted, .. } = told;
-    let (mut verdicts, mut rows) = (verdicts.into_iter(), rows.into_iter());
-    let (mut reserved, mut swapped) = (reserved.into_iter(), swapped.into_iter());
-    let mut again = Vec::new();
-    for waiting in batch {
-        match waiting {
-            Waiting::Put(_)
-            | Waiting::Remove(_)
-            | Waiting::PutWith(..)
-            | Waiting::Amend(_)
-            | Waiting::Purge(..) => (),
-            Waiting::Count(counting) => counting.learn(std::mem::take(&mut counted)),
-            Waiting::Admit(request, sender) => {
-                let verdict = verdicts.next().ok_or(StoreLost);
-                if sender.send(verdict) == Err(Ok(Admitted::Yes)) {
-                    again.extend(request.undone().map(Waiting::Remove));
-                }
-            }
-            Waiting::Reserve(reservation, sender) => {
-                let told = sender.send(reserved.next().unwrap_or(Err(StoreLost)));
-                if let Err(Ok(Reserved::Yes(_))) = told {
-                    // Nobody puts it.
-                    let settling =
-                        reservation.settling(Heard::NotSent, false, reservation.inquiry.at);
-                    let settling = settling.into_iter().map(|one| Amend::Settle(Box::new(one)));
-                    again.extend(settling.map(Waiting::Amend));
-                    again.push(forgotten(&reservation));
-                }
-            }
-            Waiting::Read(_, sender) => {
-                let _ = sender.send(rows.next().ok_or(StoreLost));
-            }
-            Waiting::Swap(_, sender) => {
-                let _ = sender.send(swapped.next().ok_or(StoreLost));
-            }
-            Waiting::Note(_, sender) => {
-                let _ = sender.map(|sender| sender.send(noted));
-            }
-            Waiting::Flush(sender) => {
-                let _ = sender.send(Ok(()));
-            }
-        }
-    }
-    again
-}
-
-/// A question that is not put is not open.
-fn forgotten(reservation: &Reservation) -> Waiting {
-    Waiting::Remove(Removal { key: RowKey::inquiry(reservation.inquiry.id), only: None })
-}
-
-/// Nothing in the batch is known to be durable: what must be tried again. A commit that failed may have happened all the
-/// same, so what it claimed is given back, if it is ours.
-fn refuse(batch: Vec<Waiting>) -> Vec<Waiting> {
-    let mut again = Vec::new();
-    for waiting in batch {
-        match waiting {
-            Waiting::Amend(amend) if amend.is_once() => (),
-            Waiting::Put(_)
-            | Waiting::Remove(_)
-            | Waiting::PutWith(..)
-            | Waiting::Amend(_)
-            | Waiting::Count(_) => again.push(waiting),
-            Waiting::Purge(..) => (),
-            Waiting::Admit(request, sender) => {
-                again.extend(request.undone().map(Waiting::Remove));
-                let _ = sender.send(Err(StoreLost));
-            }
-            Waiting::Reserve(reservation, sender) => {
-                // What it may have taken stays counted: nothing of another's may be given back.
-                again.push(forgotten(&reservation));
-                let _ = sender.send(Err(StoreLost));
-            }
-            Waiting::Read(_, sender) => {
-                let _ = sender.send(Err(StoreLost));
-            }
-            Waiting::Swap(_, sender) => {
-                let _ = sender.send(Err(StoreLost));
-            }
-            Waiting::Note(note, sender) => {
-                let _ = sender.map(|sender| sender.send(Err(StoreLost)));
-                again.push(Waiting::Note(note, None));
-            }
-            Waiting::Flush(sender) => {
-                let _ = sender.send(Err(StoreLost));
-            }
-        }
-    }
-    again
 }

@@ -9,7 +9,7 @@ use hefu::store::journal::{Admission, Admitted, Journal as _, StoreLost};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use hefu::store::sqlite::{self, Sqlite};
-use hefu::store::writer::{Backend, By};
+use hefu::store::writer::{Backend, By, Event};
 use hefu::store::{EvidenceStore as _, PaymentStore as _};
 use std::fs;
 use std::io::Write as _;
@@ -18,6 +18,7 @@ use std::pin::pin;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc;
 use std::task::Poll;
 use std::thread;
 use tempfile::TempDir;
@@ -220,6 +221,26 @@ async fn a_full_disk_refuses_and_resumes_by_itself() {
     drop(store);
     let again = open().admit(admission(vec![leaving(99_999, "0")])).await;
     assert_eq!(again, Ok(Admitted::AlreadySent));
+}
+
+/// That the database takes nothing over was an error in the log, once, until nothing was kept any more.
+#[tokio::test]
+async fn what_the_database_has_not_taken_over_is_told() {
+    let dir = TempDir::new().unwrap();
+    let (told, heard) = mpsc::channel();
+    let tell = move |event| {
+        let _ = told.send(event);
+    };
+    let backend = sqlite::open(&dir.path().join("hefu.db")).unwrap();
+    let store = MemoryStore::open(Limits::default(), backend, tell).unwrap();
+    assert_eq!(store.admit(admission(vec![leaving(1, "1")])).await, Ok(Admitted::Yes));
+    let mut logged = heard.iter().filter_map(|event| match event {
+        Event::Logged(bytes) => Some(bytes),
+        Event::Committed(_) | Event::Damaged => None,
+    });
+    assert!(logged.any(|bytes| bytes > 0));
+    // Where nothing comes, it does so now.
+    assert!(logged.any(|bytes| bytes == 0));
 }
 
 #[tokio::test]

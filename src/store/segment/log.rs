@@ -43,6 +43,8 @@ impl Place {
 #[derive(Debug, Default)]
 pub(super) struct Segment {
     frames: Vec<Frame>,
+    /// How long they are together.
+    bytes: u64,
     /// The last change of each key, and in which frame it is.
     changes: HashMap<RowKey, (usize, Change)>,
 }
@@ -73,6 +75,8 @@ impl Segment {
     /// Takes over the changes of a transaction, which leaves none.
     fn commit(&mut self, changes: &mut HashMap<RowKey, Change>, frame: Frame) {
         let at = self.frames.len();
+        let length = u64::try_from(frame.bytes().len()).unwrap_or(u64::MAX);
+        self.bytes = self.bytes.saturating_add(length);
         self.frames.push(frame);
         for (key, change) in changes.drain() {
             if change.place.is_none() && change.is_first {
@@ -209,6 +213,12 @@ impl Log {
         self.open.insert(key.clone(), Change { place, is_first });
     }
 
+    /// How long is all that was committed, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        let left = self.left.as_ref().map_or(0, |left| left.bytes);
+        self.written.bytes.saturating_add(left)
+    }
+
     /// What is open was committed.
     pub(super) fn commit(&mut self) {
         let next = self.frame.next();
@@ -223,7 +233,7 @@ impl Log {
     /// The segment that was written is left to the database, which has what was before it; the next has begun.
     pub(super) fn move_on(&mut self) {
         let room = self.written.changes.len().min(ROWS_MAX);
-        let next = Segment { frames: Vec::new(), changes: HashMap::with_capacity(room) };
+        let next = Segment { changes: HashMap::with_capacity(room), ..Segment::default() };
         self.left = Some(Arc::new(std::mem::replace(&mut self.written, next)));
     }
 

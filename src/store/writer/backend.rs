@@ -122,6 +122,11 @@ pub trait Backend: Send + 'static {
     /// Nothing waits: a moment to put things in order.
     fn idle(&mut self) {}
 
+    /// How many bytes of what is durable are in a log before the database only.
+    fn logged(&self) -> u64 {
+        0
+    }
+
     /// From now on a transaction may be durable only with the first later one that is not so, but not without those before it.
     ///
     /// # Errors

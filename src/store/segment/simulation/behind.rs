@@ -40,6 +40,7 @@ fn no_commit_waits_for_the_database() {
     commit(2, true);
     commit(1, false);
     assert_eq!(world.disk.lock().unwrap().rows.len(), 1, "the database is at it");
+    assert!(store.logged() > 0);
     drop(closed);
     // What was to be purged meanwhile goes with what is taken over next.
     store.taker.wait().unwrap().unwrap();
@@ -49,6 +50,7 @@ fn no_commit_waits_for_the_database() {
     assert!(!world.disk.lock().unwrap().rows.contains_key(&ended.key));
     store.load(Aggregate::Orders, 1, &mut |_| ()).unwrap();
     assert_eq!(world.disk.lock().unwrap().rows.len(), 2);
+    assert_eq!(store.logged(), 0);
 }
 
 /// What was taken over before the database failed was taken for what it never had, and not removed from it: the order was refused.
