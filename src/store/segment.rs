@@ -189,9 +189,18 @@ impl<B: Backend> Segmented<B> {
 
     /// Looks whether somebody wants in, or is gone.
     fn look_around(&mut self) -> Result<(), Failed<B>> {
+        let tries = self.behind.is_none_or(|tried| tried.elapsed() >= TRY_EVERY);
         match &mut self.state {
-            State::Alone(log) if self.door.is_knocked() => {
-                settle(&mut self.taker, &mut self.segments, log)?;
+            State::Alone(log) if tries && self.door.is_knocked() => {
+                match settle(&mut self.taker, &mut self.segments, log) {
+                    // While the log has room he waits, and nobody else does.
+                    Err(error @ SegmentError::Database(_)) if self.segments.len() < SEGMENT_MAX => {
+                        self.fall_behind(&error);
+                        return Ok(());
+                    }
+                    settled => settled?,
+                }
+                self.behind = None;
                 self.door.share()?;
                 self.state = State::Shared { look_at: Instant::now() + ALONE_EVERY };
                 self.alone_ever_since = false;

@@ -3,8 +3,9 @@
 use super::{Database, World};
 use crate::domain::clock::Timestamp;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
-use crate::store::segment::{self, Segmented};
+use crate::store::segment::{self, Segmented, State};
 use crate::store::writer::{Backend, By};
+use std::fs;
 
 fn order(number: usize) -> Row {
     Row {
@@ -51,6 +52,25 @@ fn no_commit_waits_for_the_database() {
     store.load(Aggregate::Orders, 1, &mut |_| ()).unwrap();
     assert_eq!(world.disk.lock().unwrap().rows.len(), 2);
     assert_eq!(store.logged(), 0);
+}
+
+/// Nothing was kept any more, though the log had room for it.
+#[test]
+fn who_knocks_while_the_database_fails_stops_nobody() {
+    let (world, mut store) = World::alone(12, false);
+    let mut commit = |number| {
+        store.begin().unwrap();
+        assert_eq!(store.claim(&[&order(number)]).unwrap(), [true]);
+        store.commit().unwrap();
+        matches!(store.state, State::Alone(_))
+    };
+    world.disk.lock().unwrap().until_faults = Some(0);
+    assert!(commit(1));
+    fs::write(world.dir.path().join("db-knock"), []).unwrap();
+    assert!(commit(2), "nobody is let in to what is not all there");
+    world.disk.lock().unwrap().until_faults = None;
+    assert!(!commit(3), "who knocked is in");
+    assert_eq!(world.disk.lock().unwrap().rows.len(), 3);
 }
 
 /// What was taken over before the database failed was taken for what it never had, and not removed from it: the order was refused.
