@@ -140,7 +140,7 @@ impl Metrics {
         registry.register(Box::new(reload.clone()))?;
         let logged = IntGauge::new(
             "hefu_store_log_bytes",
-            "How much of what is durable is only in the log in front of the store's file, which takes it over; beyond 64 MiB nothing is kept.",
+            "How much of what is durable is only in the log in front of the store's file, which takes it over; where it cannot, nothing more is kept once 64 MiB have come.",
         )?;
         registry.register(Box::new(logged.clone()))?;
         let damaged = IntCounter::new(

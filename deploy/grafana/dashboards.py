@@ -45,7 +45,7 @@ OPERATIONS = [
     panel("Until a commit is durable", "s", (p(0.5, "hefu_journal_commit_seconds", "job", 'job="hefu"'), "p50"),
           (p(0.99, "hefu_journal_commit_seconds", "job", 'job="hefu"'), "p99")),
     panel("Commits", "ops", (f'rate(hefu_journal_commit_seconds_count{{job="hefu"}}{RATE})', "{{instance}}")),
-    panel("Not in the store's file yet", "bytes", ('hefu_store_log_bytes{job="hefu"}', "{{instance}}"), help="At most 12 MiB, unless HefuStoreBehind."),
+    panel("Not in the store's file yet", "bytes", ('hefu_store_log_bytes{job="hefu"}', "{{instance}}"), help="Some 16 MiB at most: else HefuStoreBehind."),
     panel("Outcomes that are owed", "short", (f"sum by (channel) (hefu_expectations_open{{{CH}}})", "{{channel}}")),
     panel("Not inspected", "reqps", (f'sum by (listener) (rate(hefu_uninspected_total{{job="hefu"}}{RATE}))', "{{listener}}")),
     panel("Refused before they were judged", "reqps",

@@ -113,6 +113,7 @@ pub fn peek<'a>(body: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
         let field = body.get(std::mem::replace(from, end.saturating_add(1))..end);
         Some(field.unwrap_or_default())
     });
+    // No other field can have the name.
     let begins = |field: &&[u8]| field.first() == first || field.first() == Some(&b'%');
     let value = fields.filter(begins).find_map(|field| {
         let rest = field.strip_prefix(name.as_bytes()).filter(|_| is_plain);

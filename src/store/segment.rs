@@ -165,6 +165,7 @@ impl<B: Backend> Segmented<B> {
                 Entered::NotYet => (),
             }
             if begun.elapsed() >= ENTER_WITHIN {
+                self.door.give_up()?;
                 return Err(SegmentError::Busy { path: self.door.path().to_owned() });
             }
             thread::sleep(LOOK_EVERY);
@@ -189,12 +190,15 @@ impl<B: Backend> Segmented<B> {
 
     /// Looks whether somebody wants in, or is gone.
     fn look_around(&mut self) -> Result<(), Failed<B>> {
-        let tries = self.behind.is_none_or(|tried| tried.elapsed() >= TRY_EVERY);
         match &mut self.state {
-            State::Alone(log) if tries && self.door.is_knocked() => {
+            State::Alone(log) if !waits(self.behind, log) && self.door.is_knocked() => {
                 match settle(&mut self.taker, &mut self.segments, log) {
-                    // While the log has room he waits, and nobody else does.
+                    // While the log has room he waits, and from now on nobody else does: the database is tried on its own thread.
                     Err(error @ SegmentError::Database(_)) if self.segments.len() < SEGMENT_MAX => {
+                        if log.left.is_none() && !log.written.is_empty() {
+                            self.segments.begin()?;
+                            log.move_on();
+                        }
                         self.fall_behind(&error);
                         return Ok(());
                     }
@@ -212,26 +216,30 @@ impl<B: Backend> Segmented<B> {
         }
     }
 
-    /// Has the database take over the segment that is full, or any where nothing else is to be done, and begins the next.
-    fn move_on(&mut self, idle: bool) -> Result<(), Failed<B>> {
-        let State::Alone(log) = &mut self.state else { return Ok(()) };
+    /// Has the database take over the segment that is full, or any where nothing else is to be done, and begins the next. Says whether it
+    /// has taken one over.
+    fn move_on(&mut self, idle: bool) -> Result<bool, Failed<B>> {
+        let State::Alone(log) = &mut self.state else { return Ok(false) };
         if self.taker.is_busy() && self.segments.len() < SEGMENT_LONG {
-            return Ok(());
+            return Ok(false);
         }
-        collect(&mut self.taker, log)?;
+        let took = collect(&mut self.taker, log)?;
         if log.left.is_none() {
             if log.written.is_empty() || !(idle || self.segments.len() >= SEGMENT) {
-                return Ok(());
+                return Ok(took);
             }
             self.segments.begin()?;
             log.move_on();
         }
         let has_room = self.segments.len() < SEGMENT_MAX;
         if has_room && self.behind.is_some_and(|tried| tried.elapsed() < TRY_EVERY) {
-            return Ok(());
+            return Ok(took);
         }
         log.left.iter().for_each(|left| self.taker.take(left));
-        if self.taker.is_busy() && has_room { Ok(()) } else { collect(&mut self.taker, log) }
+        if self.taker.is_busy() && has_room {
+            return Ok(took);
+        }
+        Ok(collect(&mut self.taker, log)? || took)
     }
 
     /// Leaves nothing in the log that the database does not have.
@@ -250,12 +258,12 @@ impl<B: Backend> Segmented<B> {
     fn try_to_move_on(&mut self, idle: bool) -> Result<(), Failed<B>> {
         let moved = self.move_on(idle);
         match &moved {
-            // While it is under way nobody knows.
-            Ok(()) if matches!(&self.state, State::Alone(log) if log.left.is_some()) => (),
-            Ok(()) => self.behind = None,
+            Ok(true) => self.behind = None,
+            // Nobody knows: it is under way, or nothing was to be done.
+            Ok(false) => (),
             Err(error) => self.fall_behind(error),
         }
-        if self.segments.len() >= SEGMENT_MAX { moved } else { Ok(()) }
+        if self.segments.len() >= SEGMENT_MAX { moved.map(drop) } else { Ok(()) }
     }
 
     fn fall_behind(&mut self, error: &Failed<B>) {
@@ -265,12 +273,17 @@ impl<B: Backend> Segmented<B> {
     }
 }
 
-/// Learns what came of the segment that the database was to take over, which is over.
-fn collect<B: Backend>(taker: &mut Taker<B>, log: &mut Log) -> Result<(), Failed<B>> {
-    match taker.wait() {
-        Some(came) => came.map(|()| log.left = None),
-        None => Ok(()),
-    }
+/// Whether who knocks has to wait for the database, which fails: while its thread has something to try, or just was in vain.
+fn waits(behind: Option<Instant>, log: &Log) -> bool {
+    behind.is_some_and(|tried| log.left.is_some() || tried.elapsed() < TRY_EVERY)
+}
+
+/// Learns what came of the segment that the database was to take over, which is over; says whether there was one.
+fn collect<B: Backend>(taker: &mut Taker<B>, log: &mut Log) -> Result<bool, Failed<B>> {
+    let Some(came) = taker.wait() else { return Ok(false) };
+    came?;
+    log.left = None;
+    Ok(true)
 }
 
 /// Has the database take over everything, so that nothing is in the log.
@@ -354,11 +367,17 @@ impl<B: Backend> Backend for Segmented<B> {
         if let State::Alone(log) = &self.state {
             match look::find(log, &mut self.taker, (of, by), whose) {
                 // What is damaged may have been written anew.
-                Err(error) if Self::is_damage(&error) => self.settle()?,
+                Err(error) if Self::is_damage(&error) => (),
                 found => return found,
             }
+            self.settle()?;
         }
-        self.taker.look(|database| database.find(of, by, whose))
+        match &self.state {
+            State::Alone(log) => look::find(log, &mut self.taker, (of, by), whose),
+            State::Shared { .. } | State::Out => {
+                self.taker.look(|database| database.find(of, by, whose))
+            }
+        }
     }
 
     fn range(&mut self, range: &Range) -> Result<Found, Failed<B>> {

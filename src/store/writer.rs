@@ -231,7 +231,7 @@ impl Writer {
         &self,
         waiting: impl FnOnce(oneshot::Sender<Result<T, StoreLost>>) -> Waiting,
     ) -> Result<T, StoreLost> {
-        let (sender, receiver) = oneshot::channel();
+        let (sender, mut receiver) = oneshot::channel();
         let call = self.wait(waiting(sender))?;
         if call.is_some() {
             // Everything else that has come may be in the same commit, and what comes meanwhile.
@@ -245,11 +245,13 @@ impl Writer {
             }
         }
         drop(call);
-        let Ok(told) = timeout(WAIT_MAX, receiver).await else {
-            self.shared.lock().hangs = true;
-            return Err(StoreLost);
-        };
-        told.map_err(|_| StoreLost)?
+        if let Ok(told) = timeout(WAIT_MAX, &mut receiver).await {
+            return told.map_err(|_| StoreLost)?;
+        }
+        self.shared.lock().hangs = true;
+        // What was told in the last moment counts: the writer takes back only what it could not tell.
+        receiver.close();
+        receiver.try_recv().unwrap_or(Err(StoreLost))
     }
 
     fn wait(&self, waiting: Waiting) -> Result<Option<Call<'_>>, StoreLost> {

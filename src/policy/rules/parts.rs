@@ -1,6 +1,6 @@
 //! Parts: what the conditions of a set are made of, equal ones only once. Rules share most of what they ask, so that a part is evaluated
-//! once a payment, whichever rules have it, and what it came to is a bit: most rules are decided by one look at some bits. The texts that
-//! attributes are compared with are numbered, so that one look-up an attribute spares comparisons of texts in every rule.
+//! once a payment, whichever rules have it, and what it came to is a bit: most rules are decided by one look at some bits. (One that cannot
+//! be evaluated is asked again.) The texts that attributes are compared with are numbered, so that one look-up an attribute spares comparisons of texts in every rule.
 
 use super::attribute::Attribute;
 use super::given::{Given, Value};
@@ -29,7 +29,7 @@ pub(super) struct Group {
     parts: Box<[Block]>,
 }
 
-/// Of 64 parts of a set those that must hold, and those that must not: a bit each.
+/// Of 64 parts of a set those that hold and those that do not, a bit each: as a group wants them, or as they came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Block {
     /// Which 64.
@@ -235,18 +235,28 @@ impl Look<'_> {
                 }
             }
         }
-        for shape in group.of.iter().filter(|shape| !matches!(shape, Shape::Part(..))) {
+        let mut nested = None;
+        for (at, shape) in group.of.iter().enumerate() {
+            if matches!(shape, Shape::Part(..)) {
+                continue;
+            }
             match self.holds(shape) {
                 Ok(flag) if flag == decisive => return Ok(decisive),
                 Ok(_) => (),
-                Err(_) => faults = true,
+                // Kept, since to evaluate it again would double the time with each level.
+                Err(fault) => nested = nested.or(Some((at, fault))),
             }
         }
         if faults {
             // The first that cannot be evaluated says why.
-            group.of.iter().try_for_each(|shape| self.holds(shape).map(drop))?;
+            let before = nested.map_or(group.of.len(), |(at, _)| at);
+            for shape in group.of.iter().take(before) {
+                if let Shape::Part(part, _) = shape {
+                    self.part(*part)?;
+                }
+            }
         }
-        Ok(!decisive)
+        nested.map_or(Ok(!decisive), |(_, fault)| Err(fault))
     }
 
     fn came(&self, at: usize) -> Block {

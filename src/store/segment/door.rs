@@ -77,6 +77,14 @@ impl Door {
         self.lock.lock_shared().map_err(|error| self.wrong(error))
     }
 
+    /// Knocks no more. Whoever else does knocks again at once.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn give_up(&self) -> Result<(), FileError> {
+        self.answered()
+    }
+
     /// Goes out.
     ///
     /// # Errors

@@ -53,9 +53,12 @@ impl By {
         }
     }
 
-    /// Whether a row says that it is of one of these.
+    /// Whether a row says that it is of one of these, which JSON writes as they are.
     pub(in crate::store) fn finds(self, row: &Row, whose: &[String]) -> bool {
         let Some(path) = self.path(row.key.of) else { return false };
+        if !whose.iter().any(|one| row.value.contains(&**one)) {
+            return false;
+        }
         let value = serde_json::from_str::<serde_json::Value>(&row.value).unwrap_or_default();
         let said = value.pointer(&format!("/{}", path.join("/"))).and_then(|said| said.as_str());
         said.is_some_and(|said| whose.iter().any(|one| one == said))

@@ -125,6 +125,12 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
         }
     }
     let Changes { mut puts, removals, amends, gone } = changes;
+    // Who gave an admission up went on without it.
+    let given_up = admissions.iter().filter(|(_, is_given_up)| *is_given_up);
+    let rows =
+        given_up.flat_map(|(request, _)| request.payments.iter().chain(&request.expectations));
+    let changes = |key: &&RowKey| puts.contains_key(key) || removals.contains_key(key);
+    let later: HashSet<&RowKey> = rows.map(|row| &row.key).filter(changes).collect();
     backend.begin()?;
     let beside = beside(backend, &puts, &gone)?;
     puts.extend(beside.iter().map(|row| (&row.key, row)));
@@ -139,7 +145,7 @@ pub(super) fn commit<B: Backend>(backend: &mut B, batch: &[Waiting]) -> Result<T
     let looked = reads.into_iter().map(|look| look_up(backend, look, &mut damaged));
     let rows = looked.collect::<Result<_, _>>()?;
     let reserved = reserve(backend, &reservations)?;
-    let verdicts = admit(backend, &admissions)?;
+    let verdicts = admit(backend, &admissions, &later)?;
     for (now, keep) in purges {
         for of in Aggregate::ALL {
             let stays = backend.purge(of, until(keep, of, now), PURGED_TOGETHER)?;
@@ -304,10 +310,12 @@ fn reserve<B: Backend>(
     Ok(reserved)
 }
 
-/// Decides admissions, and puts what leaves; of one that nobody waits for any more, who gave it up puts what becomes of it.
+/// Decides admissions, and puts what leaves. One that was given up claims nothing in `enforce`, since it did not leave; in `observe` it did, and
+/// what `later` came of it stands beside it in the batch.
 fn admit<B: Backend>(
     backend: &mut B,
     admissions: &[(&Request, bool)],
+    later: &HashSet<&RowKey>,
 ) -> Result<Vec<Admitted>, B::Error> {
     let requests: Vec<&Request> = admissions.iter().map(|(request, _)| *request).collect();
     let mut verdicts: Vec<Option<Admitted>> = if backend.alone() {
@@ -320,19 +328,24 @@ fn admit<B: Backend>(
         let rows = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
         requests.iter().map(|request| request.unmet(&rows)).collect()
     };
+    for ((request, is_given_up), verdict) in admissions.iter().zip(&mut verdicts) {
+        if *is_given_up && request.mode == Mode::Enforce {
+            *verdict = Some(Admitted::Overtaken);
+        }
+    }
     while verdicts.contains(&None) {
         claim(backend, &requests, &mut verdicts)?;
     }
     let verdicts: Vec<Admitted> = verdicts.into_iter().flatten().collect();
-    let leaves = |((request, is_given_up), verdict): &(&(&Request, bool), &Admitted)| {
-        !is_given_up && (**verdict == Admitted::Yes || request.mode == Mode::Observe)
-    };
-    let left = admissions.iter().zip(&verdicts).filter(leaves);
+    let left = requests.iter().zip(&verdicts);
+    let left = left
+        .filter(|(request, verdict)| **verdict == Admitted::Yes || request.mode == Mode::Observe);
     let (payments, expectations): (Vec<_>, Vec<_>) =
-        left.map(|((request, _), _)| (&request.payments, &request.expectations)).unzip();
-    backend.put(&payments.into_iter().flatten().collect::<Vec<_>>())?;
+        left.map(|(request, _)| (&request.payments, &request.expectations)).unzip();
+    let is_latest = |row: &&Row| !later.contains(&row.key);
+    backend.put(&payments.into_iter().flatten().filter(is_latest).collect::<Vec<_>>())?;
     // Of a payment that did not leave before nothing is owed.
-    backend.put_first(&expectations.into_iter().flatten().collect::<Vec<_>>())?;
+    backend.put_first(&expectations.into_iter().flatten().filter(is_latest).collect::<Vec<_>>())?;
     Ok(verdicts)
 }
 

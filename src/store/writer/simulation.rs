@@ -405,10 +405,20 @@ fn every_order_leaves_once_whatever_fails() {
     assert!(["yes", "sent", "held", "lost"].iter().all(|what| told[what] > 500), "{told:?}");
 }
 
-/// What was known of a payment before it was admitted, which hung, was written over what became of it, and an outcome owed again.
+/// What became of who waited for an admission.
+#[derive(Clone, Copy, PartialEq)]
+enum Wait {
+    Told,
+    /// He gave up, and what became of the payment is in the same batch, or in the next.
+    GaveUp,
+    GaveUpLately,
+}
+
+/// What was known of a payment before it was admitted, which hung, was written over what became of it, and an outcome owed again; and
+/// whoever came again with its order was refused for one that never left.
 #[test]
 fn an_admission_that_hung_is_not_written_over_what_became_of_it() {
-    let check = |mode: Mode, gives_up: bool, expected: &str| {
+    let check = |mode: Mode, wait: Wait, expected: &str| {
         let mut world = World::new(1);
         world.disk.lock().unwrap().faults = 0;
         let payment = PaymentId::new(world.now, 1);
@@ -417,27 +427,46 @@ fn an_admission_that_hung_is_not_written_over_what_became_of_it() {
         let admission = Admission { payments: vec![leaving], mode, now: world.now };
         let (sender, told) = oneshot::channel();
         world.push(0, Waiting::Admit(Box::new(Request::new(&admission)), sender));
-        let told = Some(told).filter(|_| !gives_up);
-        if gives_up {
-            // It was refused, or left all the same and its outcome is known by now.
-            let outcome = Row { key: key.clone(), until: None, value: "\"settled\"".to_owned() };
-            let owed = Removal { key: RowKey::expectation(payment), only: None };
-            world.push(0, Waiting::PutWith(outcome, Change::Remove(owed)));
+        let told = Some(told).filter(|_| wait == Wait::Told);
+        world.next = 1;
+        world.admit(0, &[0], 0);
+        let shown = |world: &World| {
+            let rows = &world.disk.lock().unwrap().rows;
+            let record = rows.get(&key).map_or("none", |row| match row.value.as_str() {
+                "\"settled\"" => "settled",
+                _ => "left",
+            });
+            let owed = rows.contains_key(&RowKey::expectation(payment));
+            format!("{record}{}", if owed { ", owed" } else { "" })
+        };
+        // It was refused, or left all the same and its outcome is known by now.
+        let outcome = Row { key: key.clone(), until: None, value: "\"settled\"".to_owned() };
+        let owed = Removal { key: RowKey::expectation(payment), only: None };
+        let became = Waiting::PutWith(outcome, Change::Remove(owed));
+        if wait == Wait::GaveUp {
+            world.push(0, became);
+            world.commit(0);
+        } else {
+            world.commit(0);
+            let told = told.is_some_and(|mut told| told.try_recv() == Ok(Ok(Admitted::Yes)));
+            assert_eq!(told, wait == Wait::Told);
+            if wait == Wait::GaveUpLately {
+                assert_eq!(
+                    shown(&world),
+                    if mode == Mode::Observe { "left, owed" } else { "none" }
+                );
+                world.push(0, became);
+            }
         }
         world.commit(0);
-        world.commit(0);
-        let rows = &world.disk.lock().unwrap().rows;
-        let record = rows.get(&key).map(|row| match row.value.as_str() {
-            "\"settled\"" => "settled",
-            _ => "left",
-        });
-        let owed = rows.contains_key(&RowKey::expectation(payment));
-        let claimed = rows.keys().any(|key| key.of == Aggregate::Orders);
-        let is_told = told.is_some_and(|mut told| told.try_recv().is_ok());
-        assert_eq!(format!("{record:?} owed {owed} claimed {claimed} told {is_told}"), expected);
+        let again = if world.book.told.contains_key("yes") { "leaves" } else { "is refused" };
+        assert_eq!(format!("{}; who comes again {again}", shown(&world)), expected);
     };
-    check(Mode::Enforce, false, "Some(\"left\") owed true claimed true told true");
-    check(Mode::Observe, false, "Some(\"left\") owed true claimed true told true");
-    check(Mode::Enforce, true, "Some(\"settled\") owed false claimed false told false");
-    check(Mode::Observe, true, "Some(\"settled\") owed false claimed true told false");
+    for mode in [Mode::Enforce, Mode::Observe] {
+        check(mode, Wait::Told, "left, owed; who comes again is refused");
+    }
+    for wait in [Wait::GaveUp, Wait::GaveUpLately] {
+        check(Mode::Enforce, wait, "settled; who comes again leaves");
+        check(Mode::Observe, wait, "settled; who comes again is refused");
+    }
 }

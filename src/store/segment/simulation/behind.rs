@@ -57,20 +57,27 @@ fn no_commit_waits_for_the_database() {
 /// Nothing was kept any more, though the log had room for it.
 #[test]
 fn who_knocks_while_the_database_fails_stops_nobody() {
-    let (world, mut store) = World::alone(12, false);
-    let mut commit = |number| {
+    let (mut world, store) = World::alone(12, false);
+    let commit = |world: &mut World, number| {
+        let store = world.processes[0].as_mut().unwrap();
         store.begin().unwrap();
         assert_eq!(store.claim(&[&order(number)]).unwrap(), [true]);
         store.commit().unwrap();
         matches!(store.state, State::Alone(_))
     };
+    let knock = world.dir.path().join("db-knock");
+    world.processes[0] = Some(store);
     world.disk.lock().unwrap().until_faults = Some(0);
-    assert!(commit(1));
-    fs::write(world.dir.path().join("db-knock"), []).unwrap();
-    assert!(commit(2), "nobody is let in to what is not all there");
+    assert!(commit(&mut world, 1));
+    world.come(1);
+    assert!(world.processes[1].is_none(), "nobody is let in to what is not all there");
+    assert!(!knock.exists(), "who gave up wants in no more");
+    fs::write(&knock, []).unwrap();
+    assert!(commit(&mut world, 2));
     world.disk.lock().unwrap().until_faults = None;
-    assert!(!commit(3), "who knocked is in");
-    assert_eq!(world.disk.lock().unwrap().rows.len(), 3);
+    assert!(commit(&mut world, 3), "it has only just come to itself");
+    assert!(!commit(&mut world, 4), "who knocked is in");
+    assert_eq!(world.disk.lock().unwrap().rows.len(), 4);
 }
 
 /// What was taken over before the database failed was taken for what it never had, and not removed from it: the order was refused.
