@@ -107,8 +107,9 @@ impl Parts {
             }
             Test::Not(test) => {
                 let shape = self.shape(places, test);
-                if let Shape::Part(at, is) = shape {
-                    return Shape::Part(at, !is);
+                // Twice negated it stays: a rule that is written otherwise may stand beside another.
+                if let Shape::Part(at, true) = shape {
+                    return Shape::Part(at, false);
                 }
                 return Shape::Not(Box::new(shape));
             }
