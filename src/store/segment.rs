@@ -364,19 +364,19 @@ impl<B: Backend> Backend for Segmented<B> {
     }
 
     fn find(&mut self, of: Aggregate, by: By, whose: &[String]) -> Result<Vec<Row>, Failed<B>> {
-        if let State::Alone(log) = &self.state {
-            match look::find(log, &mut self.taker, (of, by), whose) {
-                // What is damaged may have been written anew.
-                Err(error) if Self::is_damage(&error) => (),
-                found => return found,
-            }
-            self.settle()?;
-        }
-        match &self.state {
-            State::Alone(log) => look::find(log, &mut self.taker, (of, by), whose),
+        let look = |store: &mut Self| match &store.state {
+            State::Alone(log) => look::find(log, &mut store.taker, (of, by), whose),
             State::Shared { .. } | State::Out => {
-                self.taker.look(|database| database.find(of, by, whose))
+                store.taker.look(|database| database.find(of, by, whose))
             }
+        };
+        match look(self) {
+            // What is damaged may have been written anew.
+            Err(error) if Self::is_damage(&error) => {
+                self.settle()?;
+                look(self)
+            }
+            found => found,
         }
     }
 

@@ -362,7 +362,6 @@ fn what_rules_share_faults_in_each_that_needs_it() {
 fn the_first_of_two_faults_is_told() {
     use Fault::{Missing, Overflow};
     let missing = "velocity(\"card\", \"debit\", \"1h\") > 0";
-    // What is nested is evaluated once: each level would double the time.
     let deep = (0..10)
         .fold(missing.to_owned(), |of, _| format!("payment.held || (!payment.asserted && ({of}))"));
     let sources = [

@@ -41,7 +41,7 @@ pub(super) fn range<B: Backend>(
             None => taker.look(|database| database.range(range)),
         };
     }
-    // Of the database's rows those that lie over it may take as many away.
+    // What lies over the database's rows may take as many of them away.
     let over: BTreeMap<&RowKey, Option<Row>> = log.rows(|key| range.takes(key)).collect();
     let wider = Range { most: range.most.saturating_add(over.len()), ..range.clone() };
     let below = taker.look(|database| database.range(&wider))?;
