@@ -50,7 +50,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::{fs, mem};
+use std::{fs, io, mem};
 
 /// The most files in one folder of the configuration.
 const FILES_MAX: usize = 1_024;
@@ -203,7 +203,15 @@ impl<'d> Desk<'d> {
 
     /// The names of the TOML files in a folder that need not be there.
     fn list(&mut self, folder: &str) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.dir.join(folder)) else { return Vec::new() };
+        let entries = match fs::read_dir(self.dir.join(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                let hint = "let the user that Hefu runs as read it, or remove it";
+                self.blame(folder, &format!("cannot be read: {error}"), hint);
+                return Vec::new();
+            }
+        };
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "toml"))
@@ -211,16 +219,17 @@ impl<'d> Desk<'d> {
             .collect();
         names.sort_unstable();
         if names.len() > FILES_MAX {
-            let mut sheet = Sheet::new(folder, String::new());
-            sheet.problem(
-                &(0..0),
-                format!("more than {FILES_MAX} files"),
-                "remove what is not used",
-            );
-            self.others.push(sheet);
+            self.blame(folder, &format!("more than {FILES_MAX} files"), "remove what is not used");
             names.truncate(FILES_MAX);
         }
         names
+    }
+
+    /// Says what is wrong with a whole folder.
+    fn blame(&mut self, folder: &str, message: &str, hint: &str) {
+        let mut sheet = Sheet::new(folder, String::new());
+        sheet.problem(&(0..0), message, hint);
+        self.others.push(sheet);
     }
 
     /// Takes a provider's definition, named as its file is: it is compiled by whoever speaks to providers.

@@ -1,6 +1,8 @@
 //! Files of rules and lists: every mistake at its place, and no value of a list in a message.
 
-use hefu::config::{self, Problem};
+use hefu::config::{self, Added, Problem};
+use hefu::domain::clock::Timestamp;
+use hefu::domain::id::{Fingerprint, KeyId};
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
@@ -96,4 +98,55 @@ fn a_plain_card_in_a_list_is_refused_and_not_repeated() {
     );
     let print = format!("value\n1:{}\n", "ab".repeat(32));
     check(STOLEN, &print, &[]);
+}
+
+/// Nobody's rules were taken for none, and each that refuses was off.
+#[test]
+fn what_is_there_and_cannot_be_read_is_not_taken_for_nothing() {
+    let check = |file: &str, rules: &str, expected: &str| {
+        let dir = directory(rules, "");
+        let path = dir.path().join(file);
+        fs::remove_dir_all(&path).unwrap();
+        // What is no folder cannot be read by root either.
+        fs::write(path, "").unwrap();
+        let found = config::load(dir.path()).unwrap_err();
+        let found: Vec<String> = found.into_iter().map(|problem| problem.to_string()).collect();
+        let [only] = &found[..] else { panic!("{found:?}") };
+        assert!(only.starts_with(expected), "{only}");
+    };
+    check("rules", "", "cannot be read: ");
+    check("rules/lists", STOLEN, "rules/lists/stolen.csv, line 0: it cannot be read: ");
+}
+
+/// A list that only a trial declared otherwise was another for what binds, on one person's call; and a version whose lists are in
+/// force could not be tried at all, nor could Hefu start with it beside one that was approved meanwhile.
+#[test]
+fn what_is_only_tried_changes_no_list_and_no_bank() {
+    let bank = |name: &str| format!("[[bank]]\nname = '{name}'\nbins = ['622848']\n");
+    let print = Fingerprint { key: KeyId(1), digest: [0xab; 32] };
+    let entry = format!("value,added\n{print},2026-01-01\n");
+    let dir = directory(&format!("{STOLEN}{}", bank("abc")), &entry);
+    let config = config::load(dir.path()).unwrap();
+    let list = |name: &str, more: &str| format!("[[list]]\nname = '{name}'\nholds = {more}\n");
+    let check = |live: &str, tried: &str, expected: &[&str]| {
+        let live = Some((1, live)).filter(|(_, text)| !text.is_empty());
+        let book = config::book(&config, Added { live, trial: Some((2, tried)) });
+        let told: Vec<_> = book.as_ref().err().into_iter().flatten().collect();
+        let told: Vec<_> = told.iter().map(|problem| problem.message()).collect();
+        assert_eq!(told, expected, "{tried}");
+        if let Ok(book) = book {
+            assert!(book.lists["stolen"].has_print(&print, Timestamp::from_millis(u64::MAX)));
+            assert_eq!(&*book.banks["622848"], "abc");
+        }
+    };
+    let brief = list("stolen", "'card'\nexpiry = '1m'");
+    check("", &brief, &[]);
+    check("", &list("stolen", "'person'"), &["list `stolen` holds something else in force"]);
+    check("", &list("more", "'person'"), &[]);
+    let more = list("more", "'card'");
+    check(&more, &more, &[]);
+    check("", &bank("abc"), &[]);
+    check("", &bank("icbc"), &["BIN 622848 is another bank's in force"]);
+    let own = bank("own").replace("622848", "621700");
+    check(&own, &own, &[]);
 }

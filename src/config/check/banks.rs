@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 /// The longest name, in bytes.
 const NAME_MAX: usize = 64;
 
-/// Reads every bank: its name by what its cards begin with.
-pub(super) fn read(files: &mut [Opened<RulesFile>]) -> BTreeMap<Box<str>, Box<str>> {
-    let mut banks: BTreeMap<Box<str>, Box<str>> = BTreeMap::new();
+/// What cards begin with, and the name of the bank.
+type Banks = BTreeMap<Box<str>, Box<str>>;
+
+/// Reads every bank: its name by what its cards begin with. What is `in_force` already, what is only tried says again or not at all.
+pub(super) fn read(files: &mut [Opened<RulesFile>], in_force: &Banks) -> Banks {
+    let mut banks = Banks::new();
     for Opened { sheet, file, .. } in files {
         for at in &file.bank {
             let hint = "a bank needs `name` and `bins`";
@@ -26,6 +29,14 @@ pub(super) fn read(files: &mut [Opened<RulesFile>]) -> BTreeMap<Box<str>, Box<st
                 if bin.value.len() != 6 || !bin.value.bytes().all(|byte| byte.is_ascii_digit()) {
                     let hint = "the first six digits of its card numbers";
                     sheet.problem(&bin.span, "not a BIN", hint);
+                } else if let Some(known) = in_force.get(bin.value.as_str()) {
+                    if **known != *name.value {
+                        let message = format!("BIN {} is another bank's in force", bin.value);
+                        let hint = format!(
+                            "it is bank `{known}`'s, and what is only tried changes none: try it on kept payments"
+                        );
+                        sheet.problem(&bin.span, message, hint);
+                    }
                 } else if let Some(other) =
                     banks.insert(bin.value.as_str().into(), name.value.as_str().into())
                 {

@@ -15,8 +15,12 @@ const FILE_MAX: u64 = 256 << 20;
 /// The most mistakes that are told of one file.
 const TOLD_MAX: usize = 20;
 
-/// Reads every list that is declared.
-pub(super) fn read(dir: &Path, files: &mut [Opened<RulesFile>]) -> BTreeMap<String, List> {
+/// Reads every list that is declared and not `in_force` already, of which what is only tried changes nothing.
+pub(super) fn read(
+    dir: &Path,
+    files: &mut [Opened<RulesFile>],
+    in_force: &BTreeMap<String, List>,
+) -> BTreeMap<String, List> {
     let mut lists = BTreeMap::new();
     for Opened { sheet, file, .. } in files {
         for at in &file.list {
@@ -33,6 +37,14 @@ pub(super) fn read(dir: &Path, files: &mut [Opened<RulesFile>]) -> BTreeMap<Stri
             if !(1..=64).contains(&name.value.len()) || !name.value.bytes().all(plain) {
                 let hint = "1 to 64 lower-case letters, digits and dashes: it is a file's name too";
                 sheet.problem(&name.span, "not a list's name", hint);
+                continue;
+            }
+            if let Some(known) = in_force.get(&name.value) {
+                if known.holds != holds.value.0 {
+                    let message = format!("list `{}` holds something else in force", name.value);
+                    let hint = "what is only tried changes no list: try it on kept payments, or under another name";
+                    sheet.problem(&holds.span, message, hint);
+                }
                 continue;
             }
             let mut list = List::new(holds.value.0);
@@ -52,8 +64,10 @@ pub(super) fn read(dir: &Path, files: &mut [Opened<RulesFile>]) -> BTreeMap<Stri
 
 /// Reads the entries of a file into `list`; a file that is not there has none. Yields what is wrong, without values.
 fn entries(path: &Path, list: &mut List, expiry: Duration) -> Vec<(u64, String)> {
-    if !path.exists() {
-        return Vec::new();
+    match path.try_exists() {
+        Ok(true) => (),
+        Ok(false) => return Vec::new(),
+        Err(error) => return vec![(0, format!("it cannot be read: {error}"))],
     }
     if path.metadata().is_ok_and(|about| about.len() > FILE_MAX) {
         return vec![(0, format!("longer than {FILE_MAX} bytes"))];

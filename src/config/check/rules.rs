@@ -17,18 +17,22 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Checks all files of rules. What is wrong in one hides nothing of another. `known` are lists of other files; the rules of the
-/// last file are only tried, where `trial` says as which version.
+/// last file are only tried, where `trial` says as which version: lists and banks that are in force stay as they are.
 pub(crate) fn check(
     files: &mut [Opened<RulesFile>],
     managing: &Managing,
     known: BTreeMap<String, List>,
     trial: Option<u64>,
 ) -> Book {
-    let mut lists = known;
-    lists.extend(lists::read(&managing.dir, files));
+    let binding = files.len().saturating_sub(usize::from(trial.is_some()));
+    let (binding, tried_only) = files.split_at_mut(binding);
+    let (mut lists, none) = (known, BTreeMap::new());
+    lists.extend(lists::read(&managing.dir, binding, &none));
+    lists.extend(lists::read(&managing.dir, tried_only, &lists));
+    let mut banks = banks::read(binding, &BTreeMap::new());
+    banks.extend(banks::read(tried_only, &banks));
     let holds = lists.iter().map(|(name, list)| (name.clone(), list.holds)).collect();
     let Managing { channels, providers, .. } = managing.clone();
-    let banks = banks::read(files);
     let bank_names = banks.values().map(ToString::to_string).collect();
     let names = Names { channels, providers, banks: bank_names, lists: holds };
     let last = files.len().saturating_sub(1);

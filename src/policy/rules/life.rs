@@ -250,6 +250,7 @@ impl Life {
             }
             Act::GoBack => {
                 self.live = self.before.pop().ok_or(Denied::NothingBefore)?;
+                self.shadow = None;
                 Ok(())
             }
             Act::Snooze(rule, nap) => {
@@ -324,6 +325,8 @@ impl Life {
             self.before.remove(0);
         }
         self.live = number;
+        // Whatever else is tried was written on top of what was in force, and cannot be approved any more.
+        self.shadow = None;
         Ok(())
     }
 
@@ -449,10 +452,15 @@ mod tests {
             assert_eq!(act("a", propose()), Ok(1));
             assert_eq!(act("a", Act::Found(number, trial(5))), Ok(1));
         }
+        // What is tried beside what is not in force any more is tried in vain.
+        assert_eq!(act("a", Act::Shadow(2)), Ok(1));
         assert_eq!(act("b", Act::Approve(3)), Ok(3));
+        assert_eq!(act("a", Act::EndShadow), Err(Denied::NoShadow));
         assert_eq!(act("b", Act::Approve(2)), Err(Denied::Stale { base: 1, live: 3 }));
         // Back, and back to where there was none.
+        assert_eq!(act("a", Act::Shadow(2)), Ok(3));
         assert_eq!(act("a", Act::GoBack), Ok(1));
+        assert_eq!(act("a", Act::EndShadow), Err(Denied::NoShadow));
         assert_eq!(act("a", Act::GoBack), Ok(0));
         assert_eq!(act("a", Act::GoBack), Err(Denied::NothingBefore));
         assert_eq!(act("b", Act::Reject(2)), Ok(0));
