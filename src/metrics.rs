@@ -24,6 +24,8 @@ use prometheus::{
 };
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use catalogue::Registry;
@@ -47,6 +49,15 @@ pub enum EvidenceUse {
     Miss,
     /// None, and another message is asking the same question already.
     Coalesced,
+}
+
+/// What is put in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loaded {
+    /// The files.
+    Files,
+    /// What comes through the admin API.
+    Managed,
 }
 
 /// Why an answer was passed on and not read.
@@ -93,6 +104,7 @@ pub struct Metrics {
     charges: CounterVec,
     asking: asking::Asking,
     reload: IntGauge,
+    failed: Arc<Mutex<BTreeSet<Loaded>>>,
     clock: Gauge,
     edge: edge::Edge,
     concordance: concordance::Concordance,
@@ -273,6 +285,7 @@ impl Metrics {
                 &["provider", "reason"],
             )?,
             reload,
+            failed: Arc::default(),
             clock,
             edge: edge::Edge::new(&registry)?,
             clients,
@@ -457,8 +470,14 @@ impl Metrics {
         self.clock.set(offset);
     }
 
-    /// The configuration was loaded anew, or was bad and the old one stays.
-    pub fn on_reload(&self, successful: bool) {
-        self.reload.set(i64::from(successful));
+    /// What is in force was loaded anew, or was bad and the old one stays: the one part may be good while the other is not.
+    pub fn on_load(&self, of: Loaded, successful: bool) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if successful {
+            failed.remove(&of);
+        } else {
+            failed.insert(of);
+        }
+        self.reload.set(i64::from(failed.is_empty()));
     }
 }

@@ -7,6 +7,7 @@ use crate::admin::{Asked, Live, Stays};
 use crate::clients;
 use crate::config::{self, Added, ChannelMode, Config, Problems};
 use crate::domain::clock::{Clock as _, Timestamp};
+use crate::metrics::Loaded;
 use crate::policy::rules::Book;
 use crate::policy::rules::list::Member;
 use crate::proxy::Edge;
@@ -160,7 +161,7 @@ impl Desk {
         }
         let config = state.0.clone();
         let replaced = self.replace(&config, &in_force);
-        self.lasting.metrics.on_reload(replaced.is_ok());
+        self.lasting.metrics.on_load(Loaded::Managed, replaced.is_ok());
         replaced?;
         state.1 = in_force;
         Ok(())

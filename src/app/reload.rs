@@ -5,6 +5,7 @@ use crate::admin::Stays;
 use crate::config::clients::Verification;
 use crate::config::{Config, Problems};
 use crate::crypto::keys::Keys;
+use crate::metrics::Loaded;
 
 /// Why the old configuration stays.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +100,7 @@ impl Running {
         self.desk.lasting.access.reopen();
         let reloaded =
             loaded.map_err(ReloadError::Config).and_then(|config| self.desk.reload(config));
-        self.service.metrics.on_reload(reloaded.is_ok());
+        self.service.metrics.on_load(Loaded::Files, reloaded.is_ok());
         reloaded
     }
 }
