@@ -5,8 +5,8 @@ use crate::domain::identity::{CertificateNumber, IdNumber};
 use crate::domain::image::Image;
 use crate::domain::pan::{AccountLevel, Pan};
 use crate::domain::person::{Mobile, Name};
+use crate::domain::text::Short;
 use serde::{Deserialize, Serialize, Serializer};
-use std::borrow::Cow;
 use std::fmt;
 
 /// A kind of element. The order is the order in documents and headers.
@@ -102,25 +102,8 @@ impl fmt::Display for Element {
     }
 }
 
-/// The words of each set that has none but the first four elements.
-const OF_FIRST_FOUR: [&str; 16] = [
-    "",
-    "name",
-    "id_number",
-    "name id_number",
-    "pan",
-    "name pan",
-    "id_number pan",
-    "name id_number pan",
-    "phone",
-    "name phone",
-    "id_number phone",
-    "name id_number phone",
-    "pan phone",
-    "name pan phone",
-    "id_number pan phone",
-    "name id_number pan phone",
-];
+/// How long the words of all elements are, with a space between each two, in bytes.
+const WORDS: usize = 120;
 
 /// A set of named elements; "four elements" is `{name, id_number, pan, phone}`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -189,12 +172,14 @@ impl ElementSet {
         self.0 == 0
     }
 
-    /// Its words. Most sets are of the first four elements, and every record has several.
-    fn written(self) -> Cow<'static, str> {
-        match OF_FIRST_FOUR.get(usize::from(self.0)) {
-            Some(words) => Cow::Borrowed(words),
-            None => self.iter().map(Element::as_str).collect::<Vec<_>>().join(" ").into(),
+    /// Its words, in one piece: every record has several sets.
+    fn written(self) -> Short<WORDS> {
+        let mut words = Short::new();
+        for (at, element) in self.iter().enumerate() {
+            words.push(if at > 0 { b" " } else { b"" });
+            words.push(element.as_str().as_bytes());
         }
+        words
     }
 
     /// The elements, in the order of documents.
@@ -211,13 +196,13 @@ impl FromIterator<Element> for ElementSet {
 
 impl fmt::Display for ElementSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.written())
+        f.write_str(self.written().as_str())
     }
 }
 
 impl Serialize for ElementSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.written())
+        serializer.serialize_str(self.written().as_str())
     }
 }
 
