@@ -252,6 +252,8 @@ pub trait PaymentStore: Send + Sync {
     fn not_sent(&self, channel: &ChannelName, payment: PaymentId);
     /// The record of `payment`.
     fn record(&self, payment: PaymentId) -> Option<Record>;
+    /// Whether memory has a record of `payment`.
+    fn has_record(&self, payment: PaymentId) -> bool;
     /// The records of a batch's rows that are kept, in their order.
     fn rows(&self, batch: PaymentId) -> Vec<Record>;
     /// The payments of an order that moves money, oldest first: those that memory knows.

@@ -73,7 +73,7 @@ pub(super) fn open<R: Reader>(config: &Config, reader: R) -> Result<R::Yield, Fa
         Storage::Memory => Err(Failed::Memory),
         // Opening it would make it.
         Storage::File(path) if !path.is_file() => Err(Failed::Missing(path.display().to_string())),
-        Storage::File(path) => Ok(reader.read(&mut sqlite::open(path)?)?),
+        Storage::File(path) => Ok(reader.read(&mut sqlite::open_to_share(path)?)?),
         // Its client has a runtime of its own, which must not be driven on a thread of ours.
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let reading = scope.spawn(|| {

@@ -96,8 +96,10 @@ impl Service {
         if !has_outcome(pending) {
             return None;
         }
-        if matches!(reading.outcome, Outcome::NoMatch(_)) {
-            // Another process may have been told better, and nobody is to be held for what is not so.
+        let is_known = self.store.has_record(record.payment);
+        if matches!(reading.outcome, Outcome::NoMatch(_)) || !is_known {
+            // Another process may have been told better, and nobody is to be held for what is not so; and what was heard meanwhile
+            // memory may have made room of, but not forgotten.
             self.fetch(RowKey::payment(record.payment)).await;
         }
         let settled = self.arrived(&pending.channel, record, reading, Arrival::Sync).await;

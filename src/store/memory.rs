@@ -481,6 +481,10 @@ impl PaymentStore for MemoryStore {
         self.close_expectation(channel, payment);
     }
 
+    fn has_record(&self, payment: PaymentId) -> bool {
+        self.records.contains_key(&payment)
+    }
+
     fn record(&self, payment: PaymentId) -> Option<Record> {
         self.records.get(&payment).map(|record| Record::clone(&record))
     }

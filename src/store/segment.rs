@@ -205,15 +205,34 @@ impl<B: Backend> Segmented<B> {
                     settled => settled?,
                 }
                 self.behind = None;
-                self.door.share()?;
-                self.state = State::Shared { look_at: Instant::now() + ALONE_EVERY };
-                self.alone_ever_since = false;
-                Ok(())
+                self.let_in()
             }
             State::Alone(_) => Ok(()),
             State::Shared { look_at } if Instant::now() < *look_at => Ok(()),
             State::Shared { .. } | State::Out => self.enter(),
         }
+    }
+
+    /// Shares with whoever comes: for who reads for long, and looks at nobody who knocks meanwhile.
+    ///
+    /// # Errors
+    /// [`SegmentError`].
+    pub fn share(&mut self) -> Result<(), Failed<B>> {
+        match &mut self.state {
+            State::Alone(log) => {
+                settle(&mut self.taker, &mut self.segments, log)?;
+                self.let_in()
+            }
+            State::Shared { .. } | State::Out => Ok(()),
+        }
+    }
+
+    /// Shares what is settled.
+    fn let_in(&mut self) -> Result<(), Failed<B>> {
+        self.door.share()?;
+        self.state = State::Shared { look_at: Instant::now() + ALONE_EVERY };
+        self.alone_ever_since = false;
+        Ok(())
     }
 
     /// Has the database take over the segment that is full, or any where nothing else is to be done, and begins the next. Says whether it
@@ -454,6 +473,10 @@ impl<B: Backend> Backend for Segmented<B> {
         };
         for key in log.not_kept(of, now).into_iter().take(most) {
             log.remove(&key);
+        }
+        if self.behind.is_some() {
+            // Who has the file locked would be waited for here, for each kind.
+            return Ok(self.taker.put_off(of, now, most));
         }
         // That the database cannot is no reason to keep nothing.
         let purged = self.taker.purge(of, now, most).map_err(SegmentError::Database);

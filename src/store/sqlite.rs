@@ -135,6 +135,16 @@ pub fn open(path: &Path) -> Result<Segmented<Sqlite>, OpenError> {
     })
 }
 
+/// As [`open`], for who reads it for long: whoever wants in meanwhile need not wait.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open_to_share(path: &Path) -> Result<Segmented<Sqlite>, OpenError> {
+    let mut store = open(path)?;
+    store.share()?;
+    Ok(store)
+}
+
 /// An open file.
 #[derive(Debug)]
 pub struct Sqlite {
@@ -201,15 +211,28 @@ impl Sqlite {
 
     fn migrate(&self, path: &Path) -> Result<(), OpenError> {
         let wrong = |source| OpenError::Database { path: path.to_owned(), source };
+        let missing = self.missing(path)?;
+        // Of a large file it takes seconds, for which nobody is kept from writing.
+        let damage: String = self
+            .connection
+            .query_row("PRAGMA quick_check(1)", (), |row| row.get(0))
+            .map_err(wrong)?;
+        if damage != "ok" {
+            return Err(OpenError::Damaged { path: path.to_owned(), damage });
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
         // Two processes may open a new file at once: the second waits, and finds it made.
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(wrong)?;
-        let made = self.migrate_within(path);
+        let made = self.missing(path).and_then(|missing| self.make(missing).map_err(wrong));
         let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
         self.connection.execute_batch(end).map_err(wrong)?;
         made
     }
 
-    fn migrate_within(&self, path: &Path) -> Result<(), OpenError> {
+    /// The steps of the schema that the file does not have.
+    fn missing(&self, path: &Path) -> Result<&'static [&'static str], OpenError> {
         let wrong = |source| OpenError::Database { path: path.to_owned(), source };
         let number = |pragma| {
             self.connection
@@ -224,21 +247,16 @@ impl Sqlite {
         if application != APPLICATION_ID && (application != 0 || tables != 0) {
             return Err(OpenError::Foreign(path.to_owned()));
         }
-        let damage: String = self
-            .connection
-            .query_row("PRAGMA quick_check(1)", (), |row| row.get(0))
-            .map_err(wrong)?;
-        if damage != "ok" {
-            return Err(OpenError::Damaged { path: path.to_owned(), damage });
-        }
         let found = usize::try_from(version).unwrap_or(usize::MAX);
-        let Some(missing) = MIGRATIONS.get(found..) else {
-            return Err(OpenError::Newer { path: path.to_owned(), found, known: MIGRATIONS.len() });
-        };
-        missing.iter().try_for_each(|step| self.connection.execute_batch(step)).map_err(wrong)?;
-        self.connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(wrong)?;
+        let newer = || OpenError::Newer { path: path.to_owned(), found, known: MIGRATIONS.len() };
+        MIGRATIONS.get(found..).ok_or_else(newer)
+    }
+
+    fn make(&self, steps: &[&str]) -> rusqlite::Result<()> {
+        steps.iter().try_for_each(|step| self.connection.execute_batch(step))?;
+        self.connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-        self.connection.pragma_update(None, "user_version", known).map_err(wrong)
+        self.connection.pragma_update(None, "user_version", known)
     }
 
     /// Writes rows of `of` by one statement; says how many it wrote.

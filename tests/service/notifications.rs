@@ -226,6 +226,21 @@ async fn the_order_in_which_it_is_heard_does_not_matter() {
     assert_eq!(world.held(), 1);
 }
 
+/// The late answer was written over what had been heard, where memory had made room of that.
+#[tokio::test]
+async fn what_was_heard_stands_when_memory_has_made_room_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { records: 1, ..Limits::default() };
+    let database = hefu::store::sqlite::open(&dir.path().join("hefu.db")).unwrap();
+    let store = MemoryStore::open(limits, database, |_| ()).unwrap();
+    let world = world_over(store, Binding::Enforce(100), Settings::default()).pinned();
+    let judged = world.judge(&world.channel, &World::debit("1", 0)).await.unwrap();
+    assert_eq!(world.told(&told("1", "ok")).await, "verified settled");
+    world.send(&World::debit("2", 1), "ok").await;
+    world.service.settle(judged, Reported::InDoubt).await;
+    assert_eq!(world.told(&told("1", "ok")).await, "verified known");
+}
+
 /// That it was undone was told by the answer and by a notification, and nobody was asked: it was owed no more.
 #[tokio::test]
 async fn a_reversal_that_is_told_twice_is_still_to_be_confirmed() {

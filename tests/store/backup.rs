@@ -5,7 +5,8 @@ use hefu::domain::answer::Answer;
 use hefu::store::EvidenceStore as _;
 use hefu::store::journal::{Admitted, Journal as _};
 use hefu::store::memory::{Limits, MemoryStore};
-use hefu::store::sqlite::{self, BackUpError, back_up};
+use hefu::store::sqlite::{self, BackUpError, Sqlite, back_up};
+use hefu::store::writer::Backend as _;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -75,4 +76,28 @@ fn what_is_there_is_not_written_over() {
     let (nothing, copy) = (dir.path().join("nothing"), dir.path().join("copy2.db"));
     assert!(matches!(back_up(&nothing, &copy), Err(BackUpError::Store { .. })));
     assert!(!copy.exists() && !nothing.exists());
+}
+
+/// Hefu did not start for as long as somebody read its store, who had come first.
+#[tokio::test]
+async fn who_reads_for_long_shares_with_who_comes_later() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("hefu.db");
+    drop(open(&path));
+    let reading = sqlite::open_to_share(&path).unwrap();
+    let store = open(&path);
+    let admitted = store.admit(admission(vec![leaving(1, "1")])).await;
+    assert_eq!(admitted, Ok(Admitted::Yes));
+    drop(reading);
+}
+
+/// Whoever opened the store kept all others from writing while its pages were checked.
+#[test]
+fn who_opens_the_store_waits_for_nobody_who_writes() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("hefu.db");
+    let mut writing = Sqlite::open(&path).unwrap();
+    writing.begin().unwrap();
+    drop(Sqlite::open(&path).unwrap());
+    writing.commit().unwrap();
 }

@@ -160,6 +160,17 @@ impl<B: Backend> Taker<B> {
         })
     }
 
+    /// Removes what is not kept beyond `now` after the next segment; yields a row of which nobody knows whether it is.
+    pub(super) fn put_off(
+        &mut self,
+        of: Aggregate,
+        now: Timestamp,
+        most: usize,
+    ) -> Option<Damaged> {
+        self.purges.insert(of, (now, most));
+        self.damaged.take()
+    }
+
     /// Removes what is not kept beyond `now`, at once or, where a segment is being taken over, after the next; yields a row of which nobody
     /// knows whether it is, as soon as one is known.
     ///
@@ -167,8 +178,7 @@ impl<B: Backend> Taker<B> {
     /// The database's.
     pub(super) fn purge(&mut self, of: Aggregate, now: Timestamp, most: usize) -> Taken<B> {
         if self.is_busy() {
-            self.purges.insert(of, (now, most));
-            return Ok(self.damaged.take());
+            return Ok(self.put_off(of, now, most));
         }
         let damaged = purge(&mut *self.wait_for_database(), (of, (now, most)))?;
         Ok(damaged.or(self.damaged.take()))

@@ -54,6 +54,25 @@ fn no_commit_waits_for_the_database() {
     assert_eq!(store.logged(), 0);
 }
 
+/// Who had the file locked was waited for on the committing thread, once for each kind of rows.
+#[test]
+fn nothing_is_purged_by_who_commits_while_the_database_fails() {
+    let (world, mut store) = World::alone(13, false);
+    let ended = Row { until: Some(Timestamp::from_millis(5)), ..order(0) };
+    world.disk.lock().unwrap().rows.insert(ended.key.clone(), ended.clone());
+    let is_kept = || world.disk.lock().unwrap().rows.contains_key(&ended.key);
+    world.disk.lock().unwrap().until_faults = Some(0);
+    store.purge(Aggregate::Orders, Timestamp::from_millis(5), 10).unwrap();
+    world.disk.lock().unwrap().until_faults = None;
+    store.purge(Aggregate::Orders, Timestamp::from_millis(5), 10).unwrap();
+    assert!(is_kept());
+    // With what is taken over next.
+    commit(&mut store, &[order(1)]).unwrap();
+    store.idle();
+    assert!(!is_kept());
+    store.purge(Aggregate::Orders, Timestamp::from_millis(5), 10).unwrap();
+}
+
 /// Nothing was kept any more, though the log had room for it.
 #[test]
 fn who_knocks_while_the_database_fails_stops_nobody() {
