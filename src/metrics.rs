@@ -481,3 +481,23 @@ impl Metrics {
         self.reload.set(i64::from(failed.is_empty()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A change through the admin API said that all was well while the files were bad.
+    #[test]
+    fn what_is_good_in_one_part_hides_nothing_of_the_other() {
+        let metrics = Metrics::new().unwrap();
+        let check = |of, successful, expected| {
+            metrics.on_load(of, successful);
+            assert_eq!(metrics.reload.get(), expected, "{of:?}");
+        };
+        check(Loaded::Files, false, 0);
+        check(Loaded::Managed, true, 0);
+        check(Loaded::Managed, false, 0);
+        check(Loaded::Files, true, 0);
+        check(Loaded::Managed, true, 1);
+    }
+}
