@@ -111,6 +111,8 @@ pub struct MemoryStore {
     evidence: Drawn<Fingerprint, Kept>,
     agreements: DashMap<(ChannelName, AgreementId), Agreement>,
     by_card: DashMap<CardKey, Vec<AgreementId>>,
+    /// Whether there was no room for an agreement once.
+    lacks_agreements: AtomicBool,
     waiting: DashMap<(ChannelName, String), (Agreement, Timestamp)>,
     holds: DashMap<HoldKey, Hold>,
     brakes: DashMap<(ChannelName, Option<Bank>, bool), Brake>,

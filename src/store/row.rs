@@ -310,10 +310,30 @@ impl Row {
     }
 }
 
-/// A row is not as it was written. Its key is no element.
+/// A row is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the row {:?} of `{}` is damaged: restore a backup, or remove the row", .0.name, .0.of.as_str())]
+#[error("the row {:?} of `{}` is damaged: restore a backup, or remove the row", .0.shown(), .0.of.as_str())]
 pub struct Damaged(pub RowKey);
+
+/// So many digits in a row, and more, are shown to nobody: cores make numbers of orders of phone numbers.
+const DIGITS_MAX: usize = 6;
+
+impl RowKey {
+    /// As it is shown: where cores and channels name it, as a pattern of SQL with `%` in the place of long numbers.
+    fn shown(&self) -> String {
+        if !matches!(self.of, Aggregate::Orders | Aggregate::Waiting | Aggregate::Agreements) {
+            return self.name.clone();
+        }
+        let is_digit = |sign: &u8| sign.is_ascii_digit();
+        let parts = self.name.as_bytes().chunk_by(|one, next| is_digit(one) == is_digit(next));
+        let parts = parts.map(|part| {
+            let is_long = part.len() > DIGITS_MAX && part.first().is_some_and(is_digit);
+            if is_long { b"%" } else { part }
+        });
+        // Digits are whole characters.
+        String::from_utf8_lossy(&parts.collect::<Vec<_>>().concat()).into_owned()
+    }
+}
 
 /// A row that goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -351,6 +371,20 @@ mod tests {
         "other_cards":["2:TUPLE"],"person":"1:TUPLE","phone":"1:TUPLE","bank":"620000","agreement":"a","checks":"name pan",
         "proves":"","account":"main","rules":{"set":"067b7e79320f","told":["rule-1","why"],"hits":["rule-1"],"by":"5531329d",
         "held":true,"inputs":[2,null,-3],"kind":"debit","concordance":900,"accounts":{"this":3}}}}"#;
+
+    /// An order's number was logged as it is, once a second.
+    #[test]
+    fn no_long_number_is_shown_of_a_damaged_row() {
+        let check = |of, name: &str, expected: &str| {
+            let key = RowKey { of, name: name.to_owned() };
+            let told = Damaged(key).to_string();
+            assert!(told.starts_with(&format!("the row {expected:?} of ")), "{told}");
+        };
+        check(Aggregate::Orders, "a\n7\n张13800000000-1", "a\n7\n张%-1");
+        check(Aggregate::Agreements, "a\n1234567x123456", "a\n%x123456");
+        check(Aggregate::Waiting, "a\n", "a\n");
+        check(Aggregate::Payments, "01M8EVRA000000000000000004", "01M8EVRA000000000000000004");
+    }
 
     #[test]
     fn a_record_is_kept_as_ever() {

@@ -16,6 +16,7 @@ use hefu::reconcile::hold::{Hold, HoldKey, Holding};
 use hefu::route::attempts::Heard;
 use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, OrderKey};
 use hefu::store::memory::{Limits, LoadError, MemoryStore};
+use hefu::store::person::PersonStore as _;
 use hefu::store::row::RowKey;
 use hefu::store::sqlite::{self, OpenError, Sqlite};
 use hefu::store::{
@@ -511,6 +512,23 @@ async fn agreements_that_memory_has_no_room_for_are_kept_and_closed() {
         here.put_agreement(&channel(), id("e"), agreement(1), true);
         assert_eq!(standing(&here).await, [Some(true), Some(true), open, Some(true), open]);
         drop(there);
+    }
+}
+
+/// An agreement that memory had made room of stayed open beside the one that was bound anew, once memory had room again.
+#[tokio::test]
+async fn whatever_memory_forgets_an_agreement_is_closed_where_it_is_kept() {
+    for place in Place::every() {
+        let store = place.open_within(Limits { agreements: 1, ..Limits::default() });
+        let [first, other, again] = ["a", "b", "c"].map(|id| AgreementId(id.into()));
+        let theirs = Agreement { person: Some(tuple(9)), ..agreement(2) };
+        store.put_agreement(&channel(), first.clone(), agreement(1), true);
+        store.put_agreement(&channel(), other, theirs, true);
+        let forgotten = store.forget(&[tuple(9)], NOW.plus(Duration::from_secs(1))).await.unwrap();
+        assert_eq!(forgotten.agreements, 1);
+        store.put_agreement(&channel(), again, agreement(1), true);
+        let kept = store.kept_agreements(&channel(), &[first]).await.unwrap();
+        assert!(kept[0].as_ref().unwrap().closed);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::store::writer::Look;
 use crate::store::{Agreement, AgreementStore};
 use async_trait::async_trait;
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 impl MemoryStore {
     /// Keeps an agreement in memory; yields those that changed, itself the last of them.
@@ -45,6 +46,10 @@ impl MemoryStore {
         let closed = earlier.into_iter().filter_map(|id| Some((self.close(channel, &id)?, id)));
         let mut changed: Vec<_> = closed.map(|(agreement, id)| (id, agreement)).collect();
         self.agreements.insert(key, agreement.clone());
+        if self.agreements.len() >= self.limits.agreements {
+            // From now on some may be where they are kept only, whoever is forgotten here.
+            self.lacks_agreements.store(true, Ordering::Relaxed);
+        }
         changed.push((id, agreement));
         changed
     }
@@ -87,7 +92,8 @@ impl AgreementStore for MemoryStore {
                 merchant: agreement.merchant.clone(),
                 cards: std::iter::once(card).chain(agreement.other_cards.clone()).collect(),
                 but: id.clone(),
-                all_known: self.agreements.len() < self.limits.agreements,
+                all_known: self.agreements.len() < self.limits.agreements
+                    && !self.lacks_agreements.load(Ordering::Relaxed),
             });
         }
         for (id, changed) in self.keep_agreement(channel, id, agreement, closes_same_card) {
