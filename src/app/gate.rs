@@ -216,6 +216,12 @@ impl ServiceGate {
             (Reported::Answer { status, headers, .. }, Ok(body)) => {
                 Settled::Answer { status, content_type: text(headers, &header::CONTENT_TYPE), body }
             }
+            // The channel will hear that it was taken, and not come again: what else the core said does not matter.
+            (Reported::Answer { status, .. } | Reported::Unread { status }, _)
+                if matches!(of, Of::Notification(_)) =>
+            {
+                Settled::Answer { status, content_type: None, body: b"" }
+            }
             (Reported::NotSent, _) => Settled::NotSent,
             (Reported::Answer { .. } | Reported::Unread { .. } | Reported::InDoubt(_), _) => {
                 Settled::InDoubt

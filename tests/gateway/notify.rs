@@ -134,6 +134,36 @@ async fn a_core_that_does_not_answer_acknowledges_nothing() {
     assert_eq!(total(&hefu, SETTLED).await, 1);
 }
 
+/// The channel heard that it was taken, and what it had said was dropped: it did not come again.
+#[tokio::test]
+async fn what_is_taken_with_an_answer_that_cannot_be_read_is_kept() {
+    let bank = channel(|_| ok(r#"{"code":"taken"}"#)).await;
+    let long = "x".repeat((1 << 20) + 1);
+    let core = channel(move |at| {
+        let (more, body) = match at {
+            0 => ("", "noted\r\n"),
+            1 => ("Content-Encoding: br\r\n", "noted"),
+            2 => ("Content-Encoding: gzip\r\n", "noted"),
+            _ => ("", long.as_str()),
+        };
+        let length = body.trim_end().len();
+        Reply::Answer(
+            format!("HTTP/1.1 200 OK\r\n{more}Content-Length: {length}\r\n\r\n{body}").into_bytes(),
+        )
+    })
+    .await;
+    let place = place(&bank, core.address, FILE);
+    let hefu = Hefu::start(place.command()).await;
+    let mut payer = Peer::connect(hefu.core).await;
+    for order in 1..=4 {
+        payer.send(debit(order)).await;
+        assert_eq!(payer.answer().await.status(), 200);
+        assert_eq!(told(&hefu, &notification(order, "ok")).await.status(), 200);
+        assert_eq!(total(&hefu, SETTLED).await, order);
+        assert_eq!(total(&hefu, "hefu_expectations_open{channel=\"acme\"}").await, 0);
+    }
+}
+
 /// With its database gone, Hefu passes notifications on and no acknowledgement back.
 #[tokio::test]
 async fn an_acknowledgement_waits_for_the_store() {
