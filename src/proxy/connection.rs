@@ -287,7 +287,7 @@ impl<G: Gate> Edge<G> {
     ) -> Option<Wire> {
         tracing::warn!(?why, "a notification is not acknowledged");
         (finished.ending, finished.status) = (Ended::NotAcknowledged, Some(why.status()));
-        let keep_alive = self.keeps_alive(head);
+        let keep_alive = !wire.is_amid && self.keeps_alive(head);
         self.finish(finished, wire, &why.to_bytes(keep_alive), keep_alive).await
     }
 
@@ -344,7 +344,7 @@ impl<G: Gate> Edge<G> {
         }
     }
 
-    /// Answers a request that was read whole.
+    /// Answers a request whose head was read.
     pub(super) async fn answer_problem(
         &self,
         finished: &mut Finished,
@@ -353,7 +353,7 @@ impl<G: Gate> Edge<G> {
         problem: Problem,
     ) -> Option<Wire> {
         finished.own(problem.kind);
-        let keep_alive = self.keeps_alive(head);
+        let keep_alive = !wire.is_amid && self.keeps_alive(head);
         let out = problem.to_bytes(keep_alive, head.method != Method::HEAD);
         finished.said = problem.annotations;
         self.finish(finished, wire, &out, keep_alive).await
@@ -407,8 +407,8 @@ impl<G: Gate> Edge<G> {
     /// Closes the connection after its last answer.
     pub(super) async fn close_unless(&self, mut wire: Wire, keep_alive: bool) -> Option<Wire> {
         if !keep_alive {
-            // Closing was not the core's wish where we drain: it may have sent more already.
-            let may_have_sent = *self.drain.borrow();
+            // Closing was not the core's wish where we drain, or where it has not sent all: it may have sent more already.
+            let may_have_sent = wire.is_amid || *self.drain.borrow();
             let closing = async {
                 wire.stream.shutdown().await.ok()?;
                 if may_have_sent {

@@ -130,7 +130,7 @@ async fn exchange<G: Gate>(
         edge.serve_one(side, Wire::new(Box::new(theirs))).await;
     });
     let (reader, mut writer) = tokio::io::split(ours);
-    let mut wire = Wire { stream: reader, ahead: BytesMut::new() };
+    let mut wire = Wire { stream: reader, ahead: BytesMut::new(), is_amid: false };
     let to_head = *request.method() == Method::HEAD;
     let asking = async {
         let asked = ask(request, &mut writer).await;

@@ -13,6 +13,7 @@ use super::upstream::Upstream;
 use super::wire::{Body, Broken, Wire};
 use bytes::{Bytes, BytesMut};
 use http::Method;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -69,6 +70,7 @@ impl<G: Gate> Edge<G> {
         if let Err(broken) = upload.take(&mut wire.ahead, &mut out) {
             return self.refuse(finished, wire, Unread::from(broken), true).await;
         }
+        wire.is_amid = !upload.done;
         if head.expects_continue && !upload.done && wire.ahead.is_empty() {
             wire.write(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
         }
@@ -81,14 +83,8 @@ impl<G: Gate> Edge<G> {
             Err(_) => Err(Cut::Unanswered(InDoubt::Late)),
             Ok(Err(_)) => Err(Cut::Unanswered(InDoubt::Broken)),
             Ok(Ok(())) if upload.done => {
-                let keeps_alive = self.keeps_alive(head);
-                answer(
-                    finished,
-                    &mut wire.stream,
-                    &mut connected.wire,
-                    (head, keeps_alive, patience),
-                )
-                .await
+                let both = (&mut wire.stream, &mut connected.wire);
+                answer(finished, both, (head, patience), || self.keeps_alive(head)).await
             }
             Ok(Ok(())) => {
                 let both = (&mut wire, &mut connected.wire);
@@ -122,15 +118,23 @@ impl<G: Gate> Edge<G> {
     ) -> Result<Streamed, Cut> {
         let (from_core, mut to_core) = tokio::io::split(&mut core.stream);
         let (from_upstream, mut to_upstream) = tokio::io::split(&mut upstream.stream);
-        let mut from_core = Wire { stream: from_core, ahead: std::mem::take(&mut core.ahead) };
-        let mut from_upstream =
-            Wire { stream: from_upstream, ahead: std::mem::take(&mut upstream.ahead) };
+        let ahead = std::mem::take(&mut core.ahead);
+        let mut from_core = Wire { stream: from_core, ahead, is_amid: true };
+        let ahead = std::mem::take(&mut upstream.ahead);
+        let mut from_upstream = Wire { stream: from_upstream, ahead, is_amid: false };
         let pace = self.limits.body;
-        let uploading = upload.run(&mut from_core, &mut to_upstream, pace);
+        let uploaded = AtomicBool::new(false);
+        let uploading = async {
+            let ended = upload.run(&mut from_core, &mut to_upstream, pace).await;
+            uploaded.store(ended.is_ok(), Ordering::Relaxed);
+            ended
+        };
         // The answer is due only when all was sent.
         let due = patience.saturating_add(self.limits.streamed);
-        let of = (head, self.keeps_alive(head), due);
-        let answering = answer(finished, &mut to_core, &mut from_upstream, of);
+        let both = (&mut to_core, &mut from_upstream);
+        // Whoever is answered before is told that the connection ends.
+        let keeps_alive = || uploaded.load(Ordering::Relaxed) && self.keeps_alive(head);
+        let answering = answer(finished, both, (head, due), keeps_alive);
         tokio::pin!(answering);
         let answered = tokio::select! {
             // Of what comes at once, the end of the upload counts: nothing of it is left to read then.
@@ -146,6 +150,7 @@ impl<G: Gate> Edge<G> {
         };
         // Of the upstream's nothing is left where its connection may be used again.
         core.ahead = from_core.ahead;
+        core.is_amid = !uploaded.load(Ordering::Relaxed);
         answered
     }
 
@@ -248,9 +253,9 @@ async fn put<W: AsyncWrite + Unpin>(to: &mut W, bytes: &[u8]) -> std::io::Result
 /// Reads the answer and passes it on as it comes.
 async fn answer<W: AsyncWrite + Unpin, S: AsyncRead + Unpin>(
     finished: &mut Finished,
-    core: &mut W,
-    upstream: &mut Wire<S>,
-    (head, keeps_alive, patience): (&Head, bool, Duration),
+    (core, upstream): (&mut W, &mut Wire<S>),
+    (head, patience): (&Head, Duration),
+    keeps_alive: impl Fn() -> bool,
 ) -> Result<Streamed, Cut> {
     let coming = timeout(patience, final_head(upstream)).await;
     let answer = coming.map_err(|_| Cut::Unanswered(InDoubt::Late))?.map_err(Cut::Unanswered)?;
@@ -261,7 +266,7 @@ async fn answer<W: AsyncWrite + Unpin, S: AsyncRead + Unpin>(
     // What came with the head goes on with it.
     let whole = rest.take(&mut upstream.ahead, &mut begun);
     whole.map_err(|_| Cut::Unanswered(InDoubt::Garbled))?;
-    let relaying = Relaying::of(head, &rest, keeps_alive);
+    let relaying = Relaying::of(head, &rest, keeps_alive());
     let begun = begun.freeze();
     finished.status = Some(answer.status);
     let relayed =

@@ -24,6 +24,8 @@ const ROOM_BYTES: usize = 2 * 1024;
 pub(super) struct Wire<S = Stream> {
     pub(super) stream: S,
     pub(super) ahead: BytesMut,
+    /// Whether what is still to come belongs to a body that nobody reads any more: no request begins there.
+    pub(super) is_amid: bool,
 }
 
 /// Why no whole message came.
@@ -37,7 +39,7 @@ pub(super) enum Broken {
 
 impl Wire {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, ahead: BytesMut::new() }
+        Self { stream, ahead: BytesMut::new(), is_amid: false }
     }
 
     /// Whether the peer closed its side, as far as this side knows without waiting.
@@ -244,7 +246,7 @@ mod tests {
     async fn no_more_memory_is_taken_than_came() {
         const LONG: usize = 200_000;
         let (mut peer, stream) = tokio::io::duplex(LONG);
-        let mut wire = Wire { stream, ahead: BytesMut::new() };
+        let mut wire = Wire { stream, ahead: BytesMut::new(), is_amid: false };
         peer.write_all(b"abc").await.unwrap();
         assert_eq!(wire.fill().await.unwrap(), 3);
         assert_eq!((&*wire.ahead, wire.ahead.capacity() < 64), (&b"abc"[..], true));

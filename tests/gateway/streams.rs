@@ -149,3 +149,53 @@ async fn a_streamed_body_has_one_reading() {
     let answer = world.ask(format!("{head}4\nbody\r\n0\r\n\r\n")).await;
     assert_eq!((answer.status(), bank.connections()), (400, 0));
 }
+
+/// The rest of an upload that nobody answered was read as requests.
+#[tokio::test]
+async fn what_is_left_of_an_upload_is_no_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let world = plan(&[listener.local_addr().unwrap()]).serve().await;
+    let mut core = world.core().await;
+    core.send("POST /file/x HTTP/1.1\r\nHost: bank\r\nContent-Length: 1000\r\n\r\nhalf").await;
+    let (mut upstream, _) = soon(listener.accept()).await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"half") {
+        assert!(soon(upstream.read_buf(&mut seen)).await.unwrap() > 0);
+    }
+    drop(upstream);
+    let answer = core.answer().await;
+    assert_eq!((answer.status(), answer.field("connection")), (504, Some("close")));
+    core.send("GET /pay/x HTTP/1.1\r\nHost: bank\r\n\r\n").await;
+    assert!(core.is_closed().await);
+    assert_eq!(world.judged(), 0);
+}
+
+/// An upstream that refuses an upload at once: the core was told that its connection lasts, and got a reset instead of the answer.
+#[tokio::test]
+async fn whoever_is_answered_before_the_upload_is_over_gets_the_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let world = plan(&[listener.local_addr().unwrap()]).serve().await;
+    let core = world.core().await;
+    let (mut reader, mut writer) = core.stream.into_split();
+    let sent = tokio::spawn(async move {
+        let head = "POST /file/x HTTP/1.1\r\nHost: bank\r\nContent-Length: 1000000000\r\n\r\n";
+        writer.write_all(head.as_bytes()).await?;
+        // More than lies on the way to an upstream that reads nothing.
+        writer.write_all(&vec![b'x'; 6 << 20]).await?;
+        Ok::<_, std::io::Error>(writer)
+    });
+    let (mut upstream, _) = soon(listener.accept()).await.unwrap();
+    let mut head = [0; 30];
+    soon(upstream.read_exact(&mut head)).await.unwrap();
+    upstream
+        .write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    // A reset would be an error here.
+    while soon(reader.read_buf(&mut answer)).await.unwrap() > 0 {}
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with("big"), "{answer}");
+    assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    soon(sent).await.unwrap().unwrap();
+}

@@ -129,7 +129,7 @@ pub(super) struct Watched {
 
 impl Watched {
     /// A core's connection, at its preface.
-    pub(super) fn of_core(Wire { stream, ahead }: Wire, budget: Arc<Budget>) -> Self {
+    pub(super) fn of_core(Wire { stream, ahead, .. }: Wire, budget: Arc<Budget>) -> Self {
         Self { stream, ahead, frames: Frames::after_preface(), budget, moved: 0 }
     }
 
