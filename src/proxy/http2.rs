@@ -30,6 +30,9 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Requests under way on one connection.
 const STREAMS_MAX: u32 = 64;
+/// Requests that are served for one connection, with those that the core gave up: they are driven to their end all the same. Who
+/// has its answer may ask again before the last is quite over.
+const TASKS_MAX: usize = 128;
 /// Streams that the core reset, or that broke the rules, before the connection is ended.
 const RESETS_MAX: usize = 64;
 /// How much of a message waits within the process, each way.
@@ -86,11 +89,15 @@ pub(super) async fn serve<G: Gate>(edges: Arc<ArcSwap<Edge<G>>>, side: Side, wir
                 break;
             }
             accepted = connection.accept() => match accepted {
+                Some(Ok((_, mut respond))) if tasks.len() >= TASKS_MAX => {
+                    respond.send_reset(Reason::REFUSED_STREAM);
+                }
                 Some(Ok((request, respond))) => {
                     let (edge, budget) = (edges.load_full(), Arc::clone(&budget));
                     tasks.spawn(async move {
-                        exchange(edge, side, request, respond).await;
-                        budget.served();
+                        if exchange(edge, side, request, respond).await {
+                            budget.served();
+                        }
                     });
                 }
                 Some(Err(_)) | None => break,
@@ -117,13 +124,13 @@ pub(super) async fn serve<G: Gate>(edges: Arc<ArcSwap<Edge<G>>>, side: Side, wir
     while tasks.join_next().await.is_some() {}
 }
 
-/// One request, through a connection within the process.
+/// One request, through a connection within the process; whether the core waited for what came of it.
 async fn exchange<G: Gate>(
     edge: Arc<Edge<G>>,
     side: Side,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-) {
+) -> bool {
     let write = edge.limits.write;
     let (ours, theirs) = tokio::io::duplex(BRIDGE_BYTES);
     let inner = tokio::spawn(async move {
@@ -132,12 +139,14 @@ async fn exchange<G: Gate>(
     let (reader, mut writer) = tokio::io::split(ours);
     let mut wire = Wire { stream: reader, ahead: BytesMut::new(), is_amid: false };
     let to_head = *request.method() == Method::HEAD;
+    let mut is_given_up = false;
     let asking = async {
         let asked = ask(request, &mut writer).await;
         if asked.is_ok() {
             // From here on only a core that goes away matters, and its request then goes away with it.
             let _ = poll_fn(|context| respond.poll_reset(context)).await;
         }
+        is_given_up = true;
         let _ = writer.shutdown().await;
         std::future::pending::<()>().await;
     };
@@ -156,6 +165,7 @@ async fn exchange<G: Gate>(
     drop((wire, writer));
     // A panic in it was counted by the runtime, and there is nobody to answer any more.
     let _ = inner.await;
+    relayed.is_some() || !is_given_up
 }
 
 /// Writes the request as HTTP/1.1 has it.

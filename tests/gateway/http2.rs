@@ -359,6 +359,25 @@ async fn a_connection_has_a_budget_beside_its_requests() {
     assert_eq!(end_of(&world, [frame(1, 5, 1, &fields(&LEGAL))]).await, End::Answered);
 }
 
+/// A stream that is reset is over for HTTP/2, and what it began was not: it made room for another each time.
+#[tokio::test]
+async fn resets_do_not_get_round_the_limit_of_requests() {
+    let bank = channel(|_| ok("never")).await;
+    let mut plan = plan(&[bank.address]);
+    plan.hold = Some(Arc::default());
+    let world = plan.serve().await;
+    let sender = connect(&world).await;
+    for _ in 0..128 {
+        let mut ready = soon(sender.clone().ready()).await.unwrap();
+        let (_response, mut stream) =
+            ready.send_request(request("/pay/x").body(()).unwrap(), true).unwrap();
+        soon(world.gate.judging.notified()).await;
+        stream.send_reset(h2::Reason::CANCEL);
+    }
+    let refused = ask(&sender, request("/pay/x").body(()).unwrap(), b"").await.unwrap_err();
+    assert_eq!(refused.reason(), Some(h2::Reason::REFUSED_STREAM));
+}
+
 /// Ten thousand names for the price of one: the header list is bounded, decoded or not.
 #[tokio::test]
 async fn a_compressed_bomb_is_refused() {
