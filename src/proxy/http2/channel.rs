@@ -3,8 +3,10 @@
 use super::budget::{Budget, Watched};
 use super::title_case;
 use crate::proxy::answer::AnswerHead;
+use crate::proxy::chunked::Chunked;
 use crate::proxy::exchange::{Answer, Coming, Exchanged};
 use crate::proxy::finished::Finished;
+use crate::proxy::forward;
 use crate::proxy::gate::InDoubt;
 use crate::proxy::head::{self, Length};
 use crate::proxy::upstream::{Resolved, Upstream};
@@ -20,6 +22,7 @@ use pingora_core::protocols::tls::ALPN;
 use pingora_core::upstreams::peer::{HttpPeer, Peer as _};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
@@ -55,7 +58,7 @@ impl Kept {
                 stream.send_data(body, true).map_err(|_| InDoubt::Broken)?;
             }
             let response = response.await.map_err(|_| InDoubt::Broken)?;
-            read(response, to_head, settings.answer_bytes_max).await
+            read(response, to_head, (settings.answer_bytes_max, settings.answer_timeout)).await
         };
         match timeout(settings.answer_timeout, conversing).await {
             Err(_) => Exchanged::InDoubt(InDoubt::Late),
@@ -146,7 +149,7 @@ fn translate(message: &[u8], tls: bool) -> Option<(Request<()>, Bytes)> {
 async fn read(
     response: Response<RecvStream>,
     to_head: bool,
-    max: usize,
+    (max, patience): (usize, Duration),
 ) -> Result<Exchanged, InDoubt> {
     let (parts, mut stream) = response.into_parts();
     let head = AnswerHead::read(head_of(&parts)).ok_or(InDoubt::Garbled)?;
@@ -158,7 +161,11 @@ async fn read(
         let _ = stream.flow_control().release_capacity(piece.len());
         body.extend_from_slice(&piece);
         if body.len() > max {
-            return Ok(Exchanged::TooLarge(Box::new(go_on(head, body.freeze(), stream))));
+            return Ok(Exchanged::TooLarge(Box::new(go_on(
+                (head, body.freeze()),
+                stream,
+                patience,
+            ))));
         }
     }
     Ok(Exchanged::Answer(Answer { head, body: body.freeze(), has_excess: false }))
@@ -178,16 +185,31 @@ fn head_of(parts: &http::response::Parts) -> Bytes {
     out.freeze()
 }
 
-fn go_on(head: AnswerHead, begun: Bytes, mut stream: RecvStream) -> Coming {
+fn go_on((head, begun): (AnswerHead, Bytes), mut stream: RecvStream, patience: Duration) -> Coming {
     let length = head.fields.get(http::header::CONTENT_LENGTH);
     let length = length.and_then(|length| head::decimal(length.as_bytes()));
     let so_far = u64::try_from(begun.len()).unwrap_or(u64::MAX);
-    let rest = length.map_or(Body::UntilClose, |whole| Body::Fixed(whole.saturating_sub(so_far)));
+    // Where no length tells when it is whole, the last chunk does.
+    let by_chunks = length.is_none();
+    let rest = length.map_or_else(
+        || Body::Chunked(Chunked::new()),
+        |whole| Body::Fixed(whole.saturating_sub(so_far)),
+    );
     let (mut near, far) = tokio::io::duplex(BRIDGE_BYTES);
     tokio::spawn(async move {
-        while let Some(Ok(piece)) = stream.data().await {
+        let mut out = BytesMut::new();
+        // What breaks off, or falls silent, ends without its last chunk.
+        while let Ok(Ok(piece)) = timeout(patience, stream.data()).await.map(Option::transpose) {
+            let last = piece.is_none();
+            let piece = piece.unwrap_or_default();
             let _ = stream.flow_control().release_capacity(piece.len());
-            if near.write_all(&piece).await.is_err() {
+            out.clear();
+            if by_chunks {
+                forward::chunk(&mut out, &piece, last);
+            } else {
+                out.extend_from_slice(&piece);
+            }
+            if near.write_all(&out).await.is_err() || last {
                 break;
             }
         }
