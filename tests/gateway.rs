@@ -36,6 +36,8 @@ mod four_logs;
 mod funded;
 #[path = "gateway/http2.rs"]
 mod http2;
+#[path = "gateway/http2_lanes.rs"]
+mod http2_lanes;
 #[path = "gateway/kept.rs"]
 mod kept;
 #[path = "gateway/killed.rs"]

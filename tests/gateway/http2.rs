@@ -1,15 +1,17 @@
 //! HTTP/2 from the core and to the channel: the same judge, the same bytes; and what one connection may ask for.
 
-use crate::peers::{Judgement, Peer, Reply, World, channel, ok, plan, soon};
+use crate::peers::{Judgement, Peer, Plan, Reply, World, channel, ok, plan, soon};
 use bytes::{Bytes, BytesMut};
+use h2::SendStream;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request};
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 async fn connect(world: &World) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(world.address).await.unwrap();
@@ -227,7 +229,7 @@ async fn draining_serves_what_is_under_way_and_takes_no_more() {
 
 // --- raw frames ---------------------------------------------------------------------------------------------------------
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = vec![length[1], length[2], length[3], kind, flags];
     frame.extend(stream.to_be_bytes());
@@ -421,31 +423,45 @@ async fn framing_that_http2_forbids_is_reset() {
 // --- to the channel -----------------------------------------------------------------------------------------------------
 
 /// What a channel of HTTP/2 does with its nth stream.
-type Doing = fn(usize) -> Does;
+pub(crate) type Doing = fn(usize) -> Does;
 
 #[derive(Clone, Copy)]
-enum Does {
+pub(crate) enum Does {
     Answers,
     Refuses,
     Leaves,
+    /// Never answers.
+    Silent,
+    /// Resets an answer without a length after more than the limit.
+    BreaksOff,
+    /// Sends as much and then nothing, until it is given up.
+    Stalls,
 }
 
-struct Seen {
-    connections: usize,
-    requests: Vec<(String, HeaderMap, Vec<u8>)>,
+/// Streams that a channel takes at once on one connection.
+pub(crate) const STREAMS: usize = 4;
+
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) connections: usize,
+    pub(crate) closed: usize,
+    pub(crate) given_up: usize,
+    pub(crate) requests: Vec<(String, HeaderMap, Vec<u8>)>,
 }
 
 async fn channel2(does: fn(usize) -> Does) -> (std::net::SocketAddr, Arc<Mutex<Seen>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let seen = Arc::new(Mutex::new(Seen { connections: 0, requests: Vec::new() }));
+    let seen: Arc<Mutex<Seen>> = Arc::default();
     let told = Arc::clone(&seen);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             told.lock().unwrap().connections += 1;
             let seen = Arc::clone(&told);
             tokio::spawn(async move {
-                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let mut builder = h2::server::Builder::new();
+                builder.max_concurrent_streams(u32::try_from(STREAMS).unwrap());
+                let mut connection = builder.handshake::<_, Bytes>(stream).await.unwrap();
                 while let Some(Ok((request, mut respond))) = connection.accept().await {
                     let number = seen.lock().unwrap().requests.len();
                     let (parts, mut stream) = request.into_parts();
@@ -474,16 +490,45 @@ async fn channel2(does: fn(usize) -> Does) -> (std::net::SocketAddr, Arc<Mutex<S
                         if matches!(doing, Does::Refuses) {
                             return respond.send_reset(h2::Reason::REFUSED_STREAM);
                         }
+                        if matches!(doing, Does::Silent) {
+                            return std::future::pending().await;
+                        }
                         let response =
                             http::Response::builder().header("x-bank", "1").body(()).unwrap();
                         let mut stream = respond.send_response(response, false).unwrap();
-                        stream.send_data(Bytes::from(vec![b'z'; 100_000]), true).unwrap();
+                        match doing {
+                            Does::BreaksOff => {
+                                send_most(&mut stream).await;
+                                stream.send_reset(h2::Reason::INTERNAL_ERROR);
+                            }
+                            Does::Stalls => {
+                                send_most(&mut stream).await;
+                                poll_fn(|context| stream.poll_reset(context)).await.unwrap();
+                                seen.lock().unwrap().given_up += 1;
+                            }
+                            _ => {
+                                stream.send_data(Bytes::from(vec![b'z'; 100_000]), true).unwrap();
+                            }
+                        }
                     });
                 }
+                seen.lock().unwrap().closed += 1;
             });
         }
     });
     (address, seen)
+}
+
+/// Sends so much that more than the limit has left when the last of it may.
+async fn send_most(stream: &mut SendStream<Bytes>) {
+    let mut left = 400_000;
+    while left > 0 {
+        stream.reserve_capacity(left.min(10_000));
+        let room = poll_fn(|context| stream.poll_capacity(context)).await.unwrap().unwrap();
+        let now = room.min(left);
+        stream.send_data(Bytes::from(vec![b'z'; now]), false).unwrap();
+        left -= now;
+    }
 }
 
 /// Where a channel is that answers every stream.
@@ -491,11 +536,16 @@ pub(crate) async fn answering() -> std::net::SocketAddr {
     channel2(|_| Does::Answers).await.0
 }
 
-async fn world2(does: fn(usize) -> Does) -> (World, Arc<Mutex<Seen>>) {
+async fn world2(does: Doing) -> (World, Arc<Mutex<Seen>>) {
+    let (plan, seen) = plan2(does).await;
+    (plan.serve().await, seen)
+}
+
+pub(crate) async fn plan2(does: Doing) -> (Plan, Arc<Mutex<Seen>>) {
     let (address, seen) = channel2(does).await;
     let mut plan = plan(&[address]);
     plan.settings.http2 = true;
-    (plan.serve().await, seen)
+    (plan, seen)
 }
 
 #[tokio::test]

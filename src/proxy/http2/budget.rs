@@ -40,6 +40,11 @@ impl Budget {
         self.earn(EARNED);
     }
 
+    /// The whole allowance once more.
+    pub(super) fn renew(&self) {
+        self.earn(i64::MAX);
+    }
+
     fn earn(&self, frames: i64) {
         let more = |left: i64| Some(left.saturating_add(frames).min(BURST));
         // The closure always yields a value.
@@ -229,7 +234,7 @@ mod tests {
         assert!(!budget.is_overdrawn());
         budget.spend(1);
         assert!(budget.is_overdrawn());
-        budget.earn(i64::MAX);
+        budget.renew();
         budget.spend(BURST);
         assert!(!budget.is_overdrawn(), "nobody saves more than a burst");
     }

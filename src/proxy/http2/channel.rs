@@ -9,10 +9,12 @@ use crate::proxy::finished::Finished;
 use crate::proxy::forward;
 use crate::proxy::gate::InDoubt;
 use crate::proxy::head::{self, Length};
+use crate::proxy::pool::Key;
 use crate::proxy::upstream::{Resolved, Upstream};
 use crate::proxy::wire::{Body, Wire};
 use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
+use futures::FutureExt as _;
 use h2::RecvStream;
 use h2::client::SendRequest;
 use http::{Request, Response, Uri};
@@ -21,19 +23,46 @@ use pingora_core::protocols::Stream;
 use pingora_core::protocols::tls::ALPN;
 use pingora_core::upstreams::peer::{HttpPeer, Peer as _};
 use std::fmt::Write as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// The largest head of an answer.
 const HEAD_BYTES_MAX: u32 = 64 * 1024;
 /// How much of an answer over the limit waits within the process.
 const BRIDGE_BYTES: usize = 64 * 1024;
+/// Messages under way on a connection before the channel has told how many it takes.
+const STREAMS_AT_FIRST: usize = 100;
+/// The most connections to one address that are kept; one beyond them is for one message.
+const LANES_MAX: usize = 64;
 
-/// The connections that are kept, one to an address and its settings.
-#[derive(Debug, Default)]
-pub(crate) struct Kept(DashMap<u64, SendRequest<Bytes>>);
+/// The connections that are kept, those to one address and with one way of making them together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept(Arc<DashMap<Key, Vec<Lane>>>);
+
+/// A connection.
+#[derive(Clone, Debug)]
+struct Lane {
+    key: Key,
+    sender: SendRequest<Bytes>,
+    /// Its allowance; also tells it from others.
+    budget: Arc<Budget>,
+    /// Shared by each message under way, and by what is kept.
+    under_way: Arc<()>,
+    /// How long it is kept if nobody uses it.
+    until: Instant,
+}
+
+impl Lane {
+    /// Whether it is alive, as far as is known, and takes one more message now.
+    fn has_room(&self) -> bool {
+        // Beyond what the channel allows a message would wait within the process, and be told as in doubt.
+        Arc::strong_count(&self.under_way) <= self.sender.current_max_send_streams()
+            && self.sender.clone().ready().now_or_never().is_some_and(|ready| ready.is_ok())
+    }
+}
 
 impl Kept {
     /// Sends the message as one stream and reads the answer. What may have left is never sent again, whatever the channel says of it.
@@ -44,26 +73,35 @@ impl Kept {
         (message, to_head): (&[u8], bool),
         finished: &mut Finished,
     ) -> Exchanged {
-        let Some((mut sender, secure)) = self.connect(connector, upstream, finished).await else {
+        let Some((mut lane, secure)) = self.connect(connector, upstream, finished).await else {
             return Exchanged::NotSent;
         };
         let Some((request, body)) = translate(message, secure) else {
             return Exchanged::NotSent;
         };
         let settings = upstream.settings();
+        let (max, patience) = (settings.answer_bytes_max, settings.answer_timeout);
         let conversing = async {
             let (response, mut stream) =
-                sender.send_request(request, body.is_empty()).map_err(|_| InDoubt::Broken)?;
+                lane.sender.send_request(request, body.is_empty()).map_err(|_| InDoubt::Broken)?;
             if !body.is_empty() {
                 stream.send_data(body, true).map_err(|_| InDoubt::Broken)?;
             }
             let response = response.await.map_err(|_| InDoubt::Broken)?;
-            read(response, to_head, (settings.answer_bytes_max, settings.answer_timeout)).await
+            read(response, to_head, (max, patience)).await
         };
-        match timeout(settings.answer_timeout, conversing).await {
-            Err(_) => Exchanged::InDoubt(InDoubt::Late),
+        match timeout(patience, conversing).await {
+            Err(_) => {
+                // It may be gone without a word: nothing more begins on it. What else is under way may end.
+                self.forget(lane.key, &lane.budget);
+                Exchanged::InDoubt(InDoubt::Late)
+            }
+            // Whether it is still good, a connection that broke says itself.
             Ok(Err(doubt)) => Exchanged::InDoubt(doubt),
-            Ok(Ok(exchanged)) => exchanged,
+            Ok(Ok(exchanged)) => {
+                lane.budget.served();
+                exchanged
+            }
         }
     }
 
@@ -74,27 +112,20 @@ impl Kept {
         connector: &TransportConnector,
         upstream: &Upstream,
         finished: &mut Finished,
-    ) -> Option<(SendRequest<Bytes>, bool)> {
-        let patience = upstream.settings().connect_timeout;
-        for Resolved { at, peer, .. } in upstream.known_peers().iter() {
-            let key = peer.reuse_hash();
-            let kept = self.0.get(&key).map(|kept| kept.value().clone());
-            let Some(kept) = kept else { continue };
-            match timeout(patience, kept.ready()).await {
-                Ok(Ok(ready)) => {
-                    finished.reached = Some(*at);
-                    return Some((ready, peer.is_tls()));
-                }
-                Ok(Err(_)) | Err(_) => drop(self.0.remove(&key)),
+    ) -> Option<(Lane, bool)> {
+        let (patience, idle) =
+            (upstream.settings().connect_timeout, upstream.settings().idle_timeout);
+        for Resolved { at, key, peer } in upstream.known_peers().iter() {
+            if let Some(lane) = self.take(*key, idle) {
+                finished.reached = Some(*at);
+                return Some((lane, peer.is_tls()));
             }
         }
-        for Resolved { at, peer, .. } in upstream.resolve().await.iter() {
-            match timeout(patience, greet(connector, peer)).await {
-                Ok(Some(sender)) => {
+        for Resolved { at, key, peer } in upstream.resolve().await.iter() {
+            match timeout(patience, self.greet(connector, (*key, peer), idle)).await {
+                Ok(Some(lane)) => {
                     finished.reached = Some(*at);
-                    self.0.insert(peer.reuse_hash(), sender.clone());
-                    let ready = timeout(patience, sender.ready()).await.ok()?.ok()?;
-                    return Some((ready, peer.is_tls()));
+                    return Some((lane, peer.is_tls()));
                 }
                 Ok(None) | Err(_) => {
                     tracing::warn!(upstream = upstream.name(), "cannot connect with HTTP/2");
@@ -103,27 +134,88 @@ impl Kept {
         }
         None
     }
-}
 
-/// Connects, and makes sure that the channel speaks HTTP/2 before anything is said.
-async fn greet(connector: &TransportConnector, peer: &HttpPeer) -> Option<SendRequest<Bytes>> {
-    let stream: Stream = connector.new_stream(peer).await.ok()?;
-    if peer.is_tls() && stream.selected_alpn_proto() != Some(ALPN::H2) {
-        return None;
-    }
-    let budget = Arc::new(Budget::default());
-    let watched = Watched::of_channel(stream, Arc::clone(&budget));
-    let mut builder = h2::client::Builder::new();
-    builder.enable_push(false).max_header_list_size(HEAD_BYTES_MAX);
-    let (sender, connection) = builder.handshake(watched).await.ok()?;
-    tokio::spawn(async move {
-        // Streams learn of its end by themselves.
-        tokio::select! {
-            _ = connection => {}
-            () = budget.overdrawn() => tracing::warn!("a channel's connection asks for too much beside its answers"),
+    /// Connects, and makes sure that the channel speaks HTTP/2 before anything is said.
+    async fn greet(
+        &self,
+        connector: &TransportConnector,
+        (key, peer): (Key, &HttpPeer),
+        idle: Duration,
+    ) -> Option<Lane> {
+        let stream: Stream = connector.new_stream(peer).await.ok()?;
+        if peer.is_tls() && stream.selected_alpn_proto() != Some(ALPN::H2) {
+            return None;
         }
-    });
-    Some(sender)
+        let budget = Arc::new(Budget::default());
+        let watched = Watched::of_channel(stream, Arc::clone(&budget));
+        let mut builder = h2::client::Builder::new();
+        builder.enable_push(false).max_header_list_size(HEAD_BYTES_MAX);
+        builder.initial_max_send_streams(STREAMS_AT_FIRST);
+        let (sender, connection) = builder.handshake(watched).await.ok()?;
+        let (under_way, until) = (Arc::default(), Instant::now() + idle);
+        let lane = Lane { key, sender, budget: Arc::clone(&budget), under_way, until };
+        self.keep(&lane);
+        tokio::spawn(self.clone().drive(connection, key, budget));
+        Some(lane)
+    }
+
+    /// The first that has room: those that were needed at a rush only are used no more, and close.
+    fn take(&self, key: Key, idle: Duration) -> Option<Lane> {
+        let mut lanes = self.0.get_mut(&key)?;
+        let lane = lanes.iter_mut().find(|lane| lane.has_room())?;
+        lane.until = Instant::now() + idle;
+        Some(lane.clone())
+    }
+
+    fn keep(&self, lane: &Lane) {
+        let mut lanes = self.0.entry(lane.key).or_default();
+        if lanes.len() < LANES_MAX {
+            lanes.push(lane.clone());
+        }
+    }
+
+    /// Nothing more begins on it.
+    fn forget(&self, key: Key, budget: &Arc<Budget>) {
+        self.0.remove_if_mut(&key, |_, lanes| {
+            lanes.retain(|lane| !Arc::ptr_eq(&lane.budget, budget));
+            lanes.is_empty()
+        });
+    }
+
+    /// Moves what goes over a connection until it ends; the streams on it learn of that by themselves.
+    async fn drive(self, connection: impl Future, key: Key, budget: Arc<Budget>) {
+        let mut connection = pin!(connection);
+        let has_ended = tokio::select! {
+            _ = &mut connection => true,
+            () = budget.overdrawn() => {
+                tracing::warn!("a channel's connection asks for too much beside its answers");
+                false
+            }
+            () = self.unused(key, &budget) => false,
+        };
+        self.forget(key, &budget);
+        if !has_ended {
+            // Payments that are under way on it may end, within one more allowance.
+            budget.renew();
+            tokio::select! {
+                _ = connection => {}
+                () = budget.overdrawn() => {}
+            }
+        }
+    }
+
+    /// Returns once nothing more begins on it: it idled for too long, or is not kept any more.
+    async fn unused(&self, key: Key, budget: &Arc<Budget>) {
+        while let Some(until) = self.until(key, budget).filter(|until| Instant::now() < *until) {
+            sleep_until(until).await;
+        }
+    }
+
+    fn until(&self, key: Key, budget: &Arc<Budget>) -> Option<Instant> {
+        let lanes = self.0.get(&key)?;
+        let lane = lanes.iter().find(|lane| Arc::ptr_eq(&lane.budget, budget))?;
+        Some(lane.until)
+    }
 }
 
 /// The message as HTTP/2 has it: an authority and no Host, no connection's own fields.
