@@ -233,11 +233,9 @@ fn layer(profile: &Profile, layer: &Layer, scope: Scope<'_, '_>) -> Result<Readi
     })
 }
 
-/// A code as it may be shown and kept: bounded ASCII, and never a number as long as an element.
+/// A code as it may be shown and kept: bounded ASCII, and never with the digits of an element, whatever parts them.
 pub(super) fn shown(code: &str) -> String {
-    let digits = code.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or_default();
-    if digits >= ELEMENT_DIGITS_MIN {
-        return "too-many-digits".to_owned();
-    }
-    code.chars().filter(char::is_ascii_graphic).take(CODE_CHARS_MAX).collect()
+    let shown: String = code.chars().filter(char::is_ascii_graphic).take(CODE_CHARS_MAX).collect();
+    let digits = shown.bytes().filter(u8::is_ascii_digit).count();
+    if digits >= ELEMENT_DIGITS_MIN { "too-many-digits".to_owned() } else { shown }
 }

@@ -2,9 +2,11 @@
 
 use hefu::config;
 use hefu::message::extract::{self, Payments, Request};
+use hefu::message::outcome;
 use hefu::message::profile::Profile;
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 /// The profile of a channel with `text` in its file.
 fn profile(text: &str) -> Profile {
@@ -210,4 +212,26 @@ fn a_field_that_overrides_the_method_is_ambiguous() {
     check(&json, r#"{"a":1,"b":{"_method":"PUT"}}"#, "query - []");
     let put = Request { method: "PUT", ..Request::post("/", "", b"a=1&_method=x") };
     assert_eq!(show(&form, &put), "bind - []");
+}
+
+/// `138 0000 0000` was measured by its parts, put together, and kept.
+#[test]
+fn a_code_is_no_number_of_an_element_whatever_parts_its_digits() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/channels/lianlian.toml");
+    let profile = config::profile(&file, &BTreeMap::new());
+    let profile = profile.map_err(|problems| problems.to_string()).unwrap();
+    let message = profile.messages.first().unwrap();
+    let check = |code: &str, expected: &str| {
+        let body = serde_json::json!({ "ret_code": code }).to_string();
+        let read = outcome::read(&profile, message, None, body.as_bytes()).whole();
+        assert_eq!(read.code.as_deref(), Some(expected), "{code}");
+    };
+    check("PR000000", "PR000000");
+    check("1234567890", "1234567890");
+    check("1 2\u{3000}3", "123");
+    let phones =
+        ["13800000000", "138 0000 0000", "138\u{3000}00000000", "138-0000-0000", "tel138x00000000"];
+    for code in phones {
+        check(code, "too-many-digits");
+    }
 }
