@@ -131,10 +131,14 @@ pub fn extract<'p>(
     check_same(profile, &node)?;
     let message = classify(profile, request, &node)?.ok_or(ExtractError::Unlisted)?;
     let whole = Scope::whole(&node);
-    let order = batch_order(whole, message)?;
+    let named = named(whole, message)?;
+    // Read once, however many rows there are.
+    let merchant = merchant(whole, message)?;
+    let order = named.clone().filter(|_| !is_named_by_merchant(message));
+    let reader =
+        Reader { scope: whole, message, order: named.as_ref(), merchant: merchant.as_ref() };
     let payments = match &message.rows {
         None => {
-            let reader = Reader { scope: whole, message, order: order.as_ref() };
             let mut part = reader.part(None)?;
             if let Some(header) = request.told {
                 reader.merge(&mut part, header)?;
@@ -145,8 +149,7 @@ pub fn extract<'p>(
             return Err(ReadError::unreadable("Hefu-Elements", "told beside a batch").into());
         }
         Some(rows) if node.is_sealed(&rows.at) => {
-            let scope = whole.row(&Node::Sealed);
-            let mut part = Reader { scope, message, order: None }.part(None)?;
+            let mut part = Reader { scope: whole.row(&Node::Sealed), ..reader }.part(None)?;
             part.payment.order.clone_from(&order);
             Payments::One(Box::new(part))
         }
@@ -160,7 +163,7 @@ pub fn extract<'p>(
                 if !names.insert(name.clone()) {
                     return Err(ReadError::ambiguous(&rows.at, "two rows of one name").into());
                 }
-                parts.push(Reader { scope, message, order: None }.part(Some(name))?);
+                parts.push(Reader { scope, ..reader }.part(Some(name))?);
             }
             if parts.is_empty() {
                 return Err(ReadError::unreadable(&rows.at, "no rows").into());
@@ -171,11 +174,31 @@ pub fn extract<'p>(
     Ok(Extracted { message, order, payments })
 }
 
-/// The order's name; of a batch, the batch's, which has none where its merchant is all that names it.
-fn batch_order(whole: Scope<'_, '_>, message: &Message) -> Result<Option<OrderId>, ReadError> {
-    let order = whole.joined(&message.order)?.map(|order| OrderId(order.into()));
-    let is_merchant = message.order.as_slice() == message.merchant.as_slice();
-    Ok(order.filter(|_| !(message.rows.is_some() && is_merchant)))
+/// The order's name, which the rows of a batch begin theirs with; money that moves must have one, unless it is sealed.
+fn named(whole: Scope<'_, '_>, message: &Message) -> Result<Option<OrderId>, ReadError> {
+    let order = whole.joined(&message.order)?;
+    let needed = order.is_none() && message.scenario.moves_money();
+    for path in message.order.iter().filter(|_| needed) {
+        if matches!(whole.find(path)?, Found::Absent | Found::Text("")) {
+            return Err(ReadError::unreadable(path, "no order"));
+        }
+    }
+    Ok(order.map(|order| OrderId(order.into())))
+}
+
+/// Whether it is a batch of which the merchant is all that names it: that is no order.
+fn is_named_by_merchant(message: &Message) -> bool {
+    message.rows.is_some() && message.order.as_slice() == message.merchant.as_slice()
+}
+
+/// The merchant, in so far as it is read in `scope`.
+fn merchant(scope: Scope<'_, '_>, message: &Message) -> Result<Option<MerchantId>, ReadError> {
+    Ok(one(scope, message.merchant.as_ref())?.map(MerchantId))
+}
+
+fn one(scope: Scope<'_, '_>, path: Option<&Path>) -> Result<Option<Arc<str>>, ReadError> {
+    let Some(path) = path else { return Ok(None) };
+    Ok(scope.name(path)?.map(Arc::from))
 }
 
 /// The message as a tree: from the query of a `GET`, from the body of all others.
@@ -275,11 +298,14 @@ fn classify<'p>(
     Ok(None)
 }
 
+#[derive(Clone, Copy)]
 struct Reader<'n, 'p> {
     scope: Scope<'n, 'n>,
     message: &'p Message,
-    /// The order, where it is read already and no rows have orders of their own.
-    order: Option<&'p OrderId>,
+    /// The order; of a batch, the batch.
+    order: Option<&'n OrderId>,
+    /// The merchant, where no row has its own.
+    merchant: Option<&'n MerchantId>,
 }
 
 impl Reader<'_, '_> {
@@ -326,12 +352,15 @@ impl Reader<'_, '_> {
         let checks = message.checks.intersection(elements.set());
         let payment = Payment {
             scenario: message.scenario,
-            order: self.order(row.as_deref())?,
-            merchant: self.one(message.merchant.as_ref())?.map(MerchantId),
+            order: self.order(row.as_deref()),
+            merchant: match &message.merchant {
+                Some(path) if path.in_row() => merchant(self.scope, message)?,
+                Some(_) | None => self.merchant.cloned(),
+            },
             amount,
             elements,
             asserted: ElementSet::EMPTY,
-            agreement: self.one(message.agreement.as_ref())?.map(AgreementId),
+            agreement: one(self.scope, message.agreement.as_ref())?.map(AgreementId),
             checks,
         };
         Ok(Part {
@@ -345,19 +374,10 @@ impl Reader<'_, '_> {
         })
     }
 
-    /// The order's name, and the row's after it; money that moves must have one, unless it is sealed.
-    fn order(&self, row: Option<&str>) -> Result<Option<OrderId>, ReadError> {
-        if let Some(order) = self.order {
-            return Ok(Some(order.clone()));
-        }
-        for path in self.message.order.iter().filter(|_| self.message.scenario.moves_money()) {
-            if matches!(self.scope.find(path)?, Found::Absent | Found::Text("")) {
-                return Err(ReadError::unreadable(path, "no order"));
-            }
-        }
-        let order = self.scope.joined(&self.message.order)?;
-        let order = order.map(|order| row.map(|row| format!("{order}|{row}")).unwrap_or(order));
-        Ok(order.map(|order| OrderId(order.into())))
+    /// The order's name, and the row's after it.
+    fn order(&self, row: Option<&str>) -> Option<OrderId> {
+        let order = self.order?;
+        Some(row.map_or_else(|| order.clone(), |row| OrderId(format!("{}|{row}", order.0).into())))
     }
 
     /// Adds what the core told: sealed elements as asserted; readable ones must agree.
@@ -402,11 +422,6 @@ impl Reader<'_, '_> {
         by_code(values, code)
             .map(Some)
             .ok_or_else(|| ReadError::unreadable(at, "a code that the profile does not list"))
-    }
-
-    fn one(&self, path: Option<&Path>) -> Result<Option<Arc<str>>, ReadError> {
-        let Some(path) = path else { return Ok(None) };
-        Ok(self.scope.name(path)?.map(Arc::from))
     }
 }
 

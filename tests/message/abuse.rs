@@ -235,3 +235,39 @@ fn a_code_is_no_number_of_an_element_whatever_parts_its_digits() {
         check(code, "too-many-digits");
     }
 }
+
+/// A batch of 2,000 rows looked up its order and merchant once for each, among all the fields around it.
+#[test]
+fn what_rows_share_is_read_once_and_is_of_each() {
+    let text = "request.format = 'json'\n[[message]]\nscenario = 'payout'\nwhen.kind = '1'\nrows = 'rows'\nrow = ['./no']\n\
+         order = ['member', 'batch']\nmerchant = MERCHANT\namount = { field = './money', unit = 'fen' }";
+    let check = |merchant: &str, body: &str, expected: &str| {
+        let profile = profile(&text.replace("MERCHANT", merchant));
+        let extracted = extract::extract(&profile, &Request::post("/", "", body.as_bytes()));
+        let shown = match extracted.as_ref().map(|extracted| &extracted.payments) {
+            Ok(Payments::Rows(rows)) => rows
+                .iter()
+                .map(|row| {
+                    let order = row.payment.order.as_ref().map_or("-", |order| &order.0);
+                    let merchant = row.payment.merchant.as_ref().map_or("-", |it| &it.0);
+                    format!("{order} {merchant}")
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+            Ok(Payments::One(_)) => "one".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(shown, expected, "{body}");
+    };
+    let rows = r#""rows":[{"no":1,"money":1,"own":"X"},{"no":2,"money":1}]"#;
+    let whole = format!(r#"{{"kind":1,"member":"M","batch":"B",{rows}}}"#);
+    check("'member'", &whole, "M|B|1 M, M|B|2 M");
+    check("'./own'", &whole, "M|B|1 X, M|B|2 -");
+    check("'member'", &whole.replace(r#""batch":"B","#, ""), "no order at `batch`");
+    check(
+        "'member'",
+        &whole.replace("batch", "BATCH"),
+        "a key that some readers take for another at `batch`",
+    );
+    check("'MEMBER'", &whole, "a key that some readers take for another at `MEMBER`");
+}
