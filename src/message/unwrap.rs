@@ -8,7 +8,7 @@ use crate::message::profile::{Body, Format, Place, Step, Unwrap};
 use crate::message::xml;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use encoding_rs::Encoding;
+use encoding_rs::{Encoding, UTF_8};
 use std::borrow::Cow;
 
 /// Reads a body as `layout` says; `content_type` is the header's value, where there is one.
@@ -43,8 +43,12 @@ pub fn read<'a>(
         // It was only peeked at: it must stand there once, without a twin.
         node.find(field)?;
     }
+    let charsets = Charsets {
+        text: encoding,
+        json: if layout.charset.field.is_some() { encoding } else { layout.charset.default },
+    };
     for wrapped in &layout.unwrap {
-        open(&mut node, wrapped, encoding)?;
+        open(&mut node, wrapped, charsets)?;
     }
     Ok(node)
 }
@@ -56,10 +60,20 @@ pub fn read<'a>(
 pub fn read_query<'a>(layout: &Body, query: &'a str) -> Result<Node<'a>, ReadError> {
     let encoding = layout.charset.default;
     let mut node = form::parse(query.as_bytes(), encoding)?;
+    let charsets = Charsets { text: encoding, json: encoding };
     for wrapped in layout.unwrap.iter().filter(|wrapped| wrapped.at != Place::Body) {
-        open(&mut node, wrapped, encoding)?;
+        open(&mut node, wrapped, charsets)?;
     }
     Ok(node)
+}
+
+/// In which charsets wrapped content is written.
+#[derive(Clone, Copy)]
+struct Charsets {
+    /// Texts: in the body's.
+    text: &'static Encoding,
+    /// JSON: in UTF-8 (RFC 8259 section 8.1) or as the profile says, whatever label the body around it has.
+    json: &'static Encoding,
 }
 
 fn decode<'a>(encoding: &'static Encoding, body: &'a [u8]) -> Result<Cow<'a, str>, ReadError> {
@@ -67,7 +81,8 @@ fn decode<'a>(encoding: &'static Encoding, body: &'a [u8]) -> Result<Cow<'a, str
         .ok_or_else(|| ReadError::unreadable("body", "text outside the declared charset"))
 }
 
-/// The charset of a body: what its header and its own field or declaration say, which must agree; else the default.
+/// The charset of a body: what its header and its own field or declaration say, which must agree; else the default. For JSON there is no
+/// such label (RFC 8259 section 11): most readers do not look at it, so that it says UTF-8 or what the profile says.
 ///
 /// # Errors
 /// [`ReadError`] where they differ, repeat, or name what is not supported.
@@ -104,26 +119,27 @@ pub fn declared(
         (Some(header), Some(field)) if header != field => {
             Err(ReadError::ambiguous("charset", "contradictory charsets"))
         }
+        (Some(label), _)
+            if format == Format::Json && ![UTF_8, charset.default].contains(&label) =>
+        {
+            Err(ReadError::ambiguous("charset", "contradictory charsets"))
+        }
         (header, field) => Ok(field.or(header).unwrap_or(charset.default)),
     }
 }
 
-fn open(
-    node: &mut Node<'_>,
-    wrapped: &Unwrap,
-    encoding: &'static Encoding,
-) -> Result<(), ReadError> {
+fn open(node: &mut Node<'_>, wrapped: &Unwrap, charsets: Charsets) -> Result<(), ReadError> {
     match (&wrapped.at, node) {
-        (Place::Body, node) => open_one(node, &"body", &wrapped.steps, encoding),
+        (Place::Body, node) => open_one(node, &"body", &wrapped.steps, charsets),
         (Place::Field(path), node) => match node.slot(path)? {
-            Some(slot) => open_one(slot, path, &wrapped.steps, encoding),
+            Some(slot) => open_one(slot, path, &wrapped.steps, charsets),
             None => Ok(()),
         },
         (Place::Every, Node::Map(entries)) => entries
             .nodes_mut()
             .filter(|node| matches!(node, Node::Text(_)))
             // The key is the message's own: whatever it holds must not be in an error.
-            .try_for_each(|node| open_one(node, &"*", &wrapped.steps, encoding)),
+            .try_for_each(|node| open_one(node, &"*", &wrapped.steps, charsets)),
         (Place::Every, _) => Ok(()),
     }
 }
@@ -132,7 +148,7 @@ fn open_one(
     slot: &mut Node<'_>,
     name: &dyn std::fmt::Display,
     steps: &[Step],
-    encoding: &'static Encoding,
+    charsets: Charsets,
 ) -> Result<(), ReadError> {
     let text = match slot {
         Node::Text(text) if !text.is_empty() => text,
@@ -173,19 +189,18 @@ fn open_one(
                 bytes = opened.map_err(|_| fault("does not open under the configured key"))?.into();
             }
             Step::BraceForm | Step::Json => {
-                let charset = if in_wire_charset { encoding } else { encoding_rs::UTF_8 };
+                let is_json = matches!(step, Step::Json);
+                let own = if is_json { charsets.json } else { charsets.text };
+                let charset = if in_wire_charset { own } else { UTF_8 };
                 let text = charset::decode(charset, &bytes)
                     .ok_or_else(|| fault("text outside the declared charset"))?;
-                let parsed = match step {
-                    Step::Json => json::parse(&text)?,
-                    _ => brace_form(&text, name)?,
-                };
+                let parsed = if is_json { json::parse(&text)? } else { brace_form(&text, name)? };
                 *slot = owned(parsed);
                 return Ok(());
             }
         }
     }
-    let charset = if in_wire_charset { encoding } else { encoding_rs::UTF_8 };
+    let charset = if in_wire_charset { charsets.text } else { UTF_8 };
     let text = charset::decode_owned(charset, bytes.into_owned())
         .ok_or_else(|| ReadError::unreadable(name, "text outside the declared charset"))?;
     *slot = Node::Text(Cow::Owned(text));

@@ -1,5 +1,7 @@
 //! What was once read otherwise than a channel reads it: one test a defect, on profiles of its own.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hefu::config;
 use hefu::message::extract::{self, Payments, Request};
 use hefu::message::outcome;
@@ -270,4 +272,41 @@ fn what_rows_share_is_read_once_and_is_of_each() {
         "a key that some readers take for another at `batch`",
     );
     check("'MEMBER'", &whole, "a key that some readers take for another at `MEMBER`");
+}
+
+/// JSON was decoded by a label that it does not have: a channel that reads UTF-8 read another name.
+#[test]
+fn a_label_changes_nothing_of_json() {
+    let message = "[[message]]\nscenario = 'query'\nwhen.a = '1'\norder = ['x']";
+    let check = |request: &str, kind: &str, body: &[u8], expected: &str| {
+        let profile = profile(&format!("request = {{ format = 'json'{request} }}\n{message}"));
+        assert_eq!(show(&profile, &Request::post("/", kind, body)), expected, "{request} {kind}");
+    };
+    let (utf8, gbk) =
+        ("{\"a\":1,\"x\":\"张三\"}".as_bytes(), b"{\"a\":1,\"x\":\"\xD5\xC5\xC8\xFD\"}");
+    let contradictory = "contradictory charsets at `charset`";
+    check("", "application/json", utf8, "query 张三 []");
+    check("", "application/json;charset=utf-8", utf8, "query 张三 []");
+    check("", "application/json;charset=GBK", utf8, contradictory);
+    check("", "application/json;charset=GBK", gbk, contradictory);
+    check(
+        ", charset = { default = 'GBK' }",
+        "application/json;charset=gb2312",
+        gbk,
+        "query 张三 []",
+    );
+    check(", charset = { default = 'GBK' }", "application/json", gbk, "query 张三 []");
+    // Nor does that of what is around it.
+    let inner = |charset: &str, kind: &str, json: &[u8], expected: &str| {
+        let profile = profile(&format!(
+            "request = {{ format = 'form', unwrap = [{{ at = 'i', steps = ['base64', 'json'] }}] {charset} }}\n{}",
+            message.replace("'x'", "'i/x'"),
+        ));
+        let body = format!("a=1&i={}", STANDARD.encode(json).replace('+', "%2B"));
+        let shown = show(&profile, &Request::post("/", kind, body.as_bytes()));
+        assert_eq!(shown, expected, "{charset} {kind}");
+    };
+    inner("", "x/y;charset=GBK", utf8, "query 张三 []");
+    inner("", "x/y", utf8, "query 张三 []");
+    inner(", charset = { default = 'GBK' }", "x/y;charset=UTF-8", gbk, "query 张三 []");
 }
