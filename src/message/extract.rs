@@ -321,16 +321,17 @@ impl Reader<'_, '_> {
             }
         }
         for (element, path) in &message.elements {
-            if sealed.contains(*element) {
+            // Any text may be a name, sealed ones too. All else that reads as what it is was not sealed, whatever stands beside it.
+            if sealed.contains(*element) && *element == Element::Name {
                 continue;
             }
             match self.scope.find(path)? {
                 Found::Text("") | Found::Absent => (),
-                Found::Text(text) => {
-                    if let Err(error) = told::put(&mut elements, *element, text, kinds) {
-                        invalid.push(error);
-                    }
-                }
+                Found::Text(text) => match told::put(&mut elements, *element, text, kinds) {
+                    Ok(()) => sealed = sealed.difference(ElementSet::EMPTY.with(*element)),
+                    Err(_) if sealed.contains(*element) => (),
+                    Err(error) => invalid.push(error),
+                },
                 Found::Sealed => sealed = sealed.with(*element),
             }
         }
