@@ -290,7 +290,7 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
 
 /// Decides, with what the risk team's rules say of the message.
 pub fn decide_by(policy: &Policy, facts: &Facts, verdict: Option<&Verdict>) -> Decision {
-    let (mut effect, mut reasons) = judge(policy, facts);
+    let (mut effect, mut reasons) = judge(policy, facts.scenario, facts.basis);
     // Of what verification alone refuses; rules and holds have the last word.
     if facts.spared && effect == Effect::Refuse && is_held_out(facts) {
         effect = Effect::Annotate;
@@ -407,10 +407,16 @@ const fn is_held_out(facts: &Facts) -> bool {
         )
 }
 
-fn judge(policy: &Policy, facts: &Facts) -> (Effect, Vec<Reason>) {
-    let fallback = ScenarioPolicy::for_scenario(facts.scenario);
-    let settings = policy.scenarios.get(&facts.scenario).unwrap_or(&fallback);
-    let (effect, reason) = match facts.basis {
+/// The one of two bases by which more is done against a message; the first where both do the same.
+pub fn stricter(policy: &Policy, scenario: Scenario, one: Basis, other: Basis) -> Basis {
+    let effect = |basis| judge(policy, scenario, basis).0;
+    if effect(other) > effect(one) { other } else { one }
+}
+
+fn judge(policy: &Policy, scenario: Scenario, basis: Basis) -> (Effect, Vec<Reason>) {
+    let fallback = ScenarioPolicy::for_scenario(scenario);
+    let settings = policy.scenarios.get(&scenario).unwrap_or(&fallback);
+    let (effect, reason) = match basis {
         Basis::Passing
         | Basis::ConfirmsPermitted
         | Basis::Verified(Verification::Answered(Answer::Match))

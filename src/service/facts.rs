@@ -83,7 +83,9 @@ impl Service {
             if known.foreign {
                 standing = Standing::Unknown;
             }
-            if let Some(agreement) = agreement.filter(|_| !known.foreign) {
+            let agreement = agreement.filter(|_| !known.foreign);
+            let own = is_apart(agreement.as_ref(), part, &known).then(|| known.clone());
+            if let Some(agreement) = agreement {
                 (known.tuple, known.others) = (agreement.tuple, Vec::new());
                 (known.asserted, known.told) = (agreement.asserted, None);
                 known.anyone = agreement.anyone;
@@ -96,7 +98,12 @@ impl Service {
             if !payment.scenario.is_verified() {
                 return (Basis::Passing, known);
             }
-            return (Basis::Agreement(standing), known);
+            let quoted = Basis::Agreement(standing);
+            let Some(mut own) = own else { return (quoted, known) };
+            // Which of the two the channel goes by, nobody says: both are judged.
+            let basis = Box::pin(self.verification(judging, part, &mut own, at)).await;
+            own.held |= known.held;
+            return (policy::stricter(&self.policy, payment.scenario, basis, quoted), own);
         }
         if !payment.scenario.is_verified() {
             return (Basis::Passing, known);
@@ -340,6 +347,25 @@ impl Known {
         let lot = tuple.digest.iter().chain(&at).fold(0xcbf2_9ce4_8422_2325, fnv);
         Some(holdout).filter(|holdout| !self.held && holdout.takes(lot >> 16))
     }
+}
+
+/// Whether a message that quotes an agreement carries other elements than those that were bound, as far as can be seen: then it is judged
+/// by its own as well. Too few to be verified, without a card that differs, are left to the agreement.
+fn is_apart(agreement: Option<&Agreement>, part: &Part, known: &Known) -> bool {
+    if part.invalid.iter().any(|invalid| ElementSet::OF_PERSON.contains(invalid.element())) {
+        return true;
+    }
+    if let Some((tuple, _)) = known.tuple {
+        let bound = agreement.and_then(|agreement| agreement.tuple).map(|(tuple, _)| tuple);
+        let others = known.others.iter().map(|other| other.tuple);
+        return !std::iter::once(tuple).chain(others).any(|tuple| bound == Some(tuple));
+    }
+    let card = agreement.and_then(|agreement| agreement.card);
+    let mut cards = known.card.iter().chain(&known.other_cards);
+    card.is_some_and(|bound| {
+        let under_its_key = cards.find(|card| card.key == bound.key);
+        under_its_key.is_some_and(|card| *card != bound)
+    })
 }
 
 /// What a hold is on where the channel may have read other elements than the core told: nobody else's tuple.

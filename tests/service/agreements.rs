@@ -1,6 +1,8 @@
 //! Whose an agreement is, and what may change it.
 
 use crate::{World, person, world};
+use hefu::domain::answer::Answer;
+use hefu::domain::element::{Element, ElementSet};
 use hefu::service::agreements::Told;
 use hefu::service::settle::Reported;
 
@@ -69,4 +71,78 @@ async fn what_a_channel_calls_an_agreement_is_kept_only_where_it_is_a_name() {
     assert!(check("A1", "succeeded").await);
     assert!(!check(&"x".repeat(3_000), "succeeded").await);
     assert!(!check("A\\u0000", "unknown").await);
+}
+
+/// A debit that quotes an agreement and carries `elements`.
+fn by_both(order: &str, agreement: &str, elements: &str) -> String {
+    format!(
+        r#""type":"by_both","order":"{order}","merchant":"m","amount":"100","agreement":"{agreement}",{elements}"#
+    )
+}
+
+const NO_PHONE: Answer = Answer::NoMatch(ElementSet::EMPTY.with(Element::Phone));
+
+/// Any agreement, seen or not, let whatever stood beside it leave unverified: another card, and what matches nobody.
+#[tokio::test]
+async fn an_agreement_speaks_for_no_other_elements_than_were_bound() {
+    let world = world();
+    let bind = format!(r#""type":"bind","order":"b","merchant":"m",{}"#, person(0));
+    world.send(&bind, "ok").await;
+    assert_eq!(world.first.asked(), 1);
+    // What was bound: nobody is asked again.
+    let told = world.send(&by_both("1", "A-ok", &person(0)), "ok").await;
+    assert!(told.starts_with("decision: permit"), "{told}");
+    assert_eq!(world.first.asked(), 1);
+    // Others are verified, whether the agreement is good or was never seen.
+    world.first.will(&[NO_PHONE]);
+    let told = world.send(&by_both("2", "A-ok", &person(1)), "ok").await;
+    assert_eq!(told, "403 no_match [phone]");
+    let told = world.send(&by_both("3", "never", &person(1)), "ok").await;
+    assert_eq!(told, "403 no_match [phone]");
+    let told = world.send(&by_both("4", "A-ok", &person(2)), "ok").await;
+    assert!(told.starts_with("decision: permit"), "{told}");
+    // What matches does not make an agreement known.
+    let told = world.send(&by_both("5", "never", &person(2)), "ok").await;
+    assert!(told.starts_with("decision: annotate;reason=agreement_unknown"), "{told}");
+    // Nor are elements overlooked that are none.
+    let told = world.send(&by_both("6", "A-ok", r#""card":"62""#), "ok").await;
+    assert_eq!(told, "403 invalid [pan]");
+}
+
+/// A card alone is held against the one that was bound, and proves nothing where none is known.
+#[tokio::test]
+async fn a_card_beside_an_agreement_is_the_one_that_was_bound() {
+    let world = world();
+    let bind = format!(r#""type":"bind","order":"b","merchant":"m",{}"#, person(0));
+    world.send(&bind, "ok").await;
+    let check = async |order: &str, agreement: &str, card: &str, expected: &str| {
+        let card = format!(r#""card":"{card}""#);
+        let told = world.send(&by_both(order, agreement, &card), "ok").await;
+        assert!(told.starts_with(expected), "{order}: {told}");
+    };
+    check("1", "A-ok", "6200000000000005", "decision: permit").await;
+    check("2", "A-ok", "6200000000000013", "decision: annotate;reason=elements_missing").await;
+    check("3", "never", "6200000000000013", "decision: annotate;reason=agreement_unknown").await;
+}
+
+/// Beside a good agreement the hold on the tuple was not looked at; beside good elements those on the agreement and its tuple are.
+#[tokio::test]
+async fn an_agreement_and_elements_beside_it_may_both_be_held() {
+    let world = world();
+    let bind = format!(r#""type":"bind","order":"b","merchant":"m",{}"#, person(0));
+    world.send(&bind, "ok").await;
+    let debit = |order: &str, phone| {
+        World::debit(order, phone).replace("\"order\"", "\"merchant\":\"m\",\"order\"")
+    };
+    world.send(&debit("1", 1), "phone").await;
+    let told = world.send(&by_both("2", "A-ok", &person(1)), "ok").await;
+    assert!(told.starts_with("403 held"), "{told}");
+    let quote =
+        r#""type":"by_agreement","order":"3","merchant":"m","amount":"100","agreement":"A-ok""#;
+    world.send(quote, "phone").await;
+    let told = world.send(&by_both("4", "A-ok", &person(2)), "ok").await;
+    assert!(told.starts_with("403 held"), "{told}");
+    world.send(r#""type":"unbind","order":"u","merchant":"m","agreement":"A-ok""#, "ok").await;
+    let told = world.send(&by_both("5", "A-ok", &person(3)), "ok").await;
+    assert!(told.contains("agreement_closed"), "{told}");
 }
