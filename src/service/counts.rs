@@ -171,15 +171,19 @@ impl Seen {
 fn make_room(shard: &mut Slots, now: u64) {
     shard.retain(|_, seen| seen.until >= now);
     if shard.len() >= KEYS_MAX {
-        let oldest = shard.values().map(|seen| seen.until).min().unwrap_or_default();
-        // One pass makes room for many: whatever is nearly as old goes too.
-        let (span, kept) = (now.saturating_sub(oldest), shard.len() / 16 * 15);
-        shard.retain(|_, seen| seen.until > oldest.saturating_add(span / 16));
-        let surplus = shard.len().saturating_sub(kept);
-        let some: Vec<_> = shard.keys().take(surplus).copied().collect();
-        for key in some {
-            shard.remove(&key);
-        }
+        let last = |stream: &Stream, seen: &Seen| seen.until.saturating_sub(stream.seconds());
+        let mut times: Vec<_> =
+            shard.iter().map(|((stream, _), seen)| last(stream, seen)).collect();
+        // One pass makes room for many.
+        let goes = times.len() / 16;
+        let (older, &mut bound, _) = times.select_nth_unstable(goes);
+        let mut ties = older.iter().filter(|time| **time == bound).count();
+        shard.retain(|(stream, _), seen| {
+            let time = last(stream, seen);
+            let tied = time == bound && ties > 0;
+            ties = ties.saturating_sub(usize::from(tied));
+            time >= bound && !tied
+        });
     }
 }
 
@@ -243,5 +247,27 @@ mod tests {
         let kept: usize = counts.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
         assert!(kept <= KEYS_MAX * SHARDS, "{kept}");
         assert_eq!(counts.count(&stream, 399_999, at(400_000)), 1);
+    }
+
+    /// What went was drawn by lot.
+    #[test]
+    fn what_was_not_seen_for_longest_makes_room() {
+        let (counts, long) = (Counts::default(), stream(Counted::Payments(None), 2_592_000));
+        let short = stream(Counted::Payments(None), 60);
+        let at = |second: u64| Timestamp::from_millis((1_700_000_000 + second) * 1000);
+        let goes = u64::try_from(KEYS_MAX / 16).unwrap();
+        let last = u64::try_from(KEYS_MAX).unwrap() - 1;
+        // All in one shard; the first is seen again and again, and the last one's window is soon over.
+        for second in 0..last {
+            counts.add(&long, second * 16, None, at(second));
+            counts.add(&long, 0, None, at(second));
+        }
+        counts.add(&short, last * 16, None, at(last));
+        counts.add(&long, 16 * last, None, at(last));
+        let count = |key: u64| counts.count(&long, key * 16, at(last));
+        assert!(count(0) >= i64::try_from(last).unwrap());
+        assert!((1..=goes).all(|key| count(key) == 0));
+        assert!((goes + 1..=last).all(|key| count(key) == 1));
+        assert_eq!(counts.count(&short, last * 16, at(last)), 1);
     }
 }
