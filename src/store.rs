@@ -161,12 +161,15 @@ pub struct Agreement {
     pub anyone: Option<Fingerprint>,
     /// The card that was bound.
     pub card: Option<Fingerprint>,
-    /// The same card under other keys that are read: what is bound with those closes with this one. Only until it is kept.
+    /// The same card under the other keys that were read: what is bound with those closes with this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_cards: Vec<Fingerprint>,
     /// Who bound it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<Fingerprint>,
+    /// The same under the other keys that were read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_persons: Vec<Fingerprint>,
     /// The issuing bank.
     pub bank: Option<Bank>,
     /// Which of them the core merely told beside the bind.

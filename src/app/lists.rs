@@ -117,7 +117,7 @@ pub fn import(
     let today = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let mut done = Imported::default();
     for (value, (line, told)) in read(reading)? {
-        let kept = fingerprinted(&config.keys.current, holds, &value)
+        let kept = fingerprinted(&config.keys, holds, &value)
             .ok_or(ListError::Value { line, holds: holds.as_str() })?;
         if told.iter().any(|told| !told.is_empty() && !may_be_kept(told)) {
             return Err(ListError::Beside(line));
@@ -126,10 +126,10 @@ pub fn import(
         let or =
             |told: String, default: &str| if told.is_empty() { default.to_owned() } else { told };
         let row = [or(told_reason, reason), or(told_author, author), or(added, &today), expires];
-        match entries.insert(kept, (line, row)) {
-            None => done.new = done.new.saturating_add(1),
-            Some(_) => done.known = done.known.saturating_add(1),
-        }
+        let is_known = kept.first().is_some_and(|current| entries.contains_key(current));
+        let count = if is_known { &mut done.known } else { &mut done.new };
+        *count = count.saturating_add(1);
+        entries.extend(kept.into_iter().map(|kept| (kept, (line, row.clone()))));
     }
     let folder = file.parent().unwrap_or(dir);
     std::fs::create_dir_all(folder).map_err(failed(folder))?;

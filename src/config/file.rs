@@ -164,7 +164,7 @@ pub(super) struct OtherKeyFile {
     pub(super) id: Option<u16>,
     /// The key; left out once it is given up, and nothing under it can be found any more.
     pub(super) file: Option<FilePath>,
-    /// Until when evidence and holds are looked up under it too; for ever where absent.
+    /// Until when evidence, holds and entries of lists are looked up under it too; for ever where absent.
     pub(super) until: Option<At<Text<Timestamp>>>,
 }
 

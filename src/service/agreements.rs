@@ -1,7 +1,8 @@
 //! Agreements that were bound before Hefu came: imported, with elements fingerprinted as they are read.
 
+use crate::crypto::fingerprint::Fingerprinter;
 use crate::domain::element::{Element, ElementSet, Elements};
-use crate::domain::id::{AgreementId, Bank, ChannelName, MerchantId};
+use crate::domain::id::{AgreementId, Bank, ChannelName, Fingerprint, MerchantId};
 use crate::domain::identity::{IdNumber, IdType};
 use crate::domain::pan::{AccountKind, Pan};
 use crate::domain::person::{Mobile, Name};
@@ -105,6 +106,10 @@ impl Service {
         let whole = set.contains(Element::Pan) && set != ElementSet::EMPTY.with(Element::Pan);
         let merchant = given(&told.merchant).map(|text| MerchantId(text.into()));
         let scope = self.sharing.scope(merchant.as_ref());
+        let now = self.now();
+        let others = |of: &dyn Fn(&Fingerprinter) -> Option<Fingerprint>| {
+            self.keys.read_at(now).filter_map(of).collect()
+        };
         let agreement = Agreement {
             tuple: self
                 .keys
@@ -115,14 +120,15 @@ impl Service {
             anyone: scope.and(self.keys.current.tuple(&elements, set)).filter(|_| whole),
             merchant: merchant.clone(),
             card: elements.pan.as_ref().map(|pan| self.keys.current.card(pan)),
-            other_cards: Vec::new(),
+            other_cards: others(&|key| elements.pan.as_ref().map(|pan| key.card(pan))),
             person: self.keys.current.person(&elements),
+            other_persons: others(&|key| key.person(&elements)),
             bank: elements.pan.as_ref().map(|pan| Bank::new(pan.bin())),
             asserted: ElementSet::EMPTY,
             verified: None,
             good: true,
             closed: false,
-            at: self.now(),
+            at: now,
         };
         if known.is_none_or(|known| !known.closed && known.verified.is_none()) {
             self.store.put_agreement(channel, id, agreement, false);

@@ -42,8 +42,12 @@ pub(crate) struct Known {
     pub(crate) other_cards: Vec<Fingerprint>,
     /// By what is found what is kept of them.
     pub(crate) person: Option<Fingerprint>,
+    /// The same under the other keys that are read.
+    pub(crate) other_persons: Vec<Fingerprint>,
     /// The phone number.
     pub(crate) phone: Option<Fingerprint>,
+    /// The same under the other keys that are read.
+    pub(crate) other_phones: Vec<Fingerprint>,
     pub(crate) bank: Option<Bank>,
     pub(crate) verified: Option<Evidence>,
     /// Whether the agreement that is quoted is another merchant's: nothing is known of it, and nothing done to it.
@@ -90,6 +94,8 @@ impl Service {
                 (known.asserted, known.told) = (agreement.asserted, None);
                 known.anyone = agreement.anyone;
                 (known.card, known.person) = (agreement.card, agreement.person);
+                known.other_cards.extend(agreement.other_cards);
+                known.other_persons.extend(agreement.other_persons);
                 known.bank = agreement.bank;
                 known.verified = agreement.verified;
             }
@@ -215,6 +221,7 @@ impl Service {
             policy::set_to_verify(&self.policy, wants, carried)
         };
         let pan = payment.elements.pan.as_ref();
+        let phone = payment.elements.phone.as_ref();
         let scope = self.sharing.scope(payment.merchant.as_ref());
         let under =
             |key: &Fingerprinter| Some((key.tuple_of(scope, &payment.elements, set?)?, set?));
@@ -228,7 +235,7 @@ impl Service {
             asserted: payment.asserted,
             card: pan.map(|pan| key.card(pan)),
             person: key.person(&payment.elements),
-            phone: payment.elements.phone.as_ref().map(|phone| key.phone(phone)),
+            phone: phone.map(|phone| key.phone(phone)),
             bank: pan.map(|pan| Bank::new(pan.bin())),
             ..Known::default()
         });
@@ -240,6 +247,8 @@ impl Service {
                 known.others.push(Other { tuple, told, anyone: anyone(other) });
             }
             known.other_cards.extend(pan.map(|pan| other.card(pan)));
+            known.other_persons.extend(other.person(&payment.elements));
+            known.other_phones.extend(phone.map(|phone| other.phone(phone)));
         }
         known
     }
@@ -386,6 +395,7 @@ impl From<Agreement> for Known {
             card: bind.card,
             other_cards: bind.other_cards,
             person: bind.person,
+            other_persons: bind.other_persons,
             bank: bind.bank,
             verified: bind.verified,
             ..Self::default()

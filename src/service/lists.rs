@@ -1,6 +1,6 @@
 //! Lists that rules look into, kept in the store: what is told is fingerprinted as it is read, and nothing plain is kept.
 
-use crate::crypto::fingerprint::Fingerprinter;
+use crate::crypto::keys::Keys;
 use crate::domain::clock::Timestamp;
 use crate::domain::element::Elements;
 use crate::domain::identity::{IdNumber, IdType};
@@ -15,9 +15,9 @@ use crate::store::journal::StoreLost;
 use crate::store::managed::{EntryNote, Revision, entry_key, list_key};
 use crate::store::row::{Aggregate, Row};
 use crate::store::shelf::{PAGE_MAX, Range};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The most entries of one list that the store keeps; a file beside the configuration may have more.
+/// The most entries of one list that the store keeps under each key; a file beside the configuration may have more.
 pub const ENTRIES_MAX: usize = 100_000;
 
 /// Why a list is not changed.
@@ -54,23 +54,29 @@ pub struct Line {
     pub note: EntryNote,
 }
 
-/// An entry as it is kept: a fingerprint stays one, and of a plain value one is made.
-pub fn fingerprinted(key: &Fingerprinter, holds: Holds, value: &str) -> Option<String> {
+/// An entry as it is kept: a fingerprint stays one, and of a plain value one is made under every key that is there, the current one
+/// first. Agreements have their card and person under the key of their time, and meet no other.
+pub fn fingerprinted(keys: &Keys, holds: Holds, value: &str) -> Option<Vec<String>> {
     if Member::read(holds, value).is_ok() {
-        return Some(value.to_owned());
+        return Some(vec![value.to_owned()]);
     }
-    match holds {
+    let prints: Vec<_> = match holds {
         Holds::Cards => {
             let pan = Pan::parse(value, AccountKind::Debit).ok()?;
-            Some(key.card(&pan).to_string())
+            keys.all().map(|key| key.card(&pan)).collect()
         }
-        Holds::Phones => Some(key.phone(&Mobile::parse(value).ok()?).to_string()),
+        Holds::Phones => {
+            let phone = Mobile::parse(value).ok()?;
+            keys.all().map(|key| key.phone(&phone)).collect()
+        }
         Holds::Persons => {
             let id_number = Some(IdNumber::parse(value, IdType::ResidentId).ok()?);
-            key.person(&Elements { id_number, ..Elements::default() }).map(|it| it.to_string())
+            let person = Elements { id_number, ..Elements::default() };
+            keys.all().filter_map(|key| key.person(&person)).collect()
         }
-        Holds::Bins | Holds::Merchants | Holds::Agreements => None,
-    }
+        Holds::Bins | Holds::Merchants | Holds::Agreements => return None,
+    };
+    Some(prints.iter().map(ToString::to_string).collect())
 }
 
 /// The entries of `list` that the store keeps, by value.
@@ -113,19 +119,26 @@ impl Service {
         lines: &[Line],
     ) -> Result<Imported, ListError> {
         let known = entries(&*self.store, list).await?;
-        let mut rows = BTreeMap::new();
+        let (mut rows, mut told) = (BTreeMap::new(), BTreeSet::new());
         for line in lines {
-            let value = fingerprinted(&self.keys.current, holds, line.value.trim())
+            let values = fingerprinted(&self.keys, holds, line.value.trim())
                 .ok_or(ListError::Value(line.number, holds.as_str()))?;
-            let key = entry_key(list, &value);
-            let row = Row::new(key, line.note.expires, &line.note).ok_or(StoreLost)?;
-            rows.insert(value, row);
+            told.extend(values.first().cloned());
+            for value in values {
+                let key = entry_key(list, &value);
+                let row = Row::new(key, line.note.expires, &line.note).ok_or(StoreLost)?;
+                rows.insert(value, row);
+            }
         }
-        let new = rows.keys().filter(|value| !known.contains_key(*value)).count();
-        if known.len().saturating_add(new) > ENTRIES_MAX {
+        let is_new = |value: &&String| !known.contains_key(*value);
+        let more = rows.keys().filter(is_new).count();
+        let most = ENTRIES_MAX.saturating_mul(self.keys.all().count());
+        if known.len().saturating_add(more) > most {
             return Err(ListError::Full);
         }
-        let done = Imported { new, known: rows.len().saturating_sub(new) };
+        // Each counts once, under however many keys it is kept.
+        let new = told.iter().filter(is_new).count();
+        let done = Imported { new, known: told.len().saturating_sub(new) };
         for row in rows.into_values() {
             self.store.shelve(row);
         }
@@ -145,10 +158,11 @@ impl Service {
         let known = entries(&*self.store, list).await?;
         let mut removed = 0_usize;
         for (number, value) in (1..).zip(values) {
-            let value = fingerprinted(&self.keys.current, holds, value.trim())
+            let mut values = fingerprinted(&self.keys, holds, value.trim())
                 .ok_or(ListError::Value(number, holds.as_str()))?;
-            if known.contains_key(&value) {
-                removed = removed.saturating_add(1);
+            values.retain(|value| known.contains_key(value));
+            removed = removed.saturating_add(usize::from(!values.is_empty()));
+            for value in values {
                 self.store.unshelve(entry_key(list, &value));
             }
         }
@@ -175,13 +189,17 @@ pub fn note(author: &str, reason: &str, added: Timestamp, expires: Option<Timest
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::fingerprint::Fingerprinter;
+    use crate::crypto::keys::Other;
     use crate::domain::id::KeyId;
 
     #[test]
     fn what_is_plain_is_fingerprinted_and_what_is_wrong_is_not_taken() {
-        let key = Fingerprinter::new(KeyId(1), &[1; 32]).unwrap();
+        let [key, before] = [1, 2]
+            .map(|id| Fingerprinter::new(KeyId(id), &[u8::try_from(id).unwrap(); 32]).unwrap());
         let check = |holds, value: &str, expected: Option<String>| {
-            assert_eq!(fingerprinted(&key, holds, value), expected, "{value}");
+            let expected = expected.map(|it| vec![it]);
+            assert_eq!(fingerprinted(&key.clone().into(), holds, value), expected, "{value}");
         };
         let card =
             key.card(&Pan::parse("6200000000000005", AccountKind::Debit).unwrap()).to_string();
@@ -195,5 +213,15 @@ mod tests {
         check(Holds::Persons, "11010519491231002X", Some(person.to_string()));
         check(Holds::Bins, "622848", Some("622848".to_owned()));
         check(Holds::Bins, "62284", None);
+        // Under every key that is there, so that it is met under whichever there is of it, and taken out under all.
+        let others = [KeyId(2), KeyId(3)].map(|id| Other {
+            id,
+            key: Some(before.clone()).filter(|it| it.id() == id),
+            until: None,
+        });
+        let keys = Keys { current: key.clone(), others: others.into() };
+        let phone = Mobile::parse("13800000000").unwrap();
+        let both = [&key, &before].map(|key| key.phone(&phone).to_string()).to_vec();
+        assert_eq!(fingerprinted(&keys, Holds::Phones, "13800000000"), Some(both));
     }
 }

@@ -68,7 +68,9 @@ pub(crate) struct Seen<'a> {
     pub(crate) card: Option<Fingerprint>,
     pub(crate) other_cards: &'a [Fingerprint],
     pub(crate) person: Option<Fingerprint>,
+    pub(crate) other_persons: &'a [Fingerprint],
     pub(crate) phone: Kept<Fingerprint>,
+    pub(crate) other_phones: &'a [Fingerprint],
     pub(crate) agreement: Option<&'a AgreementId>,
     pub(crate) standing: Option<Standing>,
     pub(crate) answer: Option<Answer>,
@@ -148,11 +150,13 @@ impl<'a> Seen<'a> {
             card: stakes.card,
             other_cards: &stakes.other_cards,
             person: stakes.person,
+            other_persons: &stakes.other_persons,
             phone: match stakes.phone {
                 // An earlier Hefu kept none.
                 None if record.carried.contains(Element::Phone) => Kept::Forgotten,
                 phone => Kept::Known(phone),
             },
+            other_phones: &stakes.other_phones,
             agreement: stakes.agreement.as_ref(),
             standing,
             answer: record.verified.as_ref().map(|evidence| evidence.answer).or(told),
@@ -259,20 +263,17 @@ impl Rulebook {
             Input::InList { attribute, list } => {
                 let list = self.book.lists.get(&**list)?;
                 let text = |text: Option<&str>| text.is_some_and(|it| list.has_text(it, seen.at));
-                let print = |print: Option<Fingerprint>| {
-                    print.is_some_and(|it| list.has_print(&it, seen.at))
+                let print = |own: Option<Fingerprint>, others: &[Fingerprint]| {
+                    others.iter().chain(&own).any(|it| list.has_print(it, seen.at))
                 };
                 let is_in = match attribute {
                     Attribute::Bin => text(seen.bank.map(Bank::as_str)),
                     Attribute::Merchant => text(seen.merchant.map(|merchant| &*merchant.0)),
                     Attribute::Agreement => text(seen.agreement.map(|id| &*id.0)),
-                    Attribute::Card => {
-                        let others = seen.other_cards.iter().copied().map(Some);
-                        others.chain([seen.card]).any(print)
-                    }
-                    Attribute::Person => print(seen.person),
+                    Attribute::Card => print(seen.card, seen.other_cards),
+                    Attribute::Person => print(seen.person, seen.other_persons),
                     Attribute::Phone => match seen.phone {
-                        Kept::Known(phone) => print(phone),
+                        Kept::Known(phone) => print(phone, seen.other_phones),
                         Kept::Forgotten => return None,
                     },
                     _ => return None,

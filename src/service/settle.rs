@@ -270,6 +270,7 @@ impl Service {
             card: known.card,
             other_cards: known.other_cards.clone(),
             person: known.person,
+            other_persons: known.other_persons.clone(),
             bank: known.bank.clone(),
             good: verified.is_some(),
             verified,

@@ -73,9 +73,15 @@ pub struct Stakes {
     /// The person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub person: Option<Fingerprint>,
+    /// The person under the other keys that are read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_persons: Vec<Fingerprint>,
     /// The phone number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone: Option<Fingerprint>,
+    /// The phone number under the other keys that are read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_phones: Vec<Fingerprint>,
     /// The issuing bank.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bank: Option<Bank>,

@@ -1,14 +1,18 @@
 //! One key of fingerprints after another, over one store.
 
-use crate::{World, key, person, world_keyed};
+use crate::{World, key, person, world_keyed, world_ruled};
 use hefu::crypto::keys::{Keys, Other};
 use hefu::domain::answer::Answer;
 use hefu::domain::clock::Timestamp;
+use hefu::policy::rules::Holds;
+use hefu::policy::rules::list::{List, Member};
 use hefu::service::forget::Told;
+use hefu::service::lists::{self, Line, note};
 use hefu::service::{Binding, Settings};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::sqlite::{self, Sqlite};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Written with key `current`, read with the others, until a day from now.
@@ -116,6 +120,80 @@ async fn a_new_bind_closes_what_the_same_card_bound_under_the_key_before() {
     after.send_answered(&bind("3"), answer).await;
     let again = quote.replace("\"2\"", "\"4\"");
     assert_eq!(after.send(&again, "ok").await, "403 agreement_closed []");
+}
+
+/// Rules look into the list `stopped` as it is kept now.
+async fn look_into_list(world: &mut World) {
+    let service = Arc::get_mut(&mut world.service).unwrap();
+    let entries = lists::entries(&*service.store, "stopped").await.unwrap();
+    let book = Arc::make_mut(&mut service.rules.as_mut().unwrap().book);
+    let list = book.lists.get_mut("stopped").unwrap();
+    *list = List::new(list.holds);
+    for value in entries.keys() {
+        list.add(Member::read(list.holds, value).unwrap(), None);
+    }
+}
+
+/// Persons and phones were looked for under the current key alone, agreements had no other, and nothing was taken out under the key before.
+#[tokio::test]
+async fn whom_a_list_stops_it_stops_under_every_key() {
+    let check = async |holds: Holds, value: &str, quoted: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hefu.db");
+        let what = holds.as_str();
+        let when = format!(
+            "payment.scenario == \"debit\" && has({what}.id) && {what}.id in list(\"stopped\")"
+        );
+        let rules = format!(
+            "[[list]]\nname = 'stopped'\nholds = '{what}'\n[[rule]]\nid = 'stop'\naction = 'refuse'\nstate = 'live'\nowner = 'risk'\nreason = 'r_1'\nwhen = '''{when}'''\n"
+        );
+        let world = |current, others: &[u8]| {
+            let file = sqlite::open(&path).unwrap();
+            let store = MemoryStore::open(Limits::default(), file, |_| ()).unwrap();
+            let (binding, keys) = (Binding::Enforce(100), keys(current, others));
+            world_ruled(store, binding, Settings::default(), keys, &rules)
+        };
+        let bind = |merchant: &str| {
+            format!(r#""type":"bind","order":"{merchant}","merchant":"{merchant}",{}"#, person(0))
+        };
+        let quote = |order: &str, merchant: &str, id: &str| {
+            format!(
+                r#""type":"by_agreement","order":"{order}","merchant":"{merchant}","amount":"100","agreement":"{id}""#
+            )
+        };
+        let list = ("stopped", holds);
+        let told = note("risk", "fraud", Timestamp::default(), None);
+        let lines = [Line { number: 1, value: value.to_owned(), note: told }];
+        let before = world(1, &[]);
+        before.send(&bind("old"), "ok").await;
+        before.service.add_to_list(list, &lines).await.unwrap();
+        before.service.store.flush().await.unwrap();
+        drop(before);
+        let mut after = world(2, &[1]);
+        look_into_list(&mut after).await;
+        assert_eq!(after.send(&World::debit("1", 0), "ok").await, "403 rule []", "{what}");
+        after
+            .send_answered(&bind("new"), crate::answer(r#"{"code":"ok","agreement":"A-new"}"#))
+            .await;
+        for (order, merchant, id) in [("2", "old", "A-ok"), ("3", "new", "A-new")] {
+            let told = after.send(&quote(order, merchant, id), "ok").await;
+            assert!(told.starts_with(quoted), "{what} {merchant}: {told}");
+        }
+        let removed = after.service.remove_from_list(list, &[value.to_owned()]).await;
+        assert_eq!(removed, Ok(1), "{what}");
+        look_into_list(&mut after).await;
+        let told = after.send(&World::debit("4", 0), "ok").await;
+        assert!(told.starts_with("decision: permit"), "{what}: {told}");
+        let added = after.service.add_to_list(list, &lines).await.unwrap();
+        assert_eq!((added.new, added.known), (1, 0), "{what}");
+        look_into_list(&mut after).await;
+        let told = after.send(&quote("5", "old", "A-ok"), "ok").await;
+        assert!(told.starts_with(quoted), "{what}: {told}");
+    };
+    check(Holds::Cards, "6200000000000005", "403 rule").await;
+    check(Holds::Persons, "11010519491231002X", "403 rule").await;
+    // A debit by agreement tells no phone number.
+    check(Holds::Phones, "13800000000", "decision: permit").await;
 }
 
 /// Also after the time in which it is read.

@@ -52,6 +52,7 @@ pub(crate) fn agreement(card: u8) -> Agreement {
         tuple: Some((tuple(card), four())),
         card: Some(tuple(card)),
         other_cards: Vec::new(),
+        other_persons: Vec::new(),
         person: None,
         bank: Some(Bank::new("620000")),
         asserted: ElementSet::EMPTY,

@@ -18,7 +18,7 @@ impl MemoryStore {
         &self,
         channel: &ChannelName,
         id: AgreementId,
-        mut agreement: Agreement,
+        agreement: Agreement,
         closes_same_card: bool,
     ) -> Vec<(AgreementId, Agreement)> {
         let key = (channel.clone(), id.clone());
@@ -30,11 +30,10 @@ impl MemoryStore {
         }
         let mut earlier = Vec::new();
         if let Some(card) = agreement.card {
-            let others = std::mem::take(&mut agreement.other_cards);
             let of = |card| (channel.clone(), agreement.merchant.clone(), card);
             if closes_same_card {
-                let cards = std::iter::once(card).chain(others);
-                let listed = cards.filter_map(|card| self.by_card.remove(&of(card)));
+                let cards = std::iter::once(&card).chain(&agreement.other_cards);
+                let listed = cards.filter_map(|card| self.by_card.remove(&of(*card)));
                 earlier.extend(listed.flat_map(|(_, ids)| ids));
                 earlier.retain(|earlier| *earlier != id);
             }

@@ -346,6 +346,7 @@ impl Process {
             tuple: None,
             card: Some(tuple(100 + card)),
             other_cards: Vec::new(),
+            other_persons: Vec::new(),
             person: None,
             bank: None,
             asserted: ElementSet::EMPTY,
