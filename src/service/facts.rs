@@ -76,10 +76,7 @@ impl Service {
             return (Basis::Passing, known);
         }
         if let Some(id) = &payment.agreement {
-            if self.store.agreement(channel.name(), id).is_none() {
-                self.fetch(RowKey::agreement(channel.name(), id)).await;
-            }
-            let (mut standing, agreement) = self.standing(channel.name(), id);
+            let (mut standing, agreement) = self.agreed(channel.name(), id).await;
             known.foreign = agreement.as_ref().is_some_and(|agreement| {
                 let (theirs, own) = (&agreement.merchant, &known.merchant);
                 theirs.is_some() && own.is_some() && theirs != own
@@ -251,6 +248,22 @@ impl Service {
             known.other_phones.extend(phone.map(|phone| other.phone(phone)));
         }
         known
+    }
+
+    /// How an agreement stands. What another process released, bound or imported since is looked up before anybody is refused or marked.
+    async fn agreed(
+        &self,
+        channel: &ChannelName,
+        id: &AgreementId,
+    ) -> (Standing, Option<Agreement>) {
+        let known = self.standing(channel, id);
+        if known.0 == Standing::Good {
+            return known;
+        }
+        let hold = HoldKey::Agreement(channel.clone(), id.clone());
+        // Where the store is lost, memory is what there is.
+        let _ = self.fetch_all(vec![RowKey::agreement(channel, id), RowKey::hold(&hold)]).await;
+        self.standing(channel, id)
     }
 
     pub(crate) fn standing(

@@ -1,10 +1,14 @@
 //! Whose an agreement is, and what may change it.
 
-use crate::{World, person, world};
+use crate::{World, person, world, world_over};
 use hefu::domain::answer::Answer;
 use hefu::domain::element::{Element, ElementSet};
 use hefu::service::agreements::Told;
 use hefu::service::settle::Reported;
+use hefu::service::{Binding, Settings};
+use hefu::store::memory::{Limits, MemoryStore};
+use hefu::store::sqlite;
+use std::time::Duration;
 
 /// Another merchant who quotes an agreement learns nothing of it, and can do nothing to it.
 #[tokio::test]
@@ -29,6 +33,39 @@ async fn an_agreement_is_its_merchants() {
     // Where one of the two is not known, it may be theirs.
     let unnamed = quote("by_agreement", "6", "m").replace(r#""merchant":"m","#, "");
     assert!(world.send(&unnamed, "ok").await.starts_with("decision: permit"));
+}
+
+/// What memory had against an agreement was believed until the process ended, whatever another one released or bound since.
+#[tokio::test]
+async fn an_agreement_is_looked_up_before_anybody_is_refused_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let file = sqlite::open(&dir.path().join("hefu.db")).unwrap();
+        let store = MemoryStore::open(Limits::default(), file, |_| ()).unwrap();
+        world_over(store, Binding::Enforce(100), Settings::default())
+    };
+    let bind = |order: &str| format!(r#""type":"bind","order":"{order}",{}"#, person(0));
+    let quote = |order: &str| {
+        format!(r#""type":"by_agreement","order":"{order}","amount":"100","agreement":"A-ok""#)
+    };
+    let there = open();
+    there.send(&bind("1"), "ok").await;
+    there.send(&quote("2"), "phone").await;
+    assert_eq!(there.send(&quote("3"), "ok").await, "403 held agreement_contradicted []");
+    there.service.store.flush().await.unwrap();
+    let here = open();
+    let held: Vec<_> = here.service.standing_holds().into_iter().map(|hold| hold.key).collect();
+    here.service.release_holds(&held, "the customer called").await;
+    here.service.store.flush().await.unwrap();
+    let told = there.send(&quote("4"), "gone").await;
+    assert!(told.starts_with("decision: permit"), "{told}");
+    assert_eq!(there.send(&quote("5"), "ok").await, "403 agreement_closed []");
+    there.service.store.flush().await.unwrap();
+    here.later(Duration::from_secs(1));
+    here.send(&bind("6"), "ok").await;
+    here.service.store.flush().await.unwrap();
+    let told = there.send(&quote("7"), "ok").await;
+    assert!(told.starts_with("decision: permit"), "{told}");
 }
 
 #[tokio::test]
