@@ -41,14 +41,16 @@ impl Service {
         }
         let rests_on: Vec<Need> =
             payments.iter().flat_map(|payment| &payment.needs).cloned().collect();
+        let overtaken = || Withheld::Overtaken(rests_on.iter().map(Need::key).collect());
+        let is_batch = payments.iter().any(|payment| payment.record.row_of.is_some());
         let admission = Admission { payments, mode, now: self.now() };
         let found = match journaled("admission", self.store.admit(admission)).await {
             Ok(Admitted::Yes) => Found::Nothing,
             Ok(Admitted::AlreadySent) => Found::AlreadySent,
+            // Which of its rows it is, and what becomes of the others, is for policy to say.
+            Ok(Admitted::Held) if is_batch && !last => return Err(overtaken()),
             Ok(Admitted::Held) => Found::Held,
-            Ok(Admitted::Overtaken) if !last => {
-                return Err(Withheld::Overtaken(rests_on.iter().map(Need::key).collect()));
-            }
+            Ok(Admitted::Overtaken) if !last => return Err(overtaken()),
             Ok(Admitted::Overtaken) => Found::StoreLost,
             Err(error) => {
                 tracing::error!(%error, scenario = scenario.as_str(), "a payment cannot be admitted");

@@ -1,7 +1,8 @@
 //! What is held, for how long, and what sets it free.
 
-use crate::{World, person, world, world_over, world_with, world_within};
+use crate::{World, answer, batch, person, world, world_over, world_with, world_within};
 use hefu::domain::answer::Answer;
+use hefu::policy::Effect;
 use hefu::service::agreements::Told;
 use hefu::service::settle::Reported;
 use hefu::service::{Binding, Channel, Settings};
@@ -66,6 +67,42 @@ async fn a_late_answer_does_not_undo_what_another_process_was_told() {
     let bind = World::debit("3", 0).replace("debit", "bind");
     assert!(here.send(&bind, "ok").await.starts_with("decision: permit"));
     assert_eq!(here.first.asked(), 2);
+}
+
+/// Every row was said to be held, and the batch was refused where policy lets such a row leave annotated.
+#[tokio::test]
+async fn of_a_batch_the_row_that_is_held_is_held_and_no_other() {
+    // Whether the process knows of the hold, or admission finds it.
+    for known in [true, false] {
+        for refused_rows in [Effect::Refuse, Effect::Annotate] {
+            let dir = tempfile::tempdir().unwrap();
+            let open = || {
+                let file = sqlite::open(&dir.path().join("hefu.db")).unwrap();
+                let store = MemoryStore::open(Limits::default(), file, |_| ()).unwrap();
+                world_over(store, Binding::Enforce(100), Settings::default())
+            };
+            let (there, early) = (open(), open());
+            there.send(&World::debit("1", 0), "phone").await;
+            there.service.store.flush().await.unwrap();
+            let mut here = if known { open() } else { early };
+            assert_eq!(here.held(), usize::from(known));
+            Arc::get_mut(&mut here.service).unwrap().policy.refused_rows = refused_rows;
+            if refused_rows == Effect::Annotate {
+                let told =
+                    r#"{"code":"ok","rows":[{"no":"0","code":"ok"},{"no":"1","code":"ok"}]}"#;
+                let told = here.send_answered(&batch("B", &[1, 0]), answer(told)).await;
+                assert!(told.starts_with("decision: annotate;"), "{known}: {told}");
+                assert!(told.contains("rows: 2;decision=annotate;reason=held"), "{known}: {told}");
+                continue;
+            }
+            let refusal = here.judge(&here.channel, &batch("B", &[1, 0])).await.unwrap_err();
+            let rows: Vec<_> = refusal.rows.iter().map(|row| row.number).collect();
+            assert_eq!(rows, [2], "{known}");
+            let rows = here.service.store.rows(refusal.payment);
+            let reasons: Vec<_> = rows.iter().map(|row| row.reasons[0].as_str()).collect();
+            assert_eq!(reasons, ["batch_refused", "held"], "{known}");
+        }
+    }
 }
 
 /// The way out that every refusal names, at a channel whose bind yields no agreement and for which no provider can answer.

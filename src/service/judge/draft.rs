@@ -55,7 +55,8 @@ impl Draft {
         let (name, known) = (channel.name(), &self.known);
         // Of most payments a tuple is not held, and its evidence not contradicted.
         let mut needs = Vec::with_capacity(2);
-        if self.scenario.stops_at_hold() {
+        // A row that is held leaves where policy says that it is only annotated.
+        if self.scenario.stops_at_hold() && !known.held {
             let holds = facts::hold_keys(name, self.agreement.as_ref(), known);
             needs.extend(holds.map(Need::NotHeld));
         }
