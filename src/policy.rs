@@ -60,6 +60,8 @@ pub struct Decision {
     permit: Option<Permit>,
     effect: Effect,
     reasons: Vec<Reason>,
+    /// Whether enforce would refuse it: not known, and so not said, where nobody was asked in observe.
+    refusable: bool,
 }
 
 impl Decision {
@@ -307,11 +309,13 @@ pub fn decide_by(policy: &Policy, facts: &Facts, verdict: Option<&Verdict>) -> D
         effect = effect.max(Effect::Annotate);
         reasons.push(Reason::Asserted);
     }
+    let mut refusable = effect == Effect::Refuse;
     if facts.mode == Mode::Observe {
+        refusable = refusable && reasons.first() != Some(&Reason::NotAsked);
         effect = effect.min(Effect::Annotate);
     }
     let permit = (effect != Effect::Refuse).then_some(Permit(()));
-    Decision { permit, effect, reasons }
+    Decision { permit, effect, reasons, refusable }
 }
 
 /// What rules make of a decision: first what one lifts, then what others close.
@@ -345,12 +349,15 @@ fn rule(
 
 /// Decides on a batch whose rows were decided one by one: one message has one permit.
 ///
-/// Where a row is refused, the whole is, and its other rows for that reason; or, as policy says, refused rows leave annotated.
+/// Where a row is refused, the whole is, and its other rows for that reason; or, as policy says, refused rows leave annotated. `observe`
+/// marks the other rows all the same.
 pub fn decide_batch(policy: &Policy, rows: Vec<Decision>) -> BatchDecision {
-    let refused = rows.iter().any(|row| row.effect == Effect::Refuse);
-    let refused = refused && policy.refused_rows == Effect::Refuse;
-    let rows = rows.into_iter().map(|Decision { effect, mut reasons, .. }| {
-        if refused && effect != Effect::Refuse {
+    let whole = policy.refused_rows == Effect::Refuse;
+    let marked = whole && rows.iter().any(|row| row.refusable);
+    let refused = whole && rows.iter().any(|row| row.effect == Effect::Refuse);
+    let rows = rows.into_iter().map(|Decision { mut effect, mut reasons, refusable, .. }| {
+        if marked && !refusable {
+            effect = effect.max(Effect::Annotate);
             reasons.insert(0, Reason::BatchRefused);
         }
         (if refused { Effect::Refuse } else { effect.min(Effect::Annotate) }, reasons)

@@ -193,6 +193,38 @@ fn a_batch_has_one_permit() {
     check(Effect::Annotate, &[right, wrong], "true; permit; annotate no_match");
 }
 
+/// What enforce would refuse with a row was seen on that row alone.
+#[test]
+fn the_rows_beside_one_that_would_be_refused_are_marked_in_observe() {
+    let check = |refused_rows, bases: &[Basis], expected: &str| {
+        let policy = Policy { refused_rows, ..Policy::default() };
+        let rows = bases.iter().map(|&basis| {
+            let (scenario, mode) = (Scenario::Debit, Mode::Observe);
+            let facts =
+                Facts { scenario, mode, basis, asserted: false, held: false, spared: false };
+            decide(&policy, &facts)
+        });
+        let decided = decide_batch(&policy, rows.collect());
+        assert!(decided.permit.is_some(), "{bases:?}");
+        let rows = decided.rows.iter().map(|(effect, reasons)| {
+            let would = hindsight::would(&policy, Scenario::Debit, reasons, None, false);
+            let reasons: Vec<_> = reasons.iter().map(|reason| reason.as_str()).collect();
+            format!("{} {} {would:?}", effect.as_str(), reasons.join(" "))
+        });
+        assert_eq!(rows.collect::<Vec<_>>().join("; "), expected, "{bases:?}");
+    };
+    let (right, wrong) = (answered(Answer::Match), answered(Answer::NoMatch(ElementSet::EMPTY)));
+    let not_asked = Basis::Verified(Verification::NotAsked);
+    check(
+        Effect::Refuse,
+        &[right, wrong, not_asked],
+        "annotate batch_refused Refuse; annotate no_match Refuse; annotate batch_refused not_asked Refuse",
+    );
+    // Nobody knows what they would have said.
+    check(Effect::Refuse, &[right, not_asked], "permit  Leave; annotate not_asked Ask");
+    check(Effect::Annotate, &[right, wrong], "permit  Leave; annotate no_match Refuse");
+}
+
 /// What chance spares is what verification alone refuses: no hold, no other reason, and nothing where decisions do not bind.
 #[test]
 fn a_holdout_lets_only_what_does_not_match_leave() {
