@@ -294,11 +294,12 @@ impl Service {
 
     fn learn_from_verify(&self, channel: &Channel, record: &Record, answer: Option<Answer>) {
         let (Some((tuple, elements)), Some(answer)) = (record.stakes.tuple, answer) else { return };
-        let valid_for = if answer == Answer::Match {
+        let default = if answer == Answer::Match {
             self.settings.match_valid_for
         } else {
             self.settings.other_valid_for
         };
+        let valid_for = self.validity.kinds.of(answer).unwrap_or(default);
         let stakes = &record.stakes;
         self.learn(
             &About {

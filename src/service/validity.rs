@@ -25,7 +25,8 @@ pub struct Kinds {
 }
 
 impl Kinds {
-    const fn of(&self, answer: Answer) -> Option<Duration> {
+    /// How long `answer` may be reused, where that is set for it.
+    pub(super) const fn of(&self, answer: Answer) -> Option<Duration> {
         match answer {
             Answer::Match => self.matched,
             Answer::CloseMatch => self.close_match,

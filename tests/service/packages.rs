@@ -111,3 +111,27 @@ async fn an_answer_is_as_good_as_its_kind_and_source() {
     world.later(Duration::from_mins(1));
     assert_eq!(send().await, 3);
 }
+
+/// What a channel said when the core verified through it was good for as long as any answer.
+#[tokio::test]
+async fn a_channels_answer_is_as_good_as_its_kind() {
+    let world = world_where(|service| {
+        service.validity.kinds.no_match = Some(Duration::from_hours(2));
+        service.validity.kinds.matched = Some(Duration::from_hours(1));
+    });
+    let verify = format!(r#""type":"verify","order":"V",{}"#, person(0));
+    let check = async |code: &str, after, order: &str, asked: u64| {
+        world.later(Duration::from_mins(after));
+        if !code.is_empty() {
+            world.send(&verify, code).await;
+        }
+        let told = world.send(&World::debit(order, 0), "poor").await;
+        assert_eq!(world.first.asked(), asked, "{order}: {told}");
+    };
+    check("phone", 0, "1", 0).await;
+    check("", 119, "2", 0).await;
+    check("", 1, "3", 1).await;
+    check("ok", 0, "4", 1).await;
+    check("", 59, "5", 1).await;
+    check("", 1, "6", 2).await;
+}
