@@ -189,7 +189,12 @@ pub(super) fn amount(
 ) -> Result<Option<Fen>, ReadError> {
     let what = "not an amount in the declared unit";
     let amount = Fen::parse(text, unit).map_err(|_| ReadError::ambiguous(path, what))?;
-    Ok(Some(amount).filter(|amount| moved(outcome) || amount.get() > 0))
+    Ok(moving(amount, outcome))
+}
+
+/// An amount, unless it says that nothing came of what failed.
+pub(super) fn moving(amount: Fen, outcome: Outcome) -> Option<Fen> {
+    (moved(outcome) || amount.get() > 0).then_some(amount)
 }
 
 /// Whether money moved, if it is so.

@@ -70,7 +70,7 @@ pub struct LineRule {
     pub order: Vec<String>,
     /// The column that names the core's merchant.
     pub merchant: Option<String>,
-    /// The amount and its unit; leading zeros are padding.
+    /// The amount and its unit; leading zeros are padding. What failed may have none, or say that nothing came.
     pub amount: Option<(String, Unit)>,
     /// What it says of the payment.
     pub says: Says,
@@ -207,6 +207,9 @@ impl Statement {
         let merchant = rule.merchant.as_ref().map(full).transpose()?;
         let amount = |(name, unit): &(String, Unit)| {
             let text = cell(name)?;
+            if text.is_empty() && !super::outcome::moved(outcome) {
+                return Ok(None);
+            }
             // Columns of a fixed width are padded with zeros; of `0`, one is left.
             let significant = text.trim_start_matches('0');
             let padded = significant.is_empty() || significant.starts_with('.');
@@ -215,13 +218,14 @@ impl Statement {
             } else {
                 Cow::Borrowed(significant)
             };
-            Fen::parse(&text, *unit).map_err(|_| BadLine::Amount(name.clone()))
+            let amount = Fen::parse(&text, *unit).map_err(|_| BadLine::Amount(name.clone()))?;
+            Ok::<_, BadLine>(super::outcome::moving(amount, outcome))
         };
         Ok(Some(Line {
             scenarios: rule.scenarios.clone(),
             order: OrderId(names.join("|").into()),
             merchant: merchant.map(|merchant| MerchantId(merchant.as_ref().into())),
-            amount: rule.amount.as_ref().map(amount).transpose()?,
+            amount: rule.amount.as_ref().map(amount).transpose()?.flatten(),
             outcome,
             code,
             unmapped_in: map.filter(|_| outcome == Outcome::Unmapped),

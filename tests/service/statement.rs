@@ -80,6 +80,17 @@ impl World {
     }
 }
 
+/// As channels state what failed: with the amount 0, or with none.
+#[tokio::test]
+async fn what_a_statement_says_failed_of_nothing_ends() {
+    for amount in ["0", ""] {
+        let world = world();
+        world.send(&World::debit("1", 0), "taken").await;
+        assert_eq!(world.stated(&format!("debit|1|{amount}|poor")).await, [Came::Settled]);
+        assert_eq!((world.open(), world.counted()), (0, Vec::new()), "`{amount}`");
+    }
+}
+
 async fn a_statement_is_the_last_word(world: World) {
     use Difference::{AmountDiffers, NeverSent, OutcomeFlipped, UnknownOrder, Unmapped};
     for (order, code) in

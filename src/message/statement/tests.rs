@@ -1,6 +1,7 @@
 //! Lines of statements, as they are read.
 
 use super::*;
+use crate::domain::outcome::Decline;
 use crate::message::charset::by_label;
 use expect_test::{Expect, expect};
 use jiff::civil::date;
@@ -65,8 +66,9 @@ fn separated() -> Statement {
 
 fn check(statement: &Statement, line: &str, expected: Expect) {
     let (bytes, ..) = statement.charset.encode(line);
-    let map =
-        CodeMap { codes: [("00".to_owned(), Outcome::Succeeded)].into(), ..CodeMap::default() };
+    let codes = [("00", Outcome::Succeeded), ("51", Outcome::Declined(Decline::InsufficientFunds))];
+    let codes = codes.map(|(code, outcome)| (code.to_owned(), outcome)).into();
+    let map = CodeMap { codes, ..CodeMap::default() };
     let codes = [("final".to_owned(), map)].into();
     let read = statement.read(&codes, &bytes, Some(date(2026, 1, 2)));
     expected.assert_eq(&match read {
@@ -129,6 +131,34 @@ fn columns_of_a_fixed_width_are_bytes() {
         expect![
             "column `time` is no time that begins with a month and a day, or the statement's day is not told"
         ],
+    );
+}
+
+/// A line that says "failed" with the amount 0, as much as came, was of another amount, and its payment never ended.
+#[test]
+fn what_failed_may_say_that_nothing_came() {
+    let separated = separated();
+    for amount in ["0.00", ""] {
+        check(
+            &separated,
+            &format!("D|m001|o|{amount}|t|51"),
+            expect![[r#"m001|o|t Some("m001") None declined Some("51") None"#]],
+        );
+    }
+    check(
+        &separated,
+        "D|m001|o|1.00|t|51",
+        expect![[r#"m001|o|t Some("m001") Some(100) declined Some("51") None"#]],
+    );
+    check(
+        &separated,
+        "D|m001|o|0.00|t|00",
+        expect![[r#"m001|o|t Some("m001") Some(0) succeeded Some("00") None"#]],
+    );
+    check(
+        &separated,
+        "D|m001|o||t|00",
+        expect!["column `amount` is no amount in the profile's unit"],
     );
 }
 
