@@ -48,6 +48,18 @@ impl MismatchKind {
         }
     }
 
+    /// Whether the channel says that the elements do not match.
+    pub const fn is_no_match(self) -> bool {
+        match self {
+            Self::MatchThenNoMatch | Self::UnverifiedThenNoMatch => true,
+            Self::NoMatchThenSuccess
+            | Self::MissingOutcome
+            | Self::ReversedAfterSuccess
+            | Self::AmountDiffers
+            | Self::OutcomeFlipped => false,
+        }
+    }
+
     /// What was answered to a verification before, and what the debit says instead, where it says so.
     pub const fn correction(self) -> Option<(&'static str, &'static str)> {
         match self {

@@ -5,7 +5,6 @@
 
 use crate::domain::clock::Timestamp;
 use crate::domain::id::PaymentId;
-use crate::domain::mismatch::MismatchKind;
 use crate::domain::outcome::Outcome;
 use crate::policy::rules::Book;
 use crate::service::counts::Counts;
@@ -53,11 +52,7 @@ impl Fate {
         if !record.left() {
             return Self::Refused;
         }
-        let differs = record.mismatch.map(|mismatch| mismatch.kind);
-        if matches!(
-            differs,
-            Some(MismatchKind::MatchThenNoMatch | MismatchKind::UnverifiedThenNoMatch)
-        ) {
+        if record.mismatch.is_some_and(|mismatch| mismatch.kind.is_no_match()) {
             return Self::Mismatch;
         }
         match record.outcome.as_ref().map(|(outcome, _, _)| *outcome) {

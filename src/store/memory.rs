@@ -400,7 +400,12 @@ impl PaymentStore for MemoryStore {
             Step::Nothing => (),
             Step::Overtaken => record.note_moment(outcome, at),
             Step::Confirmed => record.confirm(outcome, at),
-            Step::Noted | Step::Ended | Step::Refined | Step::Reversed | Step::Flipped => {
+            Step::Refined => {
+                // That the elements do not match is taken back, or is said once more after this.
+                record.mismatch = record.mismatch.filter(|known| !known.kind.is_no_match());
+                record.note(outcome, at);
+            }
+            Step::Noted | Step::Ended | Step::Reversed | Step::Flipped => {
                 record.note(outcome, at);
             }
         }

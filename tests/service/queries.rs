@@ -9,9 +9,9 @@ use hefu::domain::outcome::{Decline, Outcome};
 use hefu::service::settle::Reported;
 use hefu::service::statement::Came;
 use hefu::service::{Binding, Settings};
-use hefu::store::PaymentStore as _;
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::sqlite::{self, Sqlite};
+use hefu::store::{PaymentStore as _, Record};
 use rusqlite::Connection;
 use std::path::Path;
 use std::time::Duration;
@@ -39,6 +39,12 @@ impl World {
 
     fn owed(&self) -> usize {
         self.service.store.expectations(self.channel.name())
+    }
+
+    /// The first payment of an order.
+    pub(crate) fn payment(&self, order: &str) -> Record {
+        let of = self.service.store.by_order(self.channel.name(), &OrderId(order.into()));
+        self.service.store.record(of[0]).unwrap()
     }
 }
 
@@ -230,6 +236,18 @@ async fn what_a_channel_takes_back_holds_nobody() {
     assert_eq!(world.held(), 1, "another element is another reason to hold");
     world.query("2", "ok", "poor").await;
     assert_eq!(world.held(), 0);
+    // Nor does it differ from the verification any more: whoever asked again was told so, and reports counted it as caught.
+    world
+        .asks(
+            "2",
+            "ok",
+            "poor",
+            expect![[
+                r#"outcome: declined;reason=insufficient_funds;code="poor";arrival=query;of"#
+            ]],
+        )
+        .await;
+    assert_eq!(world.payment("2").mismatch, None);
 }
 
 #[tokio::test]
