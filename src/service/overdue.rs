@@ -121,7 +121,15 @@ impl Service {
             let full = owed.len() >= PAGE_MAX;
             from = owed.last().map_or(String::new(), |last| format!("{}\u{1}", last.payment));
             let new = owed.into_iter().filter(|owed| !seen.keep(swept, owed, now)).collect();
-            for expected in self.expected(promises, new).await? {
+            for mut expected in self.expected(promises, new).await? {
+                if expected.due <= now {
+                    // Those before it took their time.
+                    let payment = expected.record.payment;
+                    self.store.fetch_intact(vec![RowKey::payment(payment)]).await?;
+                    if let Some(record) = self.store.record(payment) {
+                        expected.record = record;
+                    }
+                }
                 let record = &expected.record;
                 if let Some((mismatch, reported)) =
                     untold_reversal(record).zip(record.outcome.clone())
@@ -130,8 +138,11 @@ impl Service {
                     self.store.complete(record, Some(mismatch), Owing::AsBefore);
                 }
                 if expected.is_over() {
-                    // A crash came between what was kept of its end and this.
-                    self.store.complete(&expected.record, None, Owing::Nothing);
+                    // A crash came between what was kept of its end and this. That it was undone may be told since this was read, and a
+                    // confirmation owed.
+                    let first = expected.since.is_none();
+                    let owing = if first { Owing::NoOutcome } else { Owing::Nothing };
+                    self.store.complete(record, None, owing);
                     continue;
                 }
                 if expected.due <= now && self.is_missing(&expected).await? {

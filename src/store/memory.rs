@@ -470,8 +470,14 @@ impl PaymentStore for MemoryStore {
         let (kind, elements) = (MismatchKind::MissingOutcome, ElementSet::EMPTY);
         let missing = Mismatch { kind, elements };
         self.change_record(record, |record| {
-            let first = record.mismatch.is_none();
-            record.mismatch = record.mismatch.or(Some(missing));
+            // It may have come since whoever says so looked.
+            let owed = record.outcome.as_ref().is_none_or(|(outcome, _, by)| {
+                outcome.is_open() || (*outcome == Outcome::Reversed && !by.is_asked())
+            });
+            let first = owed && record.mismatch.is_none();
+            if first {
+                record.mismatch = Some(missing);
+            }
             first
         });
     }

@@ -6,7 +6,7 @@ use hefu::domain::clock::Timestamp;
 use hefu::domain::element::ElementSet;
 use hefu::domain::id::{ChannelName, OrderId, PaymentId};
 use hefu::domain::mismatch::MismatchKind;
-use hefu::domain::outcome::Outcome;
+use hefu::domain::outcome::{Arrival, Outcome, Precedence};
 use hefu::reconcile::due::Level;
 use hefu::service::mismatch::Wanted;
 use hefu::service::overdue::{Promises, Swept};
@@ -14,6 +14,7 @@ use hefu::service::search::Search;
 use hefu::service::settle::Reported;
 use hefu::service::webhook::Delivery;
 use hefu::service::{Binding, Settings};
+use hefu::store::Owing;
 use hefu::store::hook::{Hook, Shelf};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::sqlite::{self, Sqlite};
@@ -98,6 +99,35 @@ async fn an_outcome_that_does_not_come_is_missing_once() {
         assert_eq!(world.kept(&one).await, ["missing_outcome 3 open", "missing_outcome 1"]);
     })
     .await;
+}
+
+/// The sweep went by what it had read of a page: what came meanwhile was missing all the same.
+#[tokio::test]
+async fn what_comes_while_others_are_missed_is_not_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = over(&dir.path().join("hefu.db"));
+    let store = &world.service.store;
+    for order in ["1", "2"] {
+        world.send(&World::debit(order, 0), "taken").await;
+        world.later(Duration::from_millis(1));
+    }
+    world.later(HOUR * 3);
+    let mut swept = Swept::default();
+    let settle = async {
+        while world.payment("1").mismatch.is_none() {
+            tokio::task::yield_now().await;
+        }
+        let of = world.payment("2");
+        let came = (Outcome::Succeeded, None, Arrival::Query);
+        store.arrive(&of, came, Precedence::default(), world.service.clock.now());
+        store.complete(&of, None, Owing::Nothing);
+    };
+    tokio::join!(world.swept(&mut swept), settle);
+    assert_eq!(world.payment("2").mismatch, None);
+    // However late it is found out.
+    store.overdue(&world.payment("2"));
+    assert_eq!(world.payment("2").mismatch, None);
+    assert_eq!(world.open(), 1);
 }
 
 #[tokio::test]
