@@ -145,7 +145,13 @@ impl Service {
                     self.store.complete(record, None, owing);
                     continue;
                 }
-                if expected.due <= now && self.is_missing(&expected).await? {
+                let due = expected.due <= now;
+                if due && Box::pin(self.ended_with_another(record)).await? {
+                    // Who heard how it ended did not know of this one.
+                    self.store.complete(record, None, Owing::NoOutcome);
+                    continue;
+                }
+                if due && self.is_missing(&expected).await? {
                     found = found.saturating_add(1);
                 }
                 seen.note(&expected, now);

@@ -6,6 +6,7 @@ use hefu::domain::answer::Answer;
 use hefu::domain::element::{Element, ElementSet};
 use hefu::domain::id::OrderId;
 use hefu::domain::outcome::{Decline, Outcome};
+use hefu::service::overdue::Swept;
 use hefu::service::settle::Reported;
 use hefu::service::statement::Came;
 use hefu::service::{Binding, Settings};
@@ -248,6 +249,52 @@ async fn what_a_channel_takes_back_holds_nobody() {
         )
         .await;
     assert_eq!(world.payment("2").mismatch, None);
+}
+
+/// Of an order that left again in `observe`, what was said was of the payment that held it: the other one was owed for ever, and missing.
+#[tokio::test]
+async fn the_end_of_an_order_ends_whatever_left_of_it() {
+    let check = async |state: &str, owed: usize, missing: usize| {
+        let world = world_with(Binding::Observe, Settings::default());
+        world.send(&World::debit("1", 0), "taken").await;
+        world.later(Duration::from_mins(20));
+        world.send_answered(&World::debit("1", 0), Reported::InDoubt).await;
+        assert_eq!(world.owed(), 2);
+        world.query("1", if state == "none" { state } else { "ok" }, state).await;
+        assert_eq!(world.owed(), owed, "{state}");
+        world.later(Duration::from_hours(3));
+        assert_eq!(world.swept(&mut Swept::default()).await, missing, "{state}");
+    };
+    check("ok", 0, 0).await;
+    check("poor", 0, 0).await;
+    check("taken", 2, 2).await;
+    // The later one may be on its way yet.
+    check("none", 1, 1).await;
+}
+
+/// The same where another process than hears of the order sent it again.
+#[tokio::test]
+async fn the_end_of_an_order_ends_what_another_process_sent_of_it() {
+    let check = async |state: &str, owed: usize, missing: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let file = Sqlite::open(&dir.path().join("hefu.db")).unwrap();
+            let store = MemoryStore::open(Limits::default(), file, |_| ()).unwrap();
+            world_over(store, Binding::Observe, Settings::default())
+        };
+        let (here, there) = (open(), open());
+        here.send(&World::debit("1", 0), "taken").await;
+        there.send_answered(&World::debit("1", 0), Reported::InDoubt).await;
+        here.query("1", "ok", state).await;
+        here.service.store.flush().await.unwrap();
+        here.later(Duration::from_hours(3));
+        assert_eq!(here.swept(&mut Swept::default()).await, missing, "{state}");
+        here.service.store.flush().await.unwrap();
+        assert_eq!(open().owed(), owed, "{state}");
+    };
+    check("ok", 0, 0).await;
+    check("poor", 0, 0).await;
+    check("taken", 2, 2).await;
 }
 
 #[tokio::test]

@@ -7,10 +7,11 @@ use crate::domain::mismatch::{Mismatch, MismatchKind};
 use crate::domain::outcome::{Arrival, Decline, Outcome};
 use crate::message::outcome::Reading;
 use crate::reconcile::arrival::Step;
+use crate::service::query::Named;
 use crate::service::{Channel, Service};
 use crate::store::journal::{OrderKey, StoreLost};
 use crate::store::row::RowKey;
-use crate::store::{Owing, Record, Unmapped};
+use crate::store::{Moment, Owing, Record, Unmapped};
 use futures::future::join;
 
 impl Service {
@@ -154,6 +155,41 @@ impl Service {
             let owing = self.owing(record, (reading.outcome, step), arrival);
             self.store.complete(record, mismatch, owing);
         }
+        if arrival != Arrival::Sync && ends_order(reading.outcome) {
+            self.owe_no_others(record);
+        }
+    }
+
+    /// In `observe` an order may leave again. What names the order is said of one of those payments, and nobody will say more of the
+    /// others.
+    fn owe_no_others(&self, record: &Record) {
+        let Some(order) = &record.order else { return };
+        let payments = self.store.by_order(&record.channel, order).into_iter();
+        for other in payments.filter_map(|payment| self.store.record(payment)) {
+            let open = other.outcome.as_ref().is_none_or(|(outcome, ..)| outcome.is_open());
+            if open && other.left() && is_again(record, &other) {
+                self.store.complete(&other, None, Owing::NoOutcome);
+            }
+        }
+    }
+
+    /// Whether what names the order of `record` is said of another payment, and it is known since how that ended.
+    pub(in crate::service) async fn ended_with_another(
+        &self,
+        record: &Record,
+    ) -> Result<bool, StoreLost> {
+        let Some(order) = &record.order else { return Ok(false) };
+        let (channel, merchant) = (&record.channel, record.stakes.merchant.as_ref());
+        let scenarios = [record.scenario];
+        let named = Named { channel, merchant, order, scenarios: &scenarios };
+        let (of, looked_up) = self.named(&named).await;
+        looked_up?;
+        let since = |moment: &Moment| {
+            let success = moment.outcome == Outcome::Succeeded;
+            ends_order(moment.outcome) && (success || moment.at >= record.at)
+        };
+        let of = of.filter(|of| is_again(record, of));
+        Ok(of.is_some_and(|of| of.timeline.iter().any(since)))
     }
 
     /// What is owed after an outcome. Whoever told that it was undone may be wrong, however often; who can be asked is not.
@@ -183,6 +219,17 @@ impl Service {
             | Step::Flipped => Owing::Nothing,
         }
     }
+}
+
+/// Whether two payments are of one order, which left again.
+fn is_again(one: &Record, other: &Record) -> bool {
+    let order = |of: &Record| (of.scenario, of.stakes.merchant.clone(), of.stakes.claim.clone());
+    one.payment != other.payment && order(one) == order(other)
+}
+
+/// Whether nothing more is to come of an order of which that is said. That no such order is known may be said of one that is on its way.
+fn ends_order(outcome: Outcome) -> bool {
+    !outcome.is_open() && outcome != Outcome::Declined(Decline::NotProcessed)
 }
 
 /// How the halves differ by a word that changes nothing of what is known.
