@@ -1,11 +1,15 @@
-//! What a contradiction sets in motion: a hold, and evidence that loses its worth.
+//! What a contradiction sets in motion: a hold, and evidence that loses its worth; and how a match ends that.
 
+use crate::domain::answer::Answer;
 use crate::domain::element::ElementSet;
+use crate::domain::id::AgreementId;
 use crate::domain::mismatch::{Mismatch, MismatchKind};
+use crate::domain::outcome::Outcome;
 use crate::reconcile::hold::{Braking, Hold, HoldKey, Holding};
 use crate::service::webhook::Event;
 use crate::service::{Channel, Service};
-use crate::store::Record;
+use crate::store::row::RowKey;
+use crate::store::{Agreement, Evidence, Record};
 
 impl Service {
     /// The debit outcome prevails: evidence loses its worth here, and the next debit waits; unless the brake is on.
@@ -69,6 +73,36 @@ impl Service {
             for tuple in std::iter::once(tuple).chain(others).chain(anyones) {
                 self.store.contradict(&tuple, channel, road, now.max(asked));
             }
+        }
+    }
+
+    /// Ends the hold on an agreement whose elements match since, where those are all that the channel may have meant. Where some were told
+    /// beside the message, the channel may have read others.
+    pub(super) async fn end_where_matched(
+        &self,
+        channel: &Channel,
+        id: &AgreementId,
+        agreement: &Agreement,
+    ) {
+        let (name, road) = (channel.name(), channel.profile.road.as_ref());
+        let key = HoldKey::Agreement(name.clone(), id.clone());
+        let Some((tuple, set)) = agreement.tuple.filter(|(_, set)| !agreement.asserted.meets(*set))
+        else {
+            return;
+        };
+        let Some(hold) = self.store.hold(&key, self.now()) else { return };
+        let rests_on = vec![RowKey::evidence(&tuple), RowKey::payment(hold.payment)];
+        if self.fetch_all(rests_on).await.is_err() {
+            return;
+        }
+        let evidence = self.store.evidence(&tuple, name, road, self.now());
+        let matches = |it: &Evidence| it.answer == Answer::Match && it.at > hold.since;
+        let outcome = self.store.record(hold.payment).and_then(|record| record.outcome);
+        let meant = outcome.is_some_and(|(outcome, ..)| {
+            matches!(outcome, Outcome::NoMatch(suspects) if set.is_superset(suspects.set()))
+        });
+        if meant && evidence.as_ref().is_some_and(matches) {
+            self.end_hold(&key);
         }
     }
 }

@@ -87,6 +87,11 @@ impl Service {
             let agreement = agreement.filter(|_| !known.foreign);
             let own = is_apart(agreement.as_ref(), part, &known).then(|| known.clone());
             if let Some(agreement) = agreement {
+                if standing == Standing::Contradicted {
+                    // Rare, and larger than the rest.
+                    Box::pin(self.end_where_matched(channel, id, &agreement)).await;
+                    standing = self.standing(channel.name(), id).0;
+                }
                 (known.tuple, known.others) = (agreement.tuple, Vec::new());
                 (known.asserted, known.told) = (agreement.asserted, None);
                 known.anyone = agreement.anyone;

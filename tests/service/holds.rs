@@ -133,6 +133,36 @@ async fn a_bind_that_checks_everything_frees_whether_it_yields_or_not() {
     assert!(world.send(&debit("3"), "ok").await.starts_with("decision: permit"));
 }
 
+/// The refusal names it as a way out, and it was none.
+#[tokio::test]
+async fn a_match_of_what_an_agreement_was_bound_with_sets_it_free() {
+    let check = async |bound: &str, suspects: &str, verify: (&str, &str), free: bool| {
+        let world = world();
+        world.send(&format!(r#""type":"bind","order":"b",{bound}"#), "ok").await;
+        let debit = |order: &str| {
+            format!(r#""type":"by_agreement","order":"{order}","amount":"100","agreement":"A-ok""#)
+        };
+        // What matched before says nothing.
+        world.send(&format!(r#""type":"verify","order":"v",{}"#, person(0)), "ok").await;
+        world.later(Duration::from_secs(1));
+        world.send(&debit("1"), suspects).await;
+        let refused = world.send(&debit("2"), "ok").await;
+        assert!(refused.starts_with("403 held"), "{refused}");
+        world.later(Duration::from_secs(1));
+        let (kind, code) = verify;
+        world.send(&format!(r#""type":"{kind}","order":"w",{}"#, person(0)), code).await;
+        let told = world.send(&debit("3"), "ok").await;
+        assert_eq!(told.starts_with("decision: permit"), free, "{suspects} {verify:?}: {told}");
+        assert_eq!(told == refused, !free, "{told}");
+    };
+    check(&person(0), "phone", ("verify", "ok"), true).await;
+    check(&person(0), "some", ("verify", "ok"), true).await;
+    check(&person(0), "phone", ("verify", "phone"), false).await;
+    // Of other elements, or of what the channel need not have read.
+    check(&person(0), "phone", ("verify_three", "ok"), false).await;
+    check(r#""envelope":"sealed""#, "phone", ("verify", "ok"), false).await;
+}
+
 /// An expiry that was mistyped says nothing of the elements that a later debit is verified by.
 #[tokio::test]
 async fn a_no_match_on_other_elements_holds_and_contradicts_nothing() {
