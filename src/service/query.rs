@@ -73,12 +73,12 @@ impl Service {
             return None;
         };
         let named = match &reading.order {
-            Some(order) => self.queried(pending, Some(order), true).await,
+            Some(order) => self.queried(pending, Some(order)).await,
             None => None,
         };
         let of = match named {
             Some(of) => of,
-            None => self.queried(pending, pending.record.order.as_ref(), false).await?,
+            None => self.queried(pending, pending.record.order.as_ref()).await?,
         };
         Some((of, reading))
     }
@@ -135,14 +135,9 @@ impl Service {
         Settled { reading, step: Step::Nothing, mismatch }
     }
 
-    /// The payment that a query asks about; what the answer names by itself, it names as a payment that may name no merchant.
-    async fn queried(
-        &self,
-        pending: &Pending,
-        order: Option<&OrderId>,
-        by_answer: bool,
-    ) -> Option<Record> {
-        let merchant = pending.record.stakes.merchant.as_ref().filter(|_| !by_answer);
+    /// The payment that a query asks about.
+    async fn queried(&self, pending: &Pending, order: Option<&OrderId>) -> Option<Record> {
+        let merchant = pending.record.stakes.merchant.as_ref();
         let channel = pending.channel.name();
         let named = Named { channel, merchant, order: order?, scenarios: &[] };
         self.named(&named).await.0
@@ -285,11 +280,11 @@ impl Named<'_> {
         self.scenarios.is_empty() || self.scenarios.contains(&scenario)
     }
 
-    /// What a payment of the order may have claimed.
+    /// What a payment of the order may have claimed, which may name no merchant.
     pub(crate) fn claims(&self) -> Vec<RowKey> {
-        let claim = |scenario, confirms| OrderKey {
+        let claim = |merchant: Option<&MerchantId>, scenario, confirms| OrderKey {
             channel: self.channel.clone(),
-            merchant: self.merchant.cloned(),
+            merchant: merchant.cloned(),
             scenario,
             confirms,
             order: self.order.clone(),
@@ -297,8 +292,12 @@ impl Named<'_> {
         let money = Scenario::ALL.into_iter().filter(|scenario| scenario.moves_money());
         let money = money.filter(|scenario| self.takes(*scenario));
         let claims = money.flat_map(|scenario| {
-            let (first, confirm) = (claim(scenario, false), claim(scenario, true));
-            [RowKey::order(&first), RowKey::order(&confirm), first.before()]
+            let merchants = std::iter::once(None).chain(self.merchant.map(Some));
+            merchants.flat_map(move |merchant| {
+                let first = claim(merchant, scenario, false);
+                let confirm = claim(merchant, scenario, true);
+                [RowKey::order(&first), RowKey::order(&confirm), first.before()]
+            })
         });
         claims.collect()
     }

@@ -644,6 +644,39 @@ async fn an_answer_that_names_the_order_settles_that() {
     check(r#"{"code":"ok","state":"ok"}"#, 1).await;
 }
 
+/// Two merchants number alike: what was told to the one was taken for the payment of the other, which left later.
+#[tokio::test]
+async fn an_answer_that_names_the_order_is_of_the_merchant_that_asks() {
+    let world = world();
+    for merchant in ["m1", "m2"] {
+        let named = format!(r#""merchant":"{merchant}","order""#);
+        world.send(&World::debit("T1", 0).replace(r#""order""#, &named), "taken").await;
+        world.later(Duration::from_millis(1));
+    }
+    let asked = |merchant: &str| {
+        format!(r#""type":"query_by_number","number":"N1","merchant":"{merchant}""#)
+    };
+    let told = r#"{"code":"ok","state":"ok","named":"T1"}"#;
+    world.send_answered(&asked("m1"), crate::answer(told)).await;
+    let store = &world.service.store;
+    let sent = store.by_order(world.channel.name(), &OrderId("T1".into()));
+    let outcomes =
+        sent.into_iter().map(|payment| store.record(payment).unwrap().outcome.unwrap().0);
+    assert_eq!(outcomes.collect::<Vec<_>>(), [Outcome::Succeeded, Outcome::Accepted]);
+    // A payment that names no merchant is found all the same, by a process that did not send it.
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let file = Sqlite::open(&dir.path().join("hefu.db")).unwrap();
+        let store = MemoryStore::open(Limits::default(), file, |_| ()).unwrap();
+        world_over(store, Binding::Enforce(100), Settings::default())
+    };
+    let (here, there) = (open(), open());
+    here.send(&World::debit("T1", 0), "taken").await;
+    there.send_answered(&asked("m1"), crate::answer(told)).await;
+    there.service.store.flush().await.unwrap();
+    assert_eq!(open().owed(), 0);
+}
+
 /// A query that merely said that a debit failed took back what the answer had said: the hold went, and so did who is to blame.
 #[tokio::test]
 async fn that_it_failed_takes_back_no_reason() {

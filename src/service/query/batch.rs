@@ -26,7 +26,7 @@ impl Service {
         rows: BTreeMap<String, Reading>,
     ) -> Result<(Annotations, bool), Box<Reading>> {
         let order = pending.record.order.as_ref();
-        let of = self.queried(pending, order, false).await;
+        let of = self.queried(pending, order).await;
         // A batch is claimed by its first row.
         if let Some(of) = of {
             if of.row_of.is_none() {
@@ -39,7 +39,7 @@ impl Service {
         let settled = stream::iter(rows)
             .map(|(row, reading)| async move {
                 let order = OrderId(format!("{}|{row}", order?.0).into());
-                let of = self.queried(pending, Some(&order), false).await?;
+                let of = self.queried(pending, Some(&order)).await?;
                 let settled = self.settle_of(pending, &of, reading).await;
                 Some((of, settled))
             })
