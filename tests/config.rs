@@ -678,6 +678,15 @@ fn what_is_wrong_in_a_profile_is_found() {
         "#]],
     );
     check(
+        &format!(
+            "[[message]]\nscenario = 'query'\nwhen.t = 'q'\nof = ['debit', 'bind']\n{debit}of = ['debit']"
+        ),
+        expect![[r#"
+            channels/acme.toml:9 a `query` asks about no `bind`
+            channels/acme.toml:14 a `debit` asks about no `debit`
+        "#]],
+    );
+    check(
         &format!("{debit}closes_agreement = true\nrecall = {{ key = ['o'] }}"),
         expect![[r#"
         channels/acme.toml:10 `closes_agreement` without an `agreement`

@@ -200,6 +200,8 @@ pub struct Message {
     pub recall: Vec<Path>,
     /// The fields that name the order that it undoes, for a refund or a void.
     pub undoes: Vec<Path>,
+    /// Which kinds of payment a query asks about; any that moves money where empty.
+    pub of: Vec<Scenario>,
     /// What its success yields.
     pub yields: Option<Yields>,
     /// Whether its success closes the agreement that it quotes.

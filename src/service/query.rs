@@ -139,7 +139,8 @@ impl Service {
     async fn queried(&self, pending: &Pending, order: Option<&OrderId>) -> Option<Record> {
         let merchant = pending.record.stakes.merchant.as_ref();
         let channel = pending.channel.name();
-        let named = Named { channel, merchant, order: order?, scenarios: &[] };
+        let scenarios = message(pending).map_or(&[][..], |message| &message.of);
+        let named = Named { channel, merchant, order: order?, scenarios };
         self.named(&named).await.0
     }
 

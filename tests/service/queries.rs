@@ -297,6 +297,24 @@ async fn the_end_of_an_order_ends_what_another_process_sent_of_it() {
     check("taken", 2, 2).await;
 }
 
+/// A channel whose payouts and debits are numbered alike was asked about the one, and the other was settled: the last that left.
+#[tokio::test]
+async fn a_query_is_of_the_kind_that_it_asks_about() {
+    let world = world();
+    let payout = World::debit("1", 0).replace("debit", "payout");
+    for message in [&payout, &World::debit("1", 0)] {
+        world.send(message, "taken").await;
+        world.later(Duration::from_millis(1));
+    }
+    let asked = r#""type":"query_payout","order":"1""#;
+    world.send_answered(asked, crate::answer(r#"{"code":"ok","state":"ok"}"#)).await;
+    let store = &world.service.store;
+    let sent = store.by_order(world.channel.name(), &OrderId("1".into()));
+    let sent = sent.into_iter().filter_map(|payment| store.record(payment));
+    let settled = sent.map(|it| (it.scenario.as_str(), it.outcome.unwrap().0.as_str()));
+    assert_eq!(settled.collect::<Vec<_>>(), [("payout", "succeeded"), ("debit", "accepted")]);
+}
+
 #[tokio::test]
 async fn a_query_of_a_refused_order_is_told_so() {
     let world = world();

@@ -104,6 +104,7 @@ fn check(sheet: &mut Sheet, at: &At<MessageFile>, maps: &Maps<'_>) -> Option<Mes
         remember: wait_key(sheet, file.remember.as_ref()),
         recall: wait_key(sheet, file.recall.as_ref()),
         undoes: paths(&file.undoes),
+        of: file.of.iter().map(|scenario| scenario.value.0).collect(),
         yields: file.yields.as_ref().and_then(|yields| read_yields(sheet, yields)),
         closes_agreement: file.closes_agreement.as_ref().is_some_and(|closes| closes.value),
         outcome,
@@ -225,6 +226,11 @@ fn check_scenario(sheet: &mut Sheet, at: &At<MessageFile>, scenario: Scenario) {
     if !file.undoes.is_empty() && !matches!(scenario, Scenario::Refund | Scenario::Void) {
         let message = format!("a `{}` undoes nothing", scenario.as_str());
         sheet.problem(&at.span, message, "only a `refund` or a `void` has `undoes`");
+    }
+    for of in file.of.iter().filter(|of| scenario != Scenario::Query || !of.value.0.moves_money()) {
+        let message = format!("a `{}` asks about no `{}`", scenario.as_str(), of.value.0.as_str());
+        let hint = "only a `query` has `of`: `debit`, `pay`, `withdraw` or `payout`";
+        sheet.problem(&of.span, message, hint);
     }
     check_told(sheet, file.answer.as_ref(), scenario == Scenario::Query);
     if let Some(closes) = file.closes_agreement.as_ref().filter(|_| file.agreement.is_none()) {

@@ -167,6 +167,8 @@ pub(crate) struct MessageFile {
     pub(crate) recall: Option<At<WaitFile>>,
     /// A refund or a void: the fields that name the order that it undoes, as that order's message does.
     pub(crate) undoes: Vec<Field>,
+    /// A query: which kinds of payment it asks about; any that moves money where absent.
+    pub(crate) of: Vec<At<Text<Scenario>>>,
     /// What its success yields.
     pub(crate) yields: Option<At<YieldsFile>>,
     /// Whether its success closes the agreement that it quotes.
