@@ -2,9 +2,9 @@
 
 use super::clock::Steady;
 use super::handover::{ADMIN, CORE, METRICS, NOTIFY, Sockets, VERIFICATION};
+use super::listener::{Bounds, serve};
 use super::managed::{Desk, InForce};
 use super::rules::rulebook;
-use super::secured::Secured;
 use super::{Generation, Lasting, StartError, clients, webhooks};
 use crate::admin::{Asked, Live, outside, router};
 use crate::config::{AdminAddress, Config, Storage};
@@ -21,7 +21,6 @@ use crate::store::Store;
 use crate::store::journal::StoreLost;
 use crate::store::person::Forgotten;
 use arc_swap::ArcSwap;
-use axum::Router;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -57,6 +56,9 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(3);
 
 /// How many connections may wait to be accepted, where the system allows as many; by itself the runtime allows 128.
 const BACKLOG: u32 = 4_096;
+
+/// What connections to the admin API, and to the metrics, may take.
+const OURS: Bounds = Bounds { connections: 256, head: Duration::from_secs(10) };
 
 /// How many requests to reload may wait.
 const ASKED_MAX: usize = 4;
@@ -197,18 +199,18 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     let admin = match config.listen.admin.as_ref().map(|admin| &admin.address) {
         Some(AdminAddress::Tcp(address)) => {
             let listener = tcp(&mut inherited, ADMIN, *address, &mut sockets)?;
+    // The admin API and the metrics live as long as the process, so that they answer while the rest drains; with a successor they
+    // leave at once.
             let bound = local(&listener, *address);
-            if live.current().door.is_some() {
-                let listener = Secured::new(listener, live.clone());
-                tokio::spawn(serve_http(listener, router(live.clone()), left.clone()));
-            } else {
-                tokio::spawn(serve_http(listener, router(live.clone()), left.clone()));
-            }
+            let (shown, routes) = (live.clone(), router(live.clone()));
+            let door = move || shown.current().door.clone();
+            tokio::spawn(serve(listener, ADMIN, routes, door, OURS, left.clone()));
             Some(bound)
         }
         Some(AdminAddress::Unix(path)) => {
             let listener = unix(&mut inherited, path, &mut sockets)?;
-            tokio::spawn(serve_http(listener, router(live.clone()), left.clone()));
+            let routes = router(live.clone());
+            tokio::spawn(serve(listener, ADMIN, routes, || None, OURS, left.clone()));
             None
         }
         None => None,
@@ -217,7 +219,7 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     if let Some(address) = &mut metrics {
         let listener = tcp(&mut inherited, METRICS, *address, &mut sockets)?;
         *address = local(&listener, *address);
-        tokio::spawn(serve_http(listener, outside(live.clone()), left));
+        tokio::spawn(serve(listener, METRICS, outside(live.clone()), || None, OURS, left));
     }
     let serving = match config.verification.as_ref().zip(served) {
         Some((set, served)) => {
@@ -413,20 +415,4 @@ fn unix(
 
 fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(asked)
-}
-
-/// The admin API and the metrics live as long as the process, so that they answer while the rest drains; with a successor they
-/// leave at once.
-async fn serve_http<L>(listener: L, routes: Router, mut left: watch::Receiver<bool>)
-where
-    L: axum::serve::Listener,
-    L::Addr: fmt::Debug,
-{
-    let served = axum::serve(listener, routes).with_graceful_shutdown(async move {
-        // An error means that nobody is left to say so, as does `true`.
-        let _ = left.wait_for(|left| *left).await;
-    });
-    if let Err(error) = served.await {
-        tracing::error!(%error, "the admin API or the metrics ended");
-    }
 }
