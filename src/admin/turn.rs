@@ -195,7 +195,7 @@ pub(super) async fn break_glass(
     let until = at.plus(span);
     let (by, until_ms) = (who.name().to_owned(), until.as_millis());
     let turn = ChannelTurn { enforce: None, until: Some(until), by, at, note: note.clone() };
-    admin.service.turn_channel(&name, Some(turn)).await.map_err(|_| LOST)?;
+    admin.service.break_glass(&name, turn).await.map_err(|_| LOST)?;
     admin.audit(who, Action::BreakGlass { channel, until_ms, note }).await?;
     live.apply().await
 }
@@ -398,16 +398,16 @@ pub(super) struct ConfigBody {
 pub(super) async fn config(State(admin): State<Arc<Admin>>) -> Json<ConfigBody> {
     let now = admin.service.clock.now();
     let turned = &admin.managed.turned;
+    let channels = turned.all(now);
     let origin = |(key, file, line): &(String, String, usize)| OriginBody {
         key: key.clone(),
         file: file.clone(),
         line: *line,
     };
-    let channels = turned.channels.keys().filter(|name| turned.channel(name, now).is_some());
     Json(ConfigBody {
         effective: admin.config.clone(),
         files: admin.shown.origins.iter().map(origin).collect(),
-        channels: channels.map(ToString::to_string).collect(),
+        channels: channels.keys().map(ToString::to_string).collect(),
         providers: turned.providers.keys().map(ToString::to_string).collect(),
         rules_version: admin.managed.life.live,
     })

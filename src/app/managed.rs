@@ -7,6 +7,7 @@ use crate::admin::{Asked, Live, Stays};
 use crate::clients;
 use crate::config::{self, Added, ChannelMode, Config, Problems};
 use crate::domain::clock::{Clock as _, Timestamp};
+use crate::domain::id::ChannelName;
 use crate::metrics::Loaded;
 use crate::policy::rules::Book;
 use crate::policy::rules::list::Member;
@@ -14,7 +15,7 @@ use crate::proxy::Edge;
 use crate::service::{lists, managed};
 use crate::store::Store;
 use crate::store::journal::StoreLost;
-use crate::store::managed::{EntryNote, Managed, Revision};
+use crate::store::managed::{ChannelTurn, EntryNote, Managed, Revision};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,8 +32,8 @@ pub(super) struct InForce {
     live: Option<(u64, String)>,
     trial: Option<(u64, String)>,
     entries: BTreeMap<String, (Revision, BTreeMap<String, EntryNote>)>,
-    /// Channels that are turned now: some are for a while only.
-    turned: Vec<String>,
+    /// How channels are turned now: some are for a while only.
+    turned: BTreeMap<ChannelName, ChannelTurn>,
 }
 
 impl InForce {
@@ -63,9 +64,8 @@ impl InForce {
             };
             entries.insert(list.clone(), (*revision, kept));
         }
-        let names = managed.turned.channels.keys();
-        let is_turned = |name: &&_| managed.turned.channel(name, now).is_some();
-        let turned = names.filter(is_turned).map(ToString::to_string).collect();
+        let turned = managed.turned.all(now).into_iter();
+        let turned = turned.map(|(name, turn)| (name.clone(), turn.clone())).collect();
         Ok(Self { managed, live, trial, entries, turned })
     }
 

@@ -149,7 +149,7 @@ impl Service {
         Ok(life.last)
     }
 
-    /// Turns a channel; back to what its file says where `turn` is absent. Yields whether that changed anything.
+    /// Turns a channel; back to what its file says, and the glass is whole, where `turn` is absent.
     ///
     /// # Errors
     /// [`StoreLost`].
@@ -158,13 +158,34 @@ impl Service {
         channel: &ChannelName,
         turn: Option<ChannelTurn>,
     ) -> Result<Turned, StoreLost> {
+        self.turn_channels(|turned| {
+            if let Some(turn) = turn.clone() {
+                turned.channels.insert(channel.clone(), turn);
+            } else {
+                turned.channels.remove(channel);
+                turned.glass.remove(channel);
+            }
+        })
+        .await
+    }
+
+    /// Breaks a channel's glass: it is so as `turn` says until that is over, and then as it was.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn break_glass(
+        &self,
+        channel: &ChannelName,
+        turn: ChannelTurn,
+    ) -> Result<Turned, StoreLost> {
+        self.turn_channels(|turned| drop(turned.glass.insert(channel.clone(), turn.clone()))).await
+    }
+
+    async fn turn_channels(&self, turn: impl Fn(&mut Turned)) -> Result<Turned, StoreLost> {
         let now = self.now();
         let changed = change(&*self.store, turned_key(), |turned: &mut Turned| {
-            turned.channels.retain(|_, turn| turn.until.is_none_or(|until| now < until));
-            match turn.clone() {
-                Some(turn) => drop(turned.channels.insert(channel.clone(), turn)),
-                None => drop(turned.channels.remove(channel)),
-            }
+            turned.tidy(now);
+            turn(turned);
             Ok::<_, StoreLost>(())
         });
         changed.await.map(|(turned, ())| turned)

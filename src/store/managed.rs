@@ -50,6 +50,12 @@ pub struct ChannelTurn {
     pub note: String,
 }
 
+impl ChannelTurn {
+    fn stands(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
 /// How a provider is turned, whatever its file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderTurn {
@@ -72,6 +78,9 @@ pub struct ProviderTurn {
 pub struct Turned {
     /// Channels.
     pub channels: BTreeMap<ChannelName, ChannelTurn>,
+    /// Channels whose glass is broken: they are so until then, whatever else they are turned to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub glass: BTreeMap<ChannelName, ChannelTurn>,
     /// Providers.
     pub providers: BTreeMap<ProviderName, ProviderTurn>,
 }
@@ -79,7 +88,21 @@ pub struct Turned {
 impl Turned {
     /// How `channel` is turned at `now`.
     pub fn channel(&self, channel: &ChannelName, now: Timestamp) -> Option<&ChannelTurn> {
-        self.channels.get(channel).filter(|turn| turn.until.is_none_or(|until| now < until))
+        let turns = [&self.glass, &self.channels].into_iter();
+        turns.filter_map(|turns| turns.get(channel)).find(|turn| turn.stands(now))
+    }
+
+    /// The channels that are turned at `now`, and how.
+    pub fn all(&self, now: Timestamp) -> BTreeMap<&ChannelName, &ChannelTurn> {
+        let names = self.channels.keys().chain(self.glass.keys());
+        names.filter_map(|name| Some((name, self.channel(name, now)?))).collect()
+    }
+
+    /// Forgets what is over at `now`.
+    pub fn tidy(&mut self, now: Timestamp) {
+        for turns in [&mut self.channels, &mut self.glass] {
+            turns.retain(|_, turn| turn.stands(now));
+        }
     }
 }
 
@@ -120,4 +143,39 @@ pub fn list_of(key: &RowKey) -> Option<&str> {
 /// The row of an entry.
 pub fn entry_key(list: &str, value: &str) -> RowKey {
     RowKey { of: Aggregate::ListEntries, name: format!("{list}\n{value}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_as_it_was_once_the_glass_is_whole() {
+        // As it was kept before glass was kept apart.
+        let kept = r#"{"channels":{"a":{"enforce":50,"by":"li.lei","at":0,"note":"slowly"}},"providers":{}}"#;
+        let mut turned: Turned = serde_json::from_str(kept).unwrap();
+        assert_eq!(serde_json::to_string(&turned).unwrap(), kept);
+        let (a, b) = (ChannelName::new("a"), ChannelName::new("b"));
+        let slowly = turned.channels[&a].clone();
+        let until = Some(Timestamp::from_millis(1_000));
+        for name in [&a, &b] {
+            let glass = ChannelTurn { enforce: None, until, ..slowly.clone() };
+            turned.glass.insert(name.clone(), glass);
+        }
+        let check = |turned: &Turned, now, expected: [Option<Option<u8>>; 2]| {
+            let now = Timestamp::from_millis(now);
+            let all = turned.all(now);
+            for (name, expected) in [&a, &b].into_iter().zip(expected) {
+                let turn = turned.channel(name, now);
+                assert_eq!(turn.map(|turn| turn.enforce), expected, "{name}");
+                assert_eq!(turn, all.get(name).copied());
+            }
+        };
+        check(&turned, 999, [Some(None); 2]);
+        check(&turned, 1_000, [Some(Some(50)), None]);
+        turned.tidy(Timestamp::from_millis(999));
+        check(&turned, 999, [Some(None); 2]);
+        turned.tidy(Timestamp::from_millis(1_000));
+        assert_eq!(serde_json::to_string(&turned).unwrap(), kept);
+    }
 }
