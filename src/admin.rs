@@ -62,6 +62,9 @@ use turn::Shown;
 const BODY_MAX: usize = 4 * 1024 * 1024;
 
 /// Of how many holds that are released at once the audit tells what had made them.
+/// How many changes there may be at once; others wait.
+const CHANGES: usize = 64;
+
 const RELEASED_NAMED: usize = 20;
 
 /// What the API shows and changes, of one configuration.
@@ -166,6 +169,8 @@ struct Inner {
     jobs: Jobs,
     counting: Room,
 }
+    /// A place for each change that is under way.
+    changing: Room,
 
 impl Live {
     /// Shows `current`; asks through `asking` that files are loaded again, and through `turning` that what is kept is put in force.
@@ -176,8 +181,39 @@ impl Live {
     ) -> Self {
         let (current, ready) = (ArcSwap::new(current), AtomicBool::new(true));
         let (throttle, jobs) = (Throttle::default(), Jobs::default());
-        let counting = statistics::room();
-        Self(Arc::new(Inner { current, ready, asking, turning, throttle, jobs, counting }))
+        let (counting, changing) = (statistics::room(), Room::new(CHANGES));
+        Self(Arc::new(Inner {
+            current,
+            ready,
+            asking,
+            turning,
+            throttle,
+            jobs,
+            counting,
+            changing,
+        }))
+    }
+
+    /// Makes a change to its end, its entry in the audit included, also where whoever wants it hangs up.
+    async fn to_its_end(
+        &self,
+        change: impl Future<Output = Response> + Send + 'static,
+    ) -> Response {
+        let place = self.0.changing.next().await;
+        let changing = tokio::spawn(async move {
+            let _place = place;
+            change.await
+        });
+        // Of a panic somebody else tells the words, which may be anybody's.
+        changing.await.unwrap_or_else(|_| {
+            tracing::error!("a change through the admin API panicked");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal").into_response()
+        })
+    }
+
+    /// Waits until no change is under way.
+    pub async fn rest(&self) {
+        self.0.changing.rest().await;
     }
 
     /// Puts in force what is kept, before whoever changed it is answered.

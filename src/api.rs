@@ -1,5 +1,6 @@
-//! What the HTTP APIs share: problems, tables of routes of which router and description are made, and how often somebody may come.
+//! What the HTTP APIs share: problems, bodies, tables of routes of which router and description are made, and how often somebody may come.
 
+pub mod body;
 pub mod description;
 pub mod problem;
 pub mod table;

@@ -1,10 +1,12 @@
 //! Who calls, what they may do, and how often.
 
-use super::Live;
 use super::body::Problem;
+use super::{BODY_MAX, Live};
+use crate::api::body::whole;
 use crate::domain::role::{Right, Role};
 use crate::policy::rules::life::Who;
 use crate::service::audit::is_name;
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Where whoever holds the shared token says who they are.
@@ -19,6 +22,9 @@ const HEADER: &str = "Hefu-Operator";
 
 /// Who, where nobody says.
 const SHARED: &str = "admin token";
+
+/// How long a body may take.
+const BODY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A token's SHA-256; the token itself is known by nobody but whoever holds it. Compared in constant time.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -97,7 +103,7 @@ impl Callers {
 /// Lets through who may do what a route does.
 pub(super) async fn guard(
     State((live, right)): State<(Live, Right)>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     let admin = live.current();
@@ -120,8 +126,15 @@ pub(super) async fn guard(
             format!("this needs the right to {}, which your roles do not have", right.as_str());
         return Problem::said(StatusCode::FORBIDDEN, detail).into_response();
     }
-    request.extensions_mut().insert(caller);
-    next.run(request).await
+    let (mut parts, body) = request.into_parts();
+    let body = match whole(body, BODY_MAX, BODY_WITHIN).await {
+        Ok(body) => body,
+        Err(problem) => return problem.into_response(),
+    };
+    parts.extensions.insert(caller);
+    let is_look = right == Right::See || parts.method.is_safe();
+    let doing = next.run(Request::from_parts(parts, Body::from(body)));
+    if is_look { doing.await } else { live.to_its_end(doing).await }
 }
 
 /// Who does it: by their own token; or, as far as is known, whoever holds the shared one and says so.

@@ -98,9 +98,12 @@ impl fmt::Debug for Running {
 }
 
 impl Running {
-    /// Tells cores to go elsewhere, serves what they still send, and returns when the last connection is done and nothing is asked for
-    /// clients any more, or at the deadline: whether all were done.
+    /// Tells cores to go elsewhere, serves what they still send, and returns when the last connection is done, nothing is asked for
+    /// clients any more and what persons changed is noted, or at the deadline: whether all were done.
     pub async fn drain(mut self) -> bool {
+        // Nobody loads the configuration any more, and whoever asked is told.
+        self.asked.close();
+        while self.asked.try_recv().is_ok() {}
         self.desk.live.drain();
         self.sockets.clear();
         self.drain.send_replace(true);
@@ -115,6 +118,7 @@ impl Running {
             if let Some(clients) = &clients {
                 clients.rest().await;
             }
+            self.desk.live.rest().await;
         };
         let done = tokio::time::timeout(self.drain_deadline, all).await.is_ok();
         let kept = tokio::time::timeout(FLUSH_WITHIN, self.desk.lasting.store.flush()).await;
@@ -195,12 +199,12 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     let (asking, asked) = mpsc::channel(ASKED_MAX);
     let (turning, turned) = mpsc::channel(ASKED_MAX);
     let live = Live::new(current, asking, turning);
+    // The admin API and the metrics live as long as the process, so that they answer while the rest drains; with a successor they
+    // leave at once.
     let (leave, left) = watch::channel(false);
     let admin = match config.listen.admin.as_ref().map(|admin| &admin.address) {
         Some(AdminAddress::Tcp(address)) => {
             let listener = tcp(&mut inherited, ADMIN, *address, &mut sockets)?;
-    // The admin API and the metrics live as long as the process, so that they answer while the rest drains; with a successor they
-    // leave at once.
             let bound = local(&listener, *address);
             let (shown, routes) = (live.clone(), router(live.clone()));
             let door = move || shown.current().door.clone();

@@ -4,6 +4,7 @@ use super::places::Place;
 use super::signed::SigningKey;
 use super::{Live, full, pictures};
 use crate::api::Problem;
+use crate::api::body::whole;
 use crate::domain::client::Scope;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ClientName;
@@ -14,11 +15,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::sync::Arc;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// One of a client's keys: its number, which tells which of them it is, and a hash over both.
 #[derive(Clone, PartialEq, Eq)]
@@ -136,8 +136,7 @@ async fn admitted_in(
         held = Some(live.0.pictures.place(client.name(), share).ok_or_else(full)?);
         most = most.saturating_add(current.picture_max);
     }
-    let slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long");
-    let body = timeout(current.body_within, whole(body, most)).await.map_err(slow)??;
+    let body = whole(body, most, current.body_within).await?;
     if let Some(key) = &client.signing {
         key.vouches(&parts, Sha256::digest(&body).into(), now)?;
     }
@@ -149,22 +148,6 @@ async fn admitted_in(
     }
     parts.extensions.insert(Caller(client.clone()));
     Ok(Request::from_parts(parts, Body::from(body)))
-}
-
-/// A body of so many bytes at most.
-async fn whole(body: Body, most: usize) -> Result<Vec<u8>, Problem> {
-    const BROKEN: Problem =
-        Problem::new(StatusCode::BAD_REQUEST, "the body broke off, or is not coded as HTTP says");
-    let (mut stream, mut whole) = (body.into_data_stream(), Vec::new());
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|_| BROKEN)?;
-        if chunk.len() > most.saturating_sub(whole.len()) {
-            let detail = format!("the body has more than {most} bytes");
-            return Err(Problem::said(StatusCode::PAYLOAD_TOO_LARGE, detail));
-        }
-        whole.extend_from_slice(&chunk);
-    }
-    Ok(whole)
 }
 
 /// How many requests a second all together may make who have no key.
