@@ -49,6 +49,7 @@ use body::{
 };
 use jobs::Jobs;
 use openssl::ssl::SslAcceptor;
+use rules::LOST;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -61,10 +62,10 @@ use turn::Shown;
 /// The most bytes of a request body: an import is sent in parts.
 const BODY_MAX: usize = 4 * 1024 * 1024;
 
-/// Of how many holds that are released at once the audit tells what had made them.
 /// How many changes there may be at once; others wait.
 const CHANGES: usize = 64;
 
+/// Of how many holds that are released at once the audit tells what had made them.
 const RELEASED_NAMED: usize = 20;
 
 /// What the API shows and changes, of one configuration.
@@ -168,9 +169,9 @@ struct Inner {
     throttle: Throttle,
     jobs: Jobs,
     counting: Room,
-}
     /// A place for each change that is under way.
     changing: Room,
+}
 
 impl Live {
     /// Shows `current`; asks through `asking` that files are loaded again, and through `turning` that what is kept is put in force.
@@ -324,10 +325,11 @@ async fn payment(
         let concordance = admin.service.concordance_of(record);
         PaymentBody::new(record, explain::story(record)).beside(concordance)
     };
-    if let Some(record) = admin.service.store.record(id) {
+    if let Some(record) = admin.service.kept_record(id).await.map_err(|_| LOST)? {
         return Ok(Json(KeptBody::Payment(Box::new(show(&record)))));
     }
-    let rows: Vec<_> = admin.service.store.rows(id).iter().map(show).collect();
+    let rows = admin.service.kept_rows(id).await.map_err(|_| LOST)?;
+    let rows: Vec<_> = rows.iter().map(show).collect();
     if rows.is_empty() {
         return Err(Problem::new(StatusCode::NOT_FOUND, "no such payment is kept"));
     }
@@ -342,8 +344,9 @@ async fn unmapped(State(admin): State<Arc<Admin>>) -> Json<Vec<UnmappedBody>> {
     Json(admin.service.store.unmapped().iter().map(UnmappedBody::from).collect())
 }
 
-async fn holds(State(admin): State<Arc<Admin>>) -> Json<Vec<HoldBody>> {
-    Json(admin.service.standing_holds().iter().map(HoldBody::from).collect())
+async fn holds(State(admin): State<Arc<Admin>>) -> Result<Json<Vec<HoldBody>>, Problem> {
+    let holds = admin.service.kept_holds().await.map_err(|_| LOST)?;
+    Ok(Json(holds.iter().map(HoldBody::from).collect()))
 }
 
 async fn release(
@@ -363,7 +366,7 @@ async fn release(
         "a key is not one that `GET /v1/holds` shows",
     ))?;
     if let Some(channel) = &body.channel {
-        let standing = admin.service.standing_holds().into_iter();
+        let standing = admin.service.kept_holds().await.map_err(|_| LOST)?.into_iter();
         keys.extend(standing.filter(|hold| hold.channel.as_str() == channel).map(|hold| hold.key));
     }
     let holds = admin.service.release_holds(&keys, &body.note).await;

@@ -64,6 +64,7 @@ use crate::route::Candidate;
 use crate::route::attempts::Limits;
 use crate::route::budget::Budget;
 use crate::store::Store;
+use crate::store::journal::StoreLost;
 use crate::store::row::RowKey;
 use accounts::Tiers;
 use afterwards::Sample;
@@ -237,7 +238,7 @@ impl Service {
         }
     }
 
-    /// The holds that stand now, oldest first.
+    /// The holds that stand now, oldest first: those that this process knows.
     pub fn standing_holds(&self) -> Vec<Hold> {
         self.store.holds(self.now())
     }
@@ -246,6 +247,14 @@ impl Service {
     pub async fn release_holds(&self, keys: &[HoldKey], note: &str) -> Vec<Hold> {
         let mut released = Vec::new();
         for key in keys {
+    /// The same, whoever made them.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn kept_holds(&self) -> Result<Vec<Hold>, StoreLost> {
+        self.store.kept_holds(self.now()).await
+    }
+
             // Another process may know another one.
             self.fetch(RowKey::hold(key)).await;
             released.extend(self.end_hold(key));

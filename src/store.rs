@@ -215,6 +215,7 @@ pub trait AgreementStore: Send + Sync {
 }
 
 /// Holds.
+#[async_trait]
 pub trait HoldStore: Send + Sync {
     /// The hold on `key` that stands at `now`.
     fn hold(&self, key: &HoldKey, now: Timestamp) -> Option<Hold>;
@@ -222,8 +223,13 @@ pub trait HoldStore: Send + Sync {
     fn make_hold(&self, hold: Hold, braking: Braking<'_>) -> Holding;
     /// Ends a hold; says whether there was one.
     fn release(&self, key: &HoldKey) -> Option<Hold>;
-    /// The holds that stand at `now`, oldest first.
+    /// The holds that stand at `now`, oldest first: those that memory knows.
     fn holds(&self, now: Timestamp) -> Vec<Hold>;
+    /// The same as they are kept, whoever made them.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    async fn kept_holds(&self, now: Timestamp) -> Result<Vec<Hold>, StoreLost>;
 }
 
 /// Records of payments, and which of them are still owed an outcome.

@@ -2,6 +2,7 @@
 
 use super::Admin;
 use super::body::Problem;
+use super::rules::LOST;
 use crate::domain::answer::Answer;
 use crate::domain::chance::Routed;
 use crate::domain::clock::Timestamp;
@@ -175,7 +176,7 @@ pub(super) async fn advice(
     State(admin): State<Arc<Admin>>,
     Json(question): Json<AdviceQuestion>,
 ) -> Result<Json<Vec<AdviceBody>>, Problem> {
-    let given = given(&admin, question)?;
+    let given = given(&admin, question).await?;
     let advice = admin.service.advise(&given, &admin.channels).into_iter();
     let advice = advice.map(|Advice { provider, channel, rate }| AdviceBody {
         channel: channel.to_string(),
@@ -185,12 +186,12 @@ pub(super) async fn advice(
     Ok(Json(advice.collect()))
 }
 
-fn given(admin: &Admin, question: AdviceQuestion) -> Result<Given, Problem> {
+async fn given(admin: &Admin, question: AdviceQuestion) -> Result<Given, Problem> {
     let wrong = |what| Problem::new(StatusCode::BAD_REQUEST, what);
     if let Some(id) = question.payment {
-        let record = PaymentId::parse(&id).and_then(|id| admin.service.store.record(id));
-        let record =
-            record.ok_or(Problem::new(StatusCode::NOT_FOUND, "no such payment is kept"))?;
+        let none = Problem::new(StatusCode::NOT_FOUND, "no such payment is kept");
+        let id = PaymentId::parse(&id).ok_or(none.clone())?;
+        let record = admin.service.kept_record(id).await.map_err(|_| LOST)?.ok_or(none)?;
         return admin.service.given(&record).ok_or(wrong(
             "the payment rests on no answer of a provider that says whether its elements match",
         ));

@@ -4,6 +4,7 @@ mod agreements;
 pub(super) mod amend;
 mod audit;
 mod concordance;
+mod holds;
 mod kept;
 mod orders;
 mod person;
@@ -22,13 +23,13 @@ use crate::domain::outcome::{Arrival, Outcome, Precedence};
 use crate::domain::payment::ROWS_MAX;
 use crate::reconcile::arrival::{Step, arrive};
 use crate::reconcile::concordance::Book;
-use crate::reconcile::hold::{Brake, Braking, Hold, HoldKey, Holding};
+use crate::reconcile::hold::{Brake, Hold, HoldKey};
 use crate::store::OpenInquiry;
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::{Change, Writer};
 use crate::store::{
-    Agreement, Contradiction, Evidence, EvidenceStore, Hearsay, HoldStore, Owing, PaymentStore,
-    Record, Unmapped, UnmappedStore,
+    Agreement, Contradiction, Evidence, EvidenceStore, Hearsay, Owing, PaymentStore, Record,
+    Unmapped, UnmappedStore,
 };
 use amend::Amend;
 use audit::Chain;
@@ -326,51 +327,6 @@ impl EvidenceStore for MemoryStore {
             (None, Some(journal)) => journal.amend(Amend::Contradict(*tuple, by)),
             (None, None) => (),
         }
-    }
-}
-
-impl HoldStore for MemoryStore {
-    fn hold(&self, key: &HoldKey, now: Timestamp) -> Option<Hold> {
-        self.holds.get(key).filter(|hold| now < hold.until).map(|hold| hold.clone())
-    }
-
-    fn make_hold(&self, hold: Hold, braking: Braking<'_>) -> Holding {
-        let (key, now) = (hold.key.clone(), hold.since);
-        if !has_room(&self.holds, &key, self.limits.holds) {
-            self.holds.retain(|_, hold| now < hold.until);
-        }
-        if !has_room(&self.holds, &key, self.limits.holds) {
-            return Holding::Paused;
-        }
-        match self.holds.entry(key.clone()) {
-            Entry::Occupied(standing) if now < standing.get().until => return Holding::Standing,
-            entry => {
-                let Braking { bank, matched, per_hour } = braking;
-                let brake = (hold.channel.clone(), bank.cloned(), matched);
-                if !self.brakes.entry(brake).or_default().admits(per_hour, now) {
-                    return Holding::Paused;
-                }
-                entry.insert(hold);
-            }
-        }
-        self.write_hold(&key);
-        Holding::Made
-    }
-
-    fn release(&self, key: &HoldKey) -> Option<Hold> {
-        let released = self.holds.remove(key).map(|(_, hold)| hold);
-        // Only that one: what another process makes meanwhile stands.
-        if let (Some(row), Some(journal)) = (released.as_ref().and_then(Row::hold), &self.journal) {
-            journal.remove(Removal::from(&row));
-        }
-        released
-    }
-
-    fn holds(&self, now: Timestamp) -> Vec<Hold> {
-        let standing = self.holds.iter().filter(|hold| now < hold.until);
-        let mut holds: Vec<_> = standing.map(|hold| hold.clone()).collect();
-        holds.sort_by(|a, b| (a.since, &a.key).cmp(&(b.since, &b.key)));
-        holds
     }
 }
 

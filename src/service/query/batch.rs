@@ -7,6 +7,7 @@ use crate::message::outcome::Reading;
 use crate::service::Service;
 use crate::service::annotate::{self, Annotations, RowNote};
 use crate::service::judge::Pending;
+use crate::service::managed::read;
 use crate::service::settle::Settled;
 use crate::store::Record;
 use crate::store::journal::StoreLost;
@@ -88,6 +89,30 @@ impl Service {
             self.reopen(of);
         }
         Some(told_of(pending, &settled))
+    }
+
+    /// The records of a batch's rows, in their order, whatever memory has room for.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn kept_rows(&self, batch: PaymentId) -> Result<Vec<Record>, StoreLost> {
+        let mut rows = Vec::new();
+        let numbers: Vec<usize> = (1..=ROWS_MAX).collect();
+        for numbers in numbers.chunks(ROWS_AT_ONCE) {
+            let ids: Vec<_> = numbers.iter().map(|number| batch.row(*number)).collect();
+            let keys = ids.iter().copied().map(RowKey::payment).collect();
+            let kept = self.store.rows_at(keys).await?;
+            let kept: Result<Vec<Record>, _> = kept.iter().map(read).collect();
+            let mut kept: BTreeMap<_, _> = kept?.into_iter().map(|it| (it.payment, it)).collect();
+            // Memory may know what is not kept yet.
+            let known = |id: PaymentId| self.store.record(id).or_else(|| kept.remove(&id));
+            let known: Vec<_> = ids.into_iter().filter_map(known).collect();
+            if known.is_empty() {
+                break;
+            }
+            rows.extend(known);
+        }
+        Ok(rows)
     }
 
     /// The payments of the batch of a row, as they are kept now; and whether these are certainly all.
