@@ -18,6 +18,8 @@ use crate::domain::outcome::{Arrival, Belief, Outcome};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::Effect;
 use crate::route::breaker::Stands;
+use prometheus::core::{Collector as _, MetricVec, MetricVecBuilder};
+use prometheus::proto::{LabelPair, Metric};
 use prometheus::{
     CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts,
@@ -109,6 +111,17 @@ pub struct Metrics {
     edge: edge::Edge,
     concordance: concordance::Concordance,
     clients: clients::Clients,
+}
+
+/// Removes what is told of others than whom `keeps` says, of metrics with one label.
+fn keep_only<T: MetricVecBuilder>(metrics: &MetricVec<T>, keeps: impl Fn(&str) -> bool) {
+    for family in metrics.collect() {
+        let labels = family.get_metric().iter().flat_map(Metric::get_label).map(LabelPair::value);
+        for name in labels.filter(|name| !keeps(name)) {
+            // Another may have removed it.
+            let _ = metrics.remove_label_values(&[name]);
+        }
+    }
 }
 
 /// The metrics could not be registered or written.
@@ -365,6 +378,18 @@ impl Metrics {
             Stands::Open => 2,
         };
         self.breaker.with_label_values(&[provider.as_str()]).set(state);
+    }
+
+    /// From now on it is told how those providers are that are asked, and of those caps that there are: what was told last of others
+    /// would stay for ever.
+    pub fn keep_providers(
+        &self,
+        is_asked: impl Fn(&str) -> bool,
+        is_capped: impl Fn(&str) -> bool,
+    ) {
+        keep_only(&self.provider_up, &is_asked);
+        keep_only(&self.breaker, is_asked);
+        self.asking.keep_caps(is_capped);
     }
 
     /// Evidence was looked up.

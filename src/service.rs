@@ -228,6 +228,10 @@ impl Service {
                 self.metrics.set_concordance(&place, said, tally.count(said, None, now));
             }
         }
+        let asked =
+            |name: &str| self.providers.iter().find(|it| it.provider.name().as_str() == name);
+        let is_capped = |name: &str| asked(name).is_some_and(|entry| entry.cap.is_some());
+        self.metrics.keep_providers(|name| asked(name).is_some(), is_capped);
         for entry in &self.providers {
             let stands = entry.watch.stands(self.now());
             self.metrics.set_breaker(entry.provider.name(), stands);
@@ -243,10 +247,6 @@ impl Service {
         self.store.holds(self.now())
     }
 
-    /// Releases holds and yields those that stood; `note` goes into the log.
-    pub async fn release_holds(&self, keys: &[HoldKey], note: &str) -> Vec<Hold> {
-        let mut released = Vec::new();
-        for key in keys {
     /// The same, whoever made them.
     ///
     /// # Errors
@@ -255,6 +255,10 @@ impl Service {
         self.store.kept_holds(self.now()).await
     }
 
+    /// Releases holds and yields those that stood; `note` goes into the log.
+    pub async fn release_holds(&self, keys: &[HoldKey], note: &str) -> Vec<Hold> {
+        let mut released = Vec::new();
+        for key in keys {
             // Another process may know another one.
             self.fetch(RowKey::hold(key)).await;
             released.extend(self.end_hold(key));

@@ -1,7 +1,7 @@
 //! What is counted of asking: attempts that are not to be had, money, and combinations.
 
 use super::catalogue::Registry;
-use super::{Metrics, MetricsError};
+use super::{Metrics, MetricsError, keep_only};
 use crate::domain::id::{ChannelName, ProviderName};
 use crate::domain::mismatch::MismatchKind;
 use crate::route::attempts::Denied;
@@ -55,6 +55,11 @@ impl Asking {
                 &["channel", "kind"],
             )?,
         })
+    }
+
+    /// From now on it is told of those caps that there are.
+    pub(super) fn keep_caps(&self, is_capped: impl Fn(&str) -> bool) {
+        keep_only(&self.spend, is_capped);
     }
 }
 
