@@ -131,12 +131,12 @@ pub fn extract<'p>(
     check_same(profile, &node)?;
     let message = classify(profile, request, &node)?.ok_or(ExtractError::Unlisted)?;
     let whole = Scope::whole(&node);
-    let named = named(whole, message)?;
+    let order = named(whole, message)?;
     // Read once, however many rows there are.
     let merchant = merchant(whole, message)?;
-    let order = named.clone().filter(|_| !is_named_by_merchant(message));
     let reader =
-        Reader { scope: whole, message, order: named.as_ref(), merchant: merchant.as_ref() };
+        Reader { scope: whole, message, order: order.as_ref(), merchant: merchant.as_ref() };
+    let order = order.clone().filter(|_| !is_named_by_merchant(message));
     let payments = match &message.rows {
         None => {
             let mut part = reader.part(None)?;

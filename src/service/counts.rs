@@ -172,11 +172,11 @@ fn make_room(shard: &mut Slots, now: u64) {
     shard.retain(|_, seen| seen.until >= now);
     if shard.len() >= KEYS_MAX {
         let last = |stream: &Stream, seen: &Seen| seen.until.saturating_sub(stream.seconds());
-        let mut times: Vec<_> =
+        let mut seen_at: Vec<_> =
             shard.iter().map(|((stream, _), seen)| last(stream, seen)).collect();
         // One pass makes room for many.
-        let goes = times.len() / 16;
-        let (older, &mut bound, _) = times.select_nth_unstable(goes);
+        let goes = seen_at.len() / 16;
+        let (older, &mut bound, _) = seen_at.select_nth_unstable(goes);
         let mut ties = older.iter().filter(|time| **time == bound).count();
         shard.retain(|(stream, _), seen| {
             let time = last(stream, seen);
