@@ -290,6 +290,14 @@ async fn a_channel_is_turned_and_the_glass_is_broken() {
     // A reload of the files leaves what was turned.
     let reloaded = call(&hefu, "operator", "POST /v1/reload", Value::Null).await;
     assert_eq!((reloaded.0, mode().await.as_str()), (204, "observe"));
+    // What is turned while the glass is broken is so once it is whole.
+    assert_eq!(turn("acme/break-glass", glass).await, 204);
+    assert_eq!(turn("acme/mode", json!({ "enforce": 100, "note": "by day" })).await, 204);
+    assert_eq!(mode().await, "observe");
+    let (_, shown) = call(&hefu, "viewer", "GET /v1/channels", Value::Null).await;
+    assert_eq!(shown[0]["turned"]["note"], "a bad night", "{shown}");
+    assert_eq!(turn("acme/reset", json!({ "note": "morning" })).await, 204);
+    assert_eq!(mode().await, "enforce");
     assert_eq!(turn("acme/mode", json!({ "enforce": 101, "note": "n" })).await, 400);
     assert_eq!(turn("nobody/mode", json!({ "enforce": 1, "note": "n" })).await, 404);
     assert_eq!(turn("acme/break-glass", json!({ "minutes": 0, "note": "n" })).await, 400);
@@ -386,6 +394,20 @@ async fn a_token_is_made_and_only_its_hash_is_configured() {
     assert_eq!(raw(hefu.admin, "GET /v1/audit", TOKEN, "").await.status(), 401);
     let dump = raw(hefu.admin, "GET /config_dump", made.trim(), "").await;
     assert!(dump.text().contains("li.lei") && !dump.text().contains(made.trim()));
+}
+
+/// Who does not say what they want is not waited for.
+#[tokio::test]
+async fn half_a_head_keeps_no_connection_to_the_admin_api_nor_to_the_metrics() {
+    let (place, _bank) = place().await;
+    place.replace("hefu.toml", "[listen]", "[listen]\nmetrics = \"127.0.0.1:0\"");
+    let hefu = Hefu::start(place.command()).await;
+    let closed = async |to: SocketAddr| {
+        let mut peer = Peer::connect(to).await;
+        peer.send("GET /healthz HTTP/1.1\r\nHost").await;
+        peer.is_closed().await
+    };
+    tokio::join!(closed(hefu.admin), closed(hefu.metrics.unwrap()));
 }
 
 /// With TLS nobody without a certificate gets to say who they are.

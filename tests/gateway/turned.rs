@@ -1,18 +1,23 @@
 //! What a provider is turned to through the admin API is what it is asked: off, on, first, last, and by hand.
 
 use crate::assessed::provider;
-use crate::managed::{call, operators};
+use crate::managed::{call, operators, token};
 use crate::peers::{Channel, Peer, channel, ok, soon};
 use crate::process::{Hefu, Place};
 use crate::statement::month;
+use crate::verification::waiting;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 /// A configuration with two providers whose answers all say that everything is right, and cost 30 fen.
 async fn place() -> (Place, Channel, [Channel; 2]) {
+    place_with([provider(&[]).await, provider(&[]).await]).await
+}
+
+async fn place_with(providers: [Channel; 2]) -> (Place, Channel, [Channel; 2]) {
     let bank = channel(|_| ok(r#"{"code":"ok"}"#)).await;
-    let providers = [provider(&[]).await, provider(&[]).await];
     let place = Place::to(&bank);
     place.enforce();
     std::fs::create_dir(place.path().join("providers")).unwrap();
@@ -166,4 +171,65 @@ async fn a_provider_that_is_asked_by_hand_is_charged_and_that_is_told() {
     let lines: Vec<_> = lines.map(|line| (&line["provider"], &line["billed"])).collect();
     let one = json!(1);
     assert_eq!(lines, [(&json!("one"), &one), (&json!("two"), &one)], "{statement:#}");
+}
+
+/// Whoever hangs up has it done, charged and noted all the same.
+#[tokio::test]
+async fn what_is_begun_is_audited_when_nobody_waits() {
+    let (told, slow) = waiting().await;
+    let (place, _bank, [slow, _]) = place_with([slow, provider(&[]).await]).await;
+    let hefu = Hefu::start(place.command()).await;
+    let person = json!({ "name": "张三", "id_number": "11010519491231002X", "pan": "6200000000000005", "phone": phone(0) });
+    let (body, bearer) = (person.to_string(), token("operator"));
+    let mut peer = Peer::connect(hefu.admin).await;
+    peer.send(format!(
+        "POST /v1/providers/one/test HTTP/1.1\r\nHost: admin\r\nAuthorization: Bearer {bearer}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ))
+    .await;
+    soon(slow.arrived.notified()).await;
+    // It is known that nobody waits once the connection is closed from there.
+    peer.stream.shutdown().await.unwrap();
+    assert!(soon(peer.message(false)).await.is_none());
+    told.notify_one();
+    let noted = async {
+        loop {
+            let (_, page) = call(&hefu, "auditor", "GET /v1/audit", Value::Null).await;
+            if let [noted] = page["entries"].as_array().unwrap().as_slice() {
+                break noted["entry"].clone();
+            }
+        }
+    };
+    let entry = soon(noted).await;
+    assert_eq!(
+        (&entry["who"], &entry["action"], &entry["provider"], &entry["answer"]),
+        (&json!("operator"), &json!("test_provider"), &json!("one"), &json!("match"))
+    );
+    let (_, open) = call(&hefu, "viewer", "GET /v1/inquiries/open", Value::Null).await;
+    assert_eq!(open, json!([]), "it is charged");
+}
+
+/// What was told last of whom nobody asks any more would page for ever, or be taken for somebody who can be asked.
+#[tokio::test]
+async fn a_provider_that_is_turned_off_is_neither_up_nor_down() {
+    let (place, _bank, _providers) = place().await;
+    let capped = "priority = 10\nfen_per_day = 1000";
+    place.replace("hefu.toml", "priority = 10", capped);
+    let hefu = Hefu::start(place.command()).await;
+    assert_eq!(debit(&hefu, 0, 0).await.0, 200);
+    let check = async |expected: [&[&str]; 3]| {
+        let metrics = hefu.admin("GET /metrics", "").await;
+        for (name, expected) in
+            ["provider_up", "breaker_state", "spend_cap_ratio"].iter().zip(expected)
+        {
+            let name = format!("hefu_{name}{{provider=\"");
+            let lines = metrics.text().lines().filter_map(|line| line.strip_prefix(&name));
+            let told: Vec<_> = lines.filter_map(|line| Some(line.split_once('"')?.0)).collect();
+            assert_eq!(told, expected, "{name}");
+        }
+    };
+    check([&["one"], &["one", "two"], &["one"]]).await;
+    let off = json!({ "enabled": false, "note": "it is down" });
+    assert_eq!(call(&hefu, "operator", "POST /v1/providers/one/turn", off).await.0, 204);
+    check([&[], &["two"], &[]]).await;
 }
