@@ -7,6 +7,7 @@ mod concordance;
 mod edge;
 mod figures;
 mod hearing;
+mod loaded;
 mod rules;
 mod webhook;
 
@@ -27,7 +28,7 @@ use prometheus::{
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use catalogue::Registry;
@@ -35,6 +36,7 @@ use catalogue::Registry;
 pub use asking::Combining;
 pub use catalogue::Described;
 pub use hearing::Hearing;
+pub use loaded::Loaded;
 
 /// From 20 µs on: overhead is measured in tens of microseconds, providers in tens of milliseconds.
 const SECONDS: [f64; 16] = [
@@ -51,15 +53,6 @@ pub enum EvidenceUse {
     Miss,
     /// None, and another message is asking the same question already.
     Coalesced,
-}
-
-/// What is put in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Loaded {
-    /// The files.
-    Files,
-    /// What comes through the admin API.
-    Managed,
 }
 
 /// Why an answer was passed on and not read.
@@ -493,36 +486,5 @@ impl Metrics {
     /// The system's clock was compared with the time that is used; it is `offset` seconds ahead of it.
     pub fn on_clock(&self, offset: f64) {
         self.clock.set(offset);
-    }
-
-    /// What is in force was loaded anew, or was bad and the old one stays: the one part may be good while the other is not.
-    pub fn on_load(&self, of: Loaded, successful: bool) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if successful {
-            failed.remove(&of);
-        } else {
-            failed.insert(of);
-        }
-        self.reload.set(i64::from(failed.is_empty()));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A change through the admin API said that all was well while the files were bad.
-    #[test]
-    fn what_is_good_in_one_part_hides_nothing_of_the_other() {
-        let metrics = Metrics::new().unwrap();
-        let check = |of, successful, expected| {
-            metrics.on_load(of, successful);
-            assert_eq!(metrics.reload.get(), expected, "{of:?}");
-        };
-        check(Loaded::Files, false, 0);
-        check(Loaded::Managed, true, 0);
-        check(Loaded::Managed, false, 0);
-        check(Loaded::Files, true, 0);
-        check(Loaded::Managed, true, 1);
     }
 }

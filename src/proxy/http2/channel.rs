@@ -21,7 +21,7 @@ use http::{Request, Response, Uri};
 use pingora_core::connectors::TransportConnector;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::tls::ALPN;
-use pingora_core::upstreams::peer::{HttpPeer, Peer as _};
+use pingora_core::upstreams::peer::HttpPeer;
 use std::fmt::Write as _;
 use std::pin::pin;
 use std::sync::Arc;
