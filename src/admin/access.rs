@@ -24,7 +24,7 @@ const HEADER: &str = "Hefu-Operator";
 const SHARED: &str = "admin token";
 
 /// How long a body may take.
-const BODY_WITHIN: Duration = Duration::from_secs(60);
+const BODY_WITHIN: Duration = Duration::from_mins(1);
 
 /// A token's SHA-256; the token itself is known by nobody but whoever holds it. Compared in constant time.
 #[derive(Clone, Copy, PartialEq, Eq)]

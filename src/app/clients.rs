@@ -85,5 +85,5 @@ pub(super) async fn serve(
     draining: watch::Receiver<bool>,
 ) {
     let (routes, door) = (router(live.clone()), || live.current().door.clone());
-    listener::serve(listener, VERIFICATION, routes, door, bounds, draining).await;
+    listener::serve((listener, VERIFICATION), routes, door, bounds, draining).await;
 }

@@ -67,8 +67,7 @@ impl Listen for UnixListener {
 
 /// Serves whoever connects, with TLS where `door` has it when they come, until it is drained; then what was begun.
 pub(super) async fn serve<L: Listen>(
-    listener: L,
-    name: &'static str,
+    (listener, name): (L, &'static str),
     routes: Router,
     door: impl Fn() -> Option<Arc<SslAcceptor>> + Send,
     bounds: Bounds,
@@ -184,7 +183,7 @@ mod tests {
         let (bounds, (_drain, draining)) =
             (Bounds { connections: 1, head: Duration::from_secs(10) }, watch::channel(false));
         let (begun, routes) = (Instant::now(), Router::new().route("/", get(async || "here")));
-        let serving = serve(listener, "test", routes, || None, bounds, draining);
+        let serving = serve((listener, "test"), routes, || None, bounds, draining);
         let serving = tokio::spawn(serving);
         assert!(told(last).await.ends_with("here"));
         // There is one place, which each of the others had for as long as it might.

@@ -208,13 +208,13 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
             let bound = local(&listener, *address);
             let (shown, routes) = (live.clone(), router(live.clone()));
             let door = move || shown.current().door.clone();
-            tokio::spawn(serve(listener, ADMIN, routes, door, OURS, left.clone()));
+            tokio::spawn(serve((listener, ADMIN), routes, door, OURS, left.clone()));
             Some(bound)
         }
         Some(AdminAddress::Unix(path)) => {
             let listener = unix(&mut inherited, path, &mut sockets)?;
             let routes = router(live.clone());
-            tokio::spawn(serve(listener, ADMIN, routes, || None, OURS, left.clone()));
+            tokio::spawn(serve((listener, ADMIN), routes, || None, OURS, left.clone()));
             None
         }
         None => None,
@@ -223,7 +223,7 @@ pub async fn start_on(mut inherited: Sockets, config: Config) -> Result<Running,
     if let Some(address) = &mut metrics {
         let listener = tcp(&mut inherited, METRICS, *address, &mut sockets)?;
         *address = local(&listener, *address);
-        tokio::spawn(serve(listener, METRICS, outside(live.clone()), || None, OURS, left));
+        tokio::spawn(serve((listener, METRICS), outside(live.clone()), || None, OURS, left));
     }
     let serving = match config.verification.as_ref().zip(served) {
         Some((set, served)) => {

@@ -275,7 +275,7 @@ mod tests {
         let (mut peer, stream) = tokio::io::duplex(60_000);
         let mut wire = Wire { stream, ahead: BytesMut::new(), is_amid: false };
         assert!(!wire.is_gone());
-        peer.write_all(&[b'a'; 60_000]).await.unwrap();
+        peer.write_all(&vec![b'a'; 60_000]).await.unwrap();
         for _ in 0..100 {
             assert!(!wire.is_gone());
         }

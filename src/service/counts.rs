@@ -177,12 +177,12 @@ fn make_room(shard: &mut Slots, now: u64) {
         // One pass makes room for many.
         let goes = seen_at.len() / 16;
         let (older, &mut bound, _) = seen_at.select_nth_unstable(goes);
-        let mut ties = older.iter().filter(|time| **time == bound).count();
+        let mut as_old = older.iter().filter(|time| **time == bound).count();
         shard.retain(|(stream, _), seen| {
             let time = last(stream, seen);
-            let tied = time == bound && ties > 0;
-            ties = ties.saturating_sub(usize::from(tied));
-            time >= bound && !tied
+            let goes = time == bound && as_old > 0;
+            as_old = as_old.saturating_sub(usize::from(goes));
+            time >= bound && !goes
         });
     }
 }

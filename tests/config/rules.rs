@@ -110,7 +110,7 @@ fn what_is_there_and_cannot_be_read_is_not_taken_for_nothing() {
         // What is no folder cannot be read by root either.
         fs::write(path, "").unwrap();
         let found = config::load(dir.path()).unwrap_err();
-        let found: Vec<String> = found.into_iter().map(|problem| problem.to_string()).collect();
+        let found: Vec<String> = found.into_iter().map(ToString::to_string).collect();
         let [only] = &found[..] else { panic!("{found:?}") };
         assert!(only.starts_with(expected), "{only}");
     };
