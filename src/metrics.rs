@@ -99,6 +99,7 @@ pub struct Metrics {
     charges: CounterVec,
     asking: asking::Asking,
     reload: IntGauge,
+    /// What could not be loaded the last time.
     failed: Arc<Mutex<BTreeSet<Loaded>>>,
     clock: Gauge,
     edge: edge::Edge,
