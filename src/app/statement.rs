@@ -73,11 +73,11 @@ pub(super) fn open<R: Reader>(config: &Config, reader: R) -> Result<R::Yield, Fa
         Storage::Memory => Err(Failed::Memory),
         // Opening it would make it.
         Storage::File(path) if !path.is_file() => Err(Failed::Missing(path.display().to_string())),
-        Storage::File(path) => Ok(reader.read(&mut sqlite::open_to_share(path)?)?),
+        Storage::File(path) => Ok(reader.read(&mut sqlite::open_to_read(path)?)?),
         // Its client has a runtime of its own, which must not be driven on a thread of ours.
         Storage::Postgres { config: place, authorities } => std::thread::scope(|scope| {
             let reading = scope.spawn(|| {
-                let mut backend = Postgres::open(place, authorities)?;
+                let mut backend = Postgres::open_to_read(place, authorities)?;
                 keys::check_to_read(&mut backend, &config.keys)?;
                 Ok(reader.read(&mut backend)?)
             });

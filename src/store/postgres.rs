@@ -1,5 +1,6 @@
 //! The shared database: `PostgreSQL`, one transaction for whatever waits in one replica, and no two transactions at once.
 
+mod error;
 mod session;
 
 use crate::crypto::tag::Tagger;
@@ -12,12 +13,13 @@ use openssl::x509::X509;
 use postgres_openssl::MakeTlsConnector;
 use session::{Session, places};
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::time::Duration;
-use std::{fmt, io};
 use tokio::time::Instant;
 use tokio_postgres::Config;
 use tokio_postgres::types::ToSql;
 
+pub use error::{Error, OpenError};
 pub use session::Waits;
 
 /// What replicas wait for in turn, an advisory lock: `Hefu` in ASCII.
@@ -40,56 +42,6 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/postgres-009.sql"),
     include_str!("../../migrations/postgres-010.sql"),
 ];
-
-/// Why something could not be kept.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// What the database or the way to it said.
-    #[error("{}", said(.0))]
-    Database(#[from] tokio_postgres::Error),
-    /// It did not answer: it hangs, or nothing reaches it. What was asked may have been done.
-    #[error("PostgreSQL did not answer within {0:?}")]
-    Slow(Duration),
-    /// The system's, where there can be no more of what drives a connection.
-    #[error("no connection can be driven: {0}")]
-    Runtime(io::Error),
-    /// The connection was lost in the middle of a transaction.
-    #[error("the connection is lost")]
-    Lost,
-    /// A row is not as it was written.
-    #[error(transparent)]
-    Damaged(#[from] Damaged),
-}
-
-/// Without values: what a database adds in detail may show them.
-fn said(error: &tokio_postgres::Error) -> String {
-    match (error.as_db_error(), std::error::Error::source(error)) {
-        (Some(error), _) => format!("{} ({})", error.message(), error.code().code()),
-        (None, Some(source)) => format!("{error}: {source}"),
-        (None, None) => error.to_string(),
-    }
-}
-
-/// Why a database cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// It cannot be reached, or refuses.
-    #[error("cannot open the store in PostgreSQL: {0}")]
-    Database(#[from] Error),
-    /// The authorities cannot be used.
-    #[error("cannot use the authorities of the store: {0}")]
-    Tls(#[from] openssl::error::ErrorStack),
-    /// It was written by a later Hefu.
-    #[error(
-        "the store in PostgreSQL has schema {found} and this Hefu knows {known}: use the later one"
-    )]
-    Newer {
-        /// Its version.
-        found: usize,
-        /// Ours.
-        known: usize,
-    },
-}
 
 /// An open database. Its sessions have a runtime of their own, which must not be driven on another's threads.
 pub struct Postgres {
@@ -125,12 +77,24 @@ impl Postgres {
         authorities: &[X509],
         waits: Waits,
     ) -> Result<Self, OpenError> {
-        let mut store = Self::unopened(config, authorities, waits)?;
-        let migrated = store.migrate();
+        Self::unopened(config, authorities, waits)?.with_schema(true)
+    }
+
+    /// As [`Self::open`], for who only reads it: its schema must be this Hefu's.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_to_read(config: &Config, authorities: &[X509]) -> Result<Self, OpenError> {
+        Self::unopened(config, authorities, Waits::default())?.with_schema(false)
+    }
+
+    /// Where it `changes`, an older schema is brought up to date.
+    fn with_schema(mut self, changes: bool) -> Result<Self, OpenError> {
+        let migrated = self.migrate(changes);
         if migrated.is_err() {
-            store.roll_back();
+            self.roll_back();
         }
-        migrated.map(|()| store)
+        migrated.map(|()| self)
     }
 
     fn unopened(config: &Config, authorities: &[X509], waits: Waits) -> Result<Self, OpenError> {
@@ -169,7 +133,7 @@ impl Postgres {
         Ok(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
     }
 
-    fn migrate(&mut self) -> Result<(), OpenError> {
+    fn migrate(&mut self, changes: bool) -> Result<(), OpenError> {
         // Replicas may start at once: the second waits, and finds it made.
         self.begin()?;
         let session = self.session()?;
@@ -179,6 +143,9 @@ impl Postgres {
         let found = usize::try_from(found).unwrap_or(usize::MAX);
         let known = MIGRATIONS.len();
         let missing = MIGRATIONS.get(found..).ok_or(OpenError::Newer { found, known })?;
+        if !missing.is_empty() && !changes {
+            return Err(OpenError::Older { found, known });
+        }
         if !missing.is_empty() {
             let known = i64::try_from(known).unwrap_or(i64::MAX);
             for step in missing {

@@ -1,20 +1,22 @@
 //! The embedded database: `SQLite` with a write-ahead log, one writer, and a sync at every commit.
 
 mod backup;
+mod error;
 mod wal;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::id::PaymentId;
 use crate::domain::keep::PAYMENTS_KEPT;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
-use crate::store::segment::{SegmentError, Segmented, beside};
+use crate::store::segment::{Segmented, beside};
 use crate::store::shelf::{Found, Range};
 use crate::store::writer::{Backend, By, Ended};
 pub use backup::{BackUpError, back_up};
+pub use error::{Error, OpenError};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionState, params};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use wal::Wal;
 
@@ -50,79 +52,26 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("../../migrations/sqlite-011.sql"),
 ];
 
-/// Why something could not be kept or read.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// What the database or the disk said.
-    #[error(transparent)]
-    Database(#[from] rusqlite::Error),
-    /// A row is not as it was written.
-    #[error(transparent)]
-    Damaged(#[from] Damaged),
-    /// Its write-ahead log cannot be made durable.
-    #[error("cannot sync the log of the store: {0}")]
-    Sync(io::Error),
-}
-
-/// Why a file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// It cannot be created or read.
-    #[error("cannot open the store `{}`: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is no database, or is locked for too long.
-    #[error("cannot open the store `{}`: {source}", path.display())]
-    Database {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
-    /// It is another program's.
-    #[error("`{}` is not a store of Hefu's: choose another file in `[store]`", .0.display())]
-    Foreign(PathBuf),
-    /// It is damaged.
-    #[error("the store `{}` is damaged ({damage}): restore a backup", path.display())]
-    Damaged {
-        /// Which.
-        path: PathBuf,
-        /// What was found first.
-        damage: String,
-    },
-    /// Its write-ahead log is not whole, as far as it was durable.
-    #[error(
-        "the log of the store, `{place}-wal`, is damaged: commits are gone. Restore a backup, or move `{place}-wal-end` away to start without them",
-        place = path.display()
-    )]
-    Short {
-        /// The store.
-        path: PathBuf,
-    },
-    /// Its log.
-    #[error("{0}")]
-    Log(#[from] SegmentError<Error>),
-    /// It was written by a later Hefu.
-    #[error("the store `{}` has schema {found} and this Hefu knows {known}: use the later one", path.display())]
-    Newer {
-        /// Which.
-        path: PathBuf,
-        /// Its version.
-        found: usize,
-        /// Ours.
-        known: usize,
-    },
-}
-
 /// Opens the store at `path`: the file, and a log in front of it.
 ///
 /// # Errors
 /// [`OpenError`].
 pub fn open(path: &Path) -> Result<Segmented<Sqlite>, OpenError> {
+    open_with(path, Older::Changed)
+}
+
+/// What is done about a store with an older schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Older {
+    /// It is brought up to date.
+    Changed,
+    /// It is left as it is, since nobody reads its rows.
+    Left,
+    /// It is not opened: another Hefu may have it.
+    Refused,
+}
+
+fn open_with(path: &Path, older: Older) -> Result<Segmented<Sqlite>, OpenError> {
     Segmented::open(path, |alone| {
         if alone {
             let wrong = |source: io::Error| match source.kind() {
@@ -131,16 +80,21 @@ pub fn open(path: &Path) -> Result<Segmented<Sqlite>, OpenError> {
             };
             wal::check(path).map_err(wrong)?;
         }
-        Sqlite::open_noting(path)
+        // With it noted how far the write-ahead log is durable.
+        Sqlite::open_with(path, older, |connection| Wal::new(path, connection).map(Some))
     })
 }
 
-/// As [`open`], for who reads it for long: whoever wants in meanwhile need not wait.
+/// As [`open`], for who only reads it, and for long: whoever wants in meanwhile need not wait. Its schema must be this Hefu's.
 ///
 /// # Errors
 /// [`OpenError`].
-pub fn open_to_share(path: &Path) -> Result<Segmented<Sqlite>, OpenError> {
-    let mut store = open(path)?;
+pub fn open_to_read(path: &Path) -> Result<Segmented<Sqlite>, OpenError> {
+    open_to_share(path, Older::Refused)
+}
+
+fn open_to_share(path: &Path, older: Older) -> Result<Segmented<Sqlite>, OpenError> {
+    let mut store = open_with(path, older)?;
     store.share()?;
     Ok(store)
 }
@@ -168,16 +122,12 @@ impl Sqlite {
     /// # Errors
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::open_with(path, |_| Ok(None))
-    }
-
-    /// As [`Self::open`], with it noted how far the write-ahead log is durable.
-    fn open_noting(path: &Path) -> Result<Self, OpenError> {
-        Self::open_with(path, |connection| Wal::new(path, connection).map(Some))
+        Self::open_with(path, Older::Changed, |_| Ok(None))
     }
 
     fn open_with(
         path: &Path,
+        older: Older,
         wal: impl FnOnce(&mut Connection) -> rusqlite::Result<Option<Wal>>,
     ) -> Result<Self, OpenError> {
         // Nobody else reads it, nor the files that SQLite puts beside it, which get the same mode.
@@ -193,7 +143,7 @@ impl Sqlite {
         let wal = wal(&mut connection).map_err(wrong)?;
         let store = Self { connection, wal, lazily: false };
         store.prepare().map_err(wrong)?;
-        store.migrate(path)?;
+        store.migrate(path, older)?;
         // What a statement of many rows is taken back with would be a file else. Not before: an index that is made sorts all rows.
         store.connection.pragma_update(None, "temp_store", "memory").map_err(wrong)?;
         Ok(store)
@@ -209,9 +159,14 @@ impl Sqlite {
         Ok(())
     }
 
-    fn migrate(&self, path: &Path) -> Result<(), OpenError> {
+    fn migrate(&self, path: &Path, older: Older) -> Result<(), OpenError> {
         let wrong = |source| OpenError::Database { path: path.to_owned(), source };
         let missing = self.missing(path)?;
+        if older == Older::Refused && !missing.is_empty() {
+            let known = MIGRATIONS.len();
+            let found = known.saturating_sub(missing.len());
+            return Err(OpenError::Older { path: path.to_owned(), found, known });
+        }
         // Of a large file it takes seconds, for which nobody is kept from writing.
         let damage: String = self
             .connection
@@ -220,7 +175,7 @@ impl Sqlite {
         if damage != "ok" {
             return Err(OpenError::Damaged { path: path.to_owned(), damage });
         }
-        if missing.is_empty() {
+        if missing.is_empty() || older == Older::Left {
             return Ok(());
         }
         // Two processes may open a new file at once: the second waits, and finds it made.

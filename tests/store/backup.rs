@@ -84,7 +84,7 @@ async fn who_reads_for_long_shares_with_who_comes_later() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("hefu.db");
     drop(open(&path));
-    let reading = sqlite::open_to_share(&path).unwrap();
+    let reading = sqlite::open_to_read(&path).unwrap();
     let store = open(&path);
     let admitted = store.admit(admission(vec![leaving(1, "1")])).await;
     assert_eq!(admitted, Ok(Admitted::Yes));

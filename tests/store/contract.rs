@@ -1,6 +1,7 @@
 //! What every store promises.
 
-use crate::place::Place;
+use crate::cluster::apart;
+use crate::place::{Place, place_of};
 use crate::values::{
     NOW, admission, agreement, braking, channel, evidence, hold, leaving, order, payment, record,
     road, tuple,
@@ -17,6 +18,7 @@ use hefu::route::attempts::Heard;
 use hefu::store::journal::{Admitted, Journal as _, Leaving, Need, OrderKey};
 use hefu::store::memory::{Limits, LoadError, MemoryStore};
 use hefu::store::person::PersonStore as _;
+use hefu::store::postgres::Postgres;
 use hefu::store::row::RowKey;
 use hefu::store::sqlite::{self, OpenError, Sqlite};
 use hefu::store::{
@@ -478,6 +480,41 @@ async fn a_file_that_cannot_be_used_is_said_to_be_so() {
     sql(&path, "INSERT INTO holds (key, value) VALUES ('k', '{}')");
     let loaded = MemoryStore::open(Limits::default(), sqlite::open(&path).unwrap(), |_| ());
     assert!(matches!(loaded, Err(LoadError::Row { of: "holds", .. })));
+}
+
+/// A report of a later Hefu brought the schema up to date under an earlier one, which could not start again then; so did a backup,
+/// which the earlier one could not use.
+#[tokio::test]
+async fn who_only_reads_changes_no_schema() {
+    for place in Place::every() {
+        drop(place.open());
+        let refused = || match &place {
+            Place::File(dir) => {
+                let refused = sqlite::open_to_read(&dir.path().join("hefu.db"));
+                refused.map(drop).unwrap_err().to_string()
+            }
+            Place::Shared(cluster) => apart(|| {
+                let refused = Postgres::open_to_read(&place_of(cluster), &[]);
+                refused.map(drop).unwrap_err().to_string()
+            }),
+        };
+        match &place {
+            Place::File(_) => place.sql("PRAGMA user_version = 1"),
+            Place::Shared(_) => place.sql("UPDATE hefu_schema SET version = 1"),
+        }
+        let told = refused();
+        assert!(told.contains("has schema 1 and this Hefu "), "{told}");
+        assert_eq!(refused(), told);
+        if let Place::File(dir) = &place {
+            let copy = dir.path().join("copy.db");
+            sqlite::back_up(&dir.path().join("hefu.db"), &copy).unwrap();
+            let copy = rusqlite::Connection::open(copy).unwrap();
+            let version: u32 =
+                copy.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+            assert_eq!(version, 1);
+            assert_eq!(refused(), told);
+        }
+    }
 }
 
 /// Memory has no room for all of them: they are kept, looked up, and closed where they are kept, also by their card.

@@ -1,6 +1,6 @@
 //! A copy of the store as it is at one instant.
 
-use super::{BUSY_TIMEOUT, OpenError, Sqlite, open_to_share};
+use super::{BUSY_TIMEOUT, Older, OpenError, Sqlite, open_to_share};
 use crate::store::segment::Segmented;
 use rusqlite::{Connection, OpenFlags};
 use std::io;
@@ -51,7 +51,7 @@ pub fn back_up(path: &Path, to: &Path) -> Result<u64, BackUpError> {
         if copy.metadata().map_err(wrong)?.len() == 0 {
             return Err(wrong(io::ErrorKind::UnexpectedEof.into()));
         }
-        Sqlite::open(to)
+        Sqlite::open_with(to, Older::Left, |_| Ok(None))
             .map_err(|source| BackUpError::Bad { path: to.to_owned(), source: Box::new(source) })?;
         copy.sync_all().and_then(|()| Ok(copy.metadata()?.len())).map_err(wrong)
     });
@@ -65,7 +65,7 @@ pub fn back_up(path: &Path, to: &Path) -> Result<u64, BackUpError> {
 /// Has whoever uses the store leave nothing in the log, until it is dropped.
 fn settled(path: &Path) -> Result<Option<Segmented<Sqlite>>, BackUpError> {
     let bad = |source| BackUpError::Bad { path: path.to_owned(), source: Box::new(source) };
-    path.is_file().then(|| open_to_share(path)).transpose().map_err(bad)
+    path.is_file().then(|| open_to_share(path, Older::Left)).transpose().map_err(bad)
 }
 
 fn copy_into(path: &Path, to: &Path) -> Result<(), BackUpError> {
