@@ -11,6 +11,7 @@ pub mod journal;
 mod keep;
 pub mod keys;
 pub mod managed;
+mod mark;
 pub mod memory;
 pub mod mismatch;
 pub mod onboarding;

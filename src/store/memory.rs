@@ -25,6 +25,7 @@ use crate::reconcile::arrival::{Step, arrive};
 use crate::reconcile::concordance::Book;
 use crate::reconcile::hold::{Brake, Hold, HoldKey};
 use crate::store::OpenInquiry;
+use crate::store::mark::{Mark, Marks};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::{Change, Writer};
 use crate::store::{
@@ -38,7 +39,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use dashmap::mapref::one::RefMut;
 use foldhash::quality::RandomState;
-use orders::{Mark, Marks, OfOrder};
+use orders::OfOrder;
 use person::People;
 use serde::{Deserialize, Serialize};
 use shelf::Shelf;

@@ -15,6 +15,7 @@ mod simulation;
 mod taking;
 
 use crate::domain::clock::Timestamp;
+use crate::store::mark::Marks;
 use crate::store::row::{Aggregate, Damaged, Removal, Row, RowKey};
 use crate::store::shelf::{Found, Range};
 use crate::store::writer::{Backend, By};
@@ -87,7 +88,7 @@ pub struct Segmented<B: Backend> {
 #[derive(Debug)]
 enum State {
     /// Everything goes through the log.
-    Alone(Log),
+    Alone(Box<Log>),
     /// Everything goes through the database.
     Shared {
         /// When to look whether that must be.
@@ -152,7 +153,7 @@ impl<B: Backend> Segmented<B> {
                 Entered::Alone => {
                     self.recover()?;
                     self.segments.begin()?;
-                    self.state = State::Alone(Log::default());
+                    self.state = State::Alone(Box::default());
                     return Ok(());
                 }
                 // Who shares has nothing in the log; what is in it was left by one who crashed in between.
@@ -174,10 +175,10 @@ impl<B: Backend> Segmented<B> {
 
     /// Has the database take over what a crash left.
     fn recover(&mut self) -> Result<(), Failed<B>> {
-        let mut left = Segment::default();
+        let (mut left, marks) = (Segment::default(), Marks::default());
         for commit in self.segments.read()? {
             let unread = || FileError::Damaged { path: self.door.path().to_owned() };
-            left.read(&commit).ok_or_else(unread)?;
+            left.read(&commit, &marks).ok_or_else(unread)?;
         }
         if !left.is_empty() {
             let rows = left.sorted().len();

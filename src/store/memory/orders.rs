@@ -7,37 +7,12 @@ use crate::store::journal::{Admission, Admitted, Leaving, OrderKey, StoreLost};
 use crate::store::row::RowKey;
 use crate::store::writer::Look;
 use dashmap::mapref::entry;
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use std::collections::HashSet;
 use std::collections::hash_map::Entry;
-use std::hash::Hash;
 use std::sync::PoisonError;
 
 /// How many payments of one order are found by it: those that left, and the last of those that were refused.
 const PAYMENTS_OF_AN_ORDER_MAX: usize = 16;
-
-/// What an order is known by in memory: 128 bits of a hash under a key of this process, so that nobody can make two alike. The order itself
-/// would be one more place to look at, which of a hundred thousand of them is a long way off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Mark(u128);
-
-/// Makes marks.
-#[derive(Debug)]
-pub(super) struct Marks(SipHasher13);
-
-impl Default for Marks {
-    fn default() -> Self {
-        Self(SipHasher13::new_with_keys(rand::random(), rand::random()))
-    }
-}
-
-impl Marks {
-    pub(super) fn of(&self, order: impl Hash) -> Mark {
-        let mut hasher = self.0;
-        order.hash(&mut hasher);
-        Mark(hasher.finish128().into())
-    }
-}
 
 /// The payments of one order, the oldest first. One is the rule, and has no memory of its own.
 #[derive(Debug)]

@@ -2,7 +2,10 @@
 
 use super::file::Frame;
 use crate::domain::clock::Timestamp;
+use crate::store::mark::{Mark, Marks};
 use crate::store::row::{Aggregate, Row, RowKey};
+use foldhash::quality::RandomState;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,32 +13,53 @@ use std::sync::Arc;
 /// For how many rows a segment has room at most before anything is in it.
 const ROWS_MAX: usize = 16_384;
 
+/// In steps of how many bytes a value is compared with the last that its row had.
+const STEP: usize = if cfg!(test) { 4 } else { 64 };
+
 /// What became of a row.
 #[derive(Clone, Copy, Debug)]
 struct Change {
-    /// Where it is in its frame; it is gone, where absent.
-    place: Option<Place>,
+    of: Aggregate,
+    /// How the value begins that the row had before in the segment, where this one begins so: that is not written again.
+    head: Option<Head>,
+    /// In which frame its line is, once that is committed.
+    frame: usize,
+    /// Where in that its line begins, the rest of the row's value begins, and both end.
+    line: usize,
+    from: usize,
+    to: usize,
+    until: Option<Timestamp>,
+    /// Whether there is a row: else it is gone.
+    is_row: bool,
     /// Whether there is nothing with its key in the database, nor in an earlier segment, so that nothing need go from there.
     is_first: bool,
 }
 
-/// Where a row's value is in a frame, and until when the row is kept.
-#[derive(Clone, Copy, Debug)]
-struct Place {
+/// Where the beginning of a value is: in which frame, and from where to where.
+type Head = (usize, usize, usize);
+
+/// What a line says of its row, before the value: its kind, its name, until when it is kept, and how many bytes of the value are as before.
+#[derive(Deserialize)]
+struct Said(String, String, Option<u64>, #[serde(default)] usize);
+
+/// A line as it was written.
+struct Line<'l> {
+    key: RowKey,
     until: Option<Timestamp>,
-    from: usize,
-    to: usize,
+    /// How many bytes of the value are as before.
+    shared: usize,
+    /// The rest of the value.
+    rest: &'l [u8],
 }
 
-impl Place {
-    fn value<'f>(&self, frame: &'f Frame) -> &'f [u8] {
-        frame.bytes().get(self.from..self.to).unwrap_or_default()
-    }
-
-    fn row(&self, key: &RowKey, frame: &Frame) -> Row {
-        // It was JSON when it was written, and is nothing else now.
-        let value = String::from_utf8_lossy(self.value(frame)).into_owned();
-        Row { key: key.clone(), until: self.until, value }
+impl<'l> Line<'l> {
+    /// Reads a line. Nothing where it was not written by this Hefu or one before it.
+    fn read(line: &'l [u8]) -> Option<Self> {
+        let mut said = serde_json::Deserializer::from_slice(line).into_iter();
+        let Said(of, name, until, shared) = said.next()?.ok()?;
+        let of = Aggregate::ALL.into_iter().find(|known| known.as_str() == of)?;
+        let (key, until) = (RowKey { of, name }, until.map(Timestamp::from_millis));
+        Some(Self { key, until, shared, rest: line.get(said.byte_offset()..)? })
     }
 }
 
@@ -45,9 +69,11 @@ pub(super) struct Segment {
     frames: Vec<Frame>,
     /// How long they are together.
     bytes: u64,
-    /// The last change of each key, and in which frame it is.
-    changes: HashMap<RowKey, (usize, Change)>,
+    /// The last change of each row.
+    changes: Changes,
 }
+
+type Changes = HashMap<Mark, Change, RandomState>;
 
 impl Segment {
     /// Whether nothing was written.
@@ -55,83 +81,120 @@ impl Segment {
         self.frames.is_empty()
     }
 
-    fn latest(&self, key: &RowKey) -> Option<Latest<'_>> {
-        self.found(self.changes.get(key)?)
+    fn latest(&self, mark: Mark) -> Option<Latest<'_>> {
+        self.found(self.changes.get(&mark)?)
     }
 
-    fn found(&self, (frame, change): &(usize, Change)) -> Option<Latest<'_>> {
-        Some(Latest { change: *change, frame: self.frames.get(*frame)? })
+    fn found(&self, change: &Change) -> Option<Latest<'_>> {
+        Some(self.latest_in(self.frames.get(change.frame)?, change))
+    }
+
+    fn latest_in<'l>(&'l self, frame: &'l Frame, change: &Change) -> Latest<'l> {
+        let head = change.head.and_then(|head| self.head(head)).unwrap_or_default();
+        Latest { change: *change, head, frame }
+    }
+
+    fn head(&self, (frame, from, to): Head) -> Option<&[u8]> {
+        self.frames.get(frame)?.bytes().get(from..to)
+    }
+
+    /// The beginning of the value that a row has, as far as it is in one place.
+    fn begins(&self, mark: Mark) -> Option<Head> {
+        let Change { head, frame, from, to, .. } = *self.changes.get(&mark)?;
+        Some(head.unwrap_or((frame, from, to)))
+    }
+
+    /// As much of that as `value` begins with.
+    fn shared(&self, mark: Mark, value: &[u8]) -> Option<Head> {
+        let (frame, from, to) = self.begins(mark)?;
+        let (known, _) = self.head((frame, from, to))?.as_chunks::<STEP>();
+        let (value, _) = value.as_chunks::<STEP>();
+        let steps = known.iter().zip(value).take_while(|(known, value)| known == value).count();
+        let to = from.saturating_add(steps.saturating_mul(STEP));
+        (steps > 0).then_some((frame, from, to))
     }
 
     /// Its changes, by key.
-    pub(super) fn sorted(&self) -> Vec<(&RowKey, Latest<'_>)> {
-        let changes = self.changes.iter();
+    pub(super) fn sorted(&self) -> Vec<(RowKey, Latest<'_>)> {
+        let latest = self.changes.values().filter_map(|change| self.found(change));
         let mut changes: Vec<_> =
-            changes.filter_map(|(key, change)| Some((key, self.found(change)?))).collect();
-        changes.sort_unstable_by_key(|(key, _)| *key);
+            latest.filter_map(|latest| Some((latest.key()?, latest))).collect();
+        changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         changes
     }
 
     /// Takes over the changes of a transaction, which leaves none.
-    fn commit(&mut self, changes: &mut HashMap<RowKey, Change>, frame: Frame) {
-        let at = self.frames.len();
+    fn commit(&mut self, changes: &mut Changes, frame: Frame) {
         let length = u64::try_from(frame.bytes().len()).unwrap_or(u64::MAX);
         self.bytes = self.bytes.saturating_add(length);
         self.frames.push(frame);
-        for (key, change) in changes.drain() {
-            if change.place.is_none() && change.is_first {
+        let at = self.frames.len().saturating_sub(1);
+        for (mark, change) in changes.drain() {
+            if !change.is_row && change.is_first {
                 // It came and went meanwhile.
-                self.changes.remove(&key);
+                self.changes.remove(&mark);
             } else {
-                self.changes.insert(key, (at, change));
+                self.changes.insert(mark, Change { frame: at, ..change });
             }
         }
     }
 
     /// Takes over a commit as it was read from a file. Nothing where it was not written by this Hefu or one before it.
-    pub(super) fn read(&mut self, commit: &[u8]) -> Option<()> {
-        let mut frame = Frame::default();
-        let mut changes = HashMap::new();
+    pub(super) fn read(&mut self, commit: &[u8], marks: &Marks) -> Option<()> {
+        let (mut frame, mut changes) = (Frame::default(), Changes::default());
         for line in commit.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let mut said = serde_json::Deserializer::from_slice(line).into_iter();
-            let (of, name, until): (String, String, Option<u64>) = said.next()?.ok()?;
-            let of = Aggregate::ALL.into_iter().find(|known| known.as_str() == of)?;
-            let value = line.get(said.byte_offset()..)?;
-            let value = Some(value).filter(|value| !value.is_empty());
-            let is_json = |value| serde_json::from_slice::<&RawValue>(value).is_ok();
-            value.is_none_or(is_json).then_some(())?;
-            let key = RowKey { of, name };
-            let place = write(&mut frame, &key, until.map(Timestamp::from_millis), value);
-            changes.insert(key, Change { place, is_first: false });
+            let Line { key, until, shared, rest } = Line::read(line)?;
+            let mark = marks.of(&key);
+            let head = match shared {
+                0 => None,
+                shared => {
+                    let (frame, from, to) = self.begins(mark)?;
+                    let ends = from.checked_add(shared).filter(|ends| *ends <= to)?;
+                    Some((frame, from, ends))
+                }
+            };
+            let begun = head.and_then(|head| self.head(head)).unwrap_or_default();
+            let value = (shared > 0 || !rest.is_empty()).then(|| [begun, rest].concat());
+            let is_json = |value: &Vec<u8>| serde_json::from_slice::<&RawValue>(value).is_ok();
+            value.as_ref().is_none_or(is_json).then_some(())?;
+            let change = write(&mut frame, &key, until, (head, value.as_deref()));
+            changes.insert(mark, change);
         }
         self.commit(&mut changes, frame);
         Some(())
     }
 }
 
-/// Appends a line for a change of a row; says where its value is.
+/// Appends a line for a change of a row, without what its value shares with the one before.
 fn write(
     frame: &mut Frame,
     key: &RowKey,
     until: Option<Timestamp>,
-    value: Option<&[u8]>,
-) -> Option<Place> {
+    (head, value): (Option<Head>, Option<&[u8]>),
+) -> Change {
     let content = frame.content();
-    // What has a JSON form is never refused by a buffer.
+    let line = content.len();
+    let shared = head.map_or(0, |(_, from, to)| to.saturating_sub(from));
     let said = (key.of.as_str(), &key.name, until.map(Timestamp::as_millis));
-    let _ = serde_json::to_writer(&mut *content, &said);
+    // What has a JSON form is never refused by a buffer.
+    let _ = match shared {
+        0 => serde_json::to_writer(&mut *content, &said),
+        shared => serde_json::to_writer(&mut *content, &(said.0, said.1, said.2, shared)),
+    };
     let from = content.len();
-    content.extend(value.unwrap_or_default());
+    content.extend(value.and_then(|value| value.get(shared..)).unwrap_or_default());
     let to = content.len();
     content.push(b'\n');
-    value.map(|_| Place { until, from, to })
+    let (of, is_row) = (key.of, value.is_some());
+    Change { of, head, frame: 0, line, from, to, until, is_row, is_first: false }
 }
 
 /// What is not in the database yet. What is later lies over what is earlier.
 #[derive(Debug, Default)]
 pub(super) struct Log {
+    marks: Marks,
     /// Of the open transaction.
-    open: HashMap<RowKey, Change>,
+    open: Changes,
     pub(super) frame: Frame,
     /// In the segment that is written.
     pub(super) written: Segment,
@@ -145,72 +208,102 @@ pub(super) struct Log {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Latest<'l> {
     change: Change,
+    /// How its value begins, where that is not in its line.
+    head: &'l [u8],
     frame: &'l Frame,
 }
 
 impl Latest<'_> {
     /// Whether there is a row.
     pub(super) const fn is_row(&self) -> bool {
-        self.change.place.is_some()
+        self.change.is_row
     }
 
     fn is_kept_at(&self, now: Timestamp) -> bool {
-        let until = self.change.place.and_then(|place| place.until);
-        until.is_none_or(|until| now < until)
+        self.change.until.is_none_or(|until| now < until)
+    }
+
+    /// The row's key, which every line has.
+    fn key(&self) -> Option<RowKey> {
+        let Change { of, line, to, .. } = self.change;
+        // Behind `["`, its kind, and `",`.
+        let name = line.saturating_add(of.as_str().len()).saturating_add(4);
+        let mut said = serde_json::Deserializer::from_slice(self.frame.bytes().get(name..to)?);
+        Some(RowKey { of, name: String::deserialize(&mut said).ok()? })
     }
 
     /// The row, unless it is gone.
     pub(super) fn row(&self, key: &RowKey) -> Option<Row> {
-        self.change.place.map(|place| place.row(key, self.frame))
+        let Change { from, to, until, is_row, .. } = self.change;
+        let rest = self.frame.bytes().get(from..to).filter(|_| is_row)?;
+        // It was JSON when it was written, and is nothing else now.
+        let value = String::from_utf8([self.head, rest].concat()).ok()?;
+        Some(Row { key: key.clone(), until, value })
     }
 }
 
 impl Log {
     /// What the log has of a row.
     pub(super) fn latest(&self, key: &RowKey) -> Option<Latest<'_>> {
-        if let Some(change) = self.open.get(key) {
-            return Some(Latest { change: *change, frame: &self.frame });
+        let mark = self.marks.of(key);
+        if let Some(change) = self.open.get(&mark) {
+            return Some(self.written.latest_in(&self.frame, change));
         }
-        self.written.latest(key).or_else(|| self.left.as_ref()?.latest(key))
+        self.written.latest(mark).or_else(|| self.left.as_ref()?.latest(mark))
     }
 
-    fn keys(&self) -> impl Iterator<Item = &RowKey> {
-        let left = self.left.iter().flat_map(|left| left.changes.keys());
-        left.chain(self.written.changes.keys()).chain(self.open.keys())
+    /// What it has of the rows of a kind.
+    fn all(&self, of: Aggregate) -> impl Iterator<Item = Latest<'_>> {
+        let open = self.open.values().map(|it| self.written.latest_in(&self.frame, it));
+        let written = self.written.changes.iter().filter(|(mark, _)| !self.open.contains_key(mark));
+        let written = written.filter_map(|(_, change)| self.written.found(change));
+        let is_over =
+            |mark| self.open.contains_key(mark) || self.written.changes.contains_key(mark);
+        let left = self.left.iter().flat_map(move |left| {
+            let under = left.changes.iter().filter(move |(mark, _)| !is_over(*mark));
+            under.filter_map(|(_, change)| left.found(change))
+        });
+        left.chain(written).chain(open).filter(move |latest| latest.change.of == of)
     }
 
-    /// Those of its rows whose keys are asked for; nothing in the place of one that is gone.
+    /// Those of its rows of a kind whose keys are asked for; nothing in the place of one that is gone.
     pub(super) fn rows(
         &self,
+        of: Aggregate,
         is_asked_for: impl Fn(&RowKey) -> bool,
-    ) -> impl Iterator<Item = (&RowKey, Option<Row>)> {
-        let keys = self.keys().filter(move |key| is_asked_for(key));
-        keys.filter_map(|key| Some((key, self.latest(key)?.row(key))))
+    ) -> impl Iterator<Item = (RowKey, Option<Row>)> {
+        self.all(of).filter_map(move |latest| {
+            let key = latest.key().filter(&is_asked_for)?;
+            let row = latest.row(&key);
+            Some((key, row))
+        })
     }
 
     /// What is in the log and not kept beyond `now`.
     pub(super) fn not_kept(&self, of: Aggregate, now: Timestamp) -> Vec<RowKey> {
-        let ended = |key: &&RowKey| self.latest(key).is_some_and(|latest| !latest.is_kept_at(now));
-        self.keys().filter(|key| key.of == of).filter(ended).cloned().collect()
+        let ended = self.all(of).filter(|latest| !latest.is_kept_at(now));
+        ended.filter_map(|latest| latest.key()).collect()
     }
 
     /// Puts a row. Where it `is_first`, neither the database nor an earlier segment has anything with its key, so that the database need
     /// not be told should it go again.
     pub(super) fn put(&mut self, row: &Row, is_first: bool) {
-        let place = write(&mut self.frame, &row.key, row.until, Some(row.value.as_bytes()));
-        self.change(&row.key, place, is_first);
+        let (mark, value) = (self.marks.of(&row.key), row.value.as_bytes());
+        let value = (self.written.shared(mark, value), Some(value));
+        let change = write(&mut self.frame, &row.key, row.until, value);
+        self.change(mark, Change { is_first, ..change });
     }
 
     /// Removes a row.
     pub(super) fn remove(&mut self, key: &RowKey) {
-        let place = write(&mut self.frame, key, None, None);
-        self.change(key, place, false);
+        let change = write(&mut self.frame, key, None, (None, None));
+        self.change(self.marks.of(key), change);
     }
 
-    fn change(&mut self, key: &RowKey, place: Option<Place>, is_first: bool) {
-        let earlier = self.open.get(key).or_else(|| self.written.changes.get(key).map(|it| &it.1));
-        let is_first = earlier.map_or(is_first, |earlier| earlier.is_first);
-        self.open.insert(key.clone(), Change { place, is_first });
+    fn change(&mut self, mark: Mark, change: Change) {
+        let earlier = self.open.get(&mark).or_else(|| self.written.changes.get(&mark));
+        let is_first = earlier.map_or(change.is_first, |earlier| earlier.is_first);
+        self.open.insert(mark, Change { is_first, ..change });
     }
 
     /// How long is all that was committed, in bytes.
@@ -233,20 +326,29 @@ impl Log {
     /// The segment that was written is left to the database, which has what was before it; the next has begun.
     pub(super) fn move_on(&mut self) {
         let room = self.written.changes.len().min(ROWS_MAX);
-        let next = Segment { changes: HashMap::with_capacity(room), ..Segment::default() };
+        let changes = Changes::with_capacity_and_hasher(room, RandomState::default());
+        let next = Segment { changes, ..Segment::default() };
         self.left = Some(Arc::new(std::mem::replace(&mut self.written, next)));
     }
 
     /// From now on the database may have rows of what is written.
     pub(super) fn lie_over_the_database(&mut self) {
-        let written = self.written.changes.values_mut().map(|(_, change)| change);
-        for change in written.chain(self.open.values_mut()) {
+        for change in self.written.changes.values_mut().chain(self.open.values_mut()) {
             change.is_first = false;
         }
     }
 
-    /// The database has all that was committed.
+    /// The database has all that was committed, and what is open goes on where nothing is before it.
     pub(super) fn settled(&mut self) {
+        let mut frame = Frame::default();
+        for change in self.open.values_mut() {
+            let latest = self.written.latest_in(&self.frame, change);
+            let Some(key) = latest.key() else { continue };
+            let value = latest.row(&key).map(|row| row.value.into_bytes());
+            let whole = write(&mut frame, &key, change.until, (None, value.as_deref()));
+            *change = Change { is_first: change.is_first, ..whole };
+        }
+        self.frame = frame;
         (self.written, self.left) = (Segment::default(), None);
     }
 }
@@ -287,7 +389,7 @@ mod tests {
                 }
             }
             log.commit();
-            let shown = |(key, latest): &(&RowKey, Latest<'_>)| {
+            let shown = |(key, latest): &(RowKey, Latest<'_>)| {
                 format!("{}{}", key.name, if latest.is_row() { "+" } else { "-" })
             };
             let taken: String = log.written.sorted().iter().map(shown).collect();
@@ -327,16 +429,61 @@ mod tests {
         log.put(&row('x'), true);
         let bytes = log.frame.content().clone();
         let content = bytes.get(Frame::default().bytes().len()..).unwrap();
-        let mut segment = Segment::default();
-        segment.read(content).unwrap();
-        let found = |name| segment.latest(&key(name)).map(|latest| latest.row(&key(name)));
+        let (mut segment, marks) = (Segment::default(), Marks::default());
+        segment.read(content, &marks).unwrap();
+        let found = |name| segment.latest(marks.of(key(name))).map(|latest| latest.row(&key(name)));
         assert_eq!(found('l'), Some(Some(kept)));
         assert_eq!(found('g'), Some(None));
         assert_eq!(found('x'), Some(Some(row('x'))));
         assert_eq!(found('y'), None);
+        // Nothing is before these.
+        for wrong in ["[\"orders\",\"x\",null,4]1", "[\"orders\",\"x\",null,4,1]1"] {
+            assert!(Segment::default().read(wrong.as_bytes(), &marks).is_none(), "{wrong}");
+        }
         for wrong in ["[", "[\"expectations\"]", "[\"no\",\"x\",null]1", "[\"orders\",\"x\",null]{"]
         {
-            assert!(Segment::default().read(wrong.as_bytes()).is_none(), "{wrong}");
+            assert!(Segment::default().read(wrong.as_bytes(), &marks).is_none(), "{wrong}");
         }
+    }
+
+    /// Each outcome wrote the record of its payment once more.
+    #[test]
+    fn what_begins_as_before_is_not_written_again() {
+        let (begin, marks) = ("x".repeat(10 * STEP), Marks::default());
+        let value = |end: &str| format!("\"{begin}{end}\"");
+        let put = |log: &mut Log, value: &str| {
+            log.put(&Row { value: value.to_owned(), ..row('x') }, false);
+        };
+        let latest =
+            |log: &Log| log.latest(&key('x')).and_then(|it| it.row(&key('x'))).map(|row| row.value);
+        // Each step commits the value with such an end, `!` has it settled before that.
+        let check = |steps: &[&str], expected: usize| {
+            let (mut log, mut written) = (Log::default(), Segment::default());
+            let mut length = 0;
+            for step in steps {
+                let value = value(step.trim_start_matches('!'));
+                put(&mut log, &value);
+                if step.starts_with('!') {
+                    log.settled();
+                    written = Segment::default();
+                }
+                assert_eq!(latest(&log).as_ref(), Some(&value), "{steps:?}");
+                let bytes = log.frame.bytes().to_vec();
+                log.commit();
+                assert_eq!(latest(&log).as_ref(), Some(&value), "{steps:?}");
+                let content = bytes.get(Frame::default().bytes().len()..).unwrap();
+                written.read(content, &marks).unwrap();
+                let read = written.latest(marks.of(key('x'))).and_then(|it| it.row(&key('x')));
+                assert_eq!(read.map(|row| row.value), Some(value), "{steps:?}");
+                length = content.len();
+            }
+            assert_eq!(length / begin.len(), expected, "{steps:?}: {length}");
+        };
+        check(&["a"], 1);
+        check(&["a", "b"], 0);
+        check(&["a", "b", "cd", "e"], 0);
+        check(&["a", "", "a"], 0);
+        check(&["a", "!b"], 1);
+        check(&["a", "b", "!c", "d"], 0);
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn range<B: Backend>(
         };
     }
     // What lies over the database's rows may take as many of them away.
-    let over: BTreeMap<&RowKey, Option<Row>> = log.rows(|key| range.takes(key)).collect();
+    let over: BTreeMap<RowKey, Option<Row>> = log.rows(range.of, |key| range.takes(key)).collect();
     let wider = Range { most: range.most.saturating_add(over.len()), ..range.clone() };
     let below = taker.look(|database| database.range(&wider))?;
     let Found { rows: below, mut damaged } = below;
@@ -51,8 +51,8 @@ pub(super) fn range<B: Backend>(
         below.into_iter().map(|row| (row.key.clone(), row)).collect();
     for (key, row) in over {
         match row {
-            Some(row) => drop(rows.insert(key.clone(), row)),
-            None => drop(rows.remove(key)),
+            Some(row) => drop(rows.insert(key, row)),
+            None => drop(rows.remove(&key)),
         }
     }
     Ok(Found { rows: range.cut(rows.into_values().collect()), damaged })
@@ -64,7 +64,7 @@ pub(super) fn find<B: Backend>(
     (of, by): (Aggregate, By),
     whose: &[String],
 ) -> Result<Vec<Row>, Failed<B>> {
-    let over: HashMap<&RowKey, Option<Row>> = log.rows(|key| key.of == of).collect();
+    let over: HashMap<RowKey, Option<Row>> = log.rows(of, |_| true).collect();
     let mut rows = taker.look(|database| database.find(of, by, whose))?;
     rows.retain(|row| !over.contains_key(&row.key));
     rows.extend(over.into_values().flatten().filter(|row| by.finds(row, whose)));

@@ -58,13 +58,13 @@ pub(super) fn take_over<B: Backend>(database: &mut B, segment: &Segment) -> Resu
 
 fn take_part<B: Backend>(
     database: &mut B,
-    changes: &[(&RowKey, Latest<'_>)],
+    changes: &[(RowKey, Latest<'_>)],
 ) -> Result<(), B::Error> {
     let (mut rows, mut removals) = (Vec::new(), Vec::new());
     for (key, latest) in changes {
         match latest.row(key) {
             Some(row) => rows.push(row),
-            None => removals.push(Removal { key: (*key).clone(), only: None }),
+            None => removals.push(Removal { key: key.clone(), only: None }),
         }
     }
     database.put(&rows.iter().collect::<Vec<_>>())?;
