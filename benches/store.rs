@@ -22,8 +22,8 @@ use hefu::store::row::RowKey;
 use hefu::store::sqlite;
 use hefu::store::writer::Event;
 use hefu::store::{
-    Charge, Evidence, EvidenceStore as _, InquiryStore as _, OpenInquiry, Owing, PaymentStore as _,
-    Record, Stakes, Witness,
+    Became, Charge, Evidence, EvidenceStore as _, InquiryStore as _, Judged, OpenInquiry, Owing,
+    PaymentStore as _, Record, Stakes, Witness,
 };
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
@@ -254,14 +254,8 @@ fn record(number: u64) -> Record {
         routed: None,
         held_out: None,
         judged_in: Duration::ZERO,
-        outcome: None,
-        heard: None,
-        mismatch: None,
-        not_sent: false,
-        timeline: Vec::new(),
-        stated: false,
-        undone: false,
-        undoing: Vec::new(),
+        became: Became::default(),
+        judged: Judged::default(),
         row_of: None,
         stakes: Stakes::default(),
     }

@@ -24,6 +24,7 @@ pub mod row;
 pub mod segment;
 pub mod shelf;
 pub mod sqlite;
+mod stakes;
 pub mod verification;
 pub mod writer;
 
@@ -49,8 +50,9 @@ use crate::store::reserve::{Attempts, Reservation, Reserved};
 use crate::store::shelf::ShelfStore;
 use crate::tier::class::Checked;
 use async_trait::async_trait;
-pub use record::{Found, Hearsay, Moment, Other, Owed, Owing, Record, Ruled, Stakes};
+pub use record::{Became, Hearsay, Judged, Moment, Owed, Owing, Record};
 use serde::{Deserialize, Deserializer, Serialize};
+pub use stakes::{Found, Other, Ruled, Stakes};
 use std::borrow::Cow;
 
 /// Who said it: a provider that was asked, or a channel in answer to the core's own message.

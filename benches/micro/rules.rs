@@ -14,7 +14,7 @@ use hefu::policy::rules::{
     Action, Attribute, Book, Draft, Given, Names, OnError, RuleId, Rules, State, Value,
 };
 use hefu::service::backtest::{Backtest, Fate};
-use hefu::store::{Evidence, Record, Stakes, Witness};
+use hefu::store::{Became, Evidence, Judged, Record, Stakes, Witness};
 use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -125,15 +125,9 @@ fn record(number: u64) -> Record {
         asked_now: false,
         routed: None,
         held_out: None,
-        timeline: Vec::new(),
-        stated: false,
         judged_in: Duration::ZERO,
-        not_sent: false,
-        undone: false,
-        undoing: Vec::new(),
-        outcome: Some((outcome, None, Arrival::Sync)),
-        heard: None,
-        mismatch: None,
+        became: Became { outcome: Some((outcome, None, Arrival::Sync)), ..Became::default() },
+        judged: Judged::default(),
         row_of: None,
         stakes: Stakes {
             card: Some(Fingerprint { key: KeyId(1), digest }),

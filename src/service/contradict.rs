@@ -97,7 +97,7 @@ impl Service {
         }
         let evidence = self.store.evidence(&tuple, name, road, self.now());
         let matches = |it: &Evidence| it.answer == Answer::Match && it.at > hold.since;
-        let outcome = self.store.record(hold.payment).and_then(|record| record.outcome);
+        let outcome = self.store.record(hold.payment).and_then(|record| record.became.outcome);
         let meant = outcome.is_some_and(|(outcome, ..)| {
             matches!(outcome, Outcome::NoMatch(suspects) if set.is_superset(suspects.set()))
         });

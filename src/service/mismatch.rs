@@ -189,7 +189,7 @@ impl Service {
         }
         let came = |it: &KeptMismatch| {
             let record = Some(it).filter(missing).and_then(|it| self.store.record(it.payment));
-            let outcome = record.and_then(|record| record.outcome);
+            let outcome = record.and_then(|record| record.became.outcome);
             outcome.is_some_and(|(outcome, _, by)| match outcome {
                 // Who told that it was undone is not who is asked.
                 Outcome::Reversed => !matches!(by, Arrival::Sync | Arrival::Notify),

@@ -111,7 +111,7 @@ impl Service {
 
     /// Whether `outcome` is what is known of a payment.
     fn stands(&self, of: &Record, outcome: Outcome) -> bool {
-        let known = self.store.record(of.payment).and_then(|record| record.outcome);
+        let known = self.store.record(of.payment).and_then(|record| record.became.outcome);
         known.is_some_and(|(known, ..)| known == outcome)
     }
 

@@ -8,6 +8,7 @@ mod holds;
 mod kept;
 mod orders;
 mod person;
+mod records;
 mod shelf;
 #[cfg(test)]
 mod simulation;
@@ -29,15 +30,14 @@ use crate::store::mark::{Mark, Marks};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::writer::{Change, Writer};
 use crate::store::{
-    Agreement, Contradiction, Evidence, EvidenceStore, Hearsay, Owing, PaymentStore, Record,
-    Unmapped, UnmappedStore,
+    Agreement, Contradiction, Evidence, EvidenceStore, Hearsay, Judged, Owing, PaymentStore,
+    Record, Unmapped, UnmappedStore,
 };
 use amend::Amend;
 use audit::Chain;
 use concordance::Counted;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use dashmap::mapref::one::RefMut;
 use foldhash::quality::RandomState;
 use orders::OfOrder;
 use person::People;
@@ -254,25 +254,6 @@ pub(super) fn beside(put: &Row, known: &Row) -> Option<Row> {
     Row::new(put.key.clone(), Some(kept.evidence.until), &(tuple, kept))
 }
 
-impl MemoryStore {
-    /// What is known of a payment: at least `record`.
-    fn known_record(&self, record: &Record) -> RefMut<'_, PaymentId, Box<Record>, RandomState> {
-        if let Some(known) = self.records.get_mut(&record.payment) {
-            return known;
-        }
-        self.keep_record(record.clone());
-        self.records.entry(record.payment).or_insert_with(|| Box::new(record.clone()))
-    }
-
-    /// Changes a record, which is kept again if `change` says that it is another one now.
-    fn change_record(&self, record: &Record, change: impl FnOnce(&mut Record) -> bool) {
-        let changed = change(&mut self.known_record(record));
-        if changed {
-            self.write_record(record.payment);
-        }
-    }
-}
-
 /// Whether `key` may be put: it is there already, or there is room.
 fn has_room<K: Eq + Hash, V, S: BuildHasher + Clone>(
     map: &DashMap<K, V, S>,
@@ -409,12 +390,13 @@ impl PaymentStore for MemoryStore {
                 Some(Change::Remove(Removal { key, only: None }))
             }
         };
-        journal.put_with(|| Row::payment(self.records.get(&payment)?.value()), beside);
+        journal.put_with(|| self.record_row(payment), beside);
     }
 
     fn verified_since(&self, record: &Record, evidence: Evidence) {
         self.change_record(record, |record| {
             (record.verified, record.asked_now) = (Some(evidence), true);
+            record.judged = Judged::default();
             true
         });
     }

@@ -1,172 +1,20 @@
-//! The record of a payment: what it was judged by, what became of it, and what its outcomes bear upon.
+//! The record of a payment: what it was judged by, and what became of it.
 
-use crate::domain::account::AccountId;
 use crate::domain::chance::{Routed, Share};
 use crate::domain::clock::Timestamp;
 use crate::domain::element::ElementSet;
-use crate::domain::id::{
-    AgreementId, Bank, ChannelName, Fingerprint, MerchantId, OrderId, PaymentId,
-};
+use crate::domain::id::{ChannelName, OrderId, PaymentId};
 use crate::domain::mismatch::Mismatch;
 use crate::domain::money::Fen;
 use crate::domain::outcome::{Arrival, Belief, Decline, Outcome, Precedence};
 use crate::domain::payment::{Mode, Scenario};
 use crate::policy::{Effect, Reason};
-use crate::store::Evidence;
-use crate::store::account::Funder;
 use crate::store::journal::OrderKey;
+use crate::store::{Evidence, Stakes};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
-use std::sync::Arc;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
-
-/// The same elements under another key that is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Other {
-    /// Their tuple.
-    pub tuple: Fingerprint,
-    /// The tuple as told by the merchant to the channel, where the core told any of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<Fingerprint>,
-    /// The tuple whoever sends it, where evidence on it is a merchant's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub anyone: Option<Fingerprint>,
-}
-
-impl Other {
-    /// What a hold may be on.
-    pub fn holds(self) -> impl Iterator<Item = Fingerprint> {
-        [Some(self.tuple), self.told, self.anyone].into_iter().flatten()
-    }
-}
-
-/// What is compared with the outcome of a payment, and what it bears upon: outcomes come late, and more than once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "snake_case")]
-pub struct Stakes {
-    /// The core's merchant.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub merchant: Option<MerchantId>,
-    /// By which order it was admitted, where it is the one that claimed it, and whether as the step that confirms.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub claim: Option<(OrderId, bool)>,
-    /// The tuple, and of which elements.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tuple: Option<(Fingerprint, ElementSet)>,
-    /// Which of them the core told: the channel may have read others.
-    pub asserted: ElementSet,
-    /// The tuple as told by this merchant to this channel, where the core told any of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub told: Option<Fingerprint>,
-    /// The tuple whoever sends it, where evidence on it is a merchant's own: what a hold is on that binds everybody.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub anyone: Option<Fingerprint>,
-    /// The same under the other keys that are read.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub others: Vec<Other>,
-    /// The card.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub card: Option<Fingerprint>,
-    /// The card under the other keys that are read.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub other_cards: Vec<Fingerprint>,
-    /// The person.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub person: Option<Fingerprint>,
-    /// The person under the other keys that are read.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub other_persons: Vec<Fingerprint>,
-    /// The phone number.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub phone: Option<Fingerprint>,
-    /// The phone number under the other keys that are read.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub other_phones: Vec<Fingerprint>,
-    /// The issuing bank.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bank: Option<Bank>,
-    /// The agreement that it quotes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agreement: Option<AgreementId>,
-    /// Which elements its success proves, of those that it carried.
-    pub checks: ElementSet,
-    /// Which elements the success of such a message proves at most.
-    pub proves: ElementSet,
-    /// The account whose balance funds it, where that is counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub account: Option<AccountId>,
-    /// What the risk team's rules said of it, where there were any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rules: Option<Arc<Ruled>>,
-}
-
-impl Stakes {
-    /// The tuple whoever sends it, under whichever key.
-    pub fn anyones(&self) -> impl Iterator<Item = Fingerprint> {
-        self.anyone.into_iter().chain(self.others.iter().filter_map(|other| other.anyone))
-    }
-
-    /// What a hold may be on, under whichever key.
-    pub fn holds(&self) -> impl Iterator<Item = Fingerprint> {
-        let own = self.tuple.map(|(tuple, _)| tuple).into_iter().chain(self.told);
-        let others = self.others.iter().copied().flat_map(Other::holds);
-        own.chain(self.anyone).chain(others)
-    }
-}
-
-/// What rules said of a payment, and what they saw of it that is kept nowhere else.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Ruled {
-    /// The set by which it was judged, whole.
-    pub set: Arc<str>,
-    /// The rule behind the decision, and its reason, where one was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub told: Option<(String, String)>,
-    /// The rules that held and bound.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub hits: Vec<String>,
-    /// The rules that held and did not bind.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub shadows: Vec<String>,
-    /// The rules that could not be evaluated.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<String>,
-    /// The process that judged it, where it counted it for rules.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<Arc<str>>,
-    /// The version that was tried beside the set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trial: Option<u64>,
-    /// Whether a hold stood; one that stops no such payment is no reason, and so stands nowhere else.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub held: bool,
-    /// What was looked up for the set, in its order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub inputs: Vec<Option<i64>>,
-    /// The kind of account.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<Cow<'static, str>>,
-    /// Of a thousand such answers, how many were borne out then, where rules asked for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub concordance: Option<u16>,
-    /// What was seen of the account whose balance was to fund it, where rules asked for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub funder: Option<Found<Box<Funder>>>,
-    /// How many accounts the person had open, where rules asked for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accounts: Option<Found<u32>>,
-}
-
-/// What was looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Found<T> {
-    /// There was none.
-    Nothing,
-    /// It was this.
-    This(T),
-}
 
 /// What a notification said that is not believed until it is confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,7 +49,6 @@ pub struct Moment {
 
 /// What became of one message.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as it is kept")]
 pub struct Record {
     /// Its id.
     pub payment: PaymentId,
@@ -235,6 +82,39 @@ pub struct Record {
     pub held_out: Option<Share>,
     /// From the complete request to the decision, providers included.
     pub judged_in: Duration,
+    /// The batch whose row it is, and the row's number, from 1.
+    pub row_of: Option<(PaymentId, usize)>,
+    /// What its outcome bears upon.
+    #[serde(default)]
+    pub stakes: Stakes,
+    /// What became of it. Last, since all before it is kept as it was when it is put once more.
+    #[serde(flatten)]
+    pub became: Became,
+    /// Everything before that, as it was put. In memory only.
+    #[serde(skip)]
+    pub judged: Judged,
+}
+
+/// What was judged, as it was put; known until the record is put once more, or what was judged is changed.
+#[derive(Default)]
+pub struct Judged(pub(super) Option<Box<str>>);
+
+impl Clone for Judged {
+    /// A copy may be changed, and does not know it.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl fmt::Debug for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Judged")
+    }
+}
+
+/// What became of a message that was judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Became {
     /// What the channel reported, and its code.
     pub outcome: Option<(Outcome, Option<String>, Arrival)>,
     /// What was said of it, and is not believed.
@@ -256,11 +136,20 @@ pub struct Record {
     /// By which messages the core asked for it to be undone, and whether the channel certainly refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undoing: Vec<(PaymentId, bool)>,
-    /// The batch whose row it is, and the row's number, from 1.
-    pub row_of: Option<(PaymentId, usize)>,
-    /// What its outcome bears upon.
-    #[serde(default)]
-    pub stakes: Stakes,
+}
+
+impl Deref for Record {
+    type Target = Became;
+
+    fn deref(&self) -> &Became {
+        &self.became
+    }
+}
+
+impl DerefMut for Record {
+    fn deref_mut(&mut self) -> &mut Became {
+        &mut self.became
+    }
 }
 
 impl Record {
@@ -292,15 +181,18 @@ impl Record {
             !self.timeline.starts_with(&other.timeline) && self.standing() < other.standing()
         };
         let less = if follows { std::mem::replace(self, other) } else { other };
+        // It may have been judged otherwise.
+        self.judged = Judged::default();
+        if self.verified.is_none() {
+            (self.verified, self.asked_now) = (less.verified, less.asked_now);
+        }
+        let less = less.became;
         self.stated |= less.stated;
         self.undone |= less.undone;
         for (by, refused) in less.undoing {
             self.undo(by, refused);
         }
         self.not_sent |= less.not_sent;
-        if self.verified.is_none() {
-            (self.verified, self.asked_now) = (less.verified, less.asked_now);
-        }
         if as_much {
             self.mismatch = self.mismatch.or(less.mismatch);
             self.heard = self.heard.take().or(less.heard);

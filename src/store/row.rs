@@ -7,7 +7,7 @@ use crate::domain::keep::PAYMENTS_KEPT;
 use crate::reconcile::concordance::Place;
 use crate::reconcile::hold::{Hold, HoldKey};
 use crate::store::journal::OrderKey;
-use crate::store::{Owed, Record};
+use crate::store::{Judged, Owed, Record};
 use serde::Serialize;
 use std::hash::Hasher as _;
 
@@ -204,6 +204,9 @@ impl RowKey {
 /// What most records of payments take as JSON, with what was reported of them.
 const RECORD_BYTES: usize = 1_536;
 
+/// How a record ends as it is put first.
+const UNTOLD: &str = r#","outcome":null,"mismatch":null,"not_sent":false}"#;
+
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -275,8 +278,23 @@ impl Row {
 
     /// The row of a record.
     pub fn payment(record: &Record) -> Option<Self> {
-        let key = RowKey::payment(record.payment);
-        Self::sized(key, Some(record.at.plus(PAYMENTS_KEPT)), record, RECORD_BYTES)
+        let (key, until) = (RowKey::payment(record.payment), record.at.plus(PAYMENTS_KEPT));
+        let Some(judged) = &record.judged.0 else {
+            return Self::sized(key, Some(until), record, RECORD_BYTES);
+        };
+        let became = Self::new(key, Some(until), &record.became)?;
+        let end = became.value.strip_prefix('{')?;
+        Some(Self { value: [&**judged, ",", end].concat(), ..became })
+    }
+
+    /// What was judged of `payment`, as it is put: everything before [`UNTOLD`] in the row of its record.
+    pub(super) fn judged(mut self, payment: PaymentId) -> Judged {
+        let judged = self.value.strip_suffix(UNTOLD).map(str::len);
+        let judged = judged.filter(|_| self.key == RowKey::payment(payment));
+        Judged(judged.map(|judged| {
+            self.value.truncate(judged);
+            self.value.into_boxed_str()
+        }))
     }
 
     /// The row of a hold.
@@ -354,6 +372,7 @@ impl From<&Row> for Removal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Became;
 
     /// Whatever a record may have, as it is kept.
     const KEPT: &str = r#"{"payment":"01M8EVRA000000000000000004","at":1795795200000,"channel":"acme","scenario":"debit",
@@ -361,16 +380,16 @@ mod tests {
         "reasons":["holdout"],"verified":{"answer":{"no_match":"phone"},"elements":"name id_number pan phone",
         "witness":{"provider":"first"},"road":null,"at":1795795200000,"until":1803571200000},"asked_now":true,
         "routed":{"expected":[["first",0.1]],"explored":true,"propensity":50000},"held_out":20000,
-        "judged_in":{"secs":0,"nanos":37656},"outcome":[{"declined":"otp"},"00","sync"],
-        "heard":{"outcome":{"no_match":{"one_of":"pan phone"}},"code":null,"belief":"claimed"},
-        "mismatch":{"kind":"missing_outcome","elements":""},"not_sent":false,
-        "timeline":[{"at":1795795200000,"outcome":"accepted","arrival":"notify"}],"stated":true,
-        "undoing":[["01M8EVRA000000000000000005",false]],"row_of":["01M8EVRA000000000000000003",1],
+        "judged_in":{"secs":0,"nanos":37656},"row_of":["01M8EVRA000000000000000003",1],
         "stakes":{"merchant":"777","claim":["777|1",false],"tuple":["1:TUPLE","name id_number pan phone"],"asserted":"phone",
         "told":"1:TUPLE","anyone":"1:TUPLE","others":[{"tuple":"65535:TUPLE","told":"10:TUPLE"}],"card":"1:TUPLE",
         "other_cards":["2:TUPLE"],"person":"1:TUPLE","phone":"1:TUPLE","bank":"620000","agreement":"a","checks":"name pan",
         "proves":"","account":"main","rules":{"set":"067b7e79320f","told":["rule-1","why"],"hits":["rule-1"],"by":"5531329d",
-        "held":true,"inputs":[2,null,-3],"kind":"debit","concordance":900,"accounts":{"this":3}}}}"#;
+        "held":true,"inputs":[2,null,-3],"kind":"debit","concordance":900,"accounts":{"this":3}}},"outcome":[{"declined":"otp"},"00","sync"],
+        "heard":{"outcome":{"no_match":{"one_of":"pan phone"}},"code":null,"belief":"claimed"},
+        "mismatch":{"kind":"missing_outcome","elements":""},"not_sent":false,
+        "timeline":[{"at":1795795200000,"outcome":"accepted","arrival":"notify"}],"stated":true,
+        "undoing":[["01M8EVRA000000000000000005",false]]}"#;
 
     /// An order's number was logged as it is, once a second.
     #[test]
@@ -386,11 +405,32 @@ mod tests {
         check(Aggregate::Payments, "01M8EVRA000000000000000004", "01M8EVRA000000000000000004");
     }
 
+    fn kept() -> String {
+        let tuple = "974be5e998420b1f708bc37de9de9d50a7baf8def0090fa347bbfe912e958046";
+        KEPT.replace("TUPLE", tuple).lines().map(str::trim_start).collect()
+    }
+
     #[test]
     fn a_record_is_kept_as_ever() {
-        let tuple = "974be5e998420b1f708bc37de9de9d50a7baf8def0090fa347bbfe912e958046";
-        let kept: String = KEPT.replace("TUPLE", tuple).lines().map(str::trim_start).collect();
-        let record: Record = serde_json::from_str(&kept).unwrap();
-        assert_eq!(Row::payment(&record).unwrap().value, kept);
+        let record: Record = serde_json::from_str(&kept()).unwrap();
+        assert_eq!(Row::payment(&record).unwrap().value, kept());
+        // In whichever order an older Hefu wrote it.
+        let fields: serde_json::Value = serde_json::from_str(&kept()).unwrap();
+        let record: Record = serde_json::from_str(&fields.to_string()).unwrap();
+        assert_eq!(Row::payment(&record).unwrap().value, kept());
+    }
+
+    #[test]
+    fn what_was_judged_is_kept_as_it_was_put() {
+        let told: Record = serde_json::from_str(&kept()).unwrap();
+        let mut record = Record { became: Became::default(), ..told.clone() };
+        record.judged = Row::payment(&record).unwrap().judged(record.payment);
+        assert!(record.judged.0.is_some());
+        record.became = told.became.clone();
+        assert_eq!(Row::payment(&record), Row::payment(&told));
+        // What was told of it is no part of what was judged; nor is another payment's.
+        assert_eq!(Row::payment(&told).unwrap().judged(told.payment).0, None);
+        record = Record { became: Became::default(), ..told };
+        assert_eq!(Row::payment(&record).unwrap().judged(record.payment.row(1)).0, None);
     }
 }

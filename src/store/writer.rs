@@ -85,7 +85,8 @@ enum Waiting {
     Amend(Amend),
     Count(Box<Counting>),
     Purge(Timestamp, Keep),
-    Admit(Box<Request>, oneshot::Sender<Result<Admitted, StoreLost>>),
+    /// Given back to who made it, with what was found.
+    Admit(Box<Request>, oneshot::Sender<Result<(Admitted, Box<Request>), StoreLost>>),
     Reserve(Box<Reservation>, oneshot::Sender<Result<Reserved, StoreLost>>),
     Read(Look, oneshot::Sender<Result<Vec<Row>, StoreLost>>),
     Swap(Swap, oneshot::Sender<Result<bool, StoreLost>>),
@@ -177,13 +178,14 @@ impl Writer {
         let _ = self.wait(Waiting::Purge(now, keep));
     }
 
-    /// Admits a message.
+    /// Admits a message; yields the rows of its payments, too, in their order.
     ///
     /// # Errors
     /// [`StoreLost`].
-    pub async fn admit(&self, admission: &Admission) -> Result<Admitted, StoreLost> {
+    pub async fn admit(&self, admission: &Admission) -> Result<(Admitted, Vec<Row>), StoreLost> {
         let request = Box::new(Request::new(admission));
-        self.told(|sender| Waiting::Admit(request, sender)).await
+        let (admitted, request) = self.told(|sender| Waiting::Admit(request, sender)).await?;
+        Ok((admitted, request.payments))
     }
 
     /// Keeps a question and what it takes, if that is to be had.

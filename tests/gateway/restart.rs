@@ -14,7 +14,9 @@ use hefu::policy::Effect;
 use hefu::store::journal::{Admission, Admitted, Journal as _, Leaving, OrderKey};
 use hefu::store::memory::{Limits, MemoryStore};
 use hefu::store::postgres::Postgres;
-use hefu::store::{Evidence, EvidenceStore as _, Record, Stakes, Witness, keys, sqlite};
+use hefu::store::{
+    Became, Evidence, EvidenceStore as _, Judged, Record, Stakes, Witness, keys, sqlite,
+};
 use std::time::{Duration, Instant};
 
 /// How many pieces of evidence and payments there are; `make torture` says otherwise.
@@ -157,14 +159,11 @@ fn payment(number: u64, at: Timestamp, is_owed: bool) -> Leaving {
         routed: None,
         held_out: None,
         judged_in: Duration::ZERO,
-        outcome: (!is_owed).then(|| (Outcome::Succeeded, Some("ok".into()), Arrival::Notify)),
-        heard: None,
-        mismatch: None,
-        not_sent: false,
-        timeline: Vec::new(),
-        stated: false,
-        undone: false,
-        undoing: Vec::new(),
+        became: Became {
+            outcome: (!is_owed).then(|| (Outcome::Succeeded, Some("ok".into()), Arrival::Notify)),
+            ..Became::default()
+        },
+        judged: Judged::default(),
         row_of: None,
         stakes: Stakes::default(),
     };

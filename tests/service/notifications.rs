@@ -356,7 +356,7 @@ async fn what_changes_of_a_record_is_kept_beside_another_process() {
     drop((one, other));
     let third = open();
     let of = third.service.store.by_order(third.channel.name(), &OrderId("1".into()));
-    let heard = third.service.store.record(of[0]).unwrap().heard.unwrap();
+    let heard = third.service.store.record(of[0]).unwrap().became.heard.unwrap();
     assert_eq!((heard.outcome, heard.belief), (Outcome::Succeeded, Belief::Acknowledged));
 }
 

@@ -265,7 +265,7 @@ impl World {
         let store = &self.service.store;
         let of = store.by_order(self.channel.name(), &OrderId(order.to_string().into()));
         let record = store.record(of[0]).unwrap();
-        let (outcome, code, by) = record.outcome?;
+        let (outcome, code, by) = record.became.outcome?;
         let state = STATES.into_iter().find(|state| Some(*state) == code.as_deref())?;
         let open = matches!(outcome, Outcome::Accepted | Outcome::Unknown | Outcome::Unmapped);
         (!open).then_some((state, by))

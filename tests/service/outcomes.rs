@@ -399,7 +399,7 @@ async fn a_late_answer_at_one_replica_undoes_no_word_at_the_other() {
         let of = OrderId(order.into());
         let kept = third.service.store.by_order(third.channel.name(), &of);
         let record = third.service.store.record(kept[0]).unwrap();
-        let outcome = record.outcome.map(|(outcome, ..)| outcome);
+        let outcome = record.became.outcome.map(|(outcome, ..)| outcome);
         assert_eq!(outcome, Some(Outcome::Succeeded), "{answer}");
         assert_eq!((third.open(), third.held(), one.held()), (0, 0, 0), "{answer}");
     }

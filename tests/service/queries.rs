@@ -311,7 +311,7 @@ async fn a_query_is_of_the_kind_that_it_asks_about() {
     let store = &world.service.store;
     let sent = store.by_order(world.channel.name(), &OrderId("1".into()));
     let sent = sent.into_iter().filter_map(|payment| store.record(payment));
-    let settled = sent.map(|it| (it.scenario.as_str(), it.outcome.unwrap().0.as_str()));
+    let settled = sent.map(|it| (it.scenario.as_str(), it.became.outcome.unwrap().0.as_str()));
     assert_eq!(settled.collect::<Vec<_>>(), [("payout", "succeeded"), ("debit", "accepted")]);
 }
 
@@ -464,7 +464,7 @@ async fn what_is_said_of_an_order_that_left_again_through_another_replica_is_of_
             here.service.store.flush().await.unwrap();
         }
         let kept = store();
-        let outcome = |payment| kept.record(payment).unwrap().outcome.unwrap().0;
+        let outcome = |payment| kept.record(payment).unwrap().became.outcome.unwrap().0;
         assert_eq!(sent.len(), 2);
         let outcomes = [outcome(sent[0]), outcome(sent[1])];
         assert_eq!(outcomes, [Outcome::Declined(Decline::Otp), Outcome::Succeeded]);
@@ -679,7 +679,7 @@ async fn an_answer_that_names_the_order_is_of_the_merchant_that_asks() {
     let store = &world.service.store;
     let sent = store.by_order(world.channel.name(), &OrderId("T1".into()));
     let outcomes =
-        sent.into_iter().map(|payment| store.record(payment).unwrap().outcome.unwrap().0);
+        sent.into_iter().map(|payment| store.record(payment).unwrap().became.outcome.unwrap().0);
     assert_eq!(outcomes.collect::<Vec<_>>(), [Outcome::Succeeded, Outcome::Accepted]);
     // A payment that names no merchant is found all the same, by a process that did not send it.
     let dir = tempfile::tempdir().unwrap();
@@ -709,7 +709,7 @@ async fn that_it_failed_takes_back_no_reason() {
         assert_eq!(world.held(), 1, "{by}");
         let of = world.service.store.by_order(world.channel.name(), &OrderId("1".into()))[0];
         let record = world.service.store.record(of).unwrap();
-        let (outcome, code, arrival) = record.outcome.unwrap();
+        let (outcome, code, arrival) = record.became.outcome.unwrap();
         assert!(matches!(outcome, Outcome::NoMatch(_)), "{by}: {outcome:?}");
         assert_eq!((code.as_deref(), arrival.as_str()), (Some("phone"), by));
     }

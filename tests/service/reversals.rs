@@ -58,7 +58,11 @@ async fn a_reversal_that_is_heard_before_the_success_is_one() {
             assert_eq!((world.open(), world.mismatches()), expected, "{name}, once more");
             let of = world.service.store.by_order(world.channel.name(), &OrderId("1".into()));
             let record = world.service.store.record(of[0]).unwrap();
-            assert_eq!(record.outcome.map(|(it, ..)| it), Some(Outcome::Reversed), "{name}");
+            assert_eq!(
+                record.outcome.as_ref().map(|(it, ..)| *it),
+                Some(Outcome::Reversed),
+                "{name}"
+            );
             assert_eq!(record.mismatch.map(|it| it.kind), Some(MismatchKind::ReversedAfterSuccess));
             tell("query", "back").await;
             assert_eq!((world.open(), world.mismatches()), (0, expected.1), "{name}, confirmed");
@@ -251,7 +255,7 @@ async fn a_success_at_one_replica_outlives_that_it_was_not_known_at_another() {
         let (third, _dir) = at_once(heard).await;
         let store = &third.service.store;
         let of = store.by_order(third.channel.name(), &OrderId("1".into()))[0];
-        let outcome = store.record(of).unwrap().outcome.unwrap();
+        let outcome = store.record(of).unwrap().became.outcome.unwrap();
         assert_eq!(outcome.0, Outcome::Succeeded, "{heard:?}");
     }
 }
@@ -270,7 +274,7 @@ async fn what_was_undone_because_it_failed_is_owed_no_more() {
         }
         assert_eq!((world.open(), world.mismatches()), (0, Vec::new()), "{by}");
         let of = world.service.store.by_order(world.channel.name(), &OrderId("1".into()))[0];
-        let outcome = world.service.store.record(of).unwrap().outcome.unwrap();
+        let outcome = world.service.store.record(of).unwrap().became.outcome.unwrap();
         assert_eq!(outcome.0, Outcome::Reversed, "{by}");
     }
 }

@@ -385,7 +385,7 @@ async fn a_line_on_an_earlier_try_does_not_end_the_later_one() {
         world.send(&World::debit("1", 0), "taken").await;
         world.stated(lines).await;
         let of = world.service.store.by_order(world.channel.name(), &OrderId("1".into()));
-        let outcomes = of.iter().map(|of| world.service.store.record(*of).unwrap().outcome);
+        let outcomes = of.iter().map(|of| world.service.store.record(*of).unwrap().became.outcome);
         let outcomes: Vec<_> = outcomes.map(|outcome| outcome.unwrap().0).collect();
         assert_eq!(outcomes, [Outcome::Declined(Decline::Otp), Outcome::Succeeded], "{lines}");
         assert_eq!(world.mismatches(), [""; 0], "{lines}");

@@ -11,7 +11,7 @@ use hefu::domain::payment::{Mode, Scenario};
 use hefu::policy::{Effect, Reason};
 use hefu::reconcile::hold::{Braking, Hold, HoldKey};
 use hefu::store::journal::{Admission, Leaving, Need, OrderKey};
-use hefu::store::{Agreement, Evidence, Record, Stakes, Witness};
+use hefu::store::{Agreement, Became, Evidence, Judged, Record, Stakes, Witness};
 use std::time::Duration;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -99,14 +99,8 @@ pub(crate) fn record(number: u128) -> Record {
         routed: None,
         held_out: None,
         judged_in: Duration::from_micros(120),
-        outcome: None,
-        heard: None,
-        mismatch: None,
-        not_sent: false,
-        timeline: Vec::new(),
-        stated: false,
-        undone: false,
-        undoing: Vec::new(),
+        became: Became::default(),
+        judged: Judged::default(),
         row_of: None,
         stakes: Stakes::default(),
     }

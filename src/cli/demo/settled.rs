@@ -223,7 +223,7 @@ pub(super) fn kept(running: &Running, channel: &str, order: &str) -> (Option<Out
         record.left().then_some(record)
     });
     left.map_or((None, false), |record| {
-        (record.outcome.map(|(outcome, ..)| outcome), record.heard.is_some())
+        (record.outcome.as_ref().map(|(outcome, ..)| *outcome), record.heard.is_some())
     })
 }
 

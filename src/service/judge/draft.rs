@@ -10,7 +10,7 @@ use crate::service::balance::Balance;
 use crate::service::facts;
 use crate::service::rules::{self, Kept, Seen};
 use crate::store::journal::{Need, OrderKey};
-use crate::store::{Record, Stakes};
+use crate::store::{Became, Judged, Record, Stakes};
 use std::sync::Arc;
 
 impl Draft {
@@ -135,14 +135,8 @@ impl Draft {
                 .filter(|_| effect != Effect::Refuse && reasons.contains(&Reason::Holdout)),
             reasons,
             judged_in: self.begun.elapsed(),
-            outcome: None,
-            heard: None,
-            mismatch: None,
-            not_sent: false,
-            timeline: Vec::new(),
-            stated: false,
-            undone: false,
-            undoing: Vec::new(),
+            became: Became::default(),
+            judged: Judged::default(),
             row_of: self.row_of,
             stakes,
         })

@@ -203,7 +203,8 @@ impl Service {
             Step::Confirmed if told => Owing::AsBefore,
             Step::Ended | Step::Reversed if told => Owing::Since(self.now()),
             Step::Overtaken => {
-                let known = self.store.record(record.payment).and_then(|known| known.outcome);
+                let known =
+                    self.store.record(record.payment).and_then(|known| known.became.outcome);
                 match known {
                     Some((.., by)) if !by.is_asked() => Owing::Since(self.now()),
                     Some(_) | None => Owing::Nothing,

@@ -15,8 +15,8 @@ use crate::store::row::{Aggregate, Removal, Row, RowKey};
 use crate::store::shelf::Swap;
 use crate::store::writer::{Backend, Event, Look, Writer};
 use crate::store::{
-    Agreement, AgreementStore as _, Charge, HoldStore as _, InquiryStore, OpenInquiry, Owed,
-    Record, Unmapped,
+    Agreement, AgreementStore as _, Charge, HoldStore as _, InquiryStore, Judged, OpenInquiry,
+    Owed, Record, Unmapped,
 };
 use async_trait::async_trait;
 use dashmap::mapref::entry::Entry;
@@ -223,13 +223,6 @@ impl MemoryStore {
         }
     }
 
-    /// A record that made room for others stays in the journal.
-    pub(super) fn write_record(&self, payment: PaymentId) {
-        if let Some(journal) = &self.journal {
-            journal.put(|| Row::payment(self.records.get(&payment)?.value()));
-        }
-    }
-
     pub(super) fn write_evidence(&self, tuple: &Fingerprint) {
         self.write(RowKey::evidence(tuple), |store, key| {
             let kept = store.evidence.get(tuple)?;
@@ -250,30 +243,6 @@ impl MemoryStore {
     pub(super) fn write_hold(&self, key: &HoldKey) {
         if let Some(journal) = &self.journal {
             journal.put(|| Row::hold(self.holds.get(key)?.value()));
-        }
-    }
-
-    pub(super) fn keep_record(&self, record: impl Into<Box<Record>>) {
-        let record = record.into();
-        let payment = record.payment;
-        self.know_order(
-            &record.channel,
-            record.order.as_ref().filter(|_| record.scenario.moves_money()),
-            (payment, record.left()),
-        );
-        if self.records.insert(payment, record).is_some() {
-            return;
-        }
-        let mut order = self.record_order.lock().unwrap_or_else(PoisonError::into_inner);
-        order.push_back(payment);
-        let oldest = if order.len() > self.limits.records { order.pop_front() } else { None };
-        drop(order);
-        let Some((_, oldest)) = oldest.and_then(|oldest| self.records.remove(&oldest)) else {
-            return;
-        };
-        if let Some(order) = oldest.order {
-            let mark = self.marks.of((&oldest.channel, &order));
-            self.by_order.remove_if_mut(&mark, |_, payments| payments.forget(oldest.payment));
         }
     }
 
@@ -418,13 +387,17 @@ impl Journal for MemoryStore {
         let Admission { mode, .. } = admission;
         let mut needs = admission.payments.iter().flat_map(|payment| &payment.needs);
         let unmet = needs.find(|need| !self.meets(need, admission.now));
-        let admitted = match (unmet, &self.journal) {
-            (Some(unmet), _) => Ok(unmet.into()),
-            (None, Some(journal)) => journal.admit(&admission).await,
-            (None, None) => Ok(self.claim(&admission)),
+        let (admitted, rows) = match (unmet, &self.journal) {
+            (Some(unmet), _) => (Ok(unmet.into()), Vec::new()),
+            (None, Some(journal)) => match journal.admit(&admission).await {
+                Ok((admitted, rows)) => (Ok(admitted), rows),
+                Err(lost) => (Err(lost), Vec::new()),
+            },
+            (None, None) => (Ok(self.claim(&admission)), Vec::new()),
         };
         if admitted == Ok(Admitted::Yes) || mode == Mode::Observe {
-            for Leaving { record, expects, .. } in admission.payments {
+            let mut rows = rows.into_iter();
+            for Leaving { mut record, expects, .. } in admission.payments {
                 let payment = record.payment;
                 // What leaves all the same is written as soon as that is possible again.
                 if let (Err(StoreLost), Some(journal)) = (admitted, &self.journal) {
@@ -433,6 +406,7 @@ impl Journal for MemoryStore {
                 if expects {
                     self.owe(&record.channel, payment, None);
                 }
+                record.judged = rows.next().map_or_else(Judged::default, |row| row.judged(payment));
                 self.keep_record(record);
                 if admitted.is_err() {
                     self.write_record(payment);

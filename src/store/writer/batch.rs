@@ -20,7 +20,7 @@ pub(super) struct Request {
     now: Timestamp,
     needs: Vec<Need>,
     claims: Vec<Row>,
-    payments: Vec<Row>,
+    pub(super) payments: Vec<Row>,
     expectations: Vec<Row>,
 }
 
@@ -363,13 +363,11 @@ fn claim<B: Backend>(
         if verdict.is_some() || request.claims.iter().any(|row| claimed.contains(&row.key)) {
             continue;
         }
-        let own: HashSet<_> = request.claims.iter().map(|row| &row.key).collect();
-        if own.len() < request.claims.len() {
+        if !request.claims.iter().all(|row| claimed.insert(&row.key)) {
             // Two rows of one batch may not be one order either.
             *verdict = Some(Admitted::AlreadySent);
             continue;
         }
-        claimed.extend(own);
         claims.extend(&request.claims);
         round.push((request, verdict));
     }

@@ -15,7 +15,7 @@ use crate::reconcile::hold::HoldKey;
 use crate::store::concordance::{Counting, Mark};
 use crate::store::journal::{Admission, Admitted, Leaving, Need, OrderKey, StoreLost};
 use crate::store::row::{Aggregate, Removal, Row, RowKey};
-use crate::store::{Record, Stakes};
+use crate::store::{Became, Judged, Record, Stakes};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,7 @@ struct Caller {
     payments: Vec<(PaymentId, u8)>,
     tuple: u8,
     now: Timestamp,
-    told: oneshot::Receiver<Result<Admitted, StoreLost>>,
+    told: oneshot::Receiver<Result<(Admitted, Box<Request>), StoreLost>>,
 }
 
 /// Who waits until a hold is durable.
@@ -108,14 +108,8 @@ fn leaving(payment: PaymentId, name: u8, tuple: u8, at: Timestamp) -> Leaving {
         routed: None,
         held_out: None,
         judged_in: Duration::ZERO,
-        not_sent: false,
-        timeline: Vec::new(),
-        stated: false,
-        undone: false,
-        undoing: Vec::new(),
-        outcome: None,
-        heard: None,
-        mismatch: None,
+        became: Became::default(),
+        judged: Judged::default(),
         row_of: None,
         stakes: Stakes::default(),
     };
@@ -318,7 +312,7 @@ impl World {
         let _ = keep(&mut process.database, &process.shared, batch, closed, &|_| ());
         let mut waiting = Vec::new();
         for mut caller in std::mem::take(&mut process.callers) {
-            match caller.told.try_recv() {
+            match caller.told.try_recv().map(|told| told.map(|(admitted, _)| admitted)) {
                 Ok(Ok(Admitted::Yes)) => {
                     *self.book.told.entry("yes").or_default() += 1;
                     let Book { left, held, owed, .. } = &mut self.book;
@@ -448,7 +442,8 @@ fn an_admission_that_hung_is_not_written_over_what_became_of_it() {
             world.commit(0);
         } else {
             world.commit(0);
-            let told = told.is_some_and(|mut told| told.try_recv() == Ok(Ok(Admitted::Yes)));
+            let told =
+                told.is_some_and(|mut told| matches!(told.try_recv(), Ok(Ok((Admitted::Yes, _)))));
             assert_eq!(told, wait == Wait::Told);
             if wait == Wait::GaveUpLately {
                 assert_eq!(

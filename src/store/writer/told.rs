@@ -34,8 +34,8 @@ pub(super) fn tell(batch: Vec<Waiting>, told: Told) -> Vec<Waiting> {
             | Waiting::Purge(..) => (),
             Waiting::Count(counting) => counting.learn(std::mem::take(&mut counted)),
             Waiting::Admit(request, sender) => {
-                let verdict = verdicts.next().ok_or(StoreLost);
-                if sender.send(verdict) == Err(Ok(Admitted::Yes)) {
+                let verdict = verdicts.next().map(|verdict| (verdict, request));
+                if let Err(Ok((Admitted::Yes, request))) = sender.send(verdict.ok_or(StoreLost)) {
                     again.extend(request.undone().map(Waiting::Remove));
                 }
             }

@@ -17,7 +17,7 @@ use crate::store::journal::{Admission, Admitted, Journal as _, Leaving, Need, Or
 use crate::store::memory::MemoryStore;
 use crate::store::row::RowKey;
 use crate::store::{
-    Agreement, AgreementStore as _, Evidence, EvidenceStore as _, HoldStore as _,
+    Agreement, AgreementStore as _, Became, Evidence, EvidenceStore as _, HoldStore as _, Judged,
     PaymentStore as _, Record, Stakes, Witness,
 };
 use std::collections::BTreeMap;
@@ -117,14 +117,8 @@ pub(super) fn record(of: &Left, judged: u64) -> Record {
         routed: None,
         held_out: None,
         judged_in: Duration::ZERO,
-        not_sent: false,
-        timeline: Vec::new(),
-        stated: false,
-        undone: false,
-        undoing: Vec::new(),
-        outcome: None,
-        heard: None,
-        mismatch: None,
+        became: Became::default(),
+        judged: Judged::default(),
         row_of: None,
         stakes: Stakes::default(),
     }
