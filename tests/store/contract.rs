@@ -521,6 +521,32 @@ async fn who_only_reads_changes_no_schema() {
     }
 }
 
+/// Of more holds than memory has room for, some were not known after a start, and what was held left.
+#[tokio::test]
+async fn every_hold_that_is_kept_is_known() {
+    for place in Place::every() {
+        let few = Limits { holds: 2, ..Limits::default() };
+        let store = place.open_within(few);
+        let later = NOW.plus(Duration::from_hours(2));
+        let held = |number| HoldKey::Tuple(tuple(number));
+        // By name the last ends first, and makes room for another in memory.
+        for (number, since) in [(9, NOW), (1, later), (2, later)] {
+            let until = since.plus(Duration::from_hours(1));
+            let hold = Hold { since, until, ..hold(held(number)) };
+            assert_eq!(store.make_hold(hold, braking(9)), Holding::Made);
+        }
+        store.flush().await.unwrap();
+        drop(store);
+        let store = place.open_within(few);
+        for number in [1, 2] {
+            assert!(store.hold(&held(number), later).is_some(), "{number}");
+        }
+        // There is room for no more.
+        let more = Hold { since: later, ..hold(held(3)) };
+        assert_eq!(store.make_hold(more, braking(9)), Holding::Paused);
+    }
+}
+
 /// Memory has no room for all of them: they are kept, looked up, and closed where they are kept, also by their card.
 #[tokio::test]
 async fn agreements_that_memory_has_no_room_for_are_kept_and_closed() {

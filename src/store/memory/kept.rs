@@ -78,7 +78,8 @@ impl MemoryStore {
                 | Aggregate::Samples => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
-                Aggregate::Holds => limits.holds,
+                // None that stands may be unknown: who is alone looks nowhere else.
+                Aggregate::Holds => usize::MAX,
                 Aggregate::Payments => limits.records,
                 Aggregate::Expectations => limits.expectations,
                 Aggregate::Inquiries => limits.inquiries,
@@ -154,9 +155,7 @@ impl MemoryStore {
             }
             Aggregate::Holds => {
                 let hold: Hold = value(row)?;
-                if !self.was_forgotten(hold.person, hold.since)
-                    && has_room(&self.holds, &hold.key, self.limits.holds)
-                {
+                if !self.was_forgotten(hold.person, hold.since) {
                     match self.holds.entry(hold.key.clone()) {
                         // What ends later counts; of a hold that ends as late, what is kept.
                         Entry::Occupied(known) if hold.until < known.get().until => (),
