@@ -245,8 +245,6 @@ async fn keeps_everything(place: &Place) {
     store.complete(&record(1), Some(mismatch), Owing::Nothing);
     // What was judged of it is another since it was put.
     store.verified_since(&record(2), evidence(Answer::NoMatch(crate::values::four())));
-    store.arrive(&record(2), (outcomes[1], None, Arrival::Notify), Precedence::default(), NOW);
-    store.complete(&record(2), None, Owing::AsBefore);
     store.put_record(record(3));
     store.arrive(&record(3), (outcomes[1], None, Arrival::Query), Precedence::default(), NOW);
     store.complete(&record(3), None, Owing::AsBefore);
