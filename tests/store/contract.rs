@@ -526,21 +526,21 @@ async fn every_hold_that_is_kept_is_known() {
         let few = Limits { holds: 2, ..Limits::default() };
         let store = place.open_within(few);
         let later = NOW.plus(Duration::from_hours(2));
-        let held = |number| HoldKey::Tuple(tuple(number));
+        let on = |number| HoldKey::Tuple(tuple(number));
         // By name the last ends first, and makes room for another in memory.
         for (number, since) in [(9, NOW), (1, later), (2, later)] {
             let until = since.plus(Duration::from_hours(1));
-            let hold = Hold { since, until, ..hold(held(number)) };
+            let hold = Hold { since, until, ..hold(on(number)) };
             assert_eq!(store.make_hold(hold, braking(9)), Holding::Made);
         }
         store.flush().await.unwrap();
         drop(store);
         let store = place.open_within(few);
         for number in [1, 2] {
-            assert!(store.hold(&held(number), later).is_some(), "{number}");
+            assert!(store.hold(&on(number), later).is_some(), "{number}");
         }
         // There is room for no more.
-        let more = Hold { since: later, ..hold(held(3)) };
+        let more = Hold { since: later, ..hold(on(3)) };
         assert_eq!(store.make_hold(more, braking(9)), Holding::Paused);
     }
 }
