@@ -177,7 +177,7 @@ impl<B: Backend> Segmented<B> {
     fn recover(&mut self) -> Result<(), Failed<B>> {
         let (mut left, marks) = (Segment::default(), Marks::default());
         for commit in self.segments.read()? {
-            let unread = || FileError::Damaged { path: self.door.path().to_owned() };
+            let unread = || FileError::Unread { path: self.door.path().to_owned() };
             left.read(&commit, &marks).ok_or_else(unread)?;
         }
         if !left.is_empty() {

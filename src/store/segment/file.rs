@@ -173,6 +173,15 @@ pub enum FileError {
         /// Which.
         path: PathBuf,
     },
+    /// It is whole, and what it says is not understood.
+    #[error(
+        "the log of the store, `{}`, was written by another version, or is damaged: start the one that wrote it once and end it, or restore a backup",
+        path.display()
+    )]
+    Unread {
+        /// Which.
+        path: PathBuf,
+    },
     /// Its end is gone, though it was durable.
     #[error(
         "the log of the store, `{}`, is damaged: commits at its end are gone. Restore a backup, or move `{}` away to start without them",

@@ -35,7 +35,7 @@ struct Change {
     is_first: bool,
 }
 
-/// Where the beginning of a value is: in which frame, and from where to where.
+/// Where the beginning of a value is: in which frame of the same segment, which was committed, and from where to where.
 type Head = (usize, usize, usize);
 
 /// What a line says of its row, before the value: its kind, its name, until when it is kept, and how many bytes of the value are as before.
@@ -483,6 +483,9 @@ mod tests {
         check(&["a", "b"], 0);
         check(&["a", "b", "cd", "e"], 0);
         check(&["a", "", "a"], 0);
+        // The same once more, of whole steps: not a byte is left.
+        check(&["cd", "cd"], 0);
+        check(&["张", "张a"], 0);
         check(&["a", "!b"], 1);
         check(&["a", "b", "!c", "d"], 0);
     }
