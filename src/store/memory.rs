@@ -57,7 +57,7 @@ pub struct Limits {
     /// Agreements and waiting binds, each; beyond it some other agreement goes from memory, and is looked up where it is kept; a
     /// new waiting bind is not kept.
     pub agreements: usize,
-    /// Holds; beyond it none is made.
+    /// Holds; beyond it none is made. What nobody else has, is known however many there are.
     pub holds: usize,
     /// Records for `explain`; beyond it the oldest goes.
     pub records: usize,
@@ -394,11 +394,11 @@ impl PaymentStore for MemoryStore {
     }
 
     fn verified_since(&self, record: &Record, evidence: Evidence) {
-        self.change_record(record, |record| {
-            (record.verified, record.asked_now) = (Some(evidence), true);
-            record.judged = Judged::default();
-            true
-        });
+        let mut known = self.known_record(record);
+        (known.verified, known.asked_now) = (Some(evidence), true);
+        known.judged = Judged::default();
+        drop(known);
+        self.write_record(record.payment);
     }
 
     fn stated(&self, record: &Record) {

@@ -47,7 +47,7 @@ pub struct Moment {
     pub arrival: Arrival,
 }
 
-/// What became of one message.
+/// A message that was judged, and what became of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
     /// Its id.
@@ -136,6 +136,21 @@ pub struct Became {
     /// By which messages the core asked for it to be undone, and whether the channel certainly refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undoing: Vec<(PaymentId, bool)>,
+}
+
+impl Became {
+    /// Notes that the core asks by `by` for it to be undone, or that the channel refused that. Says whether that is new.
+    pub(super) fn undo(&mut self, by: PaymentId, refused: bool) -> bool {
+        let has_room = self.undoing.len() < UNDOINGS_MAX;
+        match self.undoing.iter_mut().find(|(known, _)| *known == by) {
+            Some((_, known)) => refused && !std::mem::replace(known, true),
+            None if has_room => {
+                self.undoing.push((by, refused));
+                true
+            }
+            None => !refused && !std::mem::replace(&mut self.undone, true),
+        }
+    }
 }
 
 impl Deref for Record {
@@ -279,19 +294,6 @@ impl Record {
     pub fn is_reversed(&self) -> bool {
         let undone = matches!(self.outcome, Some((Outcome::Reversed, ..)));
         undone && self.succeeded() && !self.is_undone()
-    }
-
-    /// Notes that the core asks by `by` for it to be undone, or that the channel refused that. Says whether that is new.
-    pub(super) fn undo(&mut self, by: PaymentId, refused: bool) -> bool {
-        let has_room = self.undoing.len() < UNDOINGS_MAX;
-        match self.undoing.iter_mut().find(|(known, _)| *known == by) {
-            Some((_, known)) => refused && !std::mem::replace(known, true),
-            None if has_room => {
-                self.undoing.push((by, refused));
-                true
-            }
-            None => !refused && !std::mem::replace(&mut self.undone, true),
-        }
     }
 
     /// Whether the core asked for it to be undone, and the channel may have done so.

@@ -65,7 +65,7 @@ pub fn open(path: &Path) -> Result<Segmented<Sqlite>, OpenError> {
 enum Older {
     /// It is brought up to date.
     Changed,
-    /// It is left as it is, since nobody reads its rows.
+    /// It is left as it is: nobody reads its rows.
     Left,
     /// It is not opened: another Hefu may have it.
     Refused,

@@ -51,7 +51,9 @@ impl MemoryStore {
         limits: Limits,
         backend: &mut B,
     ) -> Result<Self, LoadError<B::Error>> {
-        let store = Self::new(limits);
+        // Who is alone looks nowhere else than in memory for holds, so that none that stands may be unknown.
+        let holds = if backend.alone() { usize::MAX } else { limits.holds };
+        let store = Self::new(Limits { holds, ..limits });
         for of in Aggregate::ALL {
             // Orders are looked up where they are claimed; one whose key is damaged would not be found there. Of a shared store
             // they are not read here: there may be very many, and its own checksums tell.
@@ -78,8 +80,7 @@ impl MemoryStore {
                 | Aggregate::Samples => continue,
                 Aggregate::Evidence => limits.evidence,
                 Aggregate::Agreements | Aggregate::Waiting => limits.agreements,
-                // None that stands may be unknown: who is alone looks nowhere else.
-                Aggregate::Holds => usize::MAX,
+                Aggregate::Holds => holds,
                 Aggregate::Payments => limits.records,
                 Aggregate::Expectations => limits.expectations,
                 Aggregate::Inquiries => limits.inquiries,
@@ -88,7 +89,7 @@ impl MemoryStore {
             };
             store.load_rows(backend, of, most)?;
         }
-        Ok(store)
+        Ok(Self { limits, ..store })
     }
 
     /// Takes the last `most` rows of `of` into memory. They are read and checked here and understood on a thread beside, in their
@@ -155,7 +156,9 @@ impl MemoryStore {
             }
             Aggregate::Holds => {
                 let hold: Hold = value(row)?;
-                if !self.was_forgotten(hold.person, hold.since) {
+                if !self.was_forgotten(hold.person, hold.since)
+                    && has_room(&self.holds, &hold.key, self.limits.holds)
+                {
                     match self.holds.entry(hold.key.clone()) {
                         // What ends later counts; of a hold that ends as late, what is kept.
                         Entry::Occupied(known) if hold.until < known.get().until => (),

@@ -3,7 +3,7 @@
 use super::MemoryStore;
 use crate::domain::id::PaymentId;
 use crate::store::row::Row;
-use crate::store::{Judged, Record};
+use crate::store::{Became, Judged, Record};
 use dashmap::mapref::one::RefMut;
 use foldhash::quality::RandomState;
 use std::sync::PoisonError;
@@ -21,9 +21,9 @@ impl MemoryStore {
         self.records.entry(record.payment).or_insert_with(|| Box::new(record.clone()))
     }
 
-    /// Changes a record, which is kept again if `change` says that it is another one now.
-    pub(super) fn change_record(&self, record: &Record, change: impl FnOnce(&mut Record) -> bool) {
-        let changed = change(&mut self.known_record(record));
+    /// Changes what became of a payment, which is kept if `change` says that it is something else now.
+    pub(super) fn change_record(&self, record: &Record, change: impl FnOnce(&mut Became) -> bool) {
+        let changed = change(&mut self.known_record(record).became);
         if changed {
             self.write_record(record.payment);
         }

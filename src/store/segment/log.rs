@@ -237,7 +237,8 @@ impl Latest<'_> {
         let Change { from, to, until, is_row, .. } = self.change;
         let rest = self.frame.bytes().get(from..to).filter(|_| is_row)?;
         // It was JSON when it was written, and is nothing else now.
-        let value = String::from_utf8([self.head, rest].concat()).ok()?;
+        let value = String::from_utf8([self.head, rest].concat())
+            .unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned());
         Some(Row { key: key.clone(), until, value })
     }
 }
